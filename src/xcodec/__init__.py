@@ -1,0 +1,61 @@
+"""xcodec: the X-Codec2 and X-Codec neural speech codecs, from an audio file to discrete codes and back.
+
+Names are loaded when first used, so that `import xcodec` costs nothing but itself.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xcodec.audio import Audio
+    from xcodec.codec import Codec
+    from xcodec.codes import Codes
+    from xcodec.errors import AudioError, CheckpointError, CodesError, InputError, MissingExtraError, XcodecError
+    from xcodec.models import register_auto_classes
+    from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Audio",
+    "AudioError",
+    "CheckpointError",
+    "Codec",
+    "Codes",
+    "CodesError",
+    "InputError",
+    "MissingExtraError",
+    "Xcodec2Config",
+    "Xcodec2FeatureExtractor",
+    "Xcodec2Model",
+    "XcodecError",
+    "register_auto_classes",
+]
+
+_HOME = {
+    "Audio": "xcodec.audio",
+    "Codec": "xcodec.codec",
+    "Codes": "xcodec.codes",
+    "AudioError": "xcodec.errors",
+    "CheckpointError": "xcodec.errors",
+    "CodesError": "xcodec.errors",
+    "InputError": "xcodec.errors",
+    "MissingExtraError": "xcodec.errors",
+    "XcodecError": "xcodec.errors",
+    "Xcodec2Config": "xcodec.models.xcodec2",
+    "Xcodec2FeatureExtractor": "xcodec.models.xcodec2",
+    "Xcodec2Model": "xcodec.models.xcodec2",
+    "register_auto_classes": "xcodec.models",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'xcodec' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,79 @@
+"""The house as docs/architecture.md draws it: imports only point down, and importing costs nothing."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent.parent / "src" / "xcodec"
+
+# Top to bottom. A file may import from its own floor's package and from any floor below, never from one above.
+FLOORS = [
+    "cli",
+    "training",
+    "evaluation",
+    "tokenization",
+    "llasa",
+    "streaming",
+    "compat",
+    "codec",
+    "models",
+    "quantizers",
+    "modules",
+    "codes",
+    "audio",
+    "errors",
+]
+
+
+def floor_of(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imported_floors(path: Path) -> set[str]:
+    """The floors that a source file imports from, those under `if TYPE_CHECKING` and inside functions included."""
+    floors = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide the floor they reach; write xcodec.<floor>"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        floors |= {name.split(".")[1] for name in names if name.startswith("xcodec.")}
+    return floors & set(FLOORS)
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_only_point_down(path: Path) -> None:
+    floor = floor_of(path)
+    if floor == "__init__":
+        return
+    if floor == "__main__":
+        floor = "cli"
+    assert floor in FLOORS, f"{path} stands on no floor; add it to FLOORS and to docs/architecture.md"
+    upward = {other for other in imported_floors(path) if FLOORS.index(other) < FLOORS.index(floor)}
+    assert not upward, f"{path} imports from above itself: {sorted(upward)}"
+
+
+def test_an_upward_import_would_be_found(tmp_path: Path) -> None:
+    source = tmp_path / "fbank.py"
+    source.write_text("from xcodec.codec import Codec\nfrom xcodec import codes\n")
+    assert imported_floors(source) == {"codec", "codes"}
+
+
+def test_importing_the_package_loads_neither_torch_nor_transformers() -> None:
+    code = "import sys, xcodec; print(sorted({'torch', 'transformers', 'numpy'} & set(sys.modules)))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+def test_every_public_name_can_be_imported() -> None:
+    import xcodec
+
+    for name in xcodec.__all__:
+        assert getattr(xcodec, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'Codecs'"):
+        _ = xcodec.Codecs  # type: ignore[attr-defined]
