@@ -1,0 +1,1 @@
+"""Blocks of torch that take explicit arguments and know no config, file or model."""

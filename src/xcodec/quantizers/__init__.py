@@ -1,0 +1,1 @@
+"""From continuous latents to discrete codes and back."""

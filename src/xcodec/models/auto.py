@@ -1,0 +1,48 @@
+"""Which class reads which checkpoint."""
+
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
+from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
+
+from xcodec.errors import CheckpointError
+from xcodec.models.checkpoint import read_config
+from xcodec.models.pretrained import StrictPreTrainedModel
+from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
+
+__all__ = ["load_model", "register_auto_classes"]
+
+FAMILIES = {"xcodec2": (Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model)}
+
+
+def load_model(folder: Path, **kwargs: Any) -> tuple[StrictPreTrainedModel, SequenceFeatureExtractor]:
+    """Load the model and the feature extractor of a checkpoint folder, of whichever family its config names.
+
+    Args:
+        folder: as `xcodec.models.checkpoint.resolve_checkpoint` returns it.
+        **kwargs: passed to the model's `from_pretrained`: `dtype`, `device_map`, ...
+    """
+    model_type = read_config(folder).get("model_type")
+    if model_type not in FAMILIES:
+        raise CheckpointError(
+            f"{folder} is of model_type {model_type!r}; this package reads {', '.join(map(repr, FAMILIES))} "
+            "(an original X-Codec2 checkpoint says 'xcodec': run `xcodec convert` on it first)"
+        )
+    _, feature_extractor_class, model_class = FAMILIES[model_type]
+    model = model_class.from_pretrained(folder, **kwargs)
+    if (folder / "preprocessor_config.json").is_file():
+        return model, feature_extractor_class.from_pretrained(folder)
+    config = model.config
+    return model, feature_extractor_class(sampling_rate=config.sampling_rate, hop_length=config.hop_length)
+
+
+def register_auto_classes() -> None:
+    """Put this package's classes behind transformers' AutoConfig, AutoFeatureExtractor and AutoModel.
+
+    The one thing here that changes anything outside the package, so it is never done on import.
+    """
+    for model_type, (config_class, feature_extractor_class, model_class) in FAMILIES.items():
+        AutoConfig.register(model_type, config_class, exist_ok=True)
+        AutoFeatureExtractor.register(config_class, feature_extractor_class, exist_ok=True)
+        AutoModel.register(config_class, model_class, exist_ok=True)

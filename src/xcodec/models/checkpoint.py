@@ -1,0 +1,196 @@
+"""Checkpoints on disk: found, read without executing anything, checked completely, and told apart by their contents."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from xcodec.codes import CodecIdentity
+from xcodec.errors import CheckpointError
+
+__all__ = [
+    "check_tensors",
+    "fingerprint_checkpoint",
+    "fingerprint_model",
+    "read_config",
+    "read_shapes",
+    "read_tensors",
+    "resolve_checkpoint",
+]
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+# Fields of a config that say how a model is run or who wrote the file, not what it computes.
+PASSING_FIELDS = {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version"}
+
+
+def resolve_checkpoint(name_or_path: str | Path, **hub_arguments: Any) -> Path:
+    """Find the folder of a checkpoint: a local one, or a model of the Hugging Face hub, downloaded where needed.
+
+    Args:
+        name_or_path: a folder, or a hub id such as "HKUSTAudio/xcodec2-hf".
+        **hub_arguments: passed to `huggingface_hub.snapshot_download`: revision, cache_dir, token, local_files_only, ...
+
+    Returns:
+        A folder that holds config.json.
+
+    Raises:
+        CheckpointError: says what was tried and how to get the files.
+    """
+    folder = Path(name_or_path).expanduser()
+    if folder.is_dir():
+        if not (folder / CONFIG).is_file():
+            held = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
+            raise CheckpointError(f"{folder} is a folder without {CONFIG} (it holds {held}); expected a checkpoint folder")
+        return folder
+    if folder.exists():
+        raise CheckpointError(
+            f"{folder} is a file; expected a folder with {CONFIG} and {WEIGHTS}. An original checkpoint is turned into "
+            f"one with: xcodec convert {folder} NEW_FOLDER"
+        )
+    patterns = ["*.json", "*.safetensors"]
+    try:
+        return Path(snapshot_download(str(name_or_path), allow_patterns=patterns, **hub_arguments))
+    except HFValidationError:
+        tried = f"no folder {folder.absolute()}, and {str(name_or_path)!r} is no hub id (those read OWNER/NAME)"
+        raise CheckpointError(f"checkpoint not found: {tried}") from None
+    except Exception as error:  # the hub client raises errors of several libraries
+        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason given'}"
+        raise CheckpointError(
+            f"checkpoint not found: no folder {folder.absolute()}, and {str(name_or_path)!r} is neither in the hub's local "
+            f"cache nor could be downloaded ({reason}). Check the id; or, on a machine with network, run: "
+            f"hf download {name_or_path} --local-dir FOLDER, copy FOLDER here and pass its path"
+        ) from None
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read the config.json of a checkpoint folder."""
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} holds no {CONFIG}; expected a checkpoint folder") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{folder / CONFIG} is not JSON ({error}); the file is damaged, copy it again") from None
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{folder / CONFIG} holds a {type(config).__name__}; expected an object with a model_type")
+    return config
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a checkpoint folder: one, or the shards that its index names."""
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    if (folder / INDEX).is_file():
+        try:
+            names = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+        except (ValueError, KeyError, AttributeError) as error:
+            raise CheckpointError(f"{folder / INDEX} is damaged ({type(error).__name__}: {error})") from None
+        absent = [name for name in names if not (folder / name).is_file()]
+        if absent:
+            raise CheckpointError(f"{folder} lacks {', '.join(absent)}, which its index names; download it again")
+        return [folder / name for name in names]
+    pickles = sorted(path.name for path in folder.glob("*.bin"))
+    hint = f"; {pickles[0]} is a pickle, which is never loaded: convert it to safetensors" if pickles else ""
+    raise CheckpointError(f"{folder} holds neither {WEIGHTS} nor {INDEX}{hint}")
+
+
+def read_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors of a checkpoint folder, read from the files' headers alone."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for path in weight_files(folder):
+        with open_safetensors(path) as file:
+            shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    return shapes
+
+
+def read_tensors(folder: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint folder, memory-mapped, in the dtypes they are stored in."""
+    tensors: dict[str, Tensor] = {}
+    for path in weight_files(folder):
+        with open_safetensors(path) as file:
+            tensors |= {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    return tensors
+
+
+def open_safetensors(path: Path) -> Any:
+    """Open a safetensors file; a damaged one is a CheckpointError."""
+    try:
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} ({path.stat().st_size:,} bytes) is no complete safetensors file ({error}); download or copy it again"
+        ) from None
+
+
+def check_tensors(
+    found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]], source: str | Path
+) -> None:
+    """Compare the tensors of a checkpoint with those of a model: names and shapes, completely.
+
+    Raises:
+        CheckpointError: names every group of tensors that is missing, unexpected or of another shape.
+    """
+    problems = []
+    if missing := sorted(expected.keys() - found.keys()):
+        problems.append(f"{len(missing)} missing: {some_of(missing)}")
+    if unexpected := sorted(found.keys() - expected.keys()):
+        problems.append(f"{len(unexpected)} unexpected: {some_of(unexpected)}")
+    if reshaped := sorted(name for name in expected.keys() & found.keys() if expected[name] != found[name]):
+        shown = [f"{name} is {found[name]}, expected {expected[name]}" for name in reshaped]
+        problems.append(f"{len(reshaped)} of another shape: {some_of(shown)}")
+    if problems:
+        raise CheckpointError(
+            f"the tensors of {source} are not those that its config describes: {'; '.join(problems)}. If it is an "
+            "original checkpoint, run `xcodec convert` on it; otherwise its config.json or its weights are not its own"
+        )
+
+
+def some_of(names: list[str], limit: int = 8) -> str:
+    """The first few of a list of names, and how many more there are."""
+    return ", ".join(names[:limit]) + (f", and {len(names) - limit} more" if len(names) > limit else "")
+
+
+def fingerprint_checkpoint(folder: Path, name: str) -> CodecIdentity:
+    """Identify a stored checkpoint by its config and by every byte of its tensors, whatever dtype it is loaded in."""
+    return CodecIdentity(name, hash_config(read_config(folder)), hash_tensors(read_tensors(folder).items()))
+
+
+def fingerprint_model(model: torch.nn.Module, name: str) -> CodecIdentity:
+    """Identify a model in memory as `fingerprint_checkpoint` would once it was saved."""
+    config = json.loads(model.config.to_json_string(use_diff=True))
+    return CodecIdentity(name, hash_config(config), hash_tensors(model.state_dict().items()))
+
+
+def hash_config(config: Mapping[str, Any]) -> str:
+    """SHA-256 of a config, less the fields that do not change what the model computes."""
+    kept = without_passing_fields(config)
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def without_passing_fields(value: Any) -> Any:
+    """`value` without the fields of `PASSING_FIELDS`, at every depth."""
+    if isinstance(value, Mapping):
+        return {key: without_passing_fields(value[key]) for key in value.keys() - PASSING_FIELDS}
+    return value
+
+
+def hash_tensors(tensors: Iterable[tuple[str, Tensor]]) -> str:
+    """SHA-256 over the tensors in order of name: of each, its name, dtype, shape and bytes."""
+
+    def digest(item: tuple[str, Tensor]) -> bytes:
+        name, tensor = item
+        state = hashlib.sha256(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        state.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        return state.digest()
+
+    with ThreadPoolExecutor() as pool:  # hashing releases the interpreter lock
+        return hashlib.sha256(b"".join(pool.map(digest, sorted(tensors, key=lambda item: item[0])))).hexdigest()

@@ -1,0 +1,52 @@
+"""The base of the models: transformers' PreTrainedModel with strict loading."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+from typing_extensions import Self
+
+from xcodec.errors import CheckpointError
+from xcodec.models.checkpoint import check_tensors, read_config, read_shapes, resolve_checkpoint
+
+__all__ = ["HUB_ARGUMENTS", "StrictPreTrainedModel"]
+
+HUB_ARGUMENTS = ("revision", "cache_dir", "token", "local_files_only", "force_download")
+
+
+class StrictPreTrainedModel(PreTrainedModel):
+    """A model whose checkpoint loads completely or not at all."""
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, *args: Any, **kwargs: Any) -> Self:
+        """Load a checkpoint in transformers' layout.
+
+        Args:
+            pretrained_model_name_or_path: a folder, or a hub id.
+            *args: as in `transformers.PreTrainedModel.from_pretrained`.
+            **kwargs: likewise: `dtype`, `device_map`, `revision`, `cache_dir`, `local_files_only`, `config`, ...
+
+        Raises:
+            CheckpointError: where the checkpoint is not found, is of another model, or lacks, adds or reshapes a tensor;
+                it names them.
+        """
+        hub_arguments = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
+        folder = resolve_checkpoint(pretrained_model_name_or_path, **hub_arguments)
+        if subfolder := kwargs.pop("subfolder", None):
+            folder = folder / subfolder
+        model_type = read_config(folder).get("model_type")
+        if model_type != cls.config_class.model_type:
+            raise CheckpointError(
+                f"{pretrained_model_name_or_path} is of model_type {model_type!r}; {cls.__name__} reads "
+                f"{cls.config_class.model_type!r}. Original X-Codec2 checkpoints are converted with `xcodec convert`, or "
+                "read as they are by xcodec.compat.XCodec2Model"
+            )
+        config = kwargs.get("config")
+        if not isinstance(config, cls.config_class):
+            config = cls.config_class.from_pretrained(folder if config is None else config)
+        with torch.device("meta"):
+            expected = {name: tuple(tensor.shape) for name, tensor in cls(config).state_dict().items()}
+        check_tensors(read_shapes(folder), expected, pretrained_model_name_or_path)
+        model: Self = super().from_pretrained(folder, *args, **kwargs)
+        return model

@@ -1,0 +1,14 @@
+"""X-Codec2 (Ye et al., 2025): one code of 65,536 every 20 ms, from fused semantic and acoustic features."""
+
+from xcodec.models.xcodec2.configuration import Xcodec2Config
+from xcodec.models.xcodec2.feature_extraction import Xcodec2FeatureExtractor
+from xcodec.models.xcodec2.modeling import Xcodec2DecoderOutput, Xcodec2EncoderOutput, Xcodec2Model, Xcodec2Output
+
+__all__ = [
+    "Xcodec2Config",
+    "Xcodec2DecoderOutput",
+    "Xcodec2EncoderOutput",
+    "Xcodec2FeatureExtractor",
+    "Xcodec2Model",
+    "Xcodec2Output",
+]

@@ -1,0 +1,150 @@
+"""What describes an X-Codec2 model: the fields, names and defaults of transformers' Xcodec2Config."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from transformers import Wav2Vec2BertConfig
+from transformers.configuration_utils import PreTrainedConfig
+
+from xcodec.errors import InputError
+
+__all__ = ["Xcodec2Config"]
+
+RELEASED_SEMANTIC_LAYERS = 16  # of w2v-BERT 2.0's 24: the later ones are never used
+
+
+class Xcodec2Config(PreTrainedConfig):
+    """Configuration of `Xcodec2Model`; the defaults are the released size, 629M parameters.
+
+    Args:
+        hidden_size: width of the acoustic latents and of the decoder, a multiple of 32.
+        intermediate_size: width inside the decoder's MLPs.
+        num_hidden_layers: transformer layers of the decoder.
+        num_attention_heads: attention heads of the decoder.
+        num_key_value_heads: key and value heads of the decoder; None means as many as attention heads.
+        hidden_act: activation of the decoder's MLPs, by transformers' name.
+        max_position_embeddings: unused, since the decoder has no positions; kept for interchange.
+        initializer_range: standard deviation of randomly initialised weights.
+        rms_norm_eps: added to mean squares in the decoder's RMSNorms.
+        pad_token_id: unused; kept for interchange.
+        tie_word_embeddings: unused; kept for interchange.
+        rope_parameters: unused, since the rotation cancels out (see `xcodec.modules.attention`); kept for interchange.
+        attention_bias: whether the decoder's attention projections have biases.
+        attention_dropout: probability of dropping an attention weight in training.
+        head_dim: width of one attention head; None means hidden_size // num_attention_heads.
+        encoder_hidden_size: channels after the acoustic encoder's first convolution.
+        downsampling_ratios: strides of the acoustic encoder; their product is the hop length in samples.
+        semantic_model_config: a `Wav2Vec2BertConfig`, a dict of its fields, or None for w2v-BERT 2.0's first 16 layers.
+        sampling_rate: of the audio, in Hz.
+        activation_dropout: probability of dropping an activation in the decoder's ResNet blocks in training.
+        quantization_dim: width of the quantized latents: hidden_size + semantic_model_config.hidden_size.
+        quantization_levels: FSQ levels per dimension; their product is the size of the codebook.
+        **kwargs: further fields of `PreTrainedConfig`.
+
+    Raises:
+        InputError: where the sizes do not fit together.
+    """
+
+    model_type = "xcodec2"
+    sub_configs = {"semantic_model_config": Wav2Vec2BertConfig}  # noqa: RUF012  (transformers' own spelling)
+
+    def __init__(
+        self,
+        hidden_size: int = 1024,
+        intermediate_size: int = 4096,
+        num_hidden_layers: int = 12,
+        num_attention_heads: int = 16,
+        num_key_value_heads: int | None = 16,
+        hidden_act: str = "silu",
+        max_position_embeddings: int = 4096,
+        initializer_range: float = 0.02,
+        rms_norm_eps: float = 1e-6,
+        pad_token_id: int | None = None,
+        tie_word_embeddings: bool = False,
+        rope_parameters: dict[str, Any] | None = None,
+        attention_bias: bool = False,
+        attention_dropout: float | None = 0.0,
+        head_dim: int | None = 64,
+        encoder_hidden_size: int = 48,
+        downsampling_ratios: Sequence[int] = (2, 2, 4, 4, 5),
+        semantic_model_config: Wav2Vec2BertConfig | dict[str, Any] | None = None,
+        sampling_rate: int = 16000,
+        activation_dropout: float = 0.1,
+        quantization_dim: int = 2048,
+        quantization_levels: Sequence[int] = (4, 4, 4, 4, 4, 4, 4, 4),
+        **kwargs: Any,
+    ) -> None:
+        self.hidden_size = hidden_size
+        self.intermediate_size = intermediate_size
+        self.num_hidden_layers = num_hidden_layers
+        self.num_attention_heads = num_attention_heads
+        self.num_key_value_heads = num_attention_heads if num_key_value_heads is None else num_key_value_heads
+        self.hidden_act = hidden_act
+        self.max_position_embeddings = max_position_embeddings
+        self.initializer_range = initializer_range
+        self.rms_norm_eps = rms_norm_eps
+        self.pad_token_id = pad_token_id
+        self.rope_parameters = rope_parameters
+        self.attention_bias = attention_bias
+        self.attention_dropout = attention_dropout
+        self.head_dim = hidden_size // num_attention_heads if head_dim is None else head_dim
+        self.encoder_hidden_size = encoder_hidden_size
+        self.downsampling_ratios = list(downsampling_ratios)
+        self.semantic_model_config = semantic_config(semantic_model_config)
+        self.sampling_rate = sampling_rate
+        self.activation_dropout = activation_dropout
+        self.quantization_dim = quantization_dim
+        self.quantization_levels = list(quantization_levels)
+        self._check()
+        super().__init__(tie_word_embeddings=tie_word_embeddings, **kwargs)
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per code."""
+        return math.prod(self.downsampling_ratios)
+
+    @property
+    def n_fft(self) -> int:
+        """Samples in a frame of the decoder's inverse STFT."""
+        return 4 * self.hop_length
+
+    @property
+    def frame_rate(self) -> float:
+        """Codes per second, in Hz."""
+        return self.sampling_rate / self.hop_length
+
+    @property
+    def codebook_size(self) -> int:
+        """Number of different codes."""
+        return math.prod(self.quantization_levels)
+
+    def _check(self) -> None:
+        if self.hidden_size % self.num_attention_heads:
+            raise InputError(
+                f"hidden_size={self.hidden_size} is not a multiple of num_attention_heads={self.num_attention_heads}"
+            )
+        if self.num_attention_heads % self.num_key_value_heads:
+            raise InputError(
+                f"num_attention_heads={self.num_attention_heads} is not a multiple of "
+                f"num_key_value_heads={self.num_key_value_heads}"
+            )
+        if min(self.downsampling_ratios, default=0) < 1:
+            raise InputError(f"downsampling_ratios={self.downsampling_ratios}: expected whole numbers of at least 1")
+        if min(self.quantization_levels, default=0) < 2:
+            raise InputError(f"quantization_levels={self.quantization_levels}: expected whole numbers of at least 2")
+
+
+def semantic_config(config: Wav2Vec2BertConfig | dict[str, Any] | None) -> Wav2Vec2BertConfig:
+    """Turn what a caller or a config.json may give for the semantic encoder into its configuration."""
+    if config is None:
+        return Wav2Vec2BertConfig(num_hidden_layers=RELEASED_SEMANTIC_LAYERS)
+    if isinstance(config, dict):
+        fields = dict(config)
+        model_type = fields.pop("model_type", "wav2vec2-bert")
+        if model_type != "wav2vec2-bert":
+            raise InputError(
+                f"the semantic encoder of X-Codec2 is 'wav2vec2-bert'; semantic_model_config says {model_type!r}"
+            )
+        return Wav2Vec2BertConfig(**({"num_hidden_layers": RELEASED_SEMANTIC_LAYERS} | fields))
+    return config

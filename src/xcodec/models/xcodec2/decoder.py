@@ -1,0 +1,63 @@
+"""X-Codec2's decoder: quantized latents to samples through convolutions, a transformer and an inverse STFT."""
+
+from torch import Tensor, nn
+from transformers.activations import ACT2FN
+
+from xcodec.models.xcodec2.configuration import Xcodec2Config
+from xcodec.modules.attention import SelfAttention
+from xcodec.modules.conv import MaskedConv1d
+from xcodec.modules.istft import ISTFTHead
+from xcodec.modules.resnet import ResNetBlock
+from xcodec.modules.transformer import MLP, TransformerLayer
+
+__all__ = ["AcousticDecoder"]
+
+
+class AcousticDecoder(nn.Module):
+    """Linear, convolution, two ResNet blocks, transformer, two ResNet blocks, LayerNorm, ISTFT head."""
+
+    def __init__(self, config: Xcodec2Config) -> None:
+        super().__init__()
+        size = config.hidden_size
+        self.fc = nn.Linear(config.quantization_dim, size)
+        self.embed = MaskedConv1d(size, size, kernel_size=7, padding=3)
+        self.prior_net = nn.ModuleList(ResNetBlock(size, config.activation_dropout) for _ in range(2))
+        self.layers = nn.ModuleList(transformer_layer(config) for _ in range(config.num_hidden_layers))
+        self.post_net = nn.ModuleList(ResNetBlock(size, config.activation_dropout) for _ in range(2))
+        self.norm = nn.LayerNorm(size, eps=1e-6)
+        self.head = ISTFTHead(size, config.n_fft, config.hop_length)
+
+    def forward(self, latents: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Decode.
+
+        Args:
+            latents: shape (batch, time, quantization_dim).
+            lengths: valid steps of each clip, shape (batch,).
+
+        Returns:
+            float32 samples, shape (batch, 1, time * hop_length), zeros past each clip's end.
+        """
+        x = self.embed(self.fc(latents).transpose(1, 2), lengths)  # -> (batch, channels, time)
+        for block in self.prior_net:
+            x = block(x, lengths)
+        x = x.transpose(1, 2)  # -> (batch, time, channels)
+        for layer in self.layers:
+            x = layer(x, lengths)
+        x = x.transpose(1, 2)  # -> (batch, channels, time)
+        for block in self.post_net:
+            x = block(x, lengths)
+        return self.head(self.norm(x.transpose(1, 2)), lengths)
+
+
+def transformer_layer(config: Xcodec2Config) -> TransformerLayer:
+    """Build one layer of the decoder's transformer."""
+    attention = SelfAttention(
+        config.hidden_size,
+        config.num_attention_heads,
+        config.num_key_value_heads,
+        config.head_dim,
+        config.attention_bias,
+        config.attention_dropout or 0.0,
+    )
+    mlp = MLP(config.hidden_size, config.intermediate_size, ACT2FN[config.hidden_act])
+    return TransformerLayer(attention, mlp, config.hidden_size, config.rms_norm_eps)

@@ -1,0 +1,294 @@
+"""Xcodec2Model: waveforms and features to codes, and codes to waveforms."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import initialization as init
+from transformers.utils import ModelOutput
+
+from xcodec.errors import InputError
+from xcodec.models.acoustic import AcousticEncoder
+from xcodec.models.pretrained import StrictPreTrainedModel
+from xcodec.models.semantic import SemanticAdapter, SemanticFeatures, build_semantic_encoder
+from xcodec.models.xcodec2.configuration import Xcodec2Config
+from xcodec.models.xcodec2.decoder import AcousticDecoder
+from xcodec.modules.lengths import valid_steps, zero_past_end
+from xcodec.modules.snake import SnakeBeta
+from xcodec.modules.wav2vec2_bert import Wav2Vec2Bert
+from xcodec.quantizers.fsq import FSQ
+
+__all__ = ["Xcodec2DecoderOutput", "Xcodec2EncoderOutput", "Xcodec2Model", "Xcodec2Output"]
+
+
+@dataclass
+class Xcodec2EncoderOutput(ModelOutput):
+    """What `Xcodec2Model.encode` returns.
+
+    Attributes:
+        audio_codes: int64 (batch, 1, codes), each in [0, codebook_size); 0 past a clip's end.
+        latents: quantized latents (batch, quantization_dim, codes), where `output_latents` asked for them.
+        audio_codes_mask: int32 (batch, 1, codes), one on every code that the clip alone would give; None where no mask
+            was given.
+    """
+
+    audio_codes: Tensor | None = None
+    latents: Tensor | None = None
+    audio_codes_mask: Tensor | None = None
+
+
+@dataclass
+class Xcodec2DecoderOutput(ModelOutput):
+    """What `Xcodec2Model.decode` returns.
+
+    Attributes:
+        audio_values: float32 samples (batch, 1, codes * hop_length), zeros past a clip's end.
+    """
+
+    audio_values: Tensor | None = None
+
+
+@dataclass
+class Xcodec2Output(ModelOutput):
+    """What `Xcodec2Model.forward` returns.
+
+    Attributes:
+        audio_values: float32 samples (batch, 1, samples), as long as the input, zeros past a clip's end.
+        audio_codes: as in `Xcodec2EncoderOutput`.
+        latents: as in `Xcodec2EncoderOutput`.
+        audio_codes_mask: as in `Xcodec2EncoderOutput`.
+    """
+
+    audio_values: Tensor | None = None
+    audio_codes: Tensor | None = None
+    latents: Tensor | None = None
+    audio_codes_mask: Tensor | None = None
+
+
+class Xcodec2Model(StrictPreTrainedModel):
+    """The X-Codec2 codec (Ye et al., "Llasa", 2025), with the interface and the checkpoints of transformers' class.
+
+    A clip of n samples, prepared by `Xcodec2FeatureExtractor`, gives n // hop_length + 1 codes, the same whatever else
+    is in its batch.
+    """
+
+    config_class = Xcodec2Config
+    config: Xcodec2Config
+    base_model_prefix = "xcodec2"
+    main_input_name = "input_values"
+    input_modalities = ("audio",)
+    _no_split_modules = ["ConformerLayer", "EncoderBlock", "TransformerLayer"]  # noqa: RUF012
+    _supports_sdpa = True
+
+    def __init__(self, config: Xcodec2Config) -> None:
+        super().__init__(config)
+        semantic = config.semantic_model_config
+        if config.quantization_dim != config.hidden_size + semantic.hidden_size:
+            raise InputError(
+                f"quantization_dim={config.quantization_dim}; expected hidden_size + semantic_model_config.hidden_size = "
+                f"{config.hidden_size} + {semantic.hidden_size} = {config.hidden_size + semantic.hidden_size}"
+            )
+        if config.hidden_size % 32:
+            raise InputError(f"hidden_size={config.hidden_size}; expected a multiple of 32, the groups of the GroupNorms")
+        num_mel_bins = semantic.feature_projection_input_dim // 2
+        self.semantic_features = SemanticFeatures(config.sampling_rate, num_mel_bins, config.hop_length)
+        self.semantic_encoder = build_semantic_encoder(semantic)
+        self.semantic_adapter = SemanticAdapter(semantic.hidden_size)
+        self.acoustic_encoder = AcousticEncoder(
+            config.encoder_hidden_size, config.downsampling_ratios, config.hidden_size
+        )
+        self.fc_encoder = nn.Linear(config.quantization_dim, config.quantization_dim)
+        self.quantizer = FSQ(config.quantization_dim, tuple(config.quantization_levels))
+        self.acoustic_decoder = AcousticDecoder(config)
+        self.post_init()
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per code."""
+        return self.config.hop_length
+
+    def encode(
+        self,
+        input_values: Tensor,
+        input_features: Tensor | None = None,
+        padding_mask: Tensor | None = None,
+        input_features_mask: Tensor | None = None,
+        output_latents: bool = False,
+        return_dict: bool | None = None,
+    ) -> Xcodec2EncoderOutput | tuple[Tensor, ...]:
+        """Encode waveforms.
+
+        Args:
+            input_values: samples at the config's rate, full scale at 1.0, shape (batch, 1, samples). Zeros are appended
+                up to a multiple of the hop length; the feature extractor has done so already.
+            input_features: filter-bank features of the same clips, (batch, codes, 160); None computes them here.
+            padding_mask: nonzero on each clip's own samples, (batch, samples) or (batch, 1, samples); None means that
+                every sample counts (or as `input_features_mask` says).
+            input_features_mask: nonzero on each clip's own features, (batch, codes); read where there is no
+                `padding_mask`.
+            output_latents: whether to return the quantized latents as well.
+            return_dict: False returns a tuple of the fields that are not None; None does as the config says.
+
+        Raises:
+            InputError: where a shape does not fit; it says which and what was expected.
+        """
+        latents, codes, codes_mask, _ = self._encode(input_values, input_features, padding_mask, input_features_mask)
+        output = Xcodec2EncoderOutput(
+            audio_codes=codes[:, None],
+            latents=latents.transpose(1, 2) if output_latents else None,
+            audio_codes_mask=codes_mask,
+        )
+        return self._as_asked(output, return_dict)
+
+    def decode(
+        self,
+        audio_codes: Tensor | None = None,
+        latents: Tensor | None = None,
+        audio_codes_mask: Tensor | None = None,
+        return_dict: bool | None = None,
+    ) -> Xcodec2DecoderOutput | tuple[Tensor, ...]:
+        """Decode codes, or quantized latents, to samples.
+
+        Args:
+            audio_codes: integers (batch, 1, codes) in [0, codebook_size).
+            latents: quantized latents (batch, quantization_dim, codes), read where no codes are given.
+            audio_codes_mask: nonzero on each clip's own codes, (batch, 1, codes) or (batch, codes), as `encode` returns
+                it; None means that every code counts. (transformers has no such argument, and its padded batches
+                decode to other audio than single clips.)
+            return_dict: False returns a tuple; None does as the config says.
+
+        Raises:
+            InputError: where neither is given, or a shape, dtype or code does not fit.
+        """
+        if audio_codes is not None:
+            self._check_codes(audio_codes)
+            quantized = self.quantizer.decode(audio_codes[:, 0])
+        elif latents is not None:
+            if latents.ndim != 3 or latents.shape[1] != self.config.quantization_dim:
+                raise InputError(
+                    f"latents: expected shape (batch, {self.config.quantization_dim}, codes), got {tuple(latents.shape)}"
+                )
+            quantized = latents.transpose(1, 2).to(self.fc_encoder.weight.dtype)
+        else:
+            raise InputError("neither `audio_codes` nor `latents` was given; decode needs one of them")
+        lengths = None
+        if audio_codes_mask is not None:
+            num_codes = quantized.shape[1]
+            lengths = mask_lengths(audio_codes_mask, quantized.shape[0], num_codes, "audio_codes_mask")
+            lengths = unless_full(lengths.clamp(min=1), num_codes)
+        output = Xcodec2DecoderOutput(audio_values=self.acoustic_decoder(quantized, lengths))
+        return self._as_asked(output, return_dict)
+
+    def forward(
+        self,
+        input_values: Tensor,
+        input_features: Tensor | None = None,
+        padding_mask: Tensor | None = None,
+        input_features_mask: Tensor | None = None,
+        output_latents: bool = False,
+        return_dict: bool | None = None,
+    ) -> Xcodec2Output | tuple[Tensor, ...]:
+        """Encode and decode; the arguments are those of `encode`, and gradients pass the quantizer straight through."""
+        latents, codes, codes_mask, lengths = self._encode(
+            input_values, input_features, padding_mask, input_features_mask
+        )
+        output = Xcodec2Output(
+            audio_values=self.acoustic_decoder(latents, lengths)[..., : input_values.shape[-1]],
+            audio_codes=codes[:, None],
+            latents=latents.transpose(1, 2) if output_latents else None,
+            audio_codes_mask=codes_mask,
+        )
+        return self._as_asked(output, return_dict)
+
+    def _encode(
+        self,
+        input_values: Tensor,
+        input_features: Tensor | None,
+        padding_mask: Tensor | None,
+        input_features_mask: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        """Latents (batch, codes, dim), codes (batch, codes), their mask (batch, 1, codes) and lengths, if not full."""
+        if input_values.ndim != 3 or input_values.shape[1] != 1 or not input_values.is_floating_point():
+            raise InputError(
+                "input_values: expected floating-point samples of shape (batch, 1, samples), got "
+                f"{input_values.dtype} {tuple(input_values.shape)}"
+            )
+        batch, _, num_samples = input_values.shape
+        num_codes = -(-num_samples // self.hop_length)
+        lengths = None
+        if padding_mask is not None:
+            own_samples = mask_lengths(padding_mask, batch, num_samples, "padding_mask")
+            lengths = ((own_samples + self.hop_length - 1) // self.hop_length).clamp(min=1)
+        elif input_features_mask is not None:
+            lengths = mask_lengths(input_features_mask, batch, num_codes, "input_features_mask").clamp(min=1)
+        codes_mask = None if lengths is None else valid_steps(lengths, num_codes)[:, None].int()
+        lengths = unless_full(lengths, num_codes)
+
+        sample_lengths = None if lengths is None else lengths * self.hop_length
+        waveform = F.pad(input_values, (0, num_codes * self.hop_length - num_samples))
+        waveform = zero_past_end(waveform, sample_lengths)
+        if input_features is None:
+            every = torch.full((batch,), num_codes, device=waveform.device) if lengths is None else lengths
+            input_features = self.semantic_features(waveform[:, 0], every)
+        width = self.config.semantic_model_config.feature_projection_input_dim
+        if tuple(input_features.shape) != (batch, num_codes, width):
+            raise InputError(
+                f"input_features: expected shape {(batch, num_codes, width)} for input_values of shape "
+                f"{tuple(input_values.shape)}, got {tuple(input_features.shape)}"
+            )
+
+        dtype = self.fc_encoder.weight.dtype
+        semantic = self.semantic_encoder(input_features.to(dtype), lengths).transpose(1, 2)
+        semantic = self.semantic_adapter(semantic, lengths)  # (batch, channels, codes)
+        acoustic = self.acoustic_encoder(waveform.to(dtype), sample_lengths)
+        fused = torch.cat([semantic, acoustic], 1).transpose(1, 2)  # -> (batch, codes, channels)
+        latents, codes = self.quantizer(self.fc_encoder(fused))
+        if lengths is not None:
+            past_end = ~valid_steps(lengths, num_codes)
+            latents, codes = latents.masked_fill(past_end[..., None], 0.0), codes.masked_fill(past_end, 0)
+        return latents, codes, codes_mask, lengths
+
+    def _check_codes(self, codes: Tensor) -> None:
+        if codes.ndim != 3 or codes.shape[1] != 1 or codes.shape[2] < 1 or codes.is_floating_point():
+            raise InputError(
+                f"audio_codes: expected integers of shape (batch, 1, codes), got {codes.dtype} {tuple(codes.shape)}"
+            )
+        if not torch.compiler.is_compiling():
+            low, high = int(codes.min()), int(codes.max())
+            if low < 0 or high >= self.quantizer.codebook_size:
+                raise InputError(
+                    f"audio_codes: expected values in [0, {self.quantizer.codebook_size}), got {low} to {high}"
+                )
+
+    def _as_asked(self, output: Any, return_dict: bool | None) -> Any:
+        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, SnakeBeta):
+            init.zeros_(module.alpha)
+            init.zeros_(module.beta)
+        elif isinstance(module, Wav2Vec2Bert) and hasattr(module, "masked_spec_embed"):
+            init.uniform_(module.masked_spec_embed)
+
+
+def mask_lengths(mask: Tensor, batch: int, num_steps: int, name: str) -> Tensor:
+    """Count the valid steps of a padding mask of shape (batch, steps) or (batch, 1, steps), padded on the right."""
+    if mask.numel() != batch * num_steps or mask.shape[0] != batch or mask.ndim not in (2, 3):
+        raise InputError(
+            f"{name}: expected shape {(batch, num_steps)} or {(batch, 1, num_steps)}, got {tuple(mask.shape)}"
+        )
+    valid = mask.reshape(batch, num_steps) != 0
+    if not torch.compiler.is_compiling() and bool((valid[:, 1:] & ~valid[:, :-1]).any()):
+        raise InputError(f"{name}: expected ones followed by zeros in every row (padding on the right)")
+    return valid.sum(-1)
+
+
+def unless_full(lengths: Tensor | None, num_steps: int) -> Tensor | None:
+    """None where every clip fills the batch, so that single clips take the shortest way (a compiled graph cannot ask)."""
+    if lengths is None or torch.compiler.is_compiling():
+        return lengths
+    return None if bool((lengths == num_steps).all()) else lengths

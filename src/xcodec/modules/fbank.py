@@ -1,0 +1,107 @@
+"""Kaldi's log-mel filter bank as a batched torch module, on any device.
+
+The settings are those of SeamlessM4T's and w2v-BERT 2.0's feature extractor: 80 bins from 20 Hz to Nyquist, windows of
+25 ms every 10 ms, DC removal, pre-emphasis 0.97, povey window, power spectrum of 512 points, no dither, no edge padding.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from xcodec.modules.lengths import valid_steps
+
+__all__ = ["KaldiFbank", "kaldi_mel_filters", "normalize_over_time", "stack_frames"]
+
+PCM_SCALE = 2.0**15  # Kaldi reads samples as 16-bit integers
+MEL_FLOOR = torch.finfo(torch.float32).eps
+FRAMES_PER_BLOCK = 1 << 14  # bounds the spectrum in memory: 164 s of one clip
+
+
+def kaldi_mel_filters(num_bins: int, num_frequencies: int, sampling_rate: int, low_frequency: float = 20.0) -> Tensor:
+    """Triangular filters, equally spaced and straight-sided on Kaldi's mel scale, 1127 ln(1 + f / 700).
+
+    Args:
+        num_bins: number of filters.
+        num_frequencies: number of bins of the spectrum, from 0 Hz to Nyquist.
+        sampling_rate: in Hz.
+        low_frequency: lower edge of the first filter, in Hz; the last one ends at Nyquist.
+
+    Returns:
+        A float64 tensor of shape (num_frequencies, num_bins) on the CPU.
+    """
+    nyquist = sampling_rate / 2
+    low, high = (1127.0 * math.log1p(hertz / 700.0) for hertz in (low_frequency, nyquist))
+    edges = torch.linspace(low, high, num_bins + 2, dtype=torch.float64, device="cpu")
+    hertz = torch.linspace(0.0, nyquist, num_frequencies, dtype=torch.float64, device="cpu")
+    mels = (1127.0 * torch.log1p(hertz / 700.0))[:, None]
+    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
+    return torch.minimum((mels - left) / (centre - left), (right - mels) / (right - centre)).clamp(min=0.0)
+
+
+class KaldiFbank(nn.Module):
+    """Log-mel energies of a batch of waveforms.
+
+    Args:
+        sampling_rate: in Hz.
+        num_mel_bins: number of mel filters.
+        frame_length: samples in a window (25 ms).
+        frame_shift: samples between windows (10 ms).
+    """
+
+    def __init__(
+        self, sampling_rate: int = 16000, num_mel_bins: int = 80, frame_length: int = 400, frame_shift: int = 160
+    ) -> None:
+        super().__init__()
+        self.sampling_rate = sampling_rate
+        self.num_mel_bins = num_mel_bins
+        self.frame_length = frame_length
+        self.frame_shift = frame_shift
+        self.fft_length = 1 << (frame_length - 1).bit_length()
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Compute log-mel energies.
+
+        Args:
+            waveform: floating point, full scale at 1.0, shape (batch, samples) with at least one frame.
+
+        Returns:
+            float32, shape (batch, frames, mel_bins) with frames = (samples - frame_length) // frame_shift + 1.
+        """
+        frames = waveform.float().unfold(-1, self.frame_length, self.frame_shift)
+        window = torch.hann_window(self.frame_length, periodic=False, dtype=torch.float64, device="cpu") ** 0.85  # povey
+        window = window.to(frames)
+        filters = kaldi_mel_filters(self.num_mel_bins, self.fft_length // 2 + 1, self.sampling_rate).to(frames)
+        return torch.cat([self._log_mel(block, window, filters) for block in frames.split(FRAMES_PER_BLOCK, 1)], 1)
+
+    def _log_mel(self, frames: Tensor, window: Tensor, filters: Tensor) -> Tensor:
+        frames = frames * PCM_SCALE
+        frames = frames - frames.mean(-1, keepdim=True)
+        frames = frames - 0.97 * torch.cat([frames[..., :1], frames[..., :-1]], -1)
+        power = torch.fft.rfft(frames * window, self.fft_length).abs().square()
+        return (power @ filters).clamp(min=MEL_FLOOR).log()
+
+
+def normalize_over_time(features: Tensor, lengths: Tensor, eps: float = 1e-7) -> Tensor:
+    """Give each feature of each clip zero mean and unit variance over the clip's own frames.
+
+    Args:
+        features: shape (batch, frames, bins).
+        lengths: valid frames of each clip, at least 2, shape (batch,).
+        eps: added to the (unbiased) variance.
+
+    Returns:
+        The normalised features, same shape; zeros past each clip's end.
+    """
+    valid = valid_steps(lengths, features.shape[1])[..., None]
+    count = lengths[:, None, None]
+    mean = features.masked_fill(~valid, 0.0).sum(1, keepdim=True) / count
+    centred = (features - mean).masked_fill(~valid, 0.0)
+    variance = centred.square().sum(1, keepdim=True) / (count - 1)
+    return centred / (variance + eps).sqrt()
+
+
+def stack_frames(features: Tensor, stride: int) -> Tensor:
+    """Put `stride` neighbouring frames side by side: (batch, frames, bins) -> (batch, frames // stride, stride * bins)."""
+    frames = features.shape[1] // stride * stride
+    return features[:, :frames].reshape(features.shape[0], -1, stride * features.shape[2])

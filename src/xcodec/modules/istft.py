@@ -1,0 +1,77 @@
+"""The head that turns decoder states into a waveform through an inverse short-time Fourier transform.
+
+After Vocos (Siuzdak, 2023), with its "same" padding: T frames give exactly T * hop samples.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from xcodec.modules.lengths import valid_steps
+
+__all__ = ["ISTFTHead", "overlap_add"]
+
+MAX_MAGNITUDE = 100.0  # upstream clips here; checkpoints depend on it
+MIN_ENVELOPE = 1e-11
+
+
+def overlap_add(frames: Tensor, hop_length: int) -> Tensor:
+    """Sum overlapping frames at their places.
+
+    Args:
+        frames: shape (batch, frames, frame_length); frame_length is a multiple of `hop_length`.
+        hop_length: samples between the beginnings of neighbouring frames.
+
+    Returns:
+        Shape (batch, (frames - 1) * hop_length + frame_length).
+    """
+    batch, num_frames, frame_length = frames.shape
+    overlap = frame_length // hop_length
+    # (batch, frames, frame_length) -> (batch, frames, overlap, hop_length)
+    parts = frames.unflatten(-1, (overlap, hop_length))
+    total = sum(F.pad(parts[:, :, i], (0, 0, i, overlap - 1 - i)) for i in range(overlap))
+    assert isinstance(total, Tensor)
+    return total.reshape(batch, (num_frames - 1) * hop_length + frame_length)
+
+
+class ISTFTHead(nn.Module):
+    """Predict log-magnitude and phase of every frame, and transform them to samples.
+
+    Args:
+        hidden_size: width of the input.
+        n_fft: length of a frame in samples, a multiple of `hop_length`.
+        hop_length: samples per input step.
+    """
+
+    def __init__(self, hidden_size: int, n_fft: int, hop_length: int) -> None:
+        super().__init__()
+        self.n_fft = n_fft
+        self.hop_length = hop_length
+        self.linear = nn.Linear(hidden_size, n_fft + 2)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Make samples.
+
+        Args:
+            x: shape (batch, time, hidden_size).
+            lengths: valid steps of each clip, shape (batch,).
+
+        Returns:
+            float32 samples of shape (batch, 1, time * hop_length), zeros past each clip's end.
+        """
+        log_magnitude, phase = self.linear(x).float().chunk(2, -1)
+        spectrum = torch.polar(log_magnitude.exp().clamp(max=MAX_MAGNITUDE), phase)
+        window = torch.hann_window(self.n_fft, dtype=torch.float32, device=x.device)
+        frames = torch.fft.irfft(spectrum, self.n_fft) * window
+        weights = window.square().expand(1, x.shape[1], -1)
+        valid = None if lengths is None else valid_steps(lengths, x.shape[1])
+        if valid is not None:
+            frames = frames.masked_fill(~valid[..., None], 0.0)
+            weights = weights * valid[..., None]
+        trim = (self.n_fft - self.hop_length) // 2
+        samples = slice(trim, trim + x.shape[1] * self.hop_length)
+        envelope = overlap_add(weights, self.hop_length)[:, samples].clamp(min=MIN_ENVELOPE)
+        audio = overlap_add(frames, self.hop_length)[:, samples] / envelope
+        if valid is not None:  # the last frame reaches past the end
+            audio = audio.masked_fill(~valid.repeat_interleave(self.hop_length, 1), 0.0)
+        return audio[:, None]

@@ -1,0 +1,75 @@
+"""Finite scalar quantization (Mentzer et al., 2023): every latent dimension is rounded to a few levels.
+
+A code is a number whose digits, in mixed radix and least significant first, are the level indices of the dimensions.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["FSQ"]
+
+
+class FSQ(nn.Module):
+    """Project to one dimension per entry of `levels`, bound, round; and back.
+
+    Args:
+        dim: width of the latents before and after.
+        levels: number of levels of each dimension; the codebook holds their product.
+    """
+
+    def __init__(self, dim: int, levels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.levels = tuple(levels)
+        self.project_in = nn.Linear(dim, len(levels))
+        self.project_out = nn.Linear(len(levels), dim)
+
+    @property
+    def codebook_size(self) -> int:
+        """Number of different codes."""
+        return math.prod(self.levels)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Quantize.
+
+        Args:
+            x: shape (batch, time, dim).
+
+        Returns:
+            The quantized latents (batch, time, dim) in the dtype of `x`, with straight-through gradients, and the codes
+            (batch, time), int64.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            bounded = self.bound(self.bound(self.project_in(x.to(self.project_in.weight.dtype)).float()))
+            rounded = bounded.round()
+            digits = rounded.long() + self._level_tensor(x.device) // 2
+            codes = (digits * self._basis(x.device)).sum(-1)
+            grid = (bounded + (rounded - bounded).detach()) / (self._level_tensor(x.device) // 2)
+        return self.project_out(grid.to(x.dtype)), codes
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Look up codes: (batch, time), integers in [0, codebook_size) -> latents (batch, time, dim)."""
+        half = self._level_tensor(codes.device) // 2
+        grid = (self.digits(codes) - half) / half
+        return self.project_out(grid.to(self.project_out.weight.dtype))
+
+    def digits(self, codes: Tensor) -> Tensor:
+        """The level index of every dimension: (...) -> (..., number of levels), int64."""
+        return codes.long()[..., None] // self._basis(codes.device) % self._level_tensor(codes.device)
+
+    def bound(self, z: Tensor, eps: float = 1e-3) -> Tensor:
+        """Squash `z` (..., number of levels), float32, so that rounding gives one of each dimension's levels.
+
+        X-Codec2 applies this twice (its quantizer bounds an input that was bounded already); checkpoints depend on it.
+        """
+        levels = self._level_tensor(z.device)
+        half_range = (levels - 1) * (1 + eps) / 2
+        offset = torch.where(levels % 2 == 0, 0.5, 0.0)
+        return (z + (offset / half_range).atanh()).tanh() * half_range - offset
+
+    def _level_tensor(self, device: torch.device) -> Tensor:
+        return torch.tensor(self.levels, device=device)
+
+    def _basis(self, device: torch.device) -> Tensor:
+        return torch.tensor([math.prod(self.levels[:i]) for i in range(len(self.levels))], device=device)
