@@ -97,6 +97,8 @@ def normalize_over_time(features: Tensor, lengths: Tensor, eps: float = 1e-7) ->
     count = lengths[:, None, None]
     mean = features.masked_fill(~valid, 0.0).sum(1, keepdim=True) / count
     centred = (features - mean).masked_fill(~valid, 0.0)
+    # The mean's rounding error, which a constant input (digital silence) would blow up to 1e-2 and tie to the batch.
+    centred = (centred - centred.sum(1, keepdim=True) / count).masked_fill(~valid, 0.0)
     variance = centred.square().sum(1, keepdim=True) / (count - 1)
     return centred / (variance + eps).sqrt()
 

@@ -1,0 +1,76 @@
+"""What the tests build: tiny and released-size models with random weights, and clips of real speech."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+
+from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
+
+RECORDINGS = sorted((Path(__file__).parent / "audio").glob("austen-*.wav"))
+
+TINY: dict[str, Any] = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "head_dim": 16,
+    "encoder_hidden_size": 4,
+    "quantization_dim": 96,
+    "semantic_model_config": {
+        "model_type": "wav2vec2-bert",
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    },
+}
+
+
+def speech(seconds: float | None = None, samples: int | None = None) -> np.ndarray:
+    """The first so many seconds (or samples) of the five recordings laid end to end, 16 kHz mono float32."""
+    whole = np.concatenate([soundfile.read(path, dtype="float32")[0] for path in RECORDINGS])
+    count = len(whole) if seconds is None and samples is None else samples or int(seconds * 16000)
+    assert count <= len(whole)
+    return whole[:count]
+
+
+def prepare(*clips: np.ndarray, **arguments: Any) -> Any:
+    """The model inputs of a batch of clips."""
+    arguments = {"sampling_rate": 16000, "return_tensors": "pt"} | arguments
+    return Xcodec2FeatureExtractor()(list(clips), **arguments)
+
+
+def random_model(seed: int = 0, **fields: Any) -> Xcodec2Model:
+    """A model of random weights whose codes and audio vary as a trained model's do.
+
+    Freshly initialised weights put every latent into a few cells and give audio near zero; so the quantizer's input is
+    scaled to zero mean and unit variance on real speech, and the head to a level of speech.
+    """
+    torch.manual_seed(seed)
+    model = Xcodec2Model(Xcodec2Config(**fields)).eval()
+    if fields.get("hidden_size", 1024) < 256:  # at small widths a deviation of 0.02 lets the signal fade away
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                torch.nn.init.normal_(parameter, std=0.15)
+    inputs = prepare(speech(2.0))
+    taken: dict[str, torch.Tensor] = {}
+    model.quantizer.project_in.register_forward_hook(lambda *call: taken.update(latents=call[2]))
+    with torch.inference_mode():
+        model.encode(**inputs)
+        project_in = model.quantizer.project_in
+        project_in._forward_hooks.clear()
+        mean, std = taken["latents"].mean((0, 1)), taken["latents"].std((0, 1))
+        project_in.weight.div_(std[:, None])
+        project_in.bias.sub_(mean).div_(std)
+        level = model(**inputs).audio_values.std()
+        model.acoustic_decoder.head.linear.bias[: model.config.n_fft // 2 + 1].add_((0.1 / level).log())
+    return model
+
+
+def tiny_model(seed: int = 0, **fields: Any) -> Xcodec2Model:
+    """A random model of a hundred thousand parameters or so."""
+    return random_model(seed, **(TINY | fields))
