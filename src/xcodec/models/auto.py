@@ -5,6 +5,7 @@ from typing import Any
 
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
+from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING_NAMES
 
 from xcodec.errors import CheckpointError
 from xcodec.models.checkpoint import read_config
@@ -43,6 +44,8 @@ def register_auto_classes() -> None:
     The one thing here that changes anything outside the package, so it is never done on import.
     """
     for model_type, (config_class, feature_extractor_class, model_class) in FAMILIES.items():
+        # transformers looks feature extractors up by class name, its own before registered ones.
+        FEATURE_EXTRACTOR_MAPPING_NAMES.pop(model_type, None)
         AutoConfig.register(model_type, config_class, exist_ok=True)
         AutoFeatureExtractor.register(config_class, feature_extractor_class, exist_ok=True)
         AutoModel.register(config_class, model_class, exist_ok=True)

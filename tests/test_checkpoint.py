@@ -1,0 +1,173 @@
+"""The contract "strict": a checkpoint loads completely or not at all, and says why."""
+
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from builders import tiny_model
+from safetensors.torch import load_file, save_file
+
+from xcodec import CheckpointError, Xcodec2FeatureExtractor, Xcodec2Model
+from xcodec.models import load_model
+from xcodec.models.checkpoint import (
+    fingerprint_checkpoint,
+    fingerprint_model,
+    read_shapes,
+    read_tensors,
+    resolve_checkpoint,
+)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory, tiny) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoint")
+    tiny.save_pretrained(folder)
+    Xcodec2FeatureExtractor().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def checkpoint(saved, tmp_path) -> Path:
+    """A copy that a test may damage."""
+    return Path(shutil.copytree(saved, tmp_path / "checkpoint"))
+
+
+def edit_tensors(folder: Path, change) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def test_a_missing_tensor_is_named(checkpoint):
+    edit_tensors(checkpoint, lambda tensors: tensors.pop("quantizer.project_in.bias"))
+    with pytest.raises(CheckpointError, match=r"1 missing: quantizer\.project_in\.bias"):
+        Xcodec2Model.from_pretrained(checkpoint)
+
+
+def test_an_unexpected_tensor_is_named(checkpoint):
+    edit_tensors(checkpoint, lambda tensors: tensors.update({"fc_post_s.weight": torch.zeros(3)}))
+    with pytest.raises(CheckpointError, match=r"1 unexpected: fc_post_s\.weight.*xcodec convert"):
+        Xcodec2Model.from_pretrained(checkpoint)
+
+
+def test_a_tensor_of_another_shape_is_named_with_both_shapes(checkpoint):
+    edit_tensors(checkpoint, lambda tensors: tensors.update({"fc_encoder.bias": torch.zeros(7)}))
+    with pytest.raises(CheckpointError, match=r"1 of another shape: fc_encoder\.bias is \(7,\), expected \(96,\)"):
+        Xcodec2Model.from_pretrained(checkpoint)
+
+
+def test_many_problems_are_told_at_once_and_long_lists_cut(checkpoint):
+    def damage(tensors):
+        for name in [name for name in tensors if name.startswith("acoustic_decoder.layers.0")]:
+            tensors[f"renamed.{name}"] = tensors.pop(name)
+
+    edit_tensors(checkpoint, damage)
+    with pytest.raises(CheckpointError, match=r"8 missing: .*; 8 unexpected: renamed"):
+        Xcodec2Model.from_pretrained(checkpoint)
+
+
+def test_only_the_layers_that_the_config_names_are_built(checkpoint):
+    config = json.loads((checkpoint / "config.json").read_text())
+    config["semantic_model_config"]["num_hidden_layers"] = 1
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r"unexpected: semantic_encoder\.encoder\.layers\.1\."):
+        Xcodec2Model.from_pretrained(checkpoint)
+
+
+def test_a_truncated_file_is_an_error(checkpoint):
+    weights = checkpoint / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(CheckpointError, match=r"model\.safetensors .* is no complete safetensors file.*again"):
+        Xcodec2Model.from_pretrained(checkpoint)
+
+
+def test_a_damaged_config_is_an_error(checkpoint):
+    (checkpoint / "config.json").write_text("{not json")
+    with pytest.raises(CheckpointError, match=r"config\.json is not JSON"):
+        Xcodec2Model.from_pretrained(checkpoint)
+
+
+class Bomb:
+    def __reduce__(self):
+        return (Path.touch, (Path(self.path),))
+
+
+def test_a_pickle_is_refused_and_never_executed(checkpoint, tmp_path):
+    bomb = Bomb()
+    bomb.path = str(tmp_path / "executed")
+    (checkpoint / "model.safetensors").unlink()
+    (checkpoint / "pytorch_model.bin").write_bytes(pickle.dumps(bomb))
+    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin is a pickle, which is never loaded"):
+        Xcodec2Model.from_pretrained(checkpoint)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_shards_are_read_and_a_missing_one_is_named(tiny, tmp_path):
+    tiny.save_pretrained(tmp_path, max_shard_size="300KB")
+    assert (tmp_path / "model.safetensors.index.json").exists()
+    loaded = Xcodec2Model.from_pretrained(tmp_path)
+    assert all(torch.equal(loaded.state_dict()[name], tensor) for name, tensor in tiny.state_dict().items())
+    sorted(tmp_path.glob("model-*.safetensors"))[0].unlink()
+    with pytest.raises(CheckpointError, match=r"lacks model-00001-of-\d+\.safetensors, which its index names"):
+        Xcodec2Model.from_pretrained(tmp_path)
+
+
+def test_a_folder_without_a_checkpoint_says_what_it_holds(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(CheckpointError, match=r"is a folder without config\.json \(it holds notes\.txt\)"):
+        resolve_checkpoint(tmp_path)
+
+
+def test_a_file_is_not_a_checkpoint_folder(saved):
+    with pytest.raises(CheckpointError, match=r"is a file; expected a folder .*xcodec convert"):
+        resolve_checkpoint(saved / "model.safetensors")
+
+
+def test_offline_the_error_says_what_was_tried_and_how_to_get_the_files(tmp_path):
+    with pytest.raises(CheckpointError, match=r"no folder .*HKUSTAudio/xcodec2-hf.*hf download HKUSTAudio/xcodec2-hf"):
+        Xcodec2Model.from_pretrained("HKUSTAudio/xcodec2-hf", local_files_only=True, cache_dir=tmp_path)
+
+
+def test_what_cannot_be_a_hub_id_is_said_to_be_none():
+    with pytest.raises(CheckpointError, match=r"'a/b/c/d' is no hub id \(those read OWNER/NAME\)"):
+        resolve_checkpoint("a/b/c/d")
+
+
+def test_the_errors_are_what_users_of_transformers_catch(tmp_path):
+    with pytest.raises(OSError, match="config.json"):
+        Xcodec2Model.from_pretrained(tmp_path)
+
+
+def test_load_model_finds_the_family_and_its_extractor(saved, checkpoint, tiny):
+    model, feature_extractor = load_model(saved)
+    assert isinstance(model, Xcodec2Model)
+    assert isinstance(feature_extractor, Xcodec2FeatureExtractor)
+    (checkpoint / "preprocessor_config.json").unlink()
+    assert load_model(checkpoint)[1].hop_length == 320
+    (checkpoint / "config.json").write_text('{"model_type": "dac"}')
+    with pytest.raises(CheckpointError, match="of model_type 'dac'; this package reads 'xcodec2'"):
+        load_model(checkpoint)
+
+
+def test_shapes_are_read_without_the_tensors(saved, tiny):
+    expected = {name: tuple(tensor.shape) for name, tensor in tiny.state_dict().items()}
+    assert read_shapes(saved) == expected
+    assert {name: tuple(tensor.shape) for name, tensor in read_tensors(saved).items()} == expected
+
+
+def test_the_identity_follows_the_weights_and_the_config_and_nothing_else(saved, checkpoint, tiny):
+    identity = fingerprint_checkpoint(saved, "one")
+    assert fingerprint_model(tiny, "one") == identity
+    half = Xcodec2Model.from_pretrained(saved, dtype=torch.bfloat16)
+    assert fingerprint_model(half, "one") != identity, "other numbers"
+    config = json.loads((checkpoint / "config.json").read_text()) | {"transformers_version": "5.0.0"}
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    assert fingerprint_checkpoint(checkpoint, "one") == identity, "who wrote it does not matter"
+    edit_tensors(checkpoint, lambda tensors: tensors["fc_encoder.bias"].add_(1e-6))
+    changed = fingerprint_checkpoint(checkpoint, "one")
+    assert changed.weights_hash != identity.weights_hash
+    assert changed.config_hash == identity.config_hash
+    assert fingerprint_model(tiny_model(seed=5), "one").weights_hash != identity.weights_hash

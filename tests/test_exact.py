@@ -1,0 +1,64 @@
+"""The contract "exact": a clip's codes and audio do not depend on what else is in its batch."""
+
+import pytest
+import torch
+from builders import prepare, speech
+
+MIXED = [1, 319, 320, 321, 5 * 16000, 12 * 16000]  # samples
+
+
+def assert_batch_equals_single(model, clips) -> None:
+    batch = prepare(*clips)
+    encoded = model.encode(**batch, output_latents=True)
+    decoded = model.decode(encoded.audio_codes, audio_codes_mask=encoded.audio_codes_mask).audio_values
+    forwarded = model(**batch)
+    assert torch.equal(forwarded.audio_codes, encoded.audio_codes)
+    for i, clip in enumerate(clips):
+        num_codes = len(clip) // 320 + 1
+        alone = model(**prepare(clip), output_latents=True)
+        assert alone.audio_codes.shape == (1, 1, num_codes)
+        assert encoded.audio_codes_mask[i, 0].tolist() == [1] * num_codes + [0] * (
+            encoded.audio_codes.shape[-1] - num_codes
+        )
+        assert torch.equal(encoded.audio_codes[i, :, :num_codes], alone.audio_codes[0]), f"codes of clip {i}"
+        assert encoded.audio_codes[i, :, num_codes:].eq(0).all()
+        assert (encoded.latents[i, :, :num_codes] - alone.latents[0]).abs().max() < 1e-4
+        for audio in (decoded, forwarded.audio_values):
+            assert (audio[i, :, : 320 * num_codes] - alone.audio_values[0]).abs().max() < 1e-4, f"audio of clip {i}"
+            assert audio[i, :, 320 * num_codes :].eq(0).all()
+
+
+def test_a_batch_equals_single_clips(tiny):
+    assert_batch_equals_single(tiny, [speech(samples=n) for n in MIXED])
+
+
+def test_a_batch_equals_single_clips_without_features(tiny):
+    """The draft's spelling: features are computed inside the model, each clip's from its own samples."""
+    clips = [speech(samples=n) for n in MIXED]
+    batch = prepare(*clips)
+    inside = tiny.encode(batch["input_values"], padding_mask=batch["padding_mask"])
+    assert torch.equal(inside.audio_codes, tiny.encode(**batch).audio_codes)
+
+
+def test_silence_beside_speech_stays_what_it_is_alone(tiny):
+    silence = torch.zeros(16000).numpy()
+    batch = prepare(silence, speech(3.0))
+    alone = tiny.encode(**prepare(silence)).audio_codes
+    assert torch.equal(tiny.encode(**batch).audio_codes[:1, :, : alone.shape[-1]], alone)
+
+
+def test_what_the_padding_holds_does_not_matter(tiny):
+    batch = prepare(speech(1.0), speech(2.0))
+    dirty = dict(batch)
+    dirty["input_values"] = batch["input_values"].clone()
+    dirty["input_values"][0, :, 51 * 320 :] = 3.0
+    dirty["input_features"] = batch["input_features"].clone()
+    dirty["input_features"][0, 51:] = -7.0
+    clean, other = tiny(**batch), tiny(**dirty)
+    assert torch.equal(clean.audio_codes, other.audio_codes)
+    assert (clean.audio_values - other.audio_values).abs().max() < 1e-5
+
+
+@pytest.mark.slow
+def test_a_batch_equals_single_clips_at_the_released_size(released):
+    assert_batch_equals_single(released, [speech(samples=n) for n in MIXED])
