@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from builders import tiny_model
 from safetensors.torch import load_file, save_file
 
+from builders import tiny_model
 from xcodec import CheckpointError, Xcodec2FeatureExtractor, Xcodec2Model
 from xcodec.models import load_model
 from xcodec.models.checkpoint import (
@@ -137,7 +137,7 @@ def test_what_cannot_be_a_hub_id_is_said_to_be_none():
 
 
 def test_the_errors_are_what_users_of_transformers_catch(tmp_path):
-    with pytest.raises(OSError, match="config.json"):
+    with pytest.raises(OSError, match=r"config\.json"):
         Xcodec2Model.from_pretrained(tmp_path)
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from builders import prepare, speech
 
 MIXED = [1, 319, 320, 321, 5 * 16000, 12 * 16000]  # samples

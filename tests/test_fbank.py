@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from builders import RECORDINGS, prepare, speech
 from transformers import SeamlessM4TFeatureExtractor
 
+from builders import RECORDINGS, prepare, speech
 from xcodec.audio import Audio
 from xcodec.modules import fbank
 from xcodec.modules.fbank import KaldiFbank, kaldi_mel_filters, normalize_over_time, stack_frames

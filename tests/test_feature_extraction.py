@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from builders import prepare, speech
 
+from builders import prepare, speech
 from xcodec import InputError, Xcodec2FeatureExtractor
 
 extract = Xcodec2FeatureExtractor()
@@ -45,6 +45,8 @@ def test_every_kind_of_input_gives_the_same_values():
         assert torch.allclose(inputs["input_features"], expected["input_features"], atol=1e-3)
     by_other_name = extract(raw_audio=clip, sampling_rate=16000, return_tensors="pt")
     assert torch.equal(by_other_name["input_features"], expected["input_features"])
+    with pytest.raises(InputError, match="give the audio once"):
+        extract(clip, raw_audio=clip, sampling_rate=16000)
 
 
 def test_eight_bit_pcm_is_centred():
@@ -108,7 +110,7 @@ def test_features_are_computed_on_the_device_asked_for():
         (np.zeros(5, complex), "expected floating-point or integer samples, got torch.complex128"),
         ([], "an empty list"),
         ("speech.wav", "expected a numpy array, a torch tensor or a list of these, got str"),
-        (None, "give the audio once"),
+        (None, "no audio was given"),
     ],
 )
 def test_bad_audio_is_an_error_that_says_what_is_wrong(audio, message):

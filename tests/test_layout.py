@@ -76,4 +76,4 @@ def test_every_public_name_can_be_imported() -> None:
     for name in xcodec.__all__:
         assert getattr(xcodec, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'Codecs'"):
-        _ = xcodec.Codecs  # type: ignore[attr-defined]
+        _ = xcodec.Codecs

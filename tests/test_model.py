@@ -5,9 +5,9 @@ import sys
 
 import pytest
 import torch
-from builders import TINY, prepare, speech, tiny_model
 from transformers import Wav2Vec2BertConfig
 
+from builders import TINY, prepare, speech, tiny_model
 from xcodec import CheckpointError, InputError, Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
 from xcodec.models.xcodec2 import Xcodec2DecoderOutput, Xcodec2EncoderOutput, Xcodec2Output
 
@@ -15,7 +15,9 @@ from xcodec.models.xcodec2 import Xcodec2DecoderOutput, Xcodec2EncoderOutput, Xc
 def test_the_documented_example(tiny):
     """The usage example of transformers' documentation, shapes included, on a local checkpoint."""
     audio = speech(samples=93680)
-    inputs = Xcodec2FeatureExtractor()(audio=audio, sampling_rate=16000, return_tensors="pt").to(tiny.device, tiny.dtype)
+    inputs = Xcodec2FeatureExtractor()(audio=audio, sampling_rate=16000, return_tensors="pt").to(
+        tiny.device, tiny.dtype
+    )
     assert inputs["input_values"].shape == (1, 1, 93760)
     audio_codes = tiny.encode(**inputs).audio_codes
     assert audio_codes.shape == (1, 1, 293)
@@ -96,7 +98,10 @@ def test_the_feature_mask_alone_is_enough(tiny):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"input_values": torch.zeros(1, 640)}, r"input_values: .* \(batch, 1, samples\), got torch.float32 \(1, 640\)"),
+        (
+            {"input_values": torch.zeros(1, 640)},
+            r"input_values: .* \(batch, 1, samples\), got torch.float32 \(1, 640\)",
+        ),
         ({"input_values": torch.zeros(1, 2, 640)}, r"input_values: expected .*got torch.float32 \(1, 2, 640\)"),
         ({"input_values": torch.zeros(1, 1, 640, dtype=torch.int16)}, "expected floating-point samples.*torch.int16"),
         (

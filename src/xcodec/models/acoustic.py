@@ -40,7 +40,6 @@ class EncoderBlock(nn.Module):
 
     def __init__(self, channels: int, stride: int, activation: MakeActivation) -> None:
         super().__init__()
-        self.stride = stride
         self.res_unit1, self.res_unit2, self.res_unit3 = (ResidualUnit(channels, d, activation) for d in DILATIONS)
         self.snake1 = activation(channels)
         self.conv1 = MaskedConv1d(
@@ -75,6 +74,7 @@ class AcousticEncoder(nn.Module):
         super().__init__()
         channels = [base_channels * 2**i for i in range(len(strides) + 1)]
         self.conv1 = MaskedConv1d(1, base_channels, kernel_size=7, padding=3)
+        self.strides = tuple(strides)
         self.block = nn.ModuleList(
             EncoderBlock(width, stride, activation) for width, stride in zip(channels, strides, strict=False)
         )
@@ -92,7 +92,7 @@ class AcousticEncoder(nn.Module):
             Shape (batch, output_size, samples // hop_length); past a clip's end it means nothing.
         """
         x = self.conv1(waveform, lengths)
-        for block in self.block:
+        for block, stride in zip(self.block, self.strides, strict=True):
             x = block(x, lengths)
-            lengths = None if lengths is None else lengths // block.stride
+            lengths = None if lengths is None else lengths // stride
         return self.conv2(self.snake1(x, lengths), lengths)

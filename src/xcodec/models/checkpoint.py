@@ -12,6 +12,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from xcodec.codes import CodecIdentity
 from xcodec.errors import CheckpointError
@@ -38,7 +39,7 @@ def resolve_checkpoint(name_or_path: str | Path, **hub_arguments: Any) -> Path:
 
     Args:
         name_or_path: a folder, or a hub id such as "HKUSTAudio/xcodec2-hf".
-        **hub_arguments: passed to `huggingface_hub.snapshot_download`: revision, cache_dir, token, local_files_only, ...
+        **hub_arguments: passed to `huggingface_hub.snapshot_download`: revision, cache_dir, token, local_files_only.
 
     Returns:
         A folder that holds config.json.
@@ -50,7 +51,9 @@ def resolve_checkpoint(name_or_path: str | Path, **hub_arguments: Any) -> Path:
     if folder.is_dir():
         if not (folder / CONFIG).is_file():
             held = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
-            raise CheckpointError(f"{folder} is a folder without {CONFIG} (it holds {held}); expected a checkpoint folder")
+            raise CheckpointError(
+                f"{folder} is a folder without {CONFIG} (it holds {held}); expected a checkpoint folder"
+            )
         return folder
     if folder.exists():
         raise CheckpointError(
@@ -64,10 +67,12 @@ def resolve_checkpoint(name_or_path: str | Path, **hub_arguments: Any) -> Path:
         tried = f"no folder {folder.absolute()}, and {str(name_or_path)!r} is no hub id (those read OWNER/NAME)"
         raise CheckpointError(f"checkpoint not found: {tried}") from None
     except Exception as error:  # the hub client raises errors of several libraries
-        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason given'}"
+        reason = (
+            f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason given'}"
+        )
         raise CheckpointError(
-            f"checkpoint not found: no folder {folder.absolute()}, and {str(name_or_path)!r} is neither in the hub's local "
-            f"cache nor could be downloaded ({reason}). Check the id; or, on a machine with network, run: "
+            f"checkpoint not found: no folder {folder.absolute()}, and {str(name_or_path)!r} is neither in the hub's "
+            f"local cache nor could be downloaded ({reason}). Check the id; or, on a machine with network, run: "
             f"hf download {name_or_path} --local-dir FOLDER, copy FOLDER here and pass its path"
         ) from None
 
@@ -81,7 +86,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     except (ValueError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{folder / CONFIG} is not JSON ({error}); the file is damaged, copy it again") from None
     if not isinstance(config, dict):
-        raise CheckpointError(f"{folder / CONFIG} holds a {type(config).__name__}; expected an object with a model_type")
+        raise CheckpointError(
+            f"{folder / CONFIG} holds a {type(config).__name__}; expected an object with a model_type"
+        )
     return config
 
 
@@ -127,7 +134,7 @@ def open_safetensors(path: Path) -> Any:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{path} ({path.stat().st_size:,} bytes) is no complete safetensors file ({error}); download or copy it again"
+            f"{path} ({path.stat().st_size:,} bytes) is no complete safetensors file ({error}); get it again"
         ) from None
 
 
@@ -164,7 +171,7 @@ def fingerprint_checkpoint(folder: Path, name: str) -> CodecIdentity:
     return CodecIdentity(name, hash_config(read_config(folder)), hash_tensors(read_tensors(folder).items()))
 
 
-def fingerprint_model(model: torch.nn.Module, name: str) -> CodecIdentity:
+def fingerprint_model(model: PreTrainedModel, name: str) -> CodecIdentity:
     """Identify a model in memory as `fingerprint_checkpoint` would once it was saved."""
     config = json.loads(model.config.to_json_string(use_diff=True))
     return CodecIdentity(name, hash_config(config), hash_tensors(model.state_dict().items()))

@@ -19,7 +19,9 @@ class StrictPreTrainedModel(PreTrainedModel):
     """A model whose checkpoint loads completely or not at all."""
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, *args: Any, **kwargs: Any) -> Self:
+    def from_pretrained(  # type: ignore[override]
+        cls, pretrained_model_name_or_path: str | Path, *args: Any, **kwargs: Any
+    ) -> Self:
         """Load a checkpoint in transformers' layout.
 
         Args:
@@ -28,19 +30,20 @@ class StrictPreTrainedModel(PreTrainedModel):
             **kwargs: likewise: `dtype`, `device_map`, `revision`, `cache_dir`, `local_files_only`, `config`, ...
 
         Raises:
-            CheckpointError: where the checkpoint is not found, is of another model, or lacks, adds or reshapes a tensor;
-                it names them.
+            CheckpointError: where the checkpoint is not found, is of another model, or lacks, adds or reshapes a
+                tensor; it names them.
         """
         hub_arguments = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
         folder = resolve_checkpoint(pretrained_model_name_or_path, **hub_arguments)
         if subfolder := kwargs.pop("subfolder", None):
             folder = folder / subfolder
+        assert cls.config_class is not None
         model_type = read_config(folder).get("model_type")
         if model_type != cls.config_class.model_type:
             raise CheckpointError(
                 f"{pretrained_model_name_or_path} is of model_type {model_type!r}; {cls.__name__} reads "
-                f"{cls.config_class.model_type!r}. Original X-Codec2 checkpoints are converted with `xcodec convert`, or "
-                "read as they are by xcodec.compat.XCodec2Model"
+                f"{cls.config_class.model_type!r}. Original X-Codec2 checkpoints are converted with `xcodec convert`, "
+                "or read as they are by xcodec.compat.XCodec2Model"
             )
         config = kwargs.get("config")
         if not isinstance(config, cls.config_class):

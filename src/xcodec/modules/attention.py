@@ -25,7 +25,13 @@ class SelfAttention(nn.Module):
     """
 
     def __init__(
-        self, hidden_size: int, num_heads: int, num_key_value_heads: int, head_dim: int, bias: bool, dropout: float = 0.0
+        self,
+        hidden_size: int,
+        num_heads: int,
+        num_key_value_heads: int,
+        head_dim: int,
+        bias: bool,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.head_dim = head_dim

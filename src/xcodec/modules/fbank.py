@@ -1,7 +1,7 @@
 """Kaldi's log-mel filter bank as a batched torch module, on any device.
 
 The settings are those of SeamlessM4T's and w2v-BERT 2.0's feature extractor: 80 bins from 20 Hz to Nyquist, windows of
-25 ms every 10 ms, DC removal, pre-emphasis 0.97, povey window, power spectrum of 512 points, no dither, no edge padding.
+25 ms every 10 ms, DC removal, pre-emphasis 0.97, povey window, power spectrum of 512 points, no dither, no padding.
 """
 
 import math
@@ -69,7 +69,9 @@ class KaldiFbank(nn.Module):
             float32, shape (batch, frames, mel_bins) with frames = (samples - frame_length) // frame_shift + 1.
         """
         frames = waveform.float().unfold(-1, self.frame_length, self.frame_shift)
-        window = torch.hann_window(self.frame_length, periodic=False, dtype=torch.float64, device="cpu") ** 0.85  # povey
+        window = (
+            torch.hann_window(self.frame_length, periodic=False, dtype=torch.float64, device="cpu") ** 0.85
+        )  # povey
         window = window.to(frames)
         filters = kaldi_mel_filters(self.num_mel_bins, self.fft_length // 2 + 1, self.sampling_rate).to(frames)
         return torch.cat([self._log_mel(block, window, filters) for block in frames.split(FRAMES_PER_BLOCK, 1)], 1)
@@ -104,6 +106,6 @@ def normalize_over_time(features: Tensor, lengths: Tensor, eps: float = 1e-7) ->
 
 
 def stack_frames(features: Tensor, stride: int) -> Tensor:
-    """Put `stride` neighbouring frames side by side: (batch, frames, bins) -> (batch, frames // stride, stride * bins)."""
+    """Put neighbouring frames side by side: (batch, frames, bins) -> (batch, frames // stride, stride * bins)."""
     frames = features.shape[1] // stride * stride
     return features[:, :frames].reshape(features.shape[0], -1, stride * features.shape[2])

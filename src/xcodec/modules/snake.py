@@ -1,7 +1,7 @@
 """The anti-aliased periodic activation: upsample by 2, SnakeBeta, downsample by 2.
 
-SnakeBeta is the activation of BigVGAN (Lee et al., 2022), after Snake (Ziyin et al., 2020); the alias-free wrapper and its
-Kaiser-windowed sinc filters come from the same work and, before it, from StyleGAN3 (Karras et al., 2021).
+SnakeBeta is the activation of BigVGAN (Lee et al., 2022), after Snake (Ziyin et al., 2020); the alias-free wrapper and
+its Kaiser-windowed sinc filters come from the same work and, before it, from StyleGAN3 (Karras et al., 2021).
 """
 
 import math

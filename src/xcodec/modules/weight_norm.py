@@ -32,8 +32,8 @@ def fold_weight_norm(magnitude: Tensor, direction: Tensor) -> Tensor:
             f"got {tuple(magnitude.shape)}"
         )
     wide = direction.double()
-    norm = torch.linalg.vector_norm(wide.flatten(1), dim=1).view(expected)
-    return (magnitude.double() * (wide / norm)).to(direction.dtype)
+    norm: Tensor = torch.linalg.vector_norm(wide.flatten(1), dim=1).view(expected)
+    return (magnitude.double() / norm * wide).to(direction.dtype)
 
 
 def fold_weight_norms(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, tuple[str, str]]]:

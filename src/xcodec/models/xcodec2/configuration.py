@@ -97,7 +97,7 @@ class Xcodec2Config(PreTrainedConfig):
         self.quantization_dim = quantization_dim
         self.quantization_levels = list(quantization_levels)
         self._check()
-        super().__init__(tie_word_embeddings=tie_word_embeddings, **kwargs)
+        super().__init__(**({"tie_word_embeddings": tie_word_embeddings} | kwargs))
 
     @property
     def hop_length(self) -> int:

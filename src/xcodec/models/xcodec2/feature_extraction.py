@@ -85,10 +85,13 @@ class Xcodec2FeatureExtractor(SequenceFeatureExtractor):
         Raises:
             InputError: for a wrong sampling rate, more than one channel, no samples, or samples that are not numbers.
         """
-        if (audio is None) == (raw_audio is None):
-            raise InputError("give the audio once, as `audio` (or as `raw_audio`, its other name)")
+        if audio is not None and raw_audio is not None:
+            raise InputError("`raw_audio` is another name of `audio`; give the audio once")
+        audio = raw_audio if audio is None else audio
+        if audio is None:
+            raise InputError("no audio was given")
         self._check_sampling_rate(sampling_rate)
-        clips = [as_waveform(clip, i) for i, clip in enumerate(as_clips(audio if raw_audio is None else raw_audio))]
+        clips = [as_waveform(clip, i) for i, clip in enumerate(as_clips(audio))]
         clips = [torch.cat([clip, clip.new_zeros(1)]) for clip in clips]
         strategy = padding_strategy(padding)
         limit = None if max_length is None else -(-max_length // self.hop_length) * self.hop_length

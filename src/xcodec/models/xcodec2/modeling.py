@@ -78,7 +78,7 @@ class Xcodec2Model(StrictPreTrainedModel):
     config: Xcodec2Config
     base_model_prefix = "xcodec2"
     main_input_name = "input_values"
-    input_modalities = ("audio",)
+    input_modalities = ["audio"]  # noqa: RUF012
     _no_split_modules = ["ConformerLayer", "EncoderBlock", "TransformerLayer"]  # noqa: RUF012
     _supports_sdpa = True
 
@@ -87,11 +87,14 @@ class Xcodec2Model(StrictPreTrainedModel):
         semantic = config.semantic_model_config
         if config.quantization_dim != config.hidden_size + semantic.hidden_size:
             raise InputError(
-                f"quantization_dim={config.quantization_dim}; expected hidden_size + semantic_model_config.hidden_size = "
+                f"quantization_dim={config.quantization_dim}; expected "
+                "hidden_size + semantic_model_config.hidden_size = "
                 f"{config.hidden_size} + {semantic.hidden_size} = {config.hidden_size + semantic.hidden_size}"
             )
         if config.hidden_size % 32:
-            raise InputError(f"hidden_size={config.hidden_size}; expected a multiple of 32, the groups of the GroupNorms")
+            raise InputError(
+                f"hidden_size={config.hidden_size}; expected a multiple of 32, the groups of the GroupNorms"
+            )
         num_mel_bins = semantic.feature_projection_input_dim // 2
         self.semantic_features = SemanticFeatures(config.sampling_rate, num_mel_bins, config.hop_length)
         self.semantic_encoder = build_semantic_encoder(semantic)
@@ -102,7 +105,7 @@ class Xcodec2Model(StrictPreTrainedModel):
         self.fc_encoder = nn.Linear(config.quantization_dim, config.quantization_dim)
         self.quantizer = FSQ(config.quantization_dim, tuple(config.quantization_levels))
         self.acoustic_decoder = AcousticDecoder(config)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     @property
     def hop_length(self) -> int:
@@ -168,7 +171,8 @@ class Xcodec2Model(StrictPreTrainedModel):
         elif latents is not None:
             if latents.ndim != 3 or latents.shape[1] != self.config.quantization_dim:
                 raise InputError(
-                    f"latents: expected shape (batch, {self.config.quantization_dim}, codes), got {tuple(latents.shape)}"
+                    f"latents: expected shape (batch, {self.config.quantization_dim}, codes), "
+                    f"got {tuple(latents.shape)}"
                 )
             quantized = latents.transpose(1, 2).to(self.fc_encoder.weight.dtype)
         else:
@@ -267,7 +271,7 @@ class Xcodec2Model(StrictPreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
+        super()._init_weights(module)  # type: ignore[no-untyped-call]
         if isinstance(module, SnakeBeta):
             init.zeros_(module.alpha)
             init.zeros_(module.beta)
@@ -288,7 +292,7 @@ def mask_lengths(mask: Tensor, batch: int, num_steps: int, name: str) -> Tensor:
 
 
 def unless_full(lengths: Tensor | None, num_steps: int) -> Tensor | None:
-    """None where every clip fills the batch, so that single clips take the shortest way (a compiled graph cannot ask)."""
+    """None where every clip fills the batch: single clips take the shortest way (a compiled graph cannot ask)."""
     if lengths is None or torch.compiler.is_compiling():
         return lengths
     return None if bool((lengths == num_steps).all()) else lengths
