@@ -1,0 +1,378 @@
+"""Audio: samples and their rate; reading, writing and resampling. The only place that opens an audio file."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+
+from xcodec.errors import AudioError
+
+__all__ = ["AUDIO_SUFFIXES", "WRITABLE_SUFFIXES", "Audio", "AudioInfo", "resampled_length", "written_whole"]
+
+# What each suffix is written as: libsndfile's container and encoding.
+_WRITTEN_AS = {
+    ".wav": ("WAV", "PCM_16"),
+    ".flac": ("FLAC", "PCM_16"),
+    ".ogg": ("OGG", "VORBIS"),
+    ".opus": ("OGG", "OPUS"),
+    ".mp3": ("MP3", "MPEG_LAYER_III"),
+}
+
+WRITABLE_SUFFIXES = tuple(_WRITTEN_AS)
+"""Suffixes that `Audio.save` knows."""
+
+AUDIO_SUFFIXES = (*WRITABLE_SUFFIXES, ".oga", ".aif", ".aiff", ".au", ".caf", ".w64")
+"""Suffixes (lower case) that folders are searched for. `Audio.read` goes by a file's content, whatever its suffix."""
+
+_MAX_CHANNELS = 1024  # libsndfile's own limit; more means that time and channels are swapped
+_BLOCK = 1 << 16  # samples per channel to decode or encode at once; libvorbis overflows its stack on long blocks
+_SYSTEM_ERROR = 2  # libsndfile's code for errors of reading and writing
+_STREAMED_SIZE = 0x7FFF0000  # bytes; programs that write WAV into a pipe promise this much or more
+_UNKNOWN_LENGTH = 2**63 - 1  # libsndfile's length of a FLAC file whose header gives none
+_MP3_FRAME = 1152  # samples in the longest MP3 frame: encoders disagree by up to one on where a file ends
+_MAX_OGG_PAGE = 65_307  # bytes
+_NOT_AUDIO = "is not audio in a format that can be read, or its beginning is damaged; expected one of " + ", ".join(
+    AUDIO_SUFFIXES
+)
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a file's header says, read without decoding it; a damaged file may hold less.
+
+    Args:
+        num_samples: samples per channel at `sampling_rate`, or None where the header does not know.
+        num_channels: number of channels.
+        sampling_rate: in Hz.
+        format: libsndfile's name of the container, such as "WAV".
+        subtype: libsndfile's name of the encoding, such as "PCM_16".
+    """
+
+    num_samples: int | None
+    num_channels: int
+    sampling_rate: int
+    format: str
+    subtype: str
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> "AudioInfo":
+        """Read the header of the file at `path`.
+
+        Raises:
+            AudioError: where there is no such file, or it is not audio.
+        """
+        with _opened(Path(path)) as file:
+            num_samples = None if file.frames == _UNKNOWN_LENGTH else file.frames
+            return cls(num_samples, file.channels, file.samplerate, file.format, file.subtype)
+
+    @property
+    def duration(self) -> float | None:
+        """In seconds, or None where the header does not know."""
+        return None if self.num_samples is None else self.num_samples / self.sampling_rate
+
+
+@dataclass(frozen=True, eq=False)
+class Audio:
+    """A recording in memory.
+
+    Args:
+        samples: shape (channels, samples), or (samples,) which becomes (1, samples). Floating point has its full scale
+            at 1.0 and may exceed it; int16, int32, int8 and uint8 are PCM and are scaled by their range. Kept as
+            float32.
+        sampling_rate: in Hz.
+
+    Raises:
+        AudioError: for no samples, NaN or infinite samples, another shape or type, or a rate that is not positive.
+    """
+
+    samples: np.ndarray
+    sampling_rate: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sampling_rate", _checked_rate(self.sampling_rate))
+        object.__setattr__(self, "samples", _checked_samples(self.samples))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Audio):
+            return NotImplemented
+        return self.sampling_rate == other.sampling_rate and np.array_equal(self.samples, other.samples)
+
+    @property
+    def num_channels(self) -> int:
+        """Number of channels."""
+        return int(self.samples.shape[0])
+
+    @property
+    def num_samples(self) -> int:
+        """Samples per channel."""
+        return int(self.samples.shape[1])
+
+    @property
+    def duration(self) -> float:
+        """In seconds."""
+        return self.num_samples / self.sampling_rate
+
+    def mono(self) -> "Audio":
+        """Return the mean of the channels, as one channel."""
+        if self.num_channels == 1:
+            return self
+        return Audio(self.samples.mean(axis=0, dtype=np.float64).astype(np.float32), self.sampling_rate)
+
+    def resample(self, sampling_rate: int) -> "Audio":
+        """Return the recording at another rate in Hz (soxr, quality VHQ).
+
+        n samples become ceil(n * new rate / old rate), so at least one. What lies before the start and past the end
+        counts as silence.
+        """
+        rate = _checked_rate(sampling_rate)
+        if rate == self.sampling_rate:
+            return self
+        length = resampled_length(self.num_samples, self.sampling_rate, rate)
+        # soxr rounds the length its own way; with one more output sample's worth of silence it always gives enough.
+        tail = np.zeros((-(-self.sampling_rate // rate) + 1, self.num_channels), np.float32)
+        frames = np.concatenate([self.samples.T, tail])  # (channels, samples) -> (samples, channels)
+        resampled = soxr.resample(frames, self.sampling_rate, rate, quality="VHQ")[:length]
+        return Audio(np.ascontiguousarray(resampled.T), rate)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> "Audio":
+        """Read a whole file: WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF and whatever else libsndfile knows.
+
+        Rate, channels and range are kept as they are in the file. A file that is cut short is an error, wherever it
+        shows: where the header or the stream says how much there should be.
+
+        Raises:
+            AudioError: where there is no such file, it may not be read, is not audio, is damaged, cut short or empty,
+                or holds NaN or infinite samples.
+        """
+        path = Path(path)
+        with _opened(path) as file:
+            blocks = list(_blocks(path, file))
+            samples = np.concatenate(blocks) if blocks else np.zeros((0, file.channels), np.float32)
+            _check_complete(path, file, len(samples))
+            rate = file.samplerate
+        try:
+            return cls(np.ascontiguousarray(samples.T), rate)  # (samples, channels) -> (channels, samples)
+        except AudioError as error:
+            raise AudioError(f"{path}: {error}") from None
+
+    def save(self, path: str | os.PathLike[str], subtype: str | None = None) -> None:
+        """Write a file whose format is its suffix: .wav, .flac, .ogg (Vorbis), .opus or .mp3.
+
+        The file appears whole or not at all; a file that is there is replaced. Samples beyond full scale are clipped
+        to [-1, 1], except in the subtypes FLOAT and DOUBLE.
+
+        Args:
+            path: the file to write, in a folder that exists.
+            subtype: libsndfile's name of an encoding that the format allows, such as "FLOAT", "PCM_24" or "PCM_32"
+                for .wav. None is 16-bit PCM for .wav and .flac.
+
+        Raises:
+            AudioError: for an unknown suffix, a rate or channel count that the format has not, or where the file
+                cannot be written.
+        """
+        path = Path(path)
+        if path.suffix.lower() not in _WRITTEN_AS:
+            known = ", ".join(WRITABLE_SUFFIXES)
+            raise AudioError(f"{path}: audio cannot be written as {path.suffix!r}; use one of {known}")
+        container, default = _WRITTEN_AS[path.suffix.lower()]
+        subtype = (subtype or default).upper()
+        if not soundfile.check_format(container, subtype):
+            known = ", ".join(soundfile.available_subtypes(container))
+            raise AudioError(f"{path}: {container} has no subtype {subtype!r}; it has {known}")
+        shape = (self.sampling_rate, self.num_channels)
+        try:
+            with (
+                written_whole(path) as part,
+                soundfile.SoundFile(part, "w", *shape, subtype=subtype, format=container) as file,
+            ):
+                for start in range(0, self.num_samples, _BLOCK):
+                    block = self.samples[:, start : start + _BLOCK].T  # -> (samples, channels)
+                    file.write(block if subtype in ("FLOAT", "DOUBLE") else block.clip(-1.0, 1.0))
+        except OSError as error:
+            raise AudioError(f"{path}: cannot be written: {error.strerror or error}") from error
+        except soundfile.LibsndfileError as error:
+            if error.code == _SYSTEM_ERROR:
+                raise AudioError(f"{path}: cannot be written: the system refused; is the disk full?") from error
+            raise AudioError(
+                f"{path}: cannot write {self.num_channels} channel(s) at {self.sampling_rate} Hz as {container} "
+                f"{subtype} ({_reason(error)}); resample or downmix first, or write .wav"
+            ) from error
+
+
+def resampled_length(num_samples: int, from_rate: int, to_rate: int) -> int:
+    """Count the samples that `Audio.resample` makes of `num_samples`: ceil(num_samples * to_rate / from_rate)."""
+    return -(-num_samples * to_rate // from_rate)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`, which takes its name if the block succeeds and is removed if it fails.
+
+    Raises:
+        OSError: where the folder is missing or cannot be written, or `path` is a folder.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(None, "it is a folder; give the name of a file", str(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(None, f"the folder {path.parent} does not exist; make it first", str(path))
+    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    part.touch(exist_ok=False)
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _checked_rate(sampling_rate: Any) -> int:
+    if isinstance(sampling_rate, (int, float, np.integer, np.floating)) and not isinstance(sampling_rate, bool):
+        rate = int(sampling_rate) if np.isfinite(sampling_rate) else 0
+        if rate > 0 and rate == sampling_rate:
+            return rate
+    raise AudioError(f"a sampling rate of {sampling_rate!r}: expected a whole number of Hz above 0, such as 16000")
+
+
+def _checked_samples(given: Any) -> np.ndarray:
+    samples = np.asarray(given)
+    if samples.ndim == 1:
+        samples = samples[None]
+    if samples.ndim != 2:
+        raise AudioError(f"samples of shape {samples.shape}: expected (channels, samples) or (samples,)")
+    if samples.size == 0:
+        raise AudioError(f"holds no samples (shape {samples.shape}); expected at least one")
+    if samples.shape[0] > _MAX_CHANNELS:
+        raise AudioError(f"samples of shape {samples.shape} would be {samples.shape[0]} channels; transpose them first")
+    samples = _as_float32(samples)
+    if not np.isfinite(samples).all():
+        bad = ~np.isfinite(samples)
+        raise AudioError(
+            f"{int(bad.sum())} of {samples.size} samples are NaN or infinite, the first at sample "
+            f"{int(np.flatnonzero(bad.any(axis=0))[0])}; repair the recording or replace them"
+        )
+    return samples
+
+
+def _as_float32(samples: np.ndarray) -> np.ndarray:
+    if samples.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is reported as such
+            return samples.astype(np.float32, copy=False)
+    if samples.dtype == np.uint8:  # 8-bit WAV: silence is 128
+        return (samples.astype(np.float32) - 128) / 128
+    if samples.dtype in (np.int8, np.int16, np.int32):
+        return (samples / -float(np.iinfo(samples.dtype).min)).astype(np.float32)
+    raise AudioError(
+        f"samples of type {samples.dtype}: expected floating point with full scale at 1.0, or PCM as int16, int32, "
+        "int8 or uint8"
+    )
+
+
+class _SequentialFile(soundfile.SoundFile):  # type: ignore[misc]  # untyped base class
+    """A file that is only read forwards, so that formats which seek badly (MP3, FLAC without a length) read well."""
+
+    def seekable(self) -> bool:
+        """Keep soundfile from seeking after each block."""
+        return False
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
+    """Open an audio file for reading, or say what is wrong with it."""
+    try:
+        if path.is_dir():
+            raise AudioError(f"{path}: is a folder; give a file in it")
+        if path.exists() and not path.is_file():
+            raise AudioError(f"{path}: is not a regular file; write the audio into a file first")
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except FileNotFoundError:
+        raise AudioError(f"{path}: no such file") from None
+    except PermissionError:
+        raise AudioError(f"{path}: permission to read it is denied") from None
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be opened: {error.strerror or error}") from error
+    if not head:
+        raise AudioError(f"{path}: is empty, 0 bytes; expected audio")
+    if path.suffix.lower() == ".raw":
+        raise AudioError(f"{path}: raw samples have no header; read them with numpy and give their sampling rate")
+    try:
+        opened = _SequentialFile(path)
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"{path}: {_unopened(head, error)}") from None
+    with opened:
+        if opened.format == "RAW":  # libsndfile takes whatever is called .au, .snd, .vox or .gsm for telephone samples
+            raise AudioError(f"{path}: {_NOT_AUDIO}")
+        yield opened
+
+
+def _unopened(head: bytes, error: soundfile.LibsndfileError) -> str:
+    """Say why libsndfile did not open a file that starts with `head`."""
+    if error.code in (1, 7):  # unknown format; MPEG decoder found no frame (whose text speaks of missing files)
+        return _NOT_AUDIO
+    fmt = head.find(b"fmt ")
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64") and fmt > 0 and head[fmt + 12 : fmt + 16] == bytes(4):
+        return "its header says a sampling rate of 0 Hz; rewrite the header with the true rate"
+    if error.code == 24:  # libsndfile found a whole header, but a zero in it
+        return "its header says a sampling rate of 0 Hz, or no channels; rewrite the header with the true numbers"
+    return f"is damaged or cut short: {_reason(error)}"
+
+
+def _reason(error: soundfile.LibsndfileError) -> str:
+    return str(error.error_string).removeprefix("Error : ").rstrip(".")
+
+
+def _blocks(path: Path, file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+    """Decode to the end, in blocks of shape (samples, channels)."""
+    while True:
+        try:
+            block = file.read(_BLOCK, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise AudioError(f"{path}: is damaged or cut short: {_reason(error)}") from None
+        if len(block) == 0:
+            return
+        yield block
+
+
+def _check_complete(path: Path, file: soundfile.SoundFile, num_samples: int) -> None:
+    """Raise where a file holds less than its header, its chunks or its last page promise."""
+    if file.frames != _UNKNOWN_LENGTH:
+        tolerance = _MP3_FRAME if file.format == "MP3" else 0
+        if num_samples < file.frames - tolerance:
+            raise AudioError(
+                f"{path}: is damaged or cut short: its header promises {file.frames} samples, {num_samples} can be read"
+            )
+    for promised, there in _promised_bytes(file.extra_info):
+        if there < promised < _STREAMED_SIZE:
+            raise AudioError(
+                f"{path}: is cut short: its header promises {promised} bytes of samples, the file holds {there}"
+            )
+    if file.format == "OGG" and not _ends_its_stream(path):
+        raise AudioError(f"{path}: is cut short: the last Ogg page does not end the stream")
+
+
+def _promised_bytes(log: str) -> Iterator[tuple[int, int]]:
+    """Find in libsndfile's log the sizes it had to correct: (promised, there), in WAV, AIFF, AU, CAF and W64 files."""
+    for line in log.splitlines():  # such as "data : 95680 (should be 47818)"
+        name, _, sizes = line.partition(":")
+        promised, corrected, there = sizes.partition("(should be ")
+        if corrected and name.strip() in ("data", "SSND", "Data Size", "riff"):
+            yield int(promised), int(there.rstrip(" )"))
+
+
+def _ends_its_stream(path: Path) -> bool:
+    """Whether the last page of an Ogg file is whole and carries the end-of-stream flag."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 2 * _MAX_OGG_PAGE))
+        tail = file.read()
+    page = tail[tail.rfind(b"OggS\0") :]
+    if len(page) < 27 or not page[5] & 4:
+        return False
+    num_segments = page[26]
+    return len(page) >= 27 + num_segments + sum(page[27 : 27 + num_segments])

@@ -1,0 +1,442 @@
+"""Codec: recordings in, codes out, recordings back. It resamples, downmixes, batches and picks the device."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, TypeAlias, overload
+
+import numpy as np
+import torch
+
+from xcodec.audio import Audio, AudioInfo, resampled_length
+from xcodec.codes import CodecIdentity, Codes
+from xcodec.errors import CheckpointError, CodesError, InputError, XcodecError
+from xcodec.models import load_model
+from xcodec.models.checkpoint import fingerprint_checkpoint, fingerprint_model, resolve_checkpoint
+from xcodec.models.pretrained import HUB_ARGUMENTS, StrictPreTrainedModel
+
+__all__ = ["AudioSource", "Codec", "CodesSource"]
+
+AudioSource: TypeAlias = str | os.PathLike[str] | Audio | np.ndarray | torch.Tensor
+"""A recording: the path of a file, an `Audio`, or samples of shape (samples,) or (channels, samples)."""
+
+CodesSource: TypeAlias = str | os.PathLike[str] | Codes
+"""Codes, or the path of a file that `Codes.save` wrote."""
+
+BATCH_SECONDS = 60.0  # padded audio in one batch, unless one clip alone is longer
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+_BUILT_IN = Path(__file__).parent / "mini"
+_BUILT_IN_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
+
+Progress: TypeAlias = Callable[[float], object]
+
+
+class Codec:
+    """A codec model with all that surrounds it.
+
+    Args:
+        model: an `Xcodec2Model`; it is put into evaluation mode.
+        feature_extractor: its feature extractor.
+        identity: which model this is, as `codes.codec` will tell; None means that it is worked out from the
+            configuration and the weights when first needed.
+    """
+
+    def __init__(
+        self,
+        model: StrictPreTrainedModel,
+        feature_extractor: Any,
+        identity: CodecIdentity | None = None,
+    ) -> None:
+        self.model = model.train(False)
+        self.feature_extractor = feature_extractor
+        self._name = public_name(model.name_or_path) or type(model).__name__
+        self._identify = partial(fingerprint_model, model, self._name)
+        if identity is not None:
+            self.identity = identity
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | os.PathLike[str] | None = None,
+        *,
+        device: str | torch.device | None = None,
+        dtype: str | torch.dtype = torch.float32,
+        **hub_arguments: Any,
+    ) -> "Codec":
+        """Load a checkpoint.
+
+        Args:
+            name_or_path: a folder, a hub id such as "HKUSTAudio/xcodec2-hf", or None for the small model, `mini`, that
+                comes with the package.
+            device: such as "cpu", "cuda", "cuda:1" or "mps". None and "auto" take a CUDA device if there is one, and
+                the CPU if not.
+            dtype: of weights and activations: float32, bfloat16 or float16, by torch's name or as a string. Only
+                float32 gives the reference's codes exactly.
+            **hub_arguments: `revision`, `cache_dir`, `token`, `local_files_only` and `force_download`, for a hub id.
+
+        Raises:
+            CheckpointError: where the checkpoint is not found, incomplete or of another kind.
+            InputError: for an unknown or unavailable device, dtype or argument.
+        """
+        if unknown := sorted(hub_arguments.keys() - set(HUB_ARGUMENTS)):
+            raise InputError(
+                f"Codec.from_pretrained has no argument {', '.join(unknown)}; it has device, dtype, "
+                f"{', '.join(HUB_ARGUMENTS)}"
+            )
+        chosen_device, chosen_dtype = choose_device(device), choose_dtype(dtype)
+        if name_or_path is None:
+            folder, name = built_in_checkpoint(_BUILT_IN), _BUILT_IN.name
+        else:
+            folder = resolve_checkpoint(os.fspath(name_or_path), **hub_arguments)
+            name = public_name(os.fspath(name_or_path))
+        model, feature_extractor = load_model(folder, dtype=chosen_dtype)
+        torch.nn.Module.to(model, chosen_device)
+        codec = cls(model, feature_extractor)
+        # Of the stored tensors, so that codes of one checkpoint carry one identity whatever dtype made them.
+        codec._name, codec._identify = name, partial(fingerprint_checkpoint, folder, name)
+        return codec
+
+    def __repr__(self) -> str:
+        millions = sum(parameter.numel() for parameter in self.model.parameters()) / 1e6
+        dtype = str(self.dtype).removeprefix("torch.")
+        return (
+            f"Codec({self._name}: {millions:.1f}M parameters, {self.sampling_rate} Hz, {self.frame_rate:g} codes/s of "
+            f"{self.codebook_sizes}, on {self.device} in {dtype})"
+        )
+
+    @cached_property
+    def identity(self) -> CodecIdentity:
+        """Which model this is: the hashes of configuration and weights, computed once (about a second for 2.5 GB)."""
+        return self._identify()
+
+    @property
+    def sampling_rate(self) -> int:
+        """In Hz, of the audio that the model reads."""
+        return int(self._config.sampling_rate)
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames of codes per second, in Hz."""
+        return float(self._config.frame_rate)
+
+    @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        """The number of different codes in each codebook."""
+        return (int(self._config.codebook_size),) * int(getattr(self._config, "num_quantizers", 1))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        return torch.device(self.model.device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the model's weights and activations."""
+        dtype: torch.dtype = self.model.dtype
+        return dtype
+
+    @property
+    def _config(self) -> Any:
+        return self.model.config
+
+    @overload
+    def encode(
+        self,
+        audio: AudioSource,
+        sampling_rate: int | None = None,
+        *,
+        batch_seconds: float = BATCH_SECONDS,
+        on_progress: Progress | None = None,
+    ) -> Codes: ...
+    @overload
+    def encode(
+        self,
+        audio: list[Any],
+        sampling_rate: int | None = None,
+        *,
+        batch_seconds: float = BATCH_SECONDS,
+        on_progress: Progress | None = None,
+    ) -> list[Codes]: ...
+    def encode(
+        self,
+        audio: AudioSource | list[Any],
+        sampling_rate: int | None = None,
+        *,
+        batch_seconds: float = BATCH_SECONDS,
+        on_progress: Progress | None = None,
+    ) -> Codes | list[Codes]:
+        """Encode one recording, or a list of them, of any rate and channel count.
+
+        Channels are averaged and the rate is converted to the model's. Of a list, clips of similar length share a
+        batch; files are read when their batch comes. A clip's codes do not depend on what else is in the list.
+
+        Args:
+            audio: the path of a file, an `Audio`, or a numpy or torch array of shape (samples,) or (channels, samples),
+                floating point with full scale at 1.0 or PCM as int16, int32, int8 or uint8; or a list of these.
+            sampling_rate: in Hz, of the arrays; files and `Audio` know their own.
+            batch_seconds: how much padded audio a batch may hold. A longer clip goes alone.
+            on_progress: called after each batch with the seconds of audio just finished.
+
+        Returns:
+            Codes, or for a list the list of each one's codes in the same order.
+
+        Raises:
+            AudioError: where a recording cannot be read or is not one; of a list, it names which.
+            InputError: for something that is no recording, or an array without its rate.
+        """
+        sources = audio if isinstance(audio, list) else [audio]
+        clips = [
+            Clip.of(source, sampling_rate, f"inputs[{i}]: " if sources is audio else "")
+            for i, source in enumerate(sources)
+        ]
+        results: dict[int, Codes] = {}
+        for batch in batches([clip.seconds + 1 / self.frame_rate for clip in clips], batch_seconds):
+            loaded = [clips[i].load() for i in batch]
+            encoded = self._encode_batch(loaded)
+            results |= zip(batch, encoded, strict=True)
+            if on_progress is not None:
+                on_progress(sum(audio.duration for audio in loaded))
+        return [results[i] for i in range(len(sources))] if sources is audio else results[0]
+
+    @overload
+    def decode(
+        self,
+        codes: CodesSource,
+        *,
+        check_identity: bool = True,
+        batch_seconds: float = BATCH_SECONDS,
+        on_progress: Progress | None = None,
+    ) -> Audio: ...
+    @overload
+    def decode(
+        self,
+        codes: list[Any],
+        *,
+        check_identity: bool = True,
+        batch_seconds: float = BATCH_SECONDS,
+        on_progress: Progress | None = None,
+    ) -> list[Audio]: ...
+    def decode(
+        self,
+        codes: CodesSource | list[Any],
+        *,
+        check_identity: bool = True,
+        batch_seconds: float = BATCH_SECONDS,
+        on_progress: Progress | None = None,
+    ) -> Audio | list[Audio]:
+        """Decode codes, or a list of them, to mono audio of the recordings' true lengths.
+
+        Args:
+            codes: `Codes`, the path of a file that `Codes.save` wrote, or a list of these.
+            check_identity: whether to refuse codes that another model made. Codes that do not say which model made them
+                are always taken.
+            batch_seconds: how much padded audio a batch may hold. A longer clip goes alone.
+            on_progress: called after each batch with the seconds of audio just finished.
+
+        Returns:
+            Audio, or for a list the list of each one's audio in the same order.
+
+        Raises:
+            CodesError: where a file cannot be read, or the codes are of another model; of a list, it names which.
+        """
+        sources = codes if isinstance(codes, list) else [codes]
+        loaded = []
+        for i, source in enumerate(sources):
+            with named(f"inputs[{i}]: " if sources is codes else ""):
+                loaded.append(self._checked_codes(source, check_identity))
+        results: dict[int, Audio] = {}
+        for batch in batches([len(item) / self.frame_rate for item in loaded], batch_seconds):
+            decoded = self._decode_batch([loaded[i] for i in batch])
+            results |= zip(batch, decoded, strict=True)
+            if on_progress is not None:
+                on_progress(sum(audio.duration for audio in decoded))
+        return [results[i] for i in range(len(sources))] if sources is codes else results[0]
+
+    @overload
+    def reconstruct(self, audio: AudioSource, sampling_rate: int | None = None) -> Audio: ...
+    @overload
+    def reconstruct(self, audio: list[Any], sampling_rate: int | None = None) -> list[Audio]: ...
+    def reconstruct(self, audio: AudioSource | list[Any], sampling_rate: int | None = None) -> Audio | list[Audio]:
+        """Encode and decode: what the codes of a recording sound like. The arguments are those of `encode`."""
+        return self.decode(self.encode(audio, sampling_rate), check_identity=False)
+
+    @torch.inference_mode()
+    def _encode_batch(self, recordings: list[Audio]) -> list[Codes]:
+        clips = [recording.mono().resample(self.sampling_rate) for recording in recordings]
+        inputs = self.feature_extractor(
+            audio=[clip.samples[0] for clip in clips],
+            sampling_rate=self.sampling_rate,
+            return_tensors="pt",
+            device=self.device,
+        ).to(self.device)
+        inputs["input_values"] = inputs["input_values"].to(self.dtype)
+        output = self.model.encode(**inputs)
+        lengths = output.audio_codes_mask[:, 0].sum(-1).tolist()
+        return [
+            Codes(
+                ids=ids[:, :length],
+                frame_rate=self.frame_rate,
+                num_samples=clip.num_samples,
+                sampling_rate=self.sampling_rate,
+                source_sampling_rate=recording.sampling_rate,
+                codebook_sizes=self.codebook_sizes,
+                codec=self.identity,
+            )
+            for ids, length, clip, recording in zip(
+                output.audio_codes.cpu().numpy(), lengths, clips, recordings, strict=True
+            )
+        ]
+
+    @torch.inference_mode()
+    def _decode_batch(self, batch: list[Codes]) -> list[Audio]:
+        num_frames = max(len(codes) for codes in batch)
+        ids = torch.zeros(len(batch), len(self.codebook_sizes), num_frames, dtype=torch.int64)
+        mask = torch.zeros(len(batch), 1, num_frames, dtype=torch.int32)
+        for i, codes in enumerate(batch):
+            ids[i, :, : len(codes)] = torch.from_numpy(codes.ids)
+            mask[i, :, : len(codes)] = 1
+        output = self.model.decode(ids.to(self.device), audio_codes_mask=mask.to(self.device))
+        values = output.audio_values[:, 0].float().cpu().numpy()
+        # A decoder may write at another rate than the encoder reads: as many samples a frame as it gives.
+        rate = round(values.shape[-1] / num_frames * self.frame_rate)
+        lengths = [resampled_length(codes.num_samples, codes.sampling_rate, rate) for codes in batch]
+        return [Audio(row[:length].copy(), rate) for row, length in zip(values, lengths, strict=True)]
+
+    def _checked_codes(self, source: CodesSource, check_identity: bool) -> Codes:
+        if isinstance(source, (str, os.PathLike)):
+            path, codes = f"{os.fspath(source)}: ", Codes.load(source)
+        elif isinstance(source, Codes):
+            path, codes = "", source
+        else:
+            raise InputError(f"expected Codes or the path of a file of codes, got {type(source).__name__}")
+        given = (codes.codebook_sizes, codes.frame_rate)
+        if given != (self.codebook_sizes, self.frame_rate):
+            raise CodesError(
+                f"{path}the codes, made by {codes.codec or 'an unknown model'}, have codebooks of {given[0]} at "
+                f"{given[1]:g} Hz; this model decodes {self.codebook_sizes} at {self.frame_rate:g} Hz. Load the model "
+                "that made them"
+            )
+        if check_identity and codes.codec is not None and not codes.codec.same_model(self.identity):
+            raise CodesError(
+                f"{path}the codes were made by {codes.codec}, this model is {self.identity}; load the model that made "
+                "them, or pass check_identity=False to decode them nevertheless"
+            )
+        return codes
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One input of `Codec.encode`: its length, as far as known, and how to get it. A file stays on disk until then."""
+
+    seconds: float
+    source: str | os.PathLike[str] | Audio
+    label: str
+
+    @classmethod
+    def of(cls, source: AudioSource, sampling_rate: int | None, label: str) -> "Clip":
+        """Look at an input; errors start with `label`."""
+        with named(label):
+            if isinstance(source, (str, os.PathLike)):
+                seconds = AudioInfo.read(source).duration
+                return cls(Audio.read(source).duration if seconds is None else seconds, source, label)
+            audio = source if isinstance(source, Audio) else audio_of(source, sampling_rate)
+            return cls(audio.duration, audio, label)
+
+    def load(self) -> Audio:
+        """Read the file, if it is one."""
+        with named(self.label):
+            return self.source if isinstance(self.source, Audio) else Audio.read(self.source)
+
+
+def audio_of(samples: Any, sampling_rate: int | None) -> Audio:
+    """Make a recording of a numpy or torch array."""
+    if isinstance(samples, torch.Tensor):
+        samples = samples.detach().cpu()
+        samples = (samples.float() if samples.is_floating_point() else samples).numpy()
+    if not isinstance(samples, np.ndarray):
+        raise InputError(
+            f"expected the path of an audio file, an Audio, a numpy or torch array, or a list of these, "
+            f"got {type(samples).__name__}"
+        )
+    if sampling_rate is None:
+        raise InputError(f"an array of shape {samples.shape} needs its sampling_rate, in Hz")
+    return Audio(samples, sampling_rate)
+
+
+@contextmanager
+def named(label: str) -> Iterator[None]:
+    """Say in front of an error which input it is about."""
+    try:
+        yield
+    except XcodecError as error:
+        if not label:
+            raise
+        raise type(error)(f"{label}{error}") from error
+
+
+def batches(seconds: Sequence[float], batch_seconds: float) -> Iterator[list[int]]:
+    """Group clips of similar length, longest first, so that memory that runs out runs out at once.
+
+    Args:
+        seconds: how long each clip is.
+        batch_seconds: what a padded batch, clips times the longest, may come to. A longer clip is a batch of its own.
+
+    Yields:
+        Indices into `seconds`; each index once.
+    """
+    if not batch_seconds > 0:
+        raise InputError(f"batch_seconds={batch_seconds!r}: expected a number of seconds above 0")
+    batch: list[int] = []
+    for i in sorted(range(len(seconds)), key=lambda i: (-seconds[i], i)):
+        if batch and (len(batch) + 1) * seconds[batch[0]] > batch_seconds:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+def choose_device(device: str | torch.device | None) -> torch.device:
+    """Turn what a caller asks for into a device that is there."""
+    if device is None or device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, TypeError, AssertionError) as error:  # torch asserts where it was built without CUDA
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"device={str(device)!r} cannot be used here ({reason}); give 'cpu', 'cuda', 'cuda:1', 'mps' or 'auto'"
+        ) from None
+    return chosen
+
+
+def choose_dtype(dtype: str | torch.dtype) -> torch.dtype:
+    """Turn a name or a torch dtype into one that models run in."""
+    name = str(dtype).removeprefix("torch.")
+    if name not in DTYPES:
+        raise InputError(f"dtype={name!r}: expected one of {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
+def public_name(name_or_path: str | None) -> str:
+    """What to call a model in its codes: a hub id as it is, a folder by its last name, since codes travel."""
+    if not name_or_path:
+        return ""
+    path = Path(name_or_path).expanduser()
+    return path.resolve().name if path.is_dir() else name_or_path
+
+
+def built_in_checkpoint(folder: Path) -> Path:
+    """Return `folder` if the model that comes with the package is in it."""
+    absent = [name for name in _BUILT_IN_FILES if not (folder / name).is_file()]
+    if absent:
+        raise CheckpointError(
+            f"the built-in model is not installed: {folder} lacks {', '.join(absent)}; reinstall xcodec, or name a "
+            'checkpoint: Codec.from_pretrained("HKUSTAudio/xcodec2-hf") or the path of a folder'
+        )
+    return folder

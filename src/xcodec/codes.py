@@ -1,0 +1,241 @@
+"""Codes: what a codec makes of a recording, with all that is needed to turn it back; saving and loading."""
+
+import json
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from xcodec.audio import written_whole
+from xcodec.errors import CodesError
+
+__all__ = ["CodecIdentity", "Codes"]
+
+FORMAT = "xcodec.codes"
+FORMAT_VERSION = 1
+
+_FIELDS = ("frame_rate", "num_samples", "sampling_rate", "source_sampling_rate", "codebook_sizes", "codec")
+
+
+@dataclass(frozen=True)
+class CodecIdentity:
+    """Which model made some codes. Two models with equal hashes read and write the same codes, whatever their names.
+
+    Args:
+        name: what people call the model, such as a hub id.
+        config_hash: SHA-256 of the configuration, in hexadecimal.
+        weights_hash: SHA-256 of the weights, in hexadecimal.
+    """
+
+    name: str
+    config_hash: str
+    weights_hash: str
+
+    def __post_init__(self) -> None:
+        if not all(isinstance(field, str) for field in (self.name, self.config_hash, self.weights_hash)):
+            raise CodesError(f"{vars(self)}: expected a name and two hashes, all strings")
+
+    def same_model(self, other: "CodecIdentity") -> bool:
+        """Whether configuration and weights are equal; names are not compared."""
+        return (self.config_hash, self.weights_hash) == (other.config_hash, other.weights_hash)
+
+    def __str__(self) -> str:
+        return f"{self.name} (config {self.config_hash[:12]}, weights {self.weights_hash[:12]})"
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """The codes of one recording. `len(codes)` is T, the number of frames; `==` compares contents.
+
+    Args:
+        ids: shape (K, T), K codebooks by T frames, or (T,) which becomes (1, T); integers in numpy, torch or lists,
+            each from 0 to its codebook's size - 1. Kept as int64.
+        frame_rate: frames per second, in Hz.
+        num_samples: the recording's true length at `sampling_rate`; what the last frame holds beyond it is padding.
+        sampling_rate: in Hz, of the signal that the encoder read.
+        source_sampling_rate: in Hz, of the recording as it came.
+        codebook_sizes: the number of different codes in each of the K codebooks.
+        codec: which model made them, or None where that is unknown.
+
+    Raises:
+        CodesError: where a field has the wrong type or range, or the fields do not fit together.
+    """
+
+    ids: np.ndarray
+    frame_rate: float
+    num_samples: int
+    sampling_rate: int
+    source_sampling_rate: int
+    codebook_sizes: tuple[int, ...]
+    codec: CodecIdentity | None = None
+
+    def __post_init__(self) -> None:
+        sizes = _checked_sizes(self.codebook_sizes)
+        checked = {
+            "ids": _checked_ids(self.ids, sizes),
+            "frame_rate": _positive_number("frame_rate", self.frame_rate),
+            "num_samples": _positive_integer("num_samples", self.num_samples),
+            "sampling_rate": _positive_integer("sampling_rate", self.sampling_rate),
+            "source_sampling_rate": _positive_integer("source_sampling_rate", self.source_sampling_rate),
+            "codebook_sizes": sizes,
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        if self.codec is not None and not isinstance(self.codec, CodecIdentity):
+            raise CodesError(f"codec={self.codec!r}: expected a CodecIdentity or None")
+        covered = round(len(self) * self.sampling_rate / self.frame_rate)
+        if self.num_samples > covered:
+            raise CodesError(
+                f"num_samples={self.num_samples} does not fit: {len(self)} frames at {self.frame_rate:g} Hz cover "
+                f"{covered} samples at {self.sampling_rate} Hz at most"
+            )
+
+    def __len__(self) -> int:
+        return int(self.ids.shape[1])
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Codes):
+            return NotImplemented
+        return np.array_equal(self.ids, other.ids) and all(getattr(self, f) == getattr(other, f) for f in _FIELDS)
+
+    @property
+    def duration(self) -> float:
+        """The recording's true length, in seconds."""
+        return self.num_samples / self.sampling_rate
+
+    @property
+    def bitrate(self) -> float:
+        """In bit/s, with every code spelled out: frame rate times the sum of log2 of the codebooks' sizes."""
+        return self.frame_rate * sum(math.log2(size) for size in self.codebook_sizes)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a safetensors file under any suffix, whole or not at all; a file that is there is replaced.
+
+        The ids take the smallest unsigned type that holds the largest codebook: 2 bytes a code for 65,536 codes.
+
+        Raises:
+            CodesError: where the file cannot be written.
+        """
+        metadata = {name: json.dumps(getattr(self, name)) for name in _FIELDS if name != "codec"}
+        if self.codec is not None:
+            metadata["codec"] = json.dumps(vars(self.codec))
+        metadata |= {"format": FORMAT, "format_version": str(FORMAT_VERSION)}
+        stored = np.ascontiguousarray(self.ids, dtype=np.min_scalar_type(max(self.codebook_sizes) - 1))
+        path = Path(path)
+        try:
+            with written_whole(path) as part:
+                part.write_bytes(save({"ids": stored}, metadata))
+        except OSError as error:
+            raise CodesError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Codes":
+        """Read what `save` wrote, and check all of it.
+
+        Raises:
+            CodesError: where there is no such file, it is not a file of codes, is damaged or cut short, was written by
+                a newer version, or its contents do not fit together.
+        """
+        path = Path(path)
+        metadata, tensors = _read_safetensors(path)
+        _check_format(path, metadata, tensors)
+        try:
+            fields = {name: json.loads(metadata[name]) for name in _FIELDS if name in metadata}
+            if "codec" in fields:
+                fields["codec"] = CodecIdentity(**fields["codec"])
+            return cls(ids=tensors["ids"], **fields)
+        except (json.JSONDecodeError, TypeError) as error:
+            raise CodesError(f"{path}: is damaged: its metadata is incomplete or malformed ({error})") from None
+        except CodesError as error:
+            raise CodesError(f"{path}: is damaged: {error}") from None
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    head = b""
+    try:
+        if path.is_dir():
+            raise CodesError(f"{path}: is a folder; give a file of codes in it")
+        with path.open("rb") as file:
+            head = file.read(9)
+        with safe_open(path, framework="numpy") as stored:
+            # Only a file of codes is read: a foreign one may be a checkpoint of gigabytes.
+            names = set(stored.keys())
+            tensors = {"ids": stored.get_tensor("ids")} if names == {"ids"} else dict.fromkeys(names, np.empty(0))
+            return stored.metadata() or {}, tensors
+    except FileNotFoundError:
+        raise CodesError(f"{path}: no such file") from None
+    except OSError as error:
+        raise CodesError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (SafetensorError, TypeError, ValueError, AttributeError) as error:
+        # Eight bytes of length, then a JSON object: what starts so was safetensors once.
+        if head[8:] == b"{" or len(head) < 9:
+            raise CodesError(f"{path}: is damaged or cut short ({error})") from None
+        raise CodesError(f"{path}: is not a file of codes, nor safetensors at all ({error})") from None
+
+
+def _check_format(path: Path, metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> None:
+    if metadata.get("format") != FORMAT:
+        raise CodesError(
+            f"{path}: is a safetensors file, but not of codes (its metadata says format {metadata.get('format')!r}, "
+            f"expected {FORMAT!r}); give a file that Codes.save or `xcodec encode` wrote"
+        )
+    version = metadata.get("format_version", "")
+    if not version.isdecimal() or int(version) < 1:
+        raise CodesError(f"{path}: is damaged: format_version {version!r} is not a version number")
+    if int(version) > FORMAT_VERSION:
+        raise CodesError(
+            f"{path}: has format version {version}, this xcodec reads up to {FORMAT_VERSION}; update it: "
+            "pip install --upgrade xcodec"
+        )
+    if set(tensors) != {"ids"}:
+        raise CodesError(f"{path}: is damaged: it holds the tensors {sorted(tensors)}, expected only 'ids'")
+
+
+def _positive_number(name: str, value: Any) -> float:
+    if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
+        number = float(value)
+        if math.isfinite(number) and number > 0:
+            return number
+    raise CodesError(f"{name}={value!r}: expected a number above 0")
+
+
+def _positive_integer(name: str, value: Any) -> int:
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value > 0:
+        return int(value)
+    raise CodesError(f"{name}={value!r}: expected a whole number above 0")
+
+
+def _checked_sizes(sizes: Any) -> tuple[int, ...]:
+    if isinstance(sizes, str) or not hasattr(sizes, "__iter__"):
+        raise CodesError(f"codebook_sizes={sizes!r}: expected one whole number per codebook, such as (65536,)")
+    checked = tuple(_positive_integer("codebook_sizes", size) for size in sizes)
+    if not checked:
+        raise CodesError("codebook_sizes is empty: expected one whole number per codebook, such as (65536,)")
+    return checked
+
+
+def _checked_ids(given: Any, sizes: tuple[int, ...]) -> np.ndarray:
+    if hasattr(given, "detach"):  # a torch tensor, on whatever device
+        given = given.detach().cpu()
+    try:
+        ids = np.asarray(given)
+    except (TypeError, ValueError) as error:
+        raise CodesError(f"ids are not an array of shape (codebooks, frames): {error}") from None
+    if ids.ndim == 1:
+        ids = ids[None]
+    if ids.ndim != 2 or ids.size == 0:
+        raise CodesError(f"ids of shape {ids.shape}: expected (codebooks, frames), at least one of each")
+    if ids.dtype.kind not in "iu":
+        raise CodesError(f"ids of type {ids.dtype}: expected integers")
+    if len(ids) != len(sizes):
+        raise CodesError(f"ids of {len(ids)} codebooks, but {len(sizes)} codebook_sizes={sizes}; give one size each")
+    for k, (row, size) in enumerate(zip(ids, sizes, strict=True)):
+        low, high = int(row.min()), int(row.max())
+        if low < 0 or high >= size:
+            raise CodesError(f"ids of codebook {k} go from {low} to {high}: expected 0 to {size - 1}")
+    return ids.astype(np.int64, copy=False)
