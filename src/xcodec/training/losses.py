@@ -1,0 +1,118 @@
+"""Spectral losses: what a decoder's waveform is held against where only what is heard matters, and no phase is sent."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from xcodec.errors import InputError
+
+__all__ = ["MelLoss", "log_magnitude", "mel_filters", "spread_loss"]
+
+_FLOOR = 1e-5  # of a magnitude where full scale is about 1: -100 dB, below what 16 bits hold
+
+
+def mel_filters(bands: int, n_fft: int, sampling_rate: int) -> Tensor:
+    """Triangles of height one, spaced evenly from 0 Hz to Nyquist on the HTK mel scale.
+
+    Narrow triangles between two bins of the transform would be empty; they take the bin nearest to their centre.
+
+    Args:
+        bands: number of triangles.
+        n_fft: transform length in samples.
+        sampling_rate: in Hz.
+
+    Returns:
+        float32 of shape (n_fft // 2 + 1, bands).
+    """
+    nyquist = sampling_rate / 2
+    mels = torch.linspace(0.0, 2595.0 * torch.log10(torch.tensor(1 + nyquist / 700.0)).item(), bands + 2)
+    corners = 700.0 * (10.0 ** (mels / 2595.0) - 1.0)
+    frequencies = torch.linspace(0.0, nyquist, n_fft // 2 + 1)
+    widths = corners.diff()
+    slopes = corners[None, :] - frequencies[:, None]
+    filters = torch.minimum(-slopes[:, :-2] / widths[:-1], slopes[:, 2:] / widths[1:]).clamp(min=0.0)
+    nearest = (frequencies[:, None] - corners[None, 1:-1]).abs().argmin(dim=0)
+    empty = filters.amax(dim=0) == 0
+    filters[nearest[empty], empty] = 1.0
+    return filters
+
+
+class MelLoss(nn.Module):
+    """The distance between the mel spectra of two signals over several resolutions.
+
+    Short windows tell when, long windows tell which pitch. Two distances are given for each: of logarithms, which
+    hears the quiet parts, and of magnitudes relative to the target's mean, which hears the loud ones.
+    """
+
+    def __init__(self, windows: Sequence[int], mels: Sequence[int], sampling_rate: int = 16_000) -> None:
+        super().__init__()
+        if len(windows) != len(mels) or not windows:
+            raise InputError(f"Each window takes one number of mel bands, but {len(windows)} windows and {len(mels)} "
+                             "numbers were given.")  # fmt: skip
+        self.windows = tuple(windows)
+        for window, bands in zip(windows, mels, strict=True):
+            self.register_buffer(f"window_{window}", torch.hann_window(window), persistent=False)
+            self.register_buffer(f"filters_{window}", mel_filters(bands, window, sampling_rate), persistent=False)
+
+    def spectrum(self, audio: Tensor, window: int) -> Tensor:
+        """Mel magnitudes of `audio` (batch, samples): (batch, frames, bands), scaled so that a full sine is about 1."""
+        taper: Tensor = getattr(self, f"window_{window}")
+        filters: Tensor = getattr(self, f"filters_{window}")
+        transform = torch.stft(audio, window, window // 4, window=taper, center=True, return_complex=True)
+        # |z| has no gradient at 0, where silence is; the floor under the root keeps it finite.
+        magnitude = (transform.real.square() + transform.imag.square() + 1e-9).sqrt() * (2.0 / window)
+        return magnitude.transpose(1, 2) @ filters
+
+    def forward(self, audio: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Compares (batch, samples) with (batch, samples).
+
+        Returns:
+            the mean absolute difference of natural logarithms, and that of magnitudes relative to each target's mean.
+        """
+        logarithmic = audio.new_zeros(())
+        linear = audio.new_zeros(())
+        for window in self.windows:
+            given, wanted = self.spectrum(audio, window), self.spectrum(target, window)
+            logarithmic = logarithmic + (given.clamp(min=_FLOOR).log() - wanted.clamp(min=_FLOOR).log()).abs().mean()
+            scale = wanted.mean(dim=(1, 2)) + 1e-3
+            linear = linear + ((given - wanted).abs().mean(dim=(1, 2)) / scale).mean()
+        return logarithmic / len(self.windows), linear / len(self.windows)
+
+
+def log_magnitude(audio: Tensor, n_fft: int, hop_length: int) -> Tensor:
+    """Natural log STFT magnitudes in the frames of the decoder's inverse transform.
+
+    Args:
+        audio: (batch, samples), samples a multiple of `hop_length`.
+        n_fft: transform length in samples.
+        hop_length: in samples.
+
+    Returns:
+        (batch, samples / hop_length, n_fft / 2 + 1), floored at -100 dB of a full sine.
+    """
+    margin = (n_fft - hop_length) // 2
+    padded = nn.functional.pad(audio, (margin, margin))
+    window = torch.hann_window(n_fft, device=audio.device)
+    transform = torch.stft(padded, n_fft, hop_length, window=window, center=False, return_complex=True)
+    return transform.abs().clamp(min=_FLOOR * n_fft / 2).log().transpose(1, 2)
+
+
+def spread_loss(projected: Tensor) -> Tensor:
+    """How far the quantizer's inputs are from zero mean, unit variance and no correlation between dimensions.
+
+    Rounding passes gradients straight through, so nothing else calls latents back once they have drifted to where all
+    of them round to the same code.
+
+    Args:
+        projected: (clips, codes, dimensions), before bounding.
+
+    Returns:
+        the mean square of the means, plus the mean square of (covariance - identity).
+    """
+    points = projected.flatten(0, 1)
+    mean = points.mean(0)
+    centred = points - mean
+    covariance = centred.T @ centred / len(points)
+    identity = torch.eye(len(mean), device=projected.device)
+    return mean.square().mean() + (covariance - identity).square().mean()
