@@ -6,6 +6,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
+# glibc returns big blocks to the system at once by default, and the released size would spend its time on page faults.
+export MALLOC_MMAP_THRESHOLD_ = 4294967296
+export MALLOC_TRIM_THRESHOLD_ = 17179869184
+
 .PHONY: demo test test-fast lint types format clean
 
 demo: $(READY)

@@ -6,10 +6,10 @@ the original's.
 
 import pytest
 import torch
-from builders import prepare, speech, tiny_model
 from transformers.models.xcodec2 import Xcodec2Config as TheirConfig
 from transformers.models.xcodec2 import Xcodec2Model as TheirModel
 
+from builders import prepare, speech, tiny_model
 from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2Model
 
 

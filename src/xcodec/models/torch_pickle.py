@@ -97,6 +97,6 @@ def is_bystander(name: str) -> bool:
 def runs_code(path: Path, calls: list[str]) -> CheckpointError:
     """The error for a pickle that is more than data."""
     return CheckpointError(
-        f"{path} is a pickle that would run code: it calls {some_of(calls)}. It was not loaded. If you trust its author, "
-        "load it elsewhere and save its state dict alone, with safetensors.torch.save_file"
+        f"{path} is a pickle that would run code: it calls {some_of(calls)}. It was not loaded. If you trust its "
+        "author, load it elsewhere and save its state dict alone, with safetensors.torch.save_file"
     )

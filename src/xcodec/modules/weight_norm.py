@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from xcodec.errors import CheckpointError
+
 __all__ = ["fold_weight_norm", "fold_weight_norms"]
 
 # The magnitude's and the direction's suffix, as torch.nn.utils.parametrizations.weight_norm and as the older
@@ -24,10 +26,13 @@ def fold_weight_norm(magnitude: Tensor, direction: Tensor) -> Tensor:
 
     Returns:
         The weight, of the shape and dtype of `direction`; computed in float64.
+
+    Raises:
+        CheckpointError: where the two shapes do not belong together.
     """
     expected = (direction.shape[0],) + (1,) * (direction.ndim - 1)
     if tuple(magnitude.shape) != expected:
-        raise ValueError(
+        raise CheckpointError(
             f"weight norm: a direction of shape {tuple(direction.shape)} takes a magnitude of shape {expected}, "
             f"got {tuple(magnitude.shape)}"
         )
