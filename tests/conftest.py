@@ -1,10 +1,10 @@
 """Models that several tests share; the released size is built once."""
 
-import builders
 import pytest
 import torch
 from transformers.utils import logging
 
+import builders
 from xcodec.models.xcodec2 import Xcodec2Model
 
 logging.set_verbosity_error()

@@ -1,0 +1,16 @@
+"""The command line: `xcodec encode`, `decode`, `reconstruct`, `info` and `convert`."""
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the program on `sys.argv`, and exit."""
+    try:
+        from xcodec.cli.app import run  # here, so that Ctrl-C is heard while it is read too
+
+        run()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,212 @@
+"""The main job on one recording: audio -> codes -> a file -> codes -> audio, measured, heard and seen.
+
+    python scripts/demo.py [RECORDING] [--model FOLDER_OR_ID] [--output FOLDER]
+
+Writes the codes, the decoded speech and a picture of both with the code stream between them.
+"""
+
+import argparse
+import textwrap
+import time
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import torch
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from pesq import pesq
+from pystoi import stoi
+from scipy.signal import ShortTimeFFT
+from scipy.signal.windows import hann
+from transformers.utils import logging
+
+from xcodec import Audio, Codec, Codes
+
+ROOT = Path(__file__).parent.parent
+RECORDING = ROOT / "tests" / "audio" / "austen-0870.wav"
+
+INK, FAINT, PAPER = "#22223b", "#8d8aa5", "#fbfaf7"
+BEFORE, AFTER = "#2a6f97", "#c1543c"
+LEVELS = ["#22223b", "#6a4c93", "#e07a5f", "#f6d99a"]  # of a digit, from the lowest to the highest
+
+
+def main() -> None:
+    """Run the demonstration."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recording", nargs="?", type=Path, default=RECORDING)
+    parser.add_argument("--model", help="a checkpoint folder or a hub id; without it the built-in mini")
+    parser.add_argument("--output", type=Path, default=ROOT / "demo-output")
+    arguments = parser.parse_args()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    name = arguments.recording.stem
+    codes_file, audio_file, picture_file = (arguments.output / f"{name}{end}" for end in (".codes", ".wav", ".png"))
+
+    logging.disable_progress_bar()
+    loading = time.perf_counter()
+    codec = Codec.from_pretrained(arguments.model)
+    print(f"{codec!r}, loaded in {time.perf_counter() - loading:.1f} s\n")
+
+    recording = Audio.read(arguments.recording)
+    start = time.perf_counter()
+    codec.encode(recording).save(codes_file)
+    encoded = time.perf_counter()
+    codes = Codes.load(codes_file)
+    decoded = codec.decode(codes)
+    decoded.save(audio_file)
+    end = time.perf_counter()
+
+    reference = recording.mono().resample(decoded.sampling_rate)
+    pair = reference.samples[0], decoded.samples[0]
+    scores = {
+        "STOI": float(stoi(*pair, decoded.sampling_rate)),
+        "PESQ-WB": float(pesq(decoded.sampling_rate, *pair, "wb")),
+    }
+    draw(reference, codes, decoded, codec, scores, heading(arguments.recording), picture_file)
+
+    given, kept, made = (path.stat().st_size for path in (arguments.recording, codes_file, audio_file))
+    rows = {
+        "recording": f"{recording.duration:.2f} s, {recording.sampling_rate:,} Hz, {given:,} bytes",
+        "codes": f"{len(codes)}, {codes.frame_rate:g} a second, {codes.bitrate:g} bit/s, {len(set(codes.ids[0]))} of "
+        f"them distinct: {codes.ids[0, :6].tolist()} ...",
+        "file of codes": f"{kept:,} bytes, of which the codes take {2 * codes.ids.size:,}",
+        "decoded": f"{decoded.duration:.2f} s, {decoded.sampling_rate:,} Hz, {made:,} bytes",
+        "quality": ", ".join(f"{score} {value:.3f}" for score, value in scores.items()),
+        "time": f"{encoded - start:.2f} s to encode, {end - encoded:.2f} s to decode: "
+        f"{recording.duration / (end - start):.1f} s of audio a second, on {codec.device}",
+    }
+    for label, text in rows.items():
+        print(f"{label:14}{text}")
+    print(f"\nListen to {shown(audio_file)}\nLook at  {shown(picture_file)}")
+
+
+def shown(path: Path) -> Path:
+    """A path as short as it can be from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def heading(recording: Path) -> str:
+    """What is said in a recording, where a list of transcripts lies beside it; else its name."""
+    transcripts = recording.with_name("transcripts.tsv")
+    lines = transcripts.read_text(encoding="utf-8").splitlines() if transcripts.is_file() else []
+    texts = dict(line.split("\t", 1) for line in lines)
+    return f"“{texts[recording.name]}”" if recording.name in texts else recording.name
+
+
+def draw(
+    before: Audio, codes: Codes, after: Audio, codec: Codec, scores: dict[str, float], title: str, path: Path
+) -> None:
+    """Draw both waveforms and spectrograms on one time axis, and between them the digits of every code."""
+    plt.rcParams |= {
+        "font.family": "DejaVu Sans",
+        "font.size": 9,
+        "text.color": INK,
+        "axes.edgecolor": FAINT,
+        "axes.labelcolor": INK,
+        "xtick.color": FAINT,
+        "ytick.color": FAINT,
+        "axes.linewidth": 0.6,
+    }
+    figure, axes = plt.subplots(
+        5,
+        1,
+        sharex=True,
+        figsize=(14, 9.4),
+        height_ratios=[0.75, 1.9, 1.35, 1.9, 0.75],
+        facecolor=PAPER,
+        gridspec_kw={"left": 0.085, "right": 0.985, "top": 0.88, "bottom": 0.06, "hspace": 0.13},
+    )
+    level = 1.05 * max(np.abs(before.samples).max(), np.abs(after.samples).max())
+    draw_waveform(axes[0], before, BEFORE, level)
+    draw_spectrogram(axes[1], before)
+    draw_codes(axes[2], codes, codec)
+    draw_spectrogram(axes[3], after)
+    draw_waveform(axes[4], after, AFTER, level)
+    axes[4].set_xlabel("seconds")
+    axes[4].set_xlim(0, before.duration)
+
+    labels = [
+        (axes[:2], "RECORDING", BEFORE),
+        (axes[2:3], "CODES", INK),
+        (axes[3:], "DECODED", AFTER),
+    ]
+    for group, text, colour in labels:
+        boxes = [ax.get_position() for ax in group]
+        low, high = min(box.y0 for box in boxes), max(box.y1 for box in boxes)
+        figure.text(0.02, (low + high) / 2, text, rotation=90, va="center", ha="center", weight="bold", color=colour)
+        figure.add_artist(plt.Line2D([0.033, 0.033], [low, high], color=colour, linewidth=2.5, solid_capstyle="butt"))
+
+    title = textwrap.shorten(title, 160, placeholder=" …")
+    figure.text(0.085, 0.952, title, size=min(15, 1550 / len(title)))
+    levels, digits = codec.model.config.quantization_levels, len(codec.model.config.quantization_levels)
+    facts = [
+        f"{before.duration:.2f} s of speech",
+        f"{len(codes)} codes, {codes.frame_rate:g} a second, {codes.bitrate / 1000:g} kbit/s",
+        f"a column is a code: {digits} digits of {levels[0]} levels",
+        *(f"{name} {value:.2f}" for name, value in scores.items()),
+    ]
+    figure.text(0.085, 0.915, "    ·    ".join(facts), size=10.5)
+    for i, colour in enumerate(LEVELS[: max(levels)]):
+        figure.text(0.977 - 0.027 * (max(levels) - i - 1), 0.915, "■", size=11, ha="right", color=colour)
+        figure.text(0.984 - 0.027 * (max(levels) - i - 1), 0.915, str(i), size=10.5, ha="right")
+    figure.text(0.957 - 0.027 * (max(levels) - 1), 0.915, "level", size=10.5, ha="right")
+    figure.savefig(path, dpi=160, facecolor=PAPER)
+    plt.close(figure)
+
+
+def draw_waveform(ax: Axes, audio: Audio, colour: str, level: float) -> None:
+    """The lowest and the highest sample of every few milliseconds."""
+    block = audio.sampling_rate // 250
+    samples = audio.samples[0, : audio.num_samples // block * block].reshape(-1, block)
+    seconds = (np.arange(len(samples)) + 0.5) * block / audio.sampling_rate
+    ax.fill_between(seconds, samples.min(1), samples.max(1), color=colour, linewidth=0.4)
+    ax.set_ylim(-level, level)
+    ax.set_yticks([])
+    bare(ax)
+
+
+def draw_spectrogram(ax: Axes, audio: Audio) -> None:
+    """Power in decibels below the strongest point, 32 ms windows every 4 ms."""
+    rate = audio.sampling_rate
+    transform = ShortTimeFFT(hann(rate * 32 // 1000), hop=rate * 4 // 1000, fs=rate, mfft=1024)
+    decibels = 10 * np.log10(transform.spectrogram(audio.samples[0]) + 1e-10)
+    start, end, low, high = transform.extent(audio.num_samples)
+    extent = (start, end, low / 1000, high / 1000)
+    top = decibels.max()
+    ax.imshow(decibels, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=top - 75, vmax=top)
+    ax.set_yticks([0, 2, 4, 6, 8])
+    ax.set_ylim(0, rate / 2000)
+    ax.set_ylabel("kHz", labelpad=8)
+    bare(ax)
+
+
+def draw_codes(ax: Axes, codes: Codes, codec: Codec) -> None:
+    """Each code as a column of its digits, as wide as the time it stands for."""
+    digits = (
+        codec.model.quantizer.digits(torch.from_numpy(codes.ids[0])).numpy().T
+    )  # (codes, digits) -> (digits, codes)
+    extent = (0, len(codes) / codes.frame_rate, len(digits) + 0.5, 0.5)
+    highest = max(codec.model.config.quantization_levels) - 1
+    ax.imshow(
+        digits, aspect="auto", extent=extent, cmap=ListedColormap(LEVELS), vmin=0, vmax=highest, interpolation="none"
+    )
+    ax.hlines(np.arange(1, len(digits)) + 0.5, 0, extent[1], color=PAPER, linewidth=0.8)
+    ax.set_yticks(np.arange(1, len(digits) + 1))
+    ax.set_ylabel("digit", labelpad=13)
+    bare(ax)
+
+
+def bare(ax: Axes) -> None:
+    """Leave the frame away."""
+    ax.set_facecolor(PAPER)
+    ax.tick_params(length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+
+
+if __name__ == "__main__":
+    main()

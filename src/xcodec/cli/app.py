@@ -1,0 +1,97 @@
+"""The program: its commands, its manual page, and what surrounds a run.
+
+Nothing here or in the modules of the commands imports torch before a command does its work, so that `--help` is quick.
+"""
+
+import signal
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+from xcodec import __version__
+from xcodec.cli import convert, decode, encode, info, reconstruct
+from xcodec.cli.failures import Command
+from xcodec.cli.manual import manual
+
+__all__ = ["app", "run"]
+
+HELP = """\
+Turn speech into discrete codes and back with the X-Codec2 neural codec.
+
+A second of speech becomes 50 codes of 16 bits, 0.8 kbit/s. What a recording
+becomes does not depend on which others are encoded with it.
+
+[bold]Examples[/bold]
+
+  xcodec encode recordings/ -o codes/      every recording in a folder
+  xcodec decode codes/ -o decoded/         and back to audio
+  xcodec reconstruct speech.mp3 -o out.wav both at once: how the codes sound
+  xcodec info speech.mp3 codes/a.wav.codes mini
+  xcodec convert xcodec2.ckpt my-model/    an original checkpoint
+  xcodec encode speech.wav -o codes/ --model my-model/
+
+[bold]Models[/bold]
+
+  mini                       comes with the package; the default
+  HKUSTAudio/xcodec2-hf      on the Hugging Face hub (CC-BY-NC-4.0),
+                             downloaded when first used
+  FOLDER                     config.json and model.safetensors, such as
+                             `xcodec convert` writes
+
+A name is a folder if there is one, and a hub id if not; a folder that is itself
+called mini is ./mini."""
+
+EPILOG = """\
+[bold]Exit codes[/bold]
+
+  0      all was done
+  1      something failed, and stderr says why; what could be done was done
+  2      the command line was not understood
+  130    interrupted (Ctrl-C); every file that was written is whole
+
+`xcodec COMMAND --help` is the manual of a command."""
+
+app = typer.Typer(
+    name="xcodec",
+    help=manual(HELP),
+    epilog=manual(EPILOG),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+COMMANDS = {"encode": encode, "decode": decode, "reconstruct": reconstruct, "info": info, "convert": convert}
+for name, module in COMMANDS.items():
+    text, epilog = manual(module.HELP), manual(module.EPILOG)
+    app.command(name, cls=Command, help=text, epilog=epilog, no_args_is_help=True)(module.command)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        typer.echo(f"xcodec {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
+def run() -> None:
+    """Run the program on `sys.argv`, and exit."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # of libraries, for programmers
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # names of files may hold bytes that are no text
+            stream.reconfigure(errors="backslashreplace")
+    # So that a half-written file is removed on the way out, as it is after Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    app(prog_name="xcodec")

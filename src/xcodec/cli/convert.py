@@ -1,0 +1,75 @@
+"""`xcodec convert`: any X-Codec2 checkpoint -> a checkpoint folder."""
+
+from typing import Annotated
+
+import typer
+
+from xcodec.cli.console import errors, output
+
+__all__ = ["EPILOG", "HELP", "command"]
+
+HELP = """\
+Convert an X-Codec2 checkpoint to the layout that xcodec and transformers read.
+
+SOURCE is an original checkpoint (a model.safetensors, a Lightning .ckpt, or a
+folder or hub id that holds one) or one that has the layout already. No pickle is
+executed. DESTINATION becomes a folder with config.json,
+preprocessor_config.json and model.safetensors, whole or not at all.
+
+Every tensor is accounted for: kept under its new name, folded (weight norms
+become the weights they stand for), or dropped for a reason that is printed. A
+tensor that is missing or unknown is an error that names it.
+
+[bold]Examples[/bold]
+
+  xcodec convert HKUSTAudio/xcodec2 xcodec2/
+  xcodec convert epoch=5.ckpt my-model/ --semantic-encoder facebook/w2v-bert-2.0
+  xcodec info my-model/"""
+
+EPILOG = "[bold]Exit codes[/bold]  0: converted. 1: not, and nothing was written. 2: wrong usage. 130: interrupted."
+
+
+def command(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A checkpoint: file, folder or hub id.")],
+    destination: Annotated[str, typer.Argument(metavar="DESTINATION", help="The folder to write.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a checkpoint that is there.")] = False,
+    num_semantic_layers: Annotated[
+        int,
+        typer.Option(
+            "--num-semantic-layers",
+            min=1,
+            metavar="N",
+            help="Layers of an original checkpoint's semantic encoder to keep; the codec reads the last of them.",
+        ),
+    ] = 16,
+    semantic_encoder: Annotated[
+        str | None,
+        typer.Option(
+            "--semantic-encoder",
+            metavar="MODEL",
+            help="Folder or hub id of w2v-BERT 2.0, for an original checkpoint that lacks it.",
+        ),
+    ] = None,
+    num_attention_heads: Annotated[
+        int | None,
+        typer.Option(
+            "--num-attention-heads",
+            min=1,
+            metavar="N",
+            help="Of an original checkpoint's decoder, if they are not 64 wide.",
+        ),
+    ] = None,
+) -> None:
+    """Convert an X-Codec2 checkpoint."""
+    with errors().status(f"converting {source}"):
+        from xcodec.models.xcodec2.conversion import convert_checkpoint
+
+        report = convert_checkpoint(
+            source,
+            destination,
+            overwrite=overwrite,
+            num_semantic_layers=num_semantic_layers,
+            semantic_encoder=semantic_encoder,
+            num_attention_heads=num_attention_heads,
+        )
+    output().print(f"{report}\n  written to {destination}", soft_wrap=True, markup=False)

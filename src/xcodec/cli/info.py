@@ -1,0 +1,203 @@
+"""`xcodec info`: what a model, a file of codes or a recording is."""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from xcodec.cli.console import output, show_error, spoken_bytes, spoken_seconds
+from xcodec.cli.failures import FAILED, explain
+from xcodec.cli.options import Precision, load_codec
+from xcodec.cli.paths import CODES_SUFFIX, Failure
+
+__all__ = ["EPILOG", "HELP", "command"]
+
+HELP = """\
+Tell what a model, a file of codes or a recording is.
+
+[bold]What is told[/bold]
+
+  a model        size, parameters of each part, rates, codebooks, licence,
+                 identity; its weights are read and checked completely
+  codes          shape, duration, bitrate, rates, and which model made them
+  a recording    rate, channels, duration and format, as its header has them
+
+[bold]Examples[/bold]
+
+  xcodec info mini
+  xcodec info my-model/ HKUSTAudio/xcodec2-hf
+  xcodec info speech.mp3 codes/*.codes
+  xcodec info codes/*.codes --json | jq .duration"""
+
+EPILOG = "[bold]Exit codes[/bold]  0: all were read. 1: some were not. 2: wrong usage. 130: interrupted."
+
+LICENCES = {
+    "HKUSTAudio/xcodec2": "CC-BY-NC-4.0",
+    "HKUSTAudio/xcodec2-hf": "CC-BY-NC-4.0",
+}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing to tell: its key and value for machines, its label and text for people. Either may be left out."""
+
+    key: str
+    value: Any
+    label: str = ""
+    text: str = ""
+
+
+def command(
+    subjects: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH_OR_ID", help="Files, checkpoint folders, hub ids, or mini.", show_default=False),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, in the order of the input.")] = False,
+) -> None:
+    """Tell what a model, a file of codes or a recording is."""
+    failures = []
+    for subject in subjects:
+        try:
+            facts = list(facts_of(subject))
+        except Exception as error:
+            failures.append(Failure(subject, explain(error)))
+            continue
+        if as_json:
+            typer.echo(json.dumps({"subject": subject} | {fact.key: fact.value for fact in facts if fact.key}))
+        else:
+            show_table(subject, facts)
+    for failure in failures:
+        show_error(str(failure))
+    if failures:
+        raise typer.Exit(FAILED)
+
+
+def show_table(subject: str, facts: list[Fact]) -> None:
+    """Print facts for people."""
+    table = Table(show_header=False, box=box.ROUNDED)
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for fact in (fact for fact in facts if fact.label):
+        table.add_row(Text(fact.label), Text(fact.text))
+    output().print(Text(subject, style="bold"), soft_wrap=True)
+    output().print(table)
+
+
+def facts_of(subject: str) -> Iterator[Fact]:
+    """What there is to tell about a path or a hub id."""
+    return kind_of(subject)(subject)
+
+
+def kind_of(subject: str) -> Callable[[str], Iterator[Fact]]:
+    """Which of the three kinds something is."""
+    from xcodec.audio import AUDIO_SUFFIXES
+
+    path = Path(subject).expanduser()
+    if path.is_file():
+        with path.open("rb") as file:
+            head = file.read(9)
+        # safetensors: eight bytes of length, then a JSON object
+        return codes_facts if path.suffix == CODES_SUFFIX or head[8:] == b"{" else audio_facts
+    if path.suffix == CODES_SUFFIX:
+        return codes_facts
+    return audio_facts if path.suffix.lower() in AUDIO_SUFFIXES else model_facts
+
+
+def audio_facts(subject: str) -> Iterator[Fact]:
+    """Of a recording."""
+    from xcodec.audio import Audio, AudioInfo
+
+    path = Path(subject).expanduser()
+    info = AudioInfo.read(path)
+    num_samples = Audio.read(path).num_samples if info.num_samples is None else info.num_samples
+    duration = num_samples / info.sampling_rate
+    yield Fact("kind", "audio", "kind", "recording")
+    yield Fact("format", info.format, "format", f"{info.format}, {info.subtype}")
+    yield Fact("subtype", info.subtype)
+    yield Fact("sampling_rate", info.sampling_rate, "rate", f"{info.sampling_rate:,} Hz")
+    yield Fact("num_channels", info.num_channels, "channels", str(info.num_channels))
+    yield Fact("duration", duration, "duration", f"{spoken_seconds(duration)} ({num_samples:,} samples)")
+    yield Fact("num_samples", num_samples)
+    yield size_fact(path.stat().st_size)
+
+
+def codes_facts(subject: str) -> Iterator[Fact]:
+    """Of a file of codes."""
+    from xcodec.codes import Codes
+
+    path = Path(subject).expanduser()
+    codes = Codes.load(path)
+    yield Fact("kind", "codes", "kind", "codes")
+    yield Fact("shape", list(codes.ids.shape), "shape", "{} x {:,} (codebooks x frames)".format(*codes.ids.shape))
+    yield Fact("duration", codes.duration, "duration", spoken_seconds(codes.duration))
+    yield Fact("num_samples", codes.num_samples, "samples", f"{codes.num_samples:,}")
+    yield from stream_facts(codes.frame_rate, codes.codebook_sizes)
+    rate, source = codes.sampling_rate, codes.source_sampling_rate
+    yield Fact("sampling_rate", rate, "rate", f"{rate:,} Hz, from a recording at {source:,} Hz")
+    yield Fact("source_sampling_rate", source)
+    yield size_fact(path.stat().st_size)
+    if codes.codec is None:
+        yield Fact("model", None, "model", "not known")
+    else:
+        yield Fact("model", codes.codec.name, "model", codes.codec.name)
+        yield from identity_facts(codes.codec.config_hash, codes.codec.weights_hash)
+
+
+def model_facts(subject: str) -> Iterator[Fact]:
+    """Of a checkpoint, which is loaded, and so checked completely."""
+    codec = load_codec(subject, "cpu", Precision.FLOAT32)
+    folder = Path(codec.model.name_or_path)
+    parts = {name: sum(x.numel() for x in part.parameters()) for name, part in codec.model.named_children()}
+    total = sum(parameter.numel() for parameter in codec.model.parameters())
+    yield Fact("kind", "model", "kind", f"model, {codec.model.config.model_type}")
+    yield Fact("model_type", codec.model.config.model_type)
+    yield Fact("folder", str(folder), "folder", str(folder))
+    yield size_fact(sum(path.stat().st_size for path in folder.iterdir() if path.is_file()))
+    yield Fact("num_parameters", total, "parameters", f"{total:,}")
+    listed = {name: count for name, count in parts.items() if count}
+    yield Fact("parameters", listed)
+    for name, count in listed.items():
+        yield Fact("", None, f"  {name}", f"{count:,}")
+    yield Fact("sampling_rate", codec.sampling_rate, "rate", f"{codec.sampling_rate:,} Hz, mono")
+    yield from stream_facts(codec.frame_rate, codec.codebook_sizes)
+    licence = licence_of(subject, folder)
+    yield Fact("licence", licence, "licence", licence or "not known")
+    yield from identity_facts(codec.identity.config_hash, codec.identity.weights_hash)
+
+
+def stream_facts(frame_rate: float, codebook_sizes: tuple[int, ...]) -> Iterator[Fact]:
+    """Of codes over time."""
+    bitrate = frame_rate * sum(math.log2(size) for size in codebook_sizes)
+    yield Fact("frame_rate", frame_rate, "frames", f"{frame_rate:g} per second")
+    sizes = ", ".join(f"{size:,}" for size in codebook_sizes)
+    yield Fact("codebook_sizes", list(codebook_sizes), "codebooks", f"{len(codebook_sizes)}, of {sizes} codes")
+    yield Fact("bitrate", bitrate, "bitrate", f"{bitrate / 1000:g} kbit/s")
+
+
+def identity_facts(config_hash: str, weights_hash: str) -> Iterator[Fact]:
+    """Of which model it is: equal hashes are equal models."""
+    yield Fact("config_hash", config_hash, "identity", f"config  {config_hash[:16]}\nweights {weights_hash[:16]}")
+    yield Fact("weights_hash", weights_hash)
+
+
+def size_fact(num_bytes: int) -> Fact:
+    """Of the room on disk."""
+    return Fact("num_bytes", num_bytes, "on disk", spoken_bytes(num_bytes))
+
+
+def licence_of(subject: str, folder: Path) -> str | None:
+    """What the model card in the folder says, or what is known of a model of the hub."""
+    card = folder / "README.md"
+    if card.is_file():
+        head, _, _ = card.read_text(encoding="utf-8", errors="replace").removeprefix("---").partition("\n---")
+        for line in head.splitlines():
+            if line.startswith("license:"):
+                return line.removeprefix("license:").strip()
+    return LICENCES.get(subject)

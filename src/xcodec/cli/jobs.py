@@ -1,0 +1,191 @@
+"""Many files through one model: read in groups, written one by one, counted, and none lost because another is bad."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from xcodec.cli.console import errors, output, show_error, spoken_seconds
+from xcodec.cli.failures import FAILED, explain
+from xcodec.cli.paths import Failure, Job
+
+if TYPE_CHECKING:
+    from xcodec.codec import Codec
+
+__all__ = ["OnProgress", "Run"]
+
+OnProgress = Callable[[float], object]
+"""Called with the seconds of audio that were just finished."""
+
+GROUP_BATCHES = 4  # batches whose recordings are in memory at once: enough to sort by length, so that little is padded
+GROUP_FILES = 256
+
+
+class Timed(Protocol):
+    """Something with a duration: a recording, or its codes."""
+
+    @property
+    def duration(self) -> float:
+        """In seconds."""
+
+
+class Saved(Protocol):
+    """Something that can be written to a file, whole or not at all."""
+
+    def save(self, path: Path) -> None:
+        """Write a file."""
+
+
+Input = TypeVar("Input", bound=Timed)
+Output = TypeVar("Output", bound=Saved)
+
+
+class Run(Generic[Input, Output]):
+    """One command's work on many files.
+
+    Args:
+        verb: what is done, in the past tense, for the summary.
+        read: from a path to a recording or codes.
+        load: the codec; called only if there is anything to do.
+        transform: from several recordings or codes to as many results, in order; it tells its progress.
+        batch_seconds: audio that the model takes at a time.
+    """
+
+    def __init__(
+        self,
+        verb: str,
+        read: Callable[[Path], Input],
+        load: Callable[[], "Codec"],
+        transform: Callable[["Codec", list[Input], OnProgress], Sequence[Output]],
+        batch_seconds: float,
+    ) -> None:
+        self.verb = verb
+        self.read = read
+        self.load = load
+        self.transform = transform
+        self.group_seconds = GROUP_BATCHES * batch_seconds
+        self.failures: list[Failure] = []
+        self.num_done = 0
+        self.seconds_done = 0.0
+
+    def do(self, jobs: Sequence[Job], failures: Sequence[Failure]) -> None:
+        """Do the jobs, then report on them and on what had failed before.
+
+        Raises:
+            typer.Exit: where anything failed.
+        """
+        self.failures += failures
+        started = time.perf_counter()
+        if jobs:
+            codec = self.load()
+            started = time.perf_counter()
+            with ProgressBar(self.verb, len(jobs) + len(failures)) as bar:
+                for group in self.groups(jobs):
+                    self.work(codec, group, bar)
+                    bar.settle(self.num_done + len(self.failures), self.seconds_done)
+        self.report(time.perf_counter() - started)
+
+    def groups(self, jobs: Sequence[Job]) -> Iterator[list[tuple[Job, Input]]]:
+        """Read the files, as many at a time as may be in memory together."""
+        group: list[tuple[Job, Input]] = []
+        seconds = 0.0
+        for job in jobs:
+            try:
+                item = self.read(job.source)
+            except Exception as error:
+                self.failures.append(Failure(str(job.source), explain(error)))
+                continue
+            if group and (seconds + item.duration > self.group_seconds or len(group) == GROUP_FILES):
+                yield group
+                group, seconds = [], 0.0
+            group.append((job, item))
+            seconds += item.duration
+        if group:
+            yield group
+
+    def work(self, codec: "Codec", group: Sequence[tuple[Job, Input]], bar: "ProgressBar") -> None:
+        """Transform a group; where that fails, each of it alone, to find out which is at fault."""
+        files_per_second = len(group) / sum(item.duration for _, item in group)
+
+        def on_progress(seconds: float) -> None:
+            bar.advance(seconds * files_per_second, seconds)
+
+        try:
+            results = self.transform(codec, [item for _, item in group], on_progress)
+        except Exception as error:
+            if len(group) == 1:
+                self.failures.append(Failure(str(group[0][0].source), explain(error)))
+                return
+        else:
+            for (job, item), result in zip(group, results, strict=True):
+                self.write(job, item, result)
+            return
+        for pair in group:  # out of the handler, whose traceback would keep the failed group's memory
+            self.work(codec, [pair], bar)
+
+    def write(self, job: Job, item: Input, result: Output) -> None:
+        """Write a result, and the folder it belongs in."""
+        try:
+            job.target.parent.mkdir(parents=True, exist_ok=True)
+            result.save(job.target)
+        except Exception as error:
+            self.failures.append(Failure(str(job.target), explain(error)))
+        else:
+            self.num_done += 1
+            self.seconds_done += item.duration
+
+    def report(self, elapsed: float) -> None:
+        """Print the failures, then one line in any case."""
+        for failure in self.failures:
+            show_error(str(failure))
+        total = self.num_done + len(self.failures)
+        summary = f"{self.verb} {self.num_done} of {total} file{'s' * (total != 1)}"
+        if self.num_done:
+            rate = self.seconds_done / elapsed
+            summary += f": {spoken_seconds(self.seconds_done)} of audio in {spoken_seconds(elapsed)}, "
+            summary += f"{rate:.{1 if rate < 100 else 0}f} audio-seconds per second"
+        output().print(summary, soft_wrap=True, markup=False)
+        if self.failures:
+            raise typer.Exit(FAILED)
+
+
+class ProgressBar:
+    """Files done, audio done and its speed, on a terminal; nothing elsewhere."""
+
+    def __init__(self, verb: str, num_files: int) -> None:
+        console = errors()
+        self._progress = Progress(
+            TextColumn(verb),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[audio]}"),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task(verb, total=num_files, audio="")
+        self._started = time.perf_counter()
+        self._seconds = 0.0
+
+    def __enter__(self) -> "ProgressBar":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def advance(self, num_files: float, seconds: float) -> None:
+        """Count what the model is through with, before it is written."""
+        self._seconds += seconds
+        speed = self._seconds / (time.perf_counter() - self._started)
+        audio = f"{spoken_seconds(self._seconds)} of audio, {speed:.1f} audio-s/s"
+        self._progress.update(self._task, advance=num_files, audio=audio)
+
+    def settle(self, num_files: int, seconds: float) -> None:
+        """Set what is done for certain."""
+        self._seconds = seconds
+        self._progress.update(self._task, completed=num_files)

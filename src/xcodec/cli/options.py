@@ -1,0 +1,131 @@
+"""The options that several commands share, and the codec they ask for."""
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xcodec.cli.console import errors
+from xcodec.cli.paths import names_a_file
+
+if TYPE_CHECKING:
+    from xcodec.codec import Codec
+
+__all__ = [
+    "BUILT_IN",
+    "AudioFormat",
+    "BatchSeconds",
+    "Device",
+    "Dtype",
+    "Format",
+    "Inputs",
+    "Model",
+    "Output",
+    "Overwrite",
+    "Precision",
+    "load_codec",
+    "output_suffix",
+]
+
+BUILT_IN = "mini"
+
+
+class Precision(str, Enum):
+    """What weights and activations are computed in."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
+class Format(str, Enum):
+    """The file formats that audio is written in."""
+
+    WAV = "wav"
+    FLAC = "flac"
+    OGG = "ogg"
+    OPUS = "opus"
+    MP3 = "mp3"
+
+
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT", help="Files, folders (searched to any depth) or glob patterns.", show_default=False
+    ),
+]
+Output = Annotated[
+    str,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="Folder to write to; for one input file, it may name a file.",
+        show_default=False,
+    ),
+]
+Model = Annotated[
+    str, typer.Option("--model", "-m", metavar="MODEL", help="A checkpoint folder, a hub id, or the built-in mini.")
+]
+Device = Annotated[
+    str, typer.Option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1, mps; auto takes CUDA if there is any.")
+]
+Dtype = Annotated[
+    Precision,
+    typer.Option(
+        "--dtype",
+        metavar="TYPE",
+        help="float32, bfloat16 or float16. Only float32 gives the reference's codes exactly.",
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist; else they are failures.")]
+BatchSeconds = Annotated[
+    float,
+    typer.Option(
+        "--batch-seconds",
+        min=1.0,
+        metavar="SECONDS",
+        help="Audio that the model takes at once. More needs more memory and is faster on a GPU; results are the same.",
+    ),
+]
+
+AudioFormat = Annotated[
+    Format | None,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="wav, flac, ogg, opus or mp3; else as OUT is named, or wav.",
+        show_default=False,
+    ),
+]
+
+
+def output_suffix(audio_format: Format | None, inputs: list[str], output: str) -> str:
+    """The suffix of the audio to write, such as ".wav".
+
+    Raises:
+        typer.BadParameter: where `output` names a file of another format, or of one that is not written.
+    """
+    suffix = f".{(audio_format or Format.WAV).value}"
+    if not names_a_file(inputs, output):
+        return suffix
+    named = Path(output).suffix.lower()
+    known = [f".{each.value}" for each in Format]
+    if named not in known:
+        raise typer.BadParameter(f"'{output}' ends in {named or 'no suffix'}; audio is written as {', '.join(known)}")
+    if audio_format is not None and named != suffix:
+        raise typer.BadParameter(f"'{output}' ends in {named}, but --format says {audio_format.value}; leave one out")
+    return named
+
+
+def load_codec(model: str, device: str, dtype: Precision) -> "Codec":
+    """Load the codec that --model, --device and --dtype ask for, without the libraries' own chatter."""
+    with errors().status(f"loading {model}"):
+        from transformers.utils import logging
+
+        from xcodec.codec import Codec
+
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        return Codec.from_pretrained(None if model == BUILT_IN else model, device=device, dtype=dtype.value)

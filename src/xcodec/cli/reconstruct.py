@@ -1,0 +1,81 @@
+"""`xcodec reconstruct`: recordings -> what is left of them after the codec."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from xcodec.cli.jobs import OnProgress, Run
+from xcodec.cli.manual import FAILURES_AT_THE_END
+from xcodec.cli.options import (
+    BUILT_IN,
+    AudioFormat,
+    BatchSeconds,
+    Device,
+    Dtype,
+    Inputs,
+    Model,
+    Output,
+    Overwrite,
+    Precision,
+    load_codec,
+    output_suffix,
+)
+from xcodec.cli.paths import audio_name, plan
+
+if TYPE_CHECKING:
+    from xcodec.audio import Audio
+    from xcodec.codec import Codec
+
+__all__ = ["EPILOG", "HELP", "command"]
+
+HELP = """\
+Encode recordings and decode the codes: hear what a codec keeps.
+
+The same audio as `xcodec encode` followed by `xcodec decode`, without the files
+of codes in between: mono, as long as the recording, at the rate of the model
+(16 kHz).
+
+[bold]Where outputs go[/bold]
+
+  speech.wav -o out/          out/speech.wav
+  speech.mp3 -o out/          out/speech.mp3.wav
+  speech.mp3 -o hello.flac    hello.flac
+  recordings/ -o out/         recordings/x/a.wav -> out/x/a.wav
+
+An input is never replaced, not even with --overwrite.
+
+[bold]Examples[/bold]
+
+  xcodec reconstruct speech.mp3 -o hello.wav
+  xcodec reconstruct recordings/ -o out/ --format flac
+  xcodec reconstruct recordings/ -o out/ -m HKUSTAudio/xcodec2-hf --device cuda"""
+
+EPILOG = f"""\
+{FAILURES_AT_THE_END}
+
+[bold]Exit codes[/bold]  0: all done. 1: some were not. 2: wrong usage. 130: interrupted."""
+
+
+def command(
+    inputs: Inputs,
+    output: Output,
+    audio_format: AudioFormat = None,
+    model: Model = BUILT_IN,
+    device: Device = "auto",
+    dtype: Dtype = Precision.FLOAT32,
+    overwrite: Overwrite = False,
+    batch_seconds: BatchSeconds = 60.0,
+) -> None:
+    """Encode recordings and decode the codes."""
+    from xcodec.audio import AUDIO_SUFFIXES, Audio
+
+    def reconstruct(codec: "Codec", recordings: "list[Audio]", on_progress: OnProgress) -> "list[Audio]":
+        def half_way(seconds: float) -> None:
+            on_progress(seconds / 2)
+
+        codes = codec.encode(recordings, batch_seconds=batch_seconds, on_progress=half_way)
+        return codec.decode(codes, batch_seconds=batch_seconds, on_progress=half_way)
+
+    rename = partial(audio_name, suffix=output_suffix(audio_format, inputs, output))
+    jobs, failures = plan(inputs, output, AUDIO_SUFFIXES, rename, overwrite)
+    load = partial(load_codec, model, device, dtype)
+    Run("Reconstructed", Audio.read, load, reconstruct, batch_seconds).do(jobs, failures)
