@@ -23,7 +23,6 @@ from pesq import pesq
 from pystoi import stoi
 from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
-from transformers.utils import logging
 
 from xcodec import Audio, Codec, Codes
 
@@ -46,7 +45,6 @@ def main() -> None:
     name = arguments.recording.stem
     codes_file, audio_file, picture_file = (arguments.output / f"{name}{end}" for end in (".codes", ".wav", ".png"))
 
-    logging.disable_progress_bar()
     loading = time.perf_counter()
     codec = Codec.from_pretrained(arguments.model)
     print(f"{codec!r}, loaded in {time.perf_counter() - loading:.1f} s\n")

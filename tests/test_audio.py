@@ -469,3 +469,10 @@ def test_a_write_replaces_the_old_file_with_ordinary_permissions(tmp_path: Path,
     (tmp_path / "ordinary").touch()
     assert path.stat().st_mode == (tmp_path / "ordinary").stat().st_mode
     assert {file.name for file in tmp_path.iterdir()} == {"speech.wav", "ordinary"}
+
+
+def test_a_file_name_need_not_be_text(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))
+    audio = Audio(np.linspace(-0.5, 0.5, 100), 16000)
+    audio.save(path)
+    assert Audio.read(path).num_samples == 100

@@ -238,3 +238,9 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         Codes.load(tmp_path)
     with pytest.raises(CodesError, match=r"cannot be written: the folder .*nowhere does not exist"):
         make().save(tmp_path / "nowhere" / "speech.codes")
+
+
+def test_equal_codes_are_equal_files(tmp_path: Path) -> None:
+    for name in "abcd":
+        make().save(tmp_path / name)
+    assert len({(tmp_path / name).read_bytes() for name in "abcd"}) == 1

@@ -191,7 +191,7 @@ class Audio:
         try:
             with (
                 written_whole(path) as part,
-                soundfile.SoundFile(part, "w", *shape, subtype=subtype, format=container) as file,
+                soundfile.SoundFile(_system_path(part), "w", *shape, subtype=subtype, format=container) as file,
             ):
                 for start in range(0, self.num_samples, _BLOCK):
                     block = self.samples[:, start : start + _BLOCK].T  # -> (samples, channels)
@@ -274,6 +274,11 @@ def _as_float32(samples: np.ndarray) -> np.ndarray:
     )
 
 
+def _system_path(path: Path) -> str | bytes:
+    """Spell a path as the system does: on POSIX its bytes, which need not be text."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
+
+
 class _SequentialFile(soundfile.SoundFile):  # type: ignore[misc]  # untyped base class
     """A file that is only read forwards, so that formats which seek badly (MP3, FLAC without a length) read well."""
 
@@ -303,7 +308,7 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
     if path.suffix.lower() == ".raw":
         raise AudioError(f"{path}: raw samples have no header; read them with numpy and give their sampling rate")
     try:
-        opened = _SequentialFile(path)
+        opened = _SequentialFile(_system_path(path))
     except soundfile.LibsndfileError as error:
         raise AudioError(f"{path}: {_unopened(head, error)}") from None
     with opened:

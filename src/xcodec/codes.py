@@ -129,7 +129,7 @@ class Codes:
         path = Path(path)
         try:
             with written_whole(path) as part:
-                part.write_bytes(save({"ids": stored}, metadata))
+                part.write_bytes(_in_fixed_order(save({"ids": stored}, metadata)))
         except OSError as error:
             raise CodesError(f"{path}: cannot be written: {error.strerror or error}") from error
 
@@ -153,6 +153,14 @@ class Codes:
             raise CodesError(f"{path}: is damaged: its metadata is incomplete or malformed ({error})") from None
         except CodesError as error:
             raise CodesError(f"{path}: is damaged: {error}") from None
+
+
+def _in_fixed_order(file: bytes) -> bytes:
+    """Sort the header of a safetensors file, which comes in any order, so that equal codes are equal files."""
+    begin = 8 + int.from_bytes(file[:8], "little")
+    header = json.dumps(json.loads(file[8:begin]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # the tensors stay aligned
+    return len(header).to_bytes(8, "little") + header + file[begin:]
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:

@@ -127,5 +127,4 @@ def load_codec(model: str, device: str, dtype: Precision) -> "Codec":
         from xcodec.codec import Codec
 
         logging.set_verbosity_error()
-        logging.disable_progress_bar()
         return Codec.from_pretrained(None if model == BUILT_IN else model, device=device, dtype=dtype.value)

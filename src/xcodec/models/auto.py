@@ -1,11 +1,14 @@
 """Which class reads which checkpoint."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING_NAMES
+from transformers.utils import logging
 
 from xcodec.errors import CheckpointError
 from xcodec.models.checkpoint import read_config
@@ -31,11 +34,24 @@ def load_model(folder: Path, **kwargs: Any) -> tuple[StrictPreTrainedModel, Sequ
             "(an original X-Codec2 checkpoint says 'xcodec': run `xcodec convert` on it first)"
         )
     _, feature_extractor_class, model_class = FAMILIES[model_type]
-    model = model_class.from_pretrained(folder, **kwargs)
+    with no_progress_bars():
+        model = model_class.from_pretrained(folder, **kwargs)
     if (folder / "preprocessor_config.json").is_file():
         return model, feature_extractor_class.from_pretrained(folder)
     config = model.config
     return model, feature_extractor_class(sampling_rate=config.sampling_rate, hop_length=config.hop_length)
+
+
+@contextmanager
+def no_progress_bars() -> Iterator[None]:
+    """Keep transformers from drawing a bar over the tensors of a file that is only mapped into memory."""
+    drawn = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if drawn:
+            logging.enable_progress_bar()
 
 
 def register_auto_classes() -> None:

@@ -147,7 +147,9 @@ def check_destination(folder: Path, overwrite: bool) -> None:
         raise CheckpointError(f"{folder} is not a folder; the converted checkpoint is written as one")
     held = sorted(path.name for path in folder.iterdir())
     if held and not overwrite:
-        raise CheckpointError(f"{folder} exists and holds {some_of(held, 3)}; give another folder, or overwrite it")
+        raise CheckpointError(
+            f"{folder} exists and holds {some_of(held, 3)}; give another folder, or overwrite=True (--overwrite)"
+        )
     if others := [name for name in held if name not in WRITTEN]:
         raise CheckpointError(
             f"{folder} holds {some_of(others, 3)} besides a converted checkpoint and is not replaced; give another one"
