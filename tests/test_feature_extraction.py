@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from builders import prepare, speech
-from xcodec import InputError, Xcodec2FeatureExtractor
+from xcodec import CheckpointError, InputError, Xcodec2FeatureExtractor
 
 extract = Xcodec2FeatureExtractor()
 
@@ -131,3 +131,8 @@ def test_it_is_saved_and_loaded(tmp_path):
     assert (loaded.sampling_rate, loaded.hop_length, loaded.feature_size) == (16000, 320, 80)
     one, other = (e(speech(0.2), sampling_rate=16000, return_tensors="pt") for e in (extract, loaded))
     assert torch.equal(one["input_features"], other["input_features"])
+
+
+def test_offline_the_error_says_what_was_tried(tmp_path):
+    with pytest.raises(CheckpointError, match=r"no folder .*HKUSTAudio/xcodec2-hf.*hf download"):
+        Xcodec2FeatureExtractor.from_pretrained("HKUSTAudio/xcodec2-hf", local_files_only=True, cache_dir=tmp_path)

@@ -15,8 +15,8 @@ from xcodec.audio import Audio, AudioInfo, resampled_length
 from xcodec.codes import CodecIdentity, Codes
 from xcodec.errors import CheckpointError, CodesError, InputError, XcodecError
 from xcodec.models import load_model
-from xcodec.models.checkpoint import fingerprint_checkpoint, fingerprint_model, resolve_checkpoint
-from xcodec.models.pretrained import HUB_ARGUMENTS, StrictPreTrainedModel
+from xcodec.models.checkpoint import HUB_ARGUMENTS, fingerprint_checkpoint, fingerprint_model, resolve_checkpoint
+from xcodec.models.pretrained import StrictPreTrainedModel
 
 __all__ = ["AudioSource", "Codec", "CodesSource"]
 

@@ -18,6 +18,7 @@ from xcodec.codes import CodecIdentity
 from xcodec.errors import CheckpointError
 
 __all__ = [
+    "HUB_ARGUMENTS",
     "check_tensors",
     "fingerprint_checkpoint",
     "fingerprint_model",
@@ -27,6 +28,7 @@ __all__ = [
     "resolve_checkpoint",
 ]
 
+HUB_ARGUMENTS = ("revision", "cache_dir", "token", "local_files_only", "force_download")
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -34,11 +36,12 @@ INDEX = "model.safetensors.index.json"
 PASSING_FIELDS = {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version"}
 
 
-def resolve_checkpoint(name_or_path: str | Path, **hub_arguments: Any) -> Path:
+def resolve_checkpoint(name_or_path: str | Path, *, weights: bool = True, **hub_arguments: Any) -> Path:
     """Find the folder of a checkpoint: a local one, or a model of the Hugging Face hub, downloaded where needed.
 
     Args:
         name_or_path: a folder, or a hub id such as "HKUSTAudio/xcodec2-hf".
+        weights: whether the tensors are wanted too, or only the small files beside them.
         **hub_arguments: passed to `huggingface_hub.snapshot_download`: revision, cache_dir, token, local_files_only.
 
     Returns:
@@ -60,7 +63,7 @@ def resolve_checkpoint(name_or_path: str | Path, **hub_arguments: Any) -> Path:
             f"{folder} is a file; expected a folder with {CONFIG} and {WEIGHTS}. An original checkpoint is turned into "
             f"one with: xcodec convert {folder} NEW_FOLDER"
         )
-    patterns = ["*.json", "*.safetensors"]
+    patterns = ["*.json", "*.safetensors"] if weights else ["*.json"]
     try:
         return Path(snapshot_download(str(name_or_path), allow_patterns=patterns, **hub_arguments))
     except HFValidationError:

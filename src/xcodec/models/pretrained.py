@@ -8,11 +8,9 @@ from transformers import PreTrainedModel
 from typing_extensions import Self
 
 from xcodec.errors import CheckpointError
-from xcodec.models.checkpoint import check_tensors, read_config, read_shapes, resolve_checkpoint
+from xcodec.models.checkpoint import HUB_ARGUMENTS, check_tensors, read_config, read_shapes, resolve_checkpoint
 
-__all__ = ["HUB_ARGUMENTS", "StrictPreTrainedModel"]
-
-HUB_ARGUMENTS = ("revision", "cache_dir", "token", "local_files_only", "force_download")
+__all__ = ["StrictPreTrainedModel"]
 
 
 class StrictPreTrainedModel(PreTrainedModel):

@@ -21,6 +21,7 @@ from transformers import Wav2Vec2BertConfig
 from xcodec.errors import CheckpointError, InputError
 from xcodec.models.checkpoint import (
     CONFIG,
+    HUB_ARGUMENTS,
     WEIGHTS,
     open_safetensors,
     read_config,
@@ -28,7 +29,6 @@ from xcodec.models.checkpoint import (
     resolve_checkpoint,
     some_of,
 )
-from xcodec.models.pretrained import HUB_ARGUMENTS
 from xcodec.models.torch_pickle import read_torch_pickle
 from xcodec.models.xcodec2.configuration import Xcodec2Config
 from xcodec.models.xcodec2.feature_extraction import Xcodec2FeatureExtractor

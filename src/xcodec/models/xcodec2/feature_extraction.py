@@ -1,6 +1,7 @@
 """From recordings to what Xcodec2Model reads: padded waveforms, filter-bank features and their masks."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,10 @@ import torch
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.utils import PaddingStrategy, TensorType, logging
+from typing_extensions import Self
 
 from xcodec.errors import InputError
+from xcodec.models.checkpoint import HUB_ARGUMENTS, resolve_checkpoint
 from xcodec.models.semantic import STACKED_FRAMES, SemanticFeatures
 from xcodec.modules.lengths import valid_steps
 
@@ -51,6 +54,20 @@ class Xcodec2FeatureExtractor(SequenceFeatureExtractor):
         self.num_mel_bins = feature_size
         self.frame_length = 400
         self.frame_shift = 160
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:  # type: ignore[override]
+        """Read preprocessor_config.json from a folder or from a model of the hub.
+
+        Raises:
+            CheckpointError: where the model is not found; it says what was tried.
+        """
+        folder = Path(pretrained_model_name_or_path)
+        if not folder.is_dir():
+            hub_arguments = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
+            folder = resolve_checkpoint(pretrained_model_name_or_path, weights=False, **hub_arguments)
+        extractor: Self = super().from_pretrained(folder, **kwargs)
+        return extractor
 
     def __call__(
         self,
