@@ -11,13 +11,17 @@ from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_M
 from transformers.utils import logging
 
 from xcodec.errors import CheckpointError
-from xcodec.models.checkpoint import read_config
+from xcodec.models.checkpoint import read_model_type
 from xcodec.models.pretrained import StrictPreTrainedModel
+from xcodec.models.xcodec import XcodecConfig, XcodecFeatureExtractor, XcodecModel
 from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
 
 __all__ = ["load_model", "register_auto_classes"]
 
-FAMILIES = {"xcodec2": (Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model)}
+FAMILIES = {
+    "xcodec2": (Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model),
+    "xcodec": (XcodecConfig, XcodecFeatureExtractor, XcodecModel),
+}
 
 
 def load_model(folder: Path, **kwargs: Any) -> tuple[StrictPreTrainedModel, SequenceFeatureExtractor]:
@@ -27,11 +31,10 @@ def load_model(folder: Path, **kwargs: Any) -> tuple[StrictPreTrainedModel, Sequ
         folder: as `xcodec.models.checkpoint.resolve_checkpoint` returns it.
         **kwargs: passed to the model's `from_pretrained`: `dtype`, `device_map`, ...
     """
-    model_type = read_config(folder).get("model_type")
+    model_type = read_model_type(folder)
     if model_type not in FAMILIES:
         raise CheckpointError(
-            f"{folder} is of model_type {model_type!r}; this package reads {', '.join(map(repr, FAMILIES))} "
-            "(an original X-Codec2 checkpoint says 'xcodec': run `xcodec convert` on it first)"
+            f"{folder} is of model_type {model_type!r}; this package reads {', '.join(map(repr, FAMILIES))}"
         )
     _, feature_extractor_class, model_class = FAMILIES[model_type]
     with no_progress_bars():
