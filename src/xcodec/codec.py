@@ -71,8 +71,8 @@ class Codec:
         """Load a checkpoint.
 
         Args:
-            name_or_path: a folder, a hub id such as "HKUSTAudio/xcodec2-hf" or "hf-audio/xcodec-hubert-general", or None for the small model, `mini`, that
-                comes with the package.
+            name_or_path: a folder, a hub id such as "HKUSTAudio/xcodec2-hf" or "hf-audio/xcodec-hubert-general", or
+                None for the small model, `mini`, that comes with the package.
             device: such as "cpu", "cuda", "cuda:1" or "mps". None and "auto" take a CUDA device if there is one, and
                 the CPU if not.
             dtype: of weights and activations: float32, bfloat16 or float16, by torch's name or as a string. Only

@@ -3,28 +3,31 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
-from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
+from transformers.configuration_utils import PreTrainedConfig
 from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING_NAMES
 from transformers.utils import logging
 
 from xcodec.errors import CheckpointError
 from xcodec.models.checkpoint import read_model_type
+from xcodec.models.feature_extraction import WaveformFeatureExtractor
 from xcodec.models.pretrained import StrictPreTrainedModel
 from xcodec.models.xcodec import XcodecConfig, XcodecFeatureExtractor, XcodecModel
 from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
 
 __all__ = ["load_model", "register_auto_classes"]
 
-FAMILIES = {
+FeatureExtractorClass: TypeAlias = type[Xcodec2FeatureExtractor] | type[XcodecFeatureExtractor]
+
+FAMILIES: dict[str, tuple[type[PreTrainedConfig], FeatureExtractorClass, type[StrictPreTrainedModel]]] = {
     "xcodec2": (Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model),
     "xcodec": (XcodecConfig, XcodecFeatureExtractor, XcodecModel),
 }
 
 
-def load_model(folder: Path, **kwargs: Any) -> tuple[StrictPreTrainedModel, SequenceFeatureExtractor]:
+def load_model(folder: Path, **kwargs: Any) -> tuple[StrictPreTrainedModel, WaveformFeatureExtractor]:
     """Load the model and the feature extractor of a checkpoint folder, of whichever family its config names.
 
     Args:
