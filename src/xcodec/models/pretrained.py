@@ -32,9 +32,10 @@ class StrictPreTrainedModel(PreTrainedModel):
                 tensor; it names them.
         """
         hub_arguments = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
-        folder = resolve_checkpoint(pretrained_model_name_or_path, **hub_arguments)
-        if subfolder := kwargs.pop("subfolder", None):
-            folder = folder / subfolder
+        folder = Path(pretrained_model_name_or_path)
+        if not folder.is_dir() or "subfolder" not in kwargs:
+            folder = resolve_checkpoint(pretrained_model_name_or_path, **hub_arguments)
+        folder = folder / (kwargs.pop("subfolder", None) or ".")
         assert cls.config_class is not None
         model_type = read_config(folder).get("model_type")
         if model_type != cls.config_class.model_type:
@@ -46,8 +47,13 @@ class StrictPreTrainedModel(PreTrainedModel):
         config = kwargs.get("config")
         if not isinstance(config, cls.config_class):
             config = cls.config_class.from_pretrained(folder if config is None else config)
-        with torch.device("meta"):
-            expected = {name: tuple(tensor.shape) for name, tensor in cls(config).state_dict().items()}
+        try:
+            with torch.device("meta"):
+                expected = {name: tuple(tensor.shape) for name, tensor in cls(config).state_dict().items()}
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+            raise CheckpointError(
+                f"the config of {pretrained_model_name_or_path} describes no model that can be built: {error}"
+            ) from error
         check_tensors(read_shapes(folder), expected, pretrained_model_name_or_path)
         model: Self = super().from_pretrained(folder, *args, **kwargs)
         return model

@@ -2,15 +2,49 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from transformers import Wav2Vec2BertConfig
 from transformers.configuration_utils import PreTrainedConfig
+from typing_extensions import Self
 
-from xcodec.errors import InputError
+from xcodec.errors import CheckpointError, InputError
+from xcodec.models.checkpoint import find_small_files, read_config
 
 __all__ = ["Xcodec2Config"]
 
+# What decides the outputs of a model, and so whether two models read and write the same codes.
+ARCHITECTURE = [
+    "model_type",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "hidden_act",
+    "rms_norm_eps",
+    "attention_bias",
+    "encoder_hidden_size",
+    "downsampling_ratios",
+    "sampling_rate",
+    "quantization_dim",
+    "quantization_levels",
+]
+SEMANTIC_ARCHITECTURE = [
+    "model_type",
+    "feature_projection_input_dim",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "conv_depthwise_kernel_size",
+    "left_max_position_embeddings",
+    "right_max_position_embeddings",
+    "hidden_act",
+    "layer_norm_eps",
+]
 RELEASED_SEMANTIC_LAYERS = 16  # of w2v-BERT 2.0's 24: the later ones are never used
 
 
@@ -118,6 +152,29 @@ class Xcodec2Config(PreTrainedConfig):
     def codebook_size(self) -> int:
         """Number of different codes."""
         return math.prod(self.quantization_levels)
+
+    def architecture(self) -> dict[str, Any]:
+        """The fields that decide the outputs; the others concern training, interchange or who wrote the file."""
+        fields: dict[str, Any] = {name: getattr(self, name) for name in ARCHITECTURE}
+        semantic = {name: getattr(self.semantic_model_config, name) for name in SEMANTIC_ARCHITECTURE}
+        return fields | {"semantic_model_config": semantic}
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:  # type: ignore[override]
+        """Read config.json from a folder or from a model of the hub.
+
+        Raises:
+            CheckpointError: where it is not found, damaged, or describes no model.
+        """
+        folder, kwargs = find_small_files(pretrained_model_name_or_path, kwargs)
+        read_config(folder)
+        try:
+            config: Self = super().from_pretrained(folder, **kwargs)
+        except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+            raise CheckpointError(
+                f"the config.json of {pretrained_model_name_or_path} describes no model: {error}"
+            ) from error
+        return config
 
     def _check(self) -> None:
         if self.hidden_size % self.num_attention_heads:

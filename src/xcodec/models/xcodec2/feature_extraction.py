@@ -11,8 +11,9 @@ from transformers.feature_extraction_utils import BatchFeature
 from transformers.utils import PaddingStrategy, TensorType, logging
 from typing_extensions import Self
 
-from xcodec.errors import InputError
-from xcodec.models.checkpoint import HUB_ARGUMENTS, resolve_checkpoint
+from xcodec.audio import pcm_to_float32
+from xcodec.errors import AudioError, CheckpointError, InputError
+from xcodec.models.checkpoint import find_small_files
 from xcodec.models.semantic import STACKED_FRAMES, SemanticFeatures
 from xcodec.modules.lengths import valid_steps
 
@@ -60,13 +61,16 @@ class Xcodec2FeatureExtractor(SequenceFeatureExtractor):
         """Read preprocessor_config.json from a folder or from a model of the hub.
 
         Raises:
-            CheckpointError: where the model is not found; it says what was tried.
+            CheckpointError: where the model or its file is not found, or the file is damaged.
         """
-        folder = Path(pretrained_model_name_or_path)
-        if not folder.is_dir():
-            hub_arguments = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
-            folder = resolve_checkpoint(pretrained_model_name_or_path, weights=False, **hub_arguments)
-        extractor: Self = super().from_pretrained(folder, **kwargs)
+        folder, kwargs = find_small_files(pretrained_model_name_or_path, kwargs)
+        try:
+            extractor: Self = super().from_pretrained(folder, **kwargs)
+        except (OSError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{folder} holds no preprocessor_config.json that can be read ({error}); "
+                f"{cls.__name__}() with no arguments is that of the released model"
+            ) from error
         return extractor
 
     def __call__(
@@ -79,6 +83,7 @@ class Xcodec2FeatureExtractor(SequenceFeatureExtractor):
         sampling_rate: int | None = None,
         device: str | torch.device = "cpu",
         raw_audio: AudioInput | None = None,
+        **kwargs: Any,
     ) -> BatchFeature:
         """Prepare one clip or a batch.
 
@@ -88,11 +93,13 @@ class Xcodec2FeatureExtractor(SequenceFeatureExtractor):
             padding: True or "longest" pads to the longest clip; "max_length" to `max_length`; False or "do_not_pad"
                 leaves every clip at its own length (then `return_tensors` needs clips of one length).
             max_length: in samples, rounded up to whole codes.
-            truncation: cut clips that are longer than `max_length`.
+            truncation: cut clips that are longer than `max_length`, the appended zero counted in.
             return_tensors: "pt" for torch tensors, "np" for numpy arrays, None for lists with one array per clip.
             sampling_rate: of `audio`, in Hz; give it, so that a wrong rate is an error rather than wrong codes.
             device: where the features are computed and, with "pt", returned.
             raw_audio: another name for `audio`, as X-Codec's extractor calls it.
+            **kwargs: `return_attention_mask=True` and `pad_to_multiple_of=hop_length` say what is done anyway, and are
+                taken; anything else is an error.
 
         Returns:
             `input_values` (batch, 1, samples) float32, zero-padded to a multiple of the hop length; `padding_mask`
@@ -102,6 +109,10 @@ class Xcodec2FeatureExtractor(SequenceFeatureExtractor):
         Raises:
             InputError: for a wrong sampling rate, more than one channel, no samples, or samples that are not numbers.
         """
+        done_anyway = {"return_attention_mask": (True, None), "pad_to_multiple_of": (self.hop_length, None)}
+        for name, value in kwargs.items():
+            if value not in done_anyway.get(name, ()):
+                raise InputError(f"{name}={value!r}: not known here; see the documentation for the arguments")
         if audio is not None and raw_audio is not None:
             raise InputError("`raw_audio` is another name of `audio`; give the audio once")
         audio = raw_audio if audio is None else audio
@@ -111,6 +122,8 @@ class Xcodec2FeatureExtractor(SequenceFeatureExtractor):
         clips = [as_waveform(clip, i) for i, clip in enumerate(as_clips(audio))]
         clips = [torch.cat([clip, clip.new_zeros(1)]) for clip in clips]
         strategy = padding_strategy(padding)
+        if max_length is not None and (not isinstance(max_length, int) or max_length < 1):
+            raise InputError(f"max_length={max_length!r}: expected a whole number of samples, at least 1")
         limit = None if max_length is None else -(-max_length // self.hop_length) * self.hop_length
         if limit is None and (truncation or strategy is PaddingStrategy.MAX_LENGTH):
             raise InputError("truncation=True and padding='max_length' need `max_length`, a number of samples")
@@ -187,9 +200,11 @@ def as_clips(audio: AudioInput) -> list[Any]:
 def as_waveform(clip: Any, index: int) -> torch.Tensor:
     """Check one clip and turn it into float32 of shape (samples,) on the CPU, full scale at 1.0."""
     where = f"clip {index}"
-    wave = clip.detach().cpu() if isinstance(clip, torch.Tensor) else torch.from_numpy(np.array(clip))
-    if wave.dtype == torch.bool or wave.is_complex():
-        raise InputError(f"{where}: expected floating-point or integer samples, got {wave.dtype}")
+    try:
+        samples = clip.detach().cpu().float().numpy() if is_floating(clip) else np.asarray(clip)
+        wave = torch.from_numpy(pcm_to_float32(samples))
+    except (AudioError, TypeError, ValueError) as error:
+        raise InputError(f"{where}: expected floating-point samples or PCM: {error}") from None
     if wave.ndim == 2 and wave.shape[0] == 1:
         wave = wave[0]
     if wave.ndim != 1:
@@ -199,13 +214,14 @@ def as_waveform(clip: Any, index: int) -> torch.Tensor:
         )
     if len(wave) == 0:
         raise InputError(f"{where} has no samples; one is enough")
-    if not wave.is_floating_point():
-        zero = 128.0 if wave.dtype == torch.uint8 else 0.0  # 8-bit PCM is unsigned
-        wave = (wave.double() - zero) / -(torch.iinfo(wave.dtype).min - zero)
-    wave = wave.float()
     if not wave.isfinite().all():
         raise InputError(f"{where} holds {int((~wave.isfinite()).sum())} samples that are NaN or infinite")
     return wave
+
+
+def is_floating(clip: Any) -> bool:
+    """Whether `clip` is a torch tensor of floating point, of which numpy knows not every kind."""
+    return isinstance(clip, torch.Tensor) and clip.is_floating_point()
 
 
 def padding_strategy(padding: bool | str | PaddingStrategy) -> PaddingStrategy:
