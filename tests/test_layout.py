@@ -22,6 +22,7 @@ FLOORS = [
     "models",
     "quantizers",
     "modules",
+    "kernels",
     "codes",
     "audio",
     "errors",
