@@ -3,8 +3,8 @@
 Everything else about the build is in pyproject.toml.
 """
 
-import os
 import platform
+from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
@@ -37,9 +37,9 @@ class BuildKernel(build_ext):
     def get_ext_filename(self, fullname: str) -> str:
         """Name the file for ctypes, which needs no Python version in it."""
         *packages, name = fullname.split(".")
-        return os.path.join(*packages, f"lib{name}.so")
+        return str(Path(*packages, f"lib{name}.so"))
 
-    def get_export_symbols(self, ext: Extension) -> list[str]:
+    def get_export_symbols(self, ext: Extension) -> list[str]:  # noqa: ARG002
         """Name no symbols: the source marks its own."""
         return []
 
@@ -62,7 +62,7 @@ class BuildKernel(build_ext):
     def _compile(self, ext: Extension, part: str, macros: list[tuple[str, str | None]], flags: list[str]) -> list[str]:
         return self.compiler.compile(
             ext.sources,
-            output_dir=os.path.join(self.build_temp, part),
+            output_dir=str(Path(self.build_temp, part)),
             macros=macros,
             extra_postargs=[*FLAGS, *flags],
             depends=ext.depends,

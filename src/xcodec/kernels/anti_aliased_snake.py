@@ -79,7 +79,8 @@ def anti_aliased_snake(x: Tensor, alpha: Tensor, gain: Tensor, taps: list[float]
     "xcodec::anti_aliased_snake_backward",
     mutates_args=(),
     device_types="cpu",
-    schema="(Tensor x, Tensor grad, Tensor alpha, Tensor gain, float[] taps, Tensor? lengths) -> (Tensor, Tensor, Tensor)",
+    schema="(Tensor x, Tensor grad, Tensor alpha, Tensor gain, float[] taps, Tensor? lengths)"
+    " -> (Tensor, Tensor, Tensor)",
 )
 def anti_aliased_snake_backward(
     x: Tensor, grad: Tensor, alpha: Tensor, gain: Tensor, taps: list[float], lengths: Tensor | None
@@ -96,23 +97,16 @@ def anti_aliased_snake_backward(
 
 
 @anti_aliased_snake.register_fake
-def _(x: Tensor, alpha: Tensor, gain: Tensor, taps: list[float], lengths: Tensor | None) -> Tensor:
+def _(x: Tensor, *_parameters: Any) -> Tensor:
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
 @anti_aliased_snake_backward.register_fake
-def _(
-    x: Tensor, grad: Tensor, alpha: Tensor, gain: Tensor, taps: list[float], lengths: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    contiguous = torch.contiguous_format
-    return (
-        torch.empty_like(x, memory_format=contiguous),
-        torch.empty_like(alpha, memory_format=contiguous),
-        torch.empty_like(gain, memory_format=contiguous),
-    )
+def _(x: Tensor, _grad: Tensor, alpha: Tensor, gain: Tensor, *_others: Any) -> tuple[Tensor, ...]:
+    return tuple(torch.empty_like(each, memory_format=torch.contiguous_format) for each in (x, alpha, gain))
 
 
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001 torch passes it by name
     x, alpha, gain, ctx.taps, lengths = inputs
     ctx.save_for_backward(x, alpha, gain, lengths)
 

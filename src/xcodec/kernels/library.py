@@ -80,7 +80,7 @@ def serves(x: Tensor) -> bool:
 def call(function: str, *arguments: Tensor | int | ctypes.Array[ctypes.c_float] | None) -> None:
     """Call a function of the library, with the chosen variant before the arguments and torch's threads after them.
 
-    Tensors are passed as pointers, None as a null pointer, integers as int64; the caller has made everything contiguous.
+    Tensors are passed as pointers, None as a null pointer, integers as int64. The caller has made all contiguous.
 
     Raises:
         InputError: where torch was chosen, or nothing was compiled.
