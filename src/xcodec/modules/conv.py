@@ -29,14 +29,15 @@ class MaskedConv1d(nn.Conv1d):
         x = zero_past_end(x, lengths)
         if x.device.type != "cpu" or not is_channels_last(x):
             return super().forward(x)
-        # conv1d would copy its input to channels-first; as an image of height 1 it stays as it is, and is faster.
+        # conv1d would copy its input to channels-first; as an image of height 1 it stays as it is, and is faster. One tap
+        # has no dilation, but says 2: on a single thread, torch would take its slow convolution for a plain 1 x 1 kernel.
         y = F.conv2d(
             x[:, :, None],
             self.weight[:, :, None],
             self.bias,
             (1, *self.stride),
             (0, int(self.padding[0])),
-            (1, *self.dilation),
+            (2 if self.kernel_size == (1,) else 1, *self.dilation),
             self.groups,
         )
         return y[:, :, 0]
