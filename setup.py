@@ -13,6 +13,7 @@ from setuptools.errors import CompileError
 
 FLAGS = [
     "-O3",
+    "-g0",
     "-std=c++17",
     "-fvisibility=hidden",
     "-ffp-contract=fast",  # a * b + c may round once

@@ -99,7 +99,7 @@ class AntiAliasedActivation(nn.Module):
         taps = torch.tensor(self.taps, dtype=x.dtype, device=x.device).expand(channels, 1, -1)
 
         x = F.pad(replicate_past_end(x, lengths), (FILTER_TAPS // RATIO - 1,) * 2, mode="replicate")
-        x = RATIO * F.conv_transpose1d(x, taps, stride=RATIO, groups=channels)
+        x = F.conv_transpose1d(x, RATIO * taps, stride=RATIO, groups=channels)
         trim = (FILTER_TAPS // RATIO - 1) * RATIO + (FILTER_TAPS - RATIO) // 2
         x = self.act(x[..., trim:-trim])
 
