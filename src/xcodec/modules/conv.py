@@ -30,7 +30,7 @@ class MaskedConv1d(nn.Conv1d):
         if x.device.type != "cpu" or not is_channels_last(x):
             return super().forward(x)
         # conv1d would copy its input to channels-first; as an image of height 1 it stays as it is, and is faster.
-        # A kernel of one tap says dilation 2, which means nothing to it: torch is slow with a plain 1 x 1 on one thread.
+        # A kernel of one tap says dilation 2, which means nothing to it: one thread would run a plain 1 x 1 slowly.
         y = F.conv2d(
             x[:, :, None],
             self.weight[:, :, None],
