@@ -25,6 +25,7 @@ FLOORS = [
     "models",
     "quantizers",
     "modules",
+    "kernels",
     "codes",
     "audio",
     "integrity",
