@@ -12,8 +12,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from pesq import pesq
-from pystoi import stoi
+
+try:
+    from pesq import pesq
+    from pystoi import stoi
+except ImportError as error:
+    raise SystemExit(f"{error}; install what it needs: pip install 'xcodec[eval]' (pesq needs a C compiler)") from None
 
 from xcodec import Audio, Codec
 

@@ -1,11 +1,18 @@
 """Models that several tests share; the released size is built once."""
 
+import os
+
 import pytest
 import torch
 from transformers.utils import logging
 
 import builders
 from xcodec.models.xcodec2 import Xcodec2Model
+
+# Before anything reads them: whatever terminal the tests are run in, programs see the same one.
+for variable in ("FORCE_COLOR", "NO_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TERMINAL_WIDTH"):
+    os.environ.pop(variable, None)
+os.environ["COLUMNS"] = "80"
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()

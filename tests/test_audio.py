@@ -5,15 +5,16 @@ import resource
 import signal
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from xcodec.audio import AUDIO_SUFFIXES, WRITABLE_SUFFIXES, Audio, AudioInfo, resampled_length, written_whole
+from xcodec.audio import AUDIO_SUFFIXES, WRITABLE_SUFFIXES, Audio, AudioInfo, pcm_to_float32, resampled_length
 from xcodec.errors import AudioError
+from xcodec.files import written_whole
 
 SPEECH = Path(__file__).parent / "audio" / "austen-0880.wav"  # 16 kHz, mono, 47,840 samples
 
@@ -231,6 +232,17 @@ def test_compressed_file_that_is_cut_short(tmp_path: Path, speech: Audio, suffix
         Audio.read(path)
 
 
+@pytest.mark.parametrize("suffix", [".ogg", ".opus"])
+def test_ogg_of_several_streams_in_a_row_is_not_read_in_part(tmp_path: Path, speech: Audio, suffix: str) -> None:
+    path = tmp_path / f"chained{suffix}"
+    speech.resample(48000).save(path)
+    whole = path.read_bytes()
+    assert Audio.read(path).num_samples == 3 * 47840
+    path.write_bytes(whole + whole)
+    with pytest.raises(AudioError, match=rf"chained\{suffix}: holds several streams one after another"):
+        Audio.read(path)
+
+
 @pytest.mark.parametrize("suffix", [".flac", ".ogg", ".opus"])
 def test_file_that_is_damaged_in_the_middle(tmp_path: Path, speech: Audio, suffix: str) -> None:
     path = tmp_path / f"damaged{suffix}"
@@ -306,17 +318,49 @@ def test_pcm_is_scaled_and_floating_point_is_kept(
         (np.zeros(3, bool), 16000, "samples of type bool"),
         (np.array([0, np.nan]), 16000, "1 of 2 samples are NaN or infinite, the first at sample 1"),
         (np.array([1e300]), 16000, "1 of 1 samples are NaN or infinite"),
-        (np.zeros(3), 0, "a sampling rate of 0: expected a whole number of Hz above 0"),
+        (np.zeros(3), 0, "a sampling rate of 0: expected a whole number of Hz from 1 to 2147483647"),
         (np.zeros(3), -16000, "a sampling rate of -16000"),
         (np.zeros(3), 16000.5, "a sampling rate of 16000.5"),
         (np.zeros(3), float("nan"), "a sampling rate of nan"),
         (np.zeros(3), None, "a sampling rate of None"),
+        (np.zeros(3), 2**31, "a sampling rate of 2147483648"),
+        (np.zeros(3), 10**400, "a sampling rate of 1000"),
         (np.zeros(3), True, "a sampling rate of True"),
     ],
 )
 def test_what_is_not_a_recording_is_refused(samples: np.ndarray, rate: int, message: str) -> None:
     with pytest.raises(AudioError, match=message):
         Audio(samples, rate)
+
+
+@pytest.mark.parametrize("shape", [(8,), (2, 4)])
+def test_what_the_caller_does_later_does_not_change_a_recording(shape: tuple[int, ...]) -> None:
+    samples = np.zeros(shape, np.float32)
+    audio = Audio(samples, 16000)
+    samples[:] = 1
+    assert audio.samples.max() == 0
+    with pytest.raises(ValueError, match="read-only"):
+        audio.samples[0, 0] = 1
+    with pytest.raises(ValueError, match="read-only"):
+        Audio.read(SPEECH).resample(8000).samples[0, 0] = 1
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("dtype", ["i1", "i2", "i4", "u1", "f2", "f4", "f8"])
+def test_pcm_of_either_byte_order_is_scaled_alike(dtype: str, order: str) -> None:
+    given = np.array([[0, 3], [100, 127]]).astype(order + dtype)
+    scaled = pcm_to_float32(given)
+    silence, full = {"i1": (0, 2**7), "i2": (0, 2**15), "i4": (0, 2**31), "u1": (128, 2**7)}.get(dtype, (0, 1))
+    assert scaled.dtype == np.float32
+    np.testing.assert_array_equal(scaled, ((given.astype(np.float64) - silence) / full).astype(np.float32))
+    assert not np.may_share_memory(scaled, given)
+    assert Audio(given, 16000) == Audio(scaled, 16000)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint16, np.uint32, bool, complex, object, "U1"])
+def test_samples_whose_full_scale_is_not_known_are_refused(dtype: object) -> None:
+    with pytest.raises(AudioError, match=r"expected floating point with full scale at 1\.0, or PCM as int16"):
+        pcm_to_float32(np.zeros(4).astype(dtype))
 
 
 def test_recordings_are_equal_by_content() -> None:
@@ -469,6 +513,21 @@ def test_a_write_replaces_the_old_file_with_ordinary_permissions(tmp_path: Path,
     (tmp_path / "ordinary").touch()
     assert path.stat().st_mode == (tmp_path / "ordinary").stat().st_mode
     assert {file.name for file in tmp_path.iterdir()} == {"speech.wav", "ordinary"}
+
+
+def test_contents_reach_the_disk_before_the_name_does(
+    tmp_path: Path, speech: Audio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[str, list[str]]] = []
+
+    def fsync(descriptor: int, really: Callable[[int], None] = os.fsync) -> None:
+        what = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115
+        synced.append((Path(what).suffix, sorted(path.suffix for path in tmp_path.iterdir())))
+        really(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    speech.save(tmp_path / "speech.wav")
+    assert synced == [(".part", [".part"]), ("", [".wav"])]
 
 
 def test_a_file_name_need_not_be_text(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from builders import tiny_model
-from xcodec import CheckpointError, Xcodec2FeatureExtractor, Xcodec2Model
+from xcodec import CheckpointError, Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
 from xcodec.models import load_model
 from xcodec.models.checkpoint import (
     fingerprint_checkpoint,
@@ -90,6 +90,23 @@ def test_a_damaged_config_is_an_error(checkpoint):
         Xcodec2Model.from_pretrained(checkpoint)
 
 
+@pytest.mark.parametrize(
+    "fields", [{"num_attention_heads": 0}, {"hidden_act": "glue"}, {"hidden_size": "64"}, {"quantization_levels": 4}]
+)
+def test_a_config_that_describes_no_model_is_an_error(checkpoint, fields):
+    config = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps(config | fields))
+    with pytest.raises(CheckpointError, match="describes no model"):
+        Xcodec2Model.from_pretrained(checkpoint)
+
+
+def test_a_checkpoint_may_lie_in_a_subfolder(checkpoint):
+    loaded = Xcodec2Model.from_pretrained(checkpoint.parent, subfolder=checkpoint.name)
+    assert loaded.config.hidden_size == 64
+    assert Xcodec2FeatureExtractor.from_pretrained(checkpoint.parent, subfolder=checkpoint.name).hop_length == 320
+    assert Xcodec2Config.from_pretrained(checkpoint.parent, subfolder=checkpoint.name).hidden_size == 64
+
+
 class Bomb:
     def __reduce__(self):
         return (Path.touch, (Path(self.path),))
@@ -158,16 +175,33 @@ def test_shapes_are_read_without_the_tensors(saved, tiny):
     assert {name: tuple(tensor.shape) for name, tensor in read_tensors(saved).items()} == expected
 
 
+def stored_identity(folder):
+    return fingerprint_checkpoint(folder, Xcodec2Config.from_pretrained(folder), "one")
+
+
+def test_the_identity_does_not_depend_on_who_wrote_the_checkpoint(saved, checkpoint, tiny):
+    from transformers.models.xcodec2 import Xcodec2Model as TheirModel
+
+    TheirModel.from_pretrained(saved).save_pretrained(checkpoint)
+    assert (checkpoint / "config.json").read_text() != (saved / "config.json").read_text()
+    assert stored_identity(checkpoint) == stored_identity(saved)
+    config = json.loads((checkpoint / "config.json").read_text())
+    for field, value in {"transformers_version": "5.0.0", "activation_dropout": 0.5, "pad_token_id": 3}.items():
+        (checkpoint / "config.json").write_text(json.dumps(config | {field: value}))
+        assert stored_identity(checkpoint) == stored_identity(saved), field
+    (checkpoint / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 1e-3}))
+    assert stored_identity(checkpoint) != stored_identity(saved)
+
+
 def test_the_identity_follows_the_weights_and_the_config_and_nothing_else(saved, checkpoint, tiny):
-    identity = fingerprint_checkpoint(saved, "one")
+    identity = stored_identity(saved)
     assert fingerprint_model(tiny, "one") == identity
     half = Xcodec2Model.from_pretrained(saved, dtype=torch.bfloat16)
     assert fingerprint_model(half, "one") != identity, "other numbers"
-    config = json.loads((checkpoint / "config.json").read_text()) | {"transformers_version": "5.0.0"}
-    (checkpoint / "config.json").write_text(json.dumps(config))
-    assert fingerprint_checkpoint(checkpoint, "one") == identity, "who wrote it does not matter"
-    edit_tensors(checkpoint, lambda tensors: tensors["fc_encoder.bias"].add_(1e-6))
-    changed = fingerprint_checkpoint(checkpoint, "one")
-    assert changed.weights_hash != identity.weights_hash
+    half.save_pretrained(checkpoint)
+    assert stored_identity(checkpoint) == fingerprint_model(half.float(), "one"), "the same numbers"
+    edit_tensors(checkpoint, lambda tensors: tensors["fc_encoder.bias"].add_(1e-2))
+    changed = stored_identity(checkpoint)
+    assert changed.weights_hash != fingerprint_model(half, "one").weights_hash
     assert changed.config_hash == identity.config_hash
     assert fingerprint_model(tiny_model(seed=5), "one").weights_hash != identity.weights_hash

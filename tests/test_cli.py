@@ -276,7 +276,98 @@ def test_info_tells_of_several_things_and_of_those_that_are_not_there(run: Run, 
     assert result.err == "error: gone.wav: no such file\nerror: gone.codes: no such file\n"
 
 
+def test_info_finds_what_a_folder_or_a_pattern_holds(run: Run, recordings: Path, model: Path, codec: Codec) -> None:
+    result = run("info", "--json", recordings)
+    assert (result.code, result.err) == (0, "")
+    assert [json.loads(line)["subject"] for line in result.out.splitlines()] == [str(recordings / x) for x in MIXED]
+
+    result = run("info", "--json", recordings / "*.[fw]*", model.parent / "t*")
+    assert (result.code, result.err) == (0, "")
+    kinds = [(told["subject"], told["kind"]) for told in map(json.loads, result.out.splitlines())]
+    assert kinds == [
+        (str(recordings / "a.flac"), "audio"),
+        (str(recordings / "a.wav"), "audio"),
+        (str(model), "model"),  # a folder with config.json
+    ]
+
+
+def test_info_looks_into_folders_for_codes_too(run: Run, tmp_path: Path) -> None:
+    codes = Codes(np.arange(8), 50.0, 2500, 16000, 16000, (65536,))
+    (tmp_path / "x").mkdir()
+    codes.save(tmp_path / "x" / "a.codes")
+    codes.save(tmp_path / "x" / "b.other")
+    for subject in (tmp_path, tmp_path / "*", tmp_path / "**/*.codes"):
+        assert json.loads(run("info", "--json", subject).out)["subject"] == str(tmp_path / "x" / "a.codes")
+    codes.save(tmp_path / "c.safetensors")
+    assert json.loads(run("info", "--json", tmp_path / "c.safetensors").out)["kind"] == "codes"
+
+
+def test_info_says_where_there_is_nothing_to_tell(run: Run, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    result = run("info", tmp_path / "empty", tmp_path / "*.codes")
+    assert result.code == 1
+    assert result.err == (
+        f"error: {tmp_path}/empty: holds neither config.json, nor recordings or .codes files\n"
+        f"error: {tmp_path}/*.codes: no file matches this pattern\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["epoch=5.ckpt", "model.pt", "model.safetensors"])
+def test_info_points_a_checkpoint_to_its_folder_or_to_convert(run: Run, model: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes((model / "model.safetensors").read_bytes())
+    advice = "without config.json; convert it first: xcodec convert"
+    assert run("info", tmp_path / name).err == (
+        f"error: {tmp_path}/{name} is a checkpoint {advice} {tmp_path}/{name} NEW_FOLDER\n"
+    )
+    assert run("info", tmp_path).err == f"error: {tmp_path}: holds {name} {advice} {tmp_path} NEW_FOLDER\n"
+    result = run("info", model / "model.safetensors")
+    assert result.err == (
+        f"error: {model}/model.safetensors is a file of a checkpoint; give its folder: xcodec info {model}\n"
+    )
+
+
 # What can go wrong
+
+
+@pytest.mark.parametrize("length", [250, 5000])
+def test_a_name_that_is_too_long_fails_alone(run: Run, model: Path, tmp_path: Path, length: int) -> None:
+    (tmp_path / "a.wav").write_bytes(SPEECH.read_bytes())
+    long = tmp_path / ("b" * (length - 4) + ".wav")
+    if length < 255:  # there is room for the recording's name, and none for its codes'
+        long.write_bytes(SPEECH.read_bytes())
+    result = run("encode", long, tmp_path / "a.wav", "-o", tmp_path / "out", "-m", model)
+    assert result.code == 1
+    assert files_in(tmp_path / "out") == ["a.wav.codes"]
+    assert result.out.startswith("Encoded 1 of 2 files: ")
+    assert result.err.startswith("error: ")
+    assert result.err.endswith("File name too long\n")
+    assert result.err.count("\n") == 1
+    assert run("info", tmp_path / ("b" * 5000)).code == 1
+
+
+def test_a_tilde_before_no_user_is_part_of_a_name(
+    run: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("~no-such-user.wav").write_bytes(SPEECH.read_bytes())
+    assert run("encode", "~no-such-user.wav", "-o", "~no-such-folder/", "-m", model).code == 0
+    assert files_in(tmp_path) == ["~no-such-folder/~no-such-user.wav.codes", "~no-such-user.wav"]
+
+
+def test_messages_speak_of_options_and_not_of_arguments(run: Run, model: Path, tmp_path: Path) -> None:
+    layers, heads = TINY_OPTIONS["num_semantic_layers"], TINY_OPTIONS["num_attention_heads"]
+    sizes = ("--num-semantic-layers", layers, "--num-attention-heads", heads)
+    tensors = {k: v for k, v in random_original().state_dict().items() if not k.startswith("semantic_model")}
+    source = write_original_folder(tensors, tmp_path / "original")
+    lacking = run("convert", source, tmp_path / "new", *sizes)
+    assert lacking.code == 1
+    assert "give --semantic-encoder, a folder of facebook/w2v-bert-2.0" in lacking.err
+    complete = run("convert", model, tmp_path / "new", "--semantic-encoder", model)
+    assert "--semantic-encoder is for original checkpoints" in complete.err
+    taken = run("convert", model, model)
+    assert "--overwrite" in taken.err
+    for message in (lacking.err, complete.err, taken.err):
+        assert not re.search(r"`semantic_encoder`|=True|=False", message)
 
 
 def test_one_bad_file_is_named_at_the_end_and_the_others_are_done(run: Run, model: Path, tmp_path: Path) -> None:
@@ -381,6 +472,13 @@ def test_a_folder_that_cannot_be_made_is_named(run: Run, model: Path, tmp_path: 
         (["reconstruct", SPEECH, "-o", "out.m4a"], ".wav, .flac, .ogg, .opus, .mp3"),
         (["reconstruct", SPEECH, "-o", "out.wav", "--format", "flac"], "--format says flac"),
         (["recode", SPEECH], "No such command 'recode'"),
+        (["encode", "", "-o", "out"], "Invalid value for 'INPUT': a name is empty; for the current folder give ."),
+        (["decode", "a.codes", "", "-o", "out"], "'INPUT': a name is empty"),
+        (["encode", SPEECH, "-o", ""], "'--output' / '-o': a name is empty"),
+        (["reconstruct", SPEECH, "-o", "out", "-m", ""], "'--model' / '-m': a name is empty"),
+        (["info", ""], "'PATH_OR_ID': a name is empty"),
+        (["convert", "", "out"], "'SOURCE': a name is empty"),
+        (["convert", "in", ""], "'DESTINATION': a name is empty"),
     ],
 )
 def test_wrong_usage_exits_with_2_and_says_what_was_expected(run: Run, arguments: list[object], reason: str) -> None:
@@ -394,7 +492,7 @@ def test_wrong_usage_exits_with_2_and_says_what_was_expected(run: Run, arguments
     [
         (["--model", "no-such-folder/model"], "checkpoint not found: no folder "),
         (["--model", SPEECH], " is a file; expected a folder with config.json"),
-        (["--device", "tpu:7"], "device='tpu:7' cannot be used here"),
+        (["--device", "tpu:7"], "error: --device 'tpu:7' cannot be used here"),
     ],
 )
 def test_a_model_that_cannot_be_used_is_one_clear_line(
@@ -465,6 +563,14 @@ def test_the_help_of_the_program_names_every_command(run: Run) -> None:
     assert all(re.search(rf"^ +{code} ", text, re.MULTILINE) for code in (0, 1, 2, 130))
 
 
+def test_the_tests_do_not_depend_on_the_terminal_that_they_are_run_in() -> None:
+    unlike_ours = os.environ | {"FORCE_COLOR": "1", "COLUMNS": "50", "PY_COLORS": "1", "TERMINAL_WIDTH": "50"}
+    chosen = ["-k", "help_reads or wrong_usage or info_tells_what_a_recording_is", "-p", "no:cacheprovider", "-q"]
+    command = [sys.executable, "-m", "pytest", __file__, *chosen]
+    shown = subprocess.run(command, capture_output=True, text=True, env=unlike_ours, cwd=Path(__file__).parent.parent)
+    assert shown.returncode == 0, shown.stdout
+
+
 def test_the_version_is_told(run: Run) -> None:
     assert run("--version").out == f"xcodec {xcodec.__version__}\n"
 
@@ -505,7 +611,7 @@ def test_names_that_are_markup_or_no_text_do_no_harm(codec: Codec, tmp_path: Pat
     assert result.code == 1
     assert f"{tmp_path}/[red]\\udcff.codes" in result.out
     assert "1 x 150" in result.out
-    assert result.err == f"error: {tmp_path}/[red]\\udcff.wav: no such file\n"
+    assert result.err == f"error: {tmp_path}/[red]\\udcff.wav: no file matches this pattern\n"
 
 
 def test_ctrl_c_ends_in_one_line_and_leaves_whole_files(model: Path, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from transformers import set_seed
 
 from xcodec import codec as codec_module
 from xcodec.audio import Audio
-from xcodec.codec import Codec, batches
+from xcodec.batching import batches
+from xcodec.codec import Codec
 from xcodec.codes import CodecIdentity, Codes
 from xcodec.errors import AudioError, CheckpointError, CodesError, InputError
 from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
@@ -114,9 +115,9 @@ def test_a_recording_becomes_fifty_codes_a_second(codec: Codec, codes: Codes) ->
         lambda speech: speech.samples,
         lambda speech: speech.samples[0].astype(np.float64),
         lambda speech: np.round(speech.samples[0] * 32768).astype(np.int16),
-        lambda speech: torch.from_numpy(speech.samples),
-        lambda speech: torch.from_numpy(speech.samples[0]).double().requires_grad_(),
-        lambda speech: (torch.from_numpy(speech.samples[0]) * 32768).round().to(torch.int16),
+        lambda speech: torch.tensor(speech.samples),
+        lambda speech: torch.tensor(speech.samples[0]).double().requires_grad_(),
+        lambda speech: (torch.tensor(speech.samples[0]) * 32768).round().to(torch.int16),
         lambda speech: np.repeat(speech.samples, 2, axis=0),
     ],
     ids=["path", "Audio", "numpy", "float64", "int16", "torch", "torch with gradient", "torch int16", "stereo"],
@@ -147,7 +148,7 @@ def test_a_list_gives_each_its_own_codes_in_order(codec: Codec, speech: Audio, b
         Audio(speech.samples[:, :1], 16000),
         str(FOLDER / "austen-0870.wav"),
         speech.samples[:, 1000:1319],
-        torch.from_numpy(speech.samples[0, 1000:1320]),
+        torch.tensor(speech.samples[0, 1000:1320]),
         Audio(speech.samples[:, :22050], 22050),
         Audio(speech.samples[:, 1000:1321], 16000),
         np.zeros(16000),
@@ -211,6 +212,21 @@ def test_a_member_whose_damage_shows_late_is_named_too(codec: Codec, speech: Aud
     (tmp_path / "cut.flac").write_bytes(content[: len(content) // 2])
     with pytest.raises(AudioError, match=r"^inputs\[1\]: .*cut\.flac: is damaged or cut short"):
         codec.encode([SPEECH, tmp_path / "cut.flac"])
+
+
+@pytest.mark.parametrize("level", [1e30, 32768.0])
+def test_absurdly_loud_samples_are_named_before_they_become_nan(codec: Codec, speech: Audio, level: float) -> None:
+    loud = Audio(speech.samples * level, 16000)
+    with pytest.raises(AudioError, match=r"inputs\[1\]: samples reach .*, where full scale is 1.0; divide PCM"):
+        codec.encode([speech, loud])
+
+
+def test_codes_hold_their_own_ids_and_not_the_whole_batch(codec: Codec, speech: Audio) -> None:
+    short, _ = codec.encode([Audio(speech.samples[:, :640], 16000), speech])
+    assert short.ids.base is None
+    assert short.ids.nbytes == 8 * 3
+    with pytest.raises(ValueError, match="read-only"):
+        short.ids[0, 0] = 0
 
 
 def test_a_single_bad_input_needs_no_index(codec: Codec, tmp_path: Path) -> None:
@@ -373,5 +389,7 @@ def test_built_in_model_is_found_in_the_package_or_missed_by_name(
     shutil.copytree(checkpoint, tmp_path / "mini")
     assert Codec.from_pretrained().identity.name == "mini"
     (tmp_path / "mini" / "model.safetensors").unlink()
-    with pytest.raises(CheckpointError, match=r"mini lacks model\.safetensors; reinstall xcodec, or name a checkpoint"):
+    with pytest.raises(
+        CheckpointError, match=r"mini lacks model\.safetensors; reinstall xcodec, or name another model"
+    ):
         Codec.from_pretrained()

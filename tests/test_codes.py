@@ -95,9 +95,9 @@ def test_a_model_is_known_by_its_hashes_not_its_name() -> None:
         ({"codebook_sizes": 65536}, "codebook_sizes=65536: expected one whole number per codebook"),
         ({"codebook_sizes": ()}, "codebook_sizes is empty"),
         ({"codebook_sizes": (0,)}, "codebook_sizes=0: expected a whole number above 0"),
-        ({"frame_rate": 0}, "frame_rate=0: expected a number above 0"),
-        ({"frame_rate": float("inf")}, "frame_rate=inf: expected a number above 0"),
-        ({"frame_rate": "50"}, "frame_rate='50': expected a number above 0"),
+        ({"frame_rate": 0}, "frame_rate=0: expected a number of Hz from 0.001 to 1e\\+06"),
+        ({"frame_rate": float("inf")}, "frame_rate=inf: expected a number of Hz from 0.001 to 1e\\+06"),
+        ({"frame_rate": "50"}, "frame_rate='50': expected a number of Hz from 0.001 to 1e\\+06"),
         ({"num_samples": 0}, "num_samples=0: expected a whole number above 0"),
         ({"num_samples": 7.5}, "num_samples=7.5: expected a whole number above 0"),
         ({"num_samples": True}, "num_samples=True: expected a whole number above 0"),
@@ -105,6 +105,16 @@ def test_a_model_is_known_by_its_hashes_not_its_name() -> None:
             {"num_samples": 113921},
             "num_samples=113921 does not fit: 356 frames at 50 Hz cover 113920 samples",
         ),
+        ({"num_samples": 1}, "num_samples=1 does not fit: 356 frames at 50 Hz .* are needed for 113281 at least"),
+        ({"num_samples": 354 * 320}, "num_samples=113280 does not fit"),
+        (
+            {"num_samples": 10**400},
+            "num_samples=10000.*: expected a whole number above 0, and 9007199254740992 at most",
+        ),
+        ({"frame_rate": 1e-320}, "frame_rate=1e-320: expected a number of Hz"),
+        ({"frame_rate": 10**400}, "frame_rate=1000.*: expected a number of Hz"),
+        ({"sampling_rate": 10**400}, "sampling_rate=1000.*: expected a whole number above 0, and 2147483647 at most"),
+        ({"codebook_sizes": (2**70,)}, "codebook_sizes=1180591620717411303424: expected a whole number"),
         ({"sampling_rate": -16000}, "sampling_rate=-16000: expected a whole number above 0"),
         ({"source_sampling_rate": 0}, "source_sampling_rate=0: expected a whole number above 0"),
         ({"codec": "xcodec2"}, "codec='xcodec2': expected a CodecIdentity or None"),
@@ -113,6 +123,30 @@ def test_a_model_is_known_by_its_hashes_not_its_name() -> None:
 def test_what_is_not_codes_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(CodesError, match=message):
         make(**changes)
+
+
+@pytest.mark.parametrize(("num_frames", "fewest"), [(1, 1), (2, 1), (3, 321), (356, 113281)])
+def test_the_last_frame_holds_sound_or_the_one_zero_of_padding(num_frames: int, fewest: int) -> None:
+    ids = np.zeros(num_frames, int)
+    assert make(ids=ids, num_samples=fewest).num_samples == fewest
+    if fewest > 1:
+        with pytest.raises(CodesError, match="does not fit"):
+            make(ids=ids, num_samples=fewest - 1)
+
+
+def test_what_the_caller_does_later_does_not_change_codes() -> None:
+    for ids in (np.zeros((1, 356), np.int64), torch.zeros(356, dtype=torch.int64)):
+        codes = make(ids=ids)
+        ids[:] = 7
+        assert codes.ids.max() == 0
+        with pytest.raises(ValueError, match="read-only"):
+            codes.ids[0, 0] = 7
+
+
+def test_the_largest_codebook_that_counts_is_kept(tmp_path: Path) -> None:
+    codes = make(ids=np.full(356, 2**63 - 1), codebook_sizes=(2**63,))
+    codes.save(tmp_path / "huge.codes")
+    assert Codes.load(tmp_path / "huge.codes") == codes
 
 
 def test_second_codebook_is_checked_against_its_own_size() -> None:
@@ -178,6 +212,12 @@ def rewrite(path: Path, changes: dict[str, str | None], **tensors: np.ndarray) -
         ({"num_samples": "many"}, "is damaged: its metadata is incomplete or malformed"),
         ({"num_samples": "-5"}, "is damaged: num_samples=-5"),
         ({"num_samples": "200000"}, "is damaged: num_samples=200000 does not fit"),
+        ({"format_version": "1" * 5000}, "is damaged: format_version '1+' is not a version number"),
+        ({"num_samples": "1" * 5000}, "is damaged: "),
+        ({"num_samples": "[" * 100_000}, "is damaged: its metadata is incomplete or malformed"),
+        ({"num_samples": "1"}, "is damaged: num_samples=1 does not fit"),
+        ({"frame_rate": "1e-320"}, "is damaged: frame_rate=1e-320"),
+        ({"sampling_rate": "1" * 400}, "is damaged: sampling_rate=1"),
         ({"frame_rate": "NaN"}, "is damaged: frame_rate=nan"),
         ({"codebook_sizes": "[1024]"}, "is damaged: ids of codebook 0 go from 0 to 65320: expected 0 to 1023"),
         ({"codebook_sizes": "[65536, 65536]"}, "is damaged: ids of 1 codebooks, but 2"),

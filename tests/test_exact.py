@@ -60,6 +60,24 @@ def test_what_the_padding_holds_does_not_matter(tiny):
     assert (clean.audio_values - other.audio_values).abs().max() < 1e-5
 
 
+def test_what_the_padding_of_the_last_code_holds_does_not_matter(tiny):
+    """A clip's last code reads zeros past its own samples, whatever a caller's batch holds there."""
+    batch = prepare(speech(samples=16100), speech(2.0))
+    dirty = dict(batch)
+    dirty["input_values"] = batch["input_values"].clone()
+    dirty["input_values"][0, 0, 16101:] = 3.0
+    for inputs in (dirty, {name: dirty[name] for name in ("input_values", "padding_mask")}):
+        assert torch.equal(tiny.encode(**inputs).audio_codes, tiny.encode(**batch).audio_codes)
+
+
+def test_what_lies_past_the_end_of_codes_does_not_matter(tiny):
+    encoded = tiny.encode(**prepare(speech(1.0), speech(2.0)))
+    mask = encoded.audio_codes_mask
+    expected = tiny.decode(encoded.audio_codes, audio_codes_mask=mask).audio_values
+    padded = encoded.audio_codes.masked_fill(mask == 0, -1)
+    assert torch.equal(tiny.decode(padded, audio_codes_mask=mask).audio_values, expected)
+
+
 @pytest.mark.slow
 def test_a_batch_equals_single_clips_at_the_released_size(released):
     assert_batch_equals_single(released, [speech(samples=n) for n in MIXED])

@@ -106,8 +106,11 @@ def test_features_are_computed_on_the_device_asked_for():
         (np.zeros((1, 1, 100)), r"expected one channel.*got \(1, 1, 100\)"),
         (np.zeros(0), "clip 0 has no samples"),
         ([np.zeros(5), np.array([0.0, np.nan, np.inf])], "clip 1 holds 2 samples that are NaN or infinite"),
-        (np.zeros(5, bool), "expected floating-point or integer samples, got torch.bool"),
-        (np.zeros(5, complex), "expected floating-point or integer samples, got torch.complex128"),
+        (np.zeros(5, bool), "clip 0: expected floating-point samples or PCM: .*bool"),
+        (np.zeros(5, complex), "clip 0: expected floating-point samples or PCM: .*complex128"),
+        (np.zeros(5, np.int64), "clip 0: expected floating-point samples or PCM: .*int64"),
+        ([None], "clip 0: expected floating-point samples or PCM"),
+        (["speech.wav"], "clip 0: expected floating-point samples or PCM"),
         ([], "an empty list"),
         ("speech.wav", "expected a numpy array, a torch tensor or a list of these, got str"),
         (None, "no audio was given"),
@@ -136,3 +139,28 @@ def test_it_is_saved_and_loaded(tmp_path):
 def test_offline_the_error_says_what_was_tried(tmp_path):
     with pytest.raises(CheckpointError, match=r"no folder .*HKUSTAudio/xcodec2-hf.*hf download"):
         Xcodec2FeatureExtractor.from_pretrained("HKUSTAudio/xcodec2-hf", local_files_only=True, cache_dir=tmp_path)
+
+
+def test_what_transformers_passes_around_is_taken_and_the_rest_refused():
+    clip = speech(0.2)
+    expected = prepare(clip)
+    usual = prepare(clip, return_attention_mask=True, pad_to_multiple_of=320)
+    assert torch.equal(usual["input_features"], expected["input_features"])
+    with pytest.raises(InputError, match="pad_to_multiple_of=512: not known here"):
+        prepare(clip, pad_to_multiple_of=512)
+    for bad in (0, -1, 1000.5):
+        with pytest.raises(InputError, match="expected a whole number of samples, at least 1"):
+            prepare(clip, max_length=bad, truncation=True)
+
+
+def test_either_byte_order_and_half_precision_are_read():
+    clip = speech(0.2)
+    expected = prepare(clip)["input_values"]
+    assert torch.equal(prepare(clip.astype(">f4"))["input_values"], expected)
+    half = prepare(torch.from_numpy(clip).bfloat16())["input_values"]
+    assert (half - expected).abs().max() < 0.01
+
+
+def test_a_folder_without_its_file_is_an_error(tmp_path):
+    with pytest.raises(CheckpointError, match=r"holds no preprocessor_config\.json.*Xcodec2FeatureExtractor\(\)"):
+        Xcodec2FeatureExtractor.from_pretrained(tmp_path)

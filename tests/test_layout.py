@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import xcodec
+
 SOURCE = Path(__file__).parent.parent / "src" / "xcodec"
 
 # Top to bottom. A file may import from its own floor's package and from any floor below, never from one above.
@@ -19,11 +21,16 @@ FLOORS = [
     "streaming",
     "compat",
     "codec",
+    "batching",
     "models",
     "quantizers",
     "modules",
+    "kernels",
     "codes",
     "audio",
+    "integrity",
+    "files",
+    "device",
     "errors",
 ]
 
@@ -42,8 +49,13 @@ def imported_floors(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative imports hide the floor they reach; write xcodec.<floor>"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
-        floors |= {name.split(".")[1] for name in names if name.startswith("xcodec.")}
-    return floors & set(FLOORS)
+        for name in names:
+            if name.startswith("xcodec."):
+                first = name.split(".")[1]
+                floors.add(xcodec._HOME.get(first, name).split(".")[1])  # `from xcodec import Codec` is xcodec.codec
+    floors.discard("__version__")
+    assert floors <= set(FLOORS), f"{path} imports from no known floor: {sorted(floors - set(FLOORS))}"
+    return floors
 
 
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
@@ -64,6 +76,28 @@ def test_an_upward_import_would_be_found(tmp_path: Path) -> None:
     assert imported_floors(source) == {"codec", "codes"}
 
 
+@pytest.mark.parametrize(
+    ("line", "floor"),
+    [
+        ("from xcodec import Codec", "codec"),
+        ("from xcodec import Xcodec2Model", "models"),
+        ("from xcodec import InputError", "errors"),
+        ("import xcodec.cli.app", "cli"),
+    ],
+)
+def test_a_name_of_the_package_is_an_import_from_where_it_lives(tmp_path: Path, line: str, floor: str) -> None:
+    source = tmp_path / "fbank.py"
+    source.write_text(f"def f() -> None:\n    {line}\n")
+    assert imported_floors(source) == {floor}
+
+
+def test_an_import_from_no_known_floor_is_found(tmp_path: Path) -> None:
+    source = tmp_path / "fbank.py"
+    source.write_text("from xcodec import Vocoder\n")
+    with pytest.raises(AssertionError, match=r"no known floor: \['Vocoder'\]"):
+        imported_floors(source)
+
+
 def test_importing_the_package_loads_neither_torch_nor_transformers() -> None:
     code = "import sys, xcodec; print(sorted({'torch', 'transformers', 'numpy'} & set(sys.modules)))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -71,8 +105,6 @@ def test_importing_the_package_loads_neither_torch_nor_transformers() -> None:
 
 
 def test_every_public_name_can_be_imported() -> None:
-    import xcodec
-
     for name in xcodec.__all__:
         assert getattr(xcodec, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'Codecs'"):

@@ -100,7 +100,7 @@ def test_the_feature_mask_alone_is_enough(tiny):
     [
         (
             {"input_values": torch.zeros(1, 640)},
-            r"input_values: .* \(batch, 1, samples\), got torch.float32 \(1, 640\)",
+            r"input_values: .* \(batch, 1, samples\), .*got torch.float32 \(1, 640\)",
         ),
         ({"input_values": torch.zeros(1, 2, 640)}, r"input_values: expected .*got torch.float32 \(1, 2, 640\)"),
         ({"input_values": torch.zeros(1, 1, 640, dtype=torch.int16)}, "expected floating-point samples.*torch.int16"),
@@ -114,8 +114,18 @@ def test_the_feature_mask_alone_is_enough(tiny):
         ),
         (
             {"input_values": torch.zeros(1, 1, 640), "padding_mask": torch.tensor([0, 1]).repeat_interleave(320)[None]},
-            "padding_mask: expected ones followed by zeros in every row",
+            "padding_mask: expected ones, at least one, followed by zeros in every row",
         ),
+        (
+            {"input_values": torch.zeros(2, 1, 640), "padding_mask": torch.tensor([[1], [0]]).expand(2, 640)},
+            "padding_mask: expected ones, at least one",
+        ),
+        ({"input_values": torch.full((1, 1, 640), torch.nan)}, "the input gives no codes: it holds .* NaN"),
+        ({"input_values": torch.full((1, 1, 640), 1e38)}, "so far beyond full scale"),
+        ({"input_values": torch.zeros(1, 1, 0)}, "samples of shape .* at least one"),
+        ({"input_values": torch.zeros(0, 1, 640)}, "samples of shape .* at least one"),
+        ({"input_values": [0.0]}, "expected a torch tensor, got list"),
+        ({"input_values": torch.zeros(1, 1, 640), "output_attentions": True}, "output_attentions: not known here"),
     ],
 )
 def test_what_encode_cannot_read_is_an_error_that_says_why(tiny, arguments, message):
@@ -132,12 +142,29 @@ def test_what_encode_cannot_read_is_an_error_that_says_why(tiny, arguments, mess
         ({"audio_codes": torch.zeros(1, 1, 5)}, "expected integers of shape.*got torch.float32"),
         ({"audio_codes": torch.full((1, 1, 5), 65536)}, r"expected values in \[0, 65536\), got 65536 to 65536"),
         ({"audio_codes": torch.full((1, 1, 5), -1)}, r"got -1 to -1"),
+        ({"audio_codes": torch.zeros(1, 1, 5, dtype=torch.bool)}, "expected integers of shape.*got torch.bool"),
+        ({"audio_codes": torch.zeros(0, 1, 5, dtype=torch.long)}, "expected integers of shape"),
         ({"latents": torch.zeros(1, 5, 96)}, r"latents: expected shape \(batch, 96, codes\), got \(1, 5, 96\)"),
     ],
 )
 def test_what_decode_cannot_read_is_an_error_that_says_why(tiny, arguments, message):
     with pytest.raises(InputError, match=message):
         tiny.decode(**arguments)
+
+
+def test_arguments_that_ask_for_nothing_are_taken(tiny):
+    """transformers passes such around."""
+    inputs = prepare(speech(0.5))
+    expected = tiny(**inputs)
+    found = tiny(**inputs, output_attentions=False, output_hidden_states=None)
+    assert torch.equal(found.audio_codes, expected.audio_codes)
+
+
+def test_codes_of_any_integer_type_decode(tiny):
+    codes = tiny.encode(**prepare(speech(0.5))).audio_codes
+    expected = tiny.decode(codes).audio_values
+    for dtype in (torch.int32, torch.uint16):
+        assert torch.equal(tiny.decode(codes.to(dtype)).audio_values, expected)
 
 
 def test_sizes_that_do_not_fit_together_are_errors():
@@ -147,6 +174,8 @@ def test_sizes_that_do_not_fit_together_are_errors():
         Xcodec2Model(Xcodec2Config(**(TINY | {"quantization_dim": 100})))
     with pytest.raises(InputError, match="expected a multiple of 32, the groups"):
         Xcodec2Model(Xcodec2Config(**(TINY | {"hidden_size": 48, "quantization_dim": 80})))
+    with pytest.raises(InputError, match=r"give 160 samples a code; expected 320, 2 filter-bank frames of 160 samples"):
+        Xcodec2Model(Xcodec2Config(**(TINY | {"downsampling_ratios": [4, 4, 10]})))
     with pytest.raises(InputError, match="num_key_value_heads=3"):
         Xcodec2Config(**(TINY | {"num_key_value_heads": 3}))
     with pytest.raises(InputError, match="semantic_model_config says 'hubert'"):

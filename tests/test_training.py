@@ -102,7 +102,7 @@ def test_a_higher_pitch_setting_speaks_higher() -> None:
 
 
 def test_an_unknown_synthesizer_or_voice_is_said() -> None:
-    with pytest.raises(InputError, match=r"Unknown synthesizer 'parrot'; the known ones are espeak, flite, festival"):
+    with pytest.raises(InputError, match=r"unknown synthesizer 'parrot'; the known ones are espeak, flite, festival"):
         next(utterances("parrot", 0))
     assert Espeak().speak("hello", "klingonese") is None
 
@@ -145,7 +145,7 @@ def test_a_corpus_keeps_clips_sources_and_recordings(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_speech_is_said(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="No training speech at"):
+    with pytest.raises(InputError, match="no training speech at"):
         Corpus(tmp_path)
 
 
@@ -277,6 +277,57 @@ def test_unknown_keys_and_wrong_values_are_errors_that_name_them(tmp_path: Path)
         Recipe.read(path)
 
 
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("{hiden_size: 64}", "model: .*no field is called hiden_size; is it hidden_size"),
+        (
+            "{semantic_model_config: {layer_drop: 0.0}}",
+            "model: .*called semantic_model_config.layer_drop; is it .*layerdrop",
+        ),
+        ("{zzz: 1}", "model: .*no field is called zzz$"),
+        ("{hidden_size: 100}", "model: .*hidden_size"),  # names are right, values do not fit
+        ("{semantic_model_config: {num_hidden_layers: many}}", "model: .*num_hidden_layers"),
+        ("[1]", "model: .*dictionary"),
+    ],
+)
+def test_a_model_that_cannot_be_meant_is_an_error_that_names_the_field(
+    tmp_path: Path, model: str, message: str
+) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(f"model: {model}\n")
+    with pytest.raises(InputError, match=rf"recipe\.yaml is wrong in 1 place:\n  {message}"):
+        Recipe.read(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "settings", "message"),
+    [
+        (b"", (), r"is wrong in 1 place:\n  model: Field required"),
+        (b"", ("steps=5",), r"is wrong in 1 place:\n  model: Field required"),
+        (b"model: {", (), "is not YAML: while parsing a flow node"),
+        (b"model: {}\nseed: 2001-99-99\n", (), "is not YAML: month must be in 1..12"),
+        (b"- 1\n", (), "holds a list; expected keys and values"),
+        (b"\xff\xfe\xff", (), "cannot be read"),
+        (b"model: {}", ("steps=[",), r"the value of the setting 'steps=\[' is not YAML"),
+        (b"model: {}\nsteps: 5", ("steps.x=1",), r"the setting 'steps\.x=1' goes into 'steps', which is a value"),
+    ],
+)
+def test_a_recipe_that_cannot_be_read_says_why(
+    tmp_path: Path, content: bytes, settings: tuple[str, ...], message: str
+) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        Recipe.read(path, settings)
+
+
+def test_a_section_that_the_file_leaves_empty_can_be_set(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("model: {}\noptimizer:\n")
+    assert Recipe.read(path, ("optimizer.clip=0.5",)).optimizer.clip == 0.5
+
+
 def test_settings_replace_what_the_file_says() -> None:
     changed = Recipe.read("mini", ("steps=7", "optimizer.clip=0.5", "crop_seconds=[1, 2]"))
     assert (changed.steps, changed.optimizer.clip, changed.crop_seconds) == (7, 0.5, (1.0, 2.0))
@@ -285,7 +336,7 @@ def test_settings_replace_what_the_file_says() -> None:
 
 
 def test_a_recipe_that_does_not_exist_is_said_with_those_that_do() -> None:
-    with pytest.raises(InputError, match=r"No recipe at .*maxi.yaml(.|\n)*built-in recipes: mini"):
+    with pytest.raises(InputError, match=r"no recipe at .*maxi.yaml(.|\n)*built-in recipes: mini"):
         Recipe.read("maxi")
 
 

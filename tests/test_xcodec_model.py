@@ -116,6 +116,10 @@ def test_a_bandwidth_can_be_lowered_after_encoding(model):
             {"input_values": torch.zeros(1, 1, 640), "bandwidth": 3},
             r"doesn't support the bandwidth 3. Select one of 0.5, 1, 1.5, 2, 4 \(kbit/s\)",
         ),
+        (
+            {"input_values": torch.zeros(1, 1, 640), "output_hidden_states": True},
+            "output_hidden_states: not known here",
+        ),
         ({"input_values": torch.zeros(1, 1, 79)}, "79 samples are too few for one code; pad them with zeros to 320"),
         (
             {"input_values": torch.zeros(2, 1, 640), "padding_mask": torch.ones(2, 2)},
@@ -123,7 +127,7 @@ def test_a_bandwidth_can_be_lowered_after_encoding(model):
         ),
         (
             {"input_values": torch.zeros(1, 1, 640), "padding_mask": torch.tensor([0, 1]).repeat_interleave(320)[None]},
-            "padding_mask: expected ones followed by zeros in every row",
+            "padding_mask: expected ones, at least one, followed by zeros in every row",
         ),
     ],
 )
@@ -292,6 +296,25 @@ def test_checkpoints_go_to_transformers_and_come_back(kind, tmp_path):
     assert torch.equal(again(wave).audio_values, expected.audio_values)
 
 
+def test_the_identity_follows_what_decides_the_outputs(model):
+    other = XcodecConfig.from_dict(model.config.to_dict() | {"transformers_version": "5.0.0", "initializer_range": 0.1})
+    assert other.architecture() == model.config.architecture()
+    semantic = model.config.semantic_model_config.to_dict() | {"layerdrop": 0.7}
+    assert XcodecConfig(**(model.config.to_dict() | {"semantic_model_config": semantic})).architecture() == (
+        model.config.architecture()
+    )
+    for field, value in {"codebook_size": 512, "strides": [1], "target_bandwidths": [0.5, 2]}.items():
+        changed = XcodecConfig(
+            **(
+                XcodecConfig().to_dict() | {field: value, "channel_ratios": [1] * len(value)}
+                if field == "strides"
+                else XcodecConfig().to_dict() | {field: value}
+            )
+        )
+        assert changed.architecture() != XcodecConfig().architecture(), field
+    assert XcodecConfig(semantic_model_config={"model_type": "wavlm"}).architecture() != XcodecConfig().architecture()
+
+
 def test_a_codebook_that_is_missing_or_reshaped_is_named(folder, tmp_path):
     model = XcodecModel.from_pretrained(folder)
     model.save_pretrained(tmp_path)
@@ -323,6 +346,12 @@ def test_load_model_finds_the_family_and_its_extractor(folder, tmp_path):
     assert isinstance(feature_extractor, XcodecFeatureExtractor)
     model.save_pretrained(tmp_path)
     assert load_model(tmp_path)[1].hop_length == 320, "without preprocessor_config.json"
+
+
+def test_a_config_that_describes_no_model_is_an_error(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "xcodec", "target_bandwidths": [4, 2]}')
+    with pytest.raises(CheckpointError, match=r"describes no model: target_bandwidths=\[4, 2\]"):
+        XcodecModel.from_pretrained(tmp_path)
 
 
 def test_device_map_auto(model, folder):

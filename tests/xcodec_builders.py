@@ -9,6 +9,7 @@ from torch import nn
 
 from builders import speech
 from xcodec import XcodecConfig, XcodecFeatureExtractor, XcodecModel
+from xcodec.quantizers.rvq import Codebook
 
 # The semantic models of the released checkpoints, and the large layout: norms in every convolution and before layers.
 KINDS: dict[str, dict[str, Any]] = {
@@ -56,25 +57,47 @@ def randomize(model: nn.Module, seed: int) -> None:
             nn.init.normal_(parameter, std=0.1)
 
 
+def latents_of(model: XcodecModel, wave: torch.Tensor) -> torch.Tensor:
+    """What is quantized: (1, 1, samples) -> (codes, channels)."""
+    taken: dict[str, torch.Tensor] = {}
+    hook = model.fc.register_forward_hook(lambda *call: taken.update(latents=call[2]))
+    model.encode(wave)
+    hook.remove()
+    return taken["latents"].flatten(0, 1)
+
+
+def clear_ties(codebook: Codebook, latents: torch.Tensor, margin: float = 5e-6) -> None:
+    """Move code vectors that are the second nearest by a hair, relative to the squares that are subtracted, away."""
+    for _ in range(20):
+        squares = latents.double().square().sum(-1)
+        nearest = torch.cdist(latents.double(), codebook.embed.double()).square().topk(2, largest=False)
+        close = nearest.values[:, 1] - nearest.values[:, 0] < margin * squares
+        if not close.any():
+            return
+        runners_up = nearest.indices[close, 1]
+        codebook.embed[runners_up] += 0.01 * (codebook.embed[runners_up] - latents[close])
+    raise AssertionError("the ties do not go away")
+
+
 @torch.no_grad()
-def random_xcodec(kind: str, seed: int = 0, **fields: Any) -> XcodecModel:
+def random_xcodec(kind: str, seed: int = 0, wave: torch.Tensor | None = None, **fields: Any) -> XcodecModel:
     """A model of random weights whose codes and audio vary as a trained model's do.
 
     Each codebook is laid around what the ones before it leave of real speech, and the decoder is brought to a level of
-    speech.
+    speech. On `wave`, (1, 1, samples), no two codes are so nearly at one distance that rounding would decide.
     """
     semantic = KINDS[kind] | fields.pop("semantic_model_config", {})
     model = XcodecModel(XcodecConfig(semantic_model_config=semantic, **fields)).eval()
     randomize(model, seed)
     inputs = prepare_xcodec(speech(4.0))
-    taken: dict[str, torch.Tensor] = {}
-    hook = model.fc.register_forward_hook(lambda *call: taken.update(latents=call[2]))
-    model.encode(**inputs)
-    hook.remove()
-    residual = taken["latents"].flatten(0, 1)
+    residual = latents_of(model, inputs["input_values"])
+    asked = None if wave is None else latents_of(model, wave)
     for codebook in model.quantizer.codebooks:
         chosen = residual[torch.randint(len(residual), (len(codebook.embed),))]
         codebook.embed.copy_(chosen + 0.5 * residual.std(0) * torch.randn_like(chosen))
+        if asked is not None:
+            clear_ties(codebook, asked)
+            asked = asked - codebook.decode(codebook.encode(asked))
         codebook.embed_avg.copy_(codebook.embed)
         residual = residual - codebook.decode(codebook.encode(residual))
     level = model(**inputs).audio_values.std()
@@ -82,8 +105,8 @@ def random_xcodec(kind: str, seed: int = 0, **fields: Any) -> XcodecModel:
     return model
 
 
-def tiny_xcodec(kind: str = "hubert", seed: int = 0, **fields: Any) -> XcodecModel:
+def tiny_xcodec(kind: str = "hubert", seed: int = 0, wave: torch.Tensor | None = None, **fields: Any) -> XcodecModel:
     """A random model of a hundred thousand parameters or so."""
     semantic = TINY_SEMANTIC | fields.pop("semantic_model_config", {})
     acoustic = TINY_ACOUSTIC | fields.pop("acoustic_model_config", {})
-    return random_xcodec(kind, seed, semantic_model_config=semantic, acoustic_model_config=acoustic, **fields)
+    return random_xcodec(kind, seed, wave, semantic_model_config=semantic, acoustic_model_config=acoustic, **fields)

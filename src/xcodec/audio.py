@@ -1,7 +1,6 @@
 """Audio: samples and their rate; reading, writing and resampling. The only place that opens an audio file."""
 
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,8 +12,17 @@ import soundfile
 import soxr
 
 from xcodec.errors import AudioError
+from xcodec.files import written_whole
+from xcodec.integrity import UNKNOWN_LENGTH, check_complete
 
-__all__ = ["AUDIO_SUFFIXES", "WRITABLE_SUFFIXES", "Audio", "AudioInfo", "resampled_length", "written_whole"]
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "WRITABLE_SUFFIXES",
+    "Audio",
+    "AudioInfo",
+    "pcm_to_float32",
+    "resampled_length",
+]
 
 # What each suffix is written as: libsndfile's container and encoding.
 _WRITTEN_AS = {
@@ -34,10 +42,7 @@ AUDIO_SUFFIXES = (*WRITABLE_SUFFIXES, ".oga", ".aif", ".aiff", ".au", ".caf", ".
 _MAX_CHANNELS = 1024  # libsndfile's own limit; more means that time and channels are swapped
 _BLOCK = 1 << 16  # samples per channel to decode or encode at once; libvorbis overflows its stack on long blocks
 _SYSTEM_ERROR = 2  # libsndfile's code for errors of reading and writing
-_STREAMED_SIZE = 0x7FFF0000  # bytes; programs that write WAV into a pipe promise this much or more
-_UNKNOWN_LENGTH = 2**63 - 1  # libsndfile's length of a FLAC file whose header gives none
-_MP3_FRAME = 1152  # samples in the longest MP3 frame: encoders disagree by up to one on where a file ends
-_MAX_OGG_PAGE = 65_307  # bytes
+_MAX_RATE = 2**31 - 1  # in Hz; what libsndfile can take
 _NOT_AUDIO = "is not audio in a format that can be read, or its beginning is damaged; expected one of " + ", ".join(
     AUDIO_SUFFIXES
 )
@@ -69,7 +74,7 @@ class AudioInfo:
             AudioError: where there is no such file, or it is not audio.
         """
         with _opened(Path(path)) as file:
-            num_samples = None if file.frames == _UNKNOWN_LENGTH else file.frames
+            num_samples = None if file.frames == UNKNOWN_LENGTH else file.frames
             return cls(num_samples, file.channels, file.samplerate, file.format, file.subtype)
 
     @property
@@ -85,7 +90,7 @@ class Audio:
     Args:
         samples: shape (channels, samples), or (samples,) which becomes (1, samples). Floating point has its full scale
             at 1.0 and may exceed it; int16, int32, int8 and uint8 are PCM and are scaled by their range. Kept as
-            float32.
+            float32, in a copy that is read-only.
         sampling_rate: in Hz.
 
     Raises:
@@ -156,7 +161,7 @@ class Audio:
         with _opened(path) as file:
             blocks = list(_blocks(path, file))
             samples = np.concatenate(blocks) if blocks else np.zeros((0, file.channels), np.float32)
-            _check_complete(path, file, len(samples))
+            check_complete(path, file, len(samples))
             rate = file.samplerate
         try:
             return cls(np.ascontiguousarray(samples.T), rate)  # (samples, channels) -> (channels, samples)
@@ -212,32 +217,42 @@ def resampled_length(num_samples: int, from_rate: int, to_rate: int) -> int:
     return -(-num_samples * to_rate // from_rate)
 
 
-@contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, which takes its name if the block succeeds and is removed if it fails.
+def pcm_to_float32(samples: np.ndarray) -> np.ndarray:
+    """Return samples as float32 with full scale at 1.0, the one way in which the package reads PCM.
+
+    Args:
+        samples: any shape and byte order. int8, int16 and int32 are divided by 128, 32768 and 2147483648; uint8 has its
+            silence at 128, as in 8-bit WAV, and becomes (samples - 128) / 128. Floating point keeps its values; what
+            float32 cannot hold becomes infinite.
+
+    Returns:
+        float32 of the same shape, in native byte order; always a new array, which shares no memory with `samples`.
 
     Raises:
-        OSError: where the folder is missing or cannot be written, or `path` is a folder.
+        AudioError: for any other type, such as int64 or uint16, whose full scale is not known.
     """
-    if path.is_dir():
-        raise IsADirectoryError(None, "it is a folder; give the name of a file", str(path))
-    if not path.parent.is_dir():
-        raise FileNotFoundError(None, f"the folder {path.parent} does not exist; make it first", str(path))
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
-    part.touch(exist_ok=False)
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    dtype = samples.dtype.newbyteorder("=")
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return samples.astype(np.float32)
+    if dtype == np.uint8:
+        return (samples.astype(np.float32) - 128) / 128
+    if dtype in (np.int8, np.int16, np.int32):
+        return (samples / -float(np.iinfo(dtype).min)).astype(np.float32)
+    raise AudioError(
+        f"samples of type {samples.dtype}: expected floating point with full scale at 1.0, or PCM as int16, int32, "
+        "int8 or uint8"
+    )
 
 
 def _checked_rate(sampling_rate: Any) -> int:
     if isinstance(sampling_rate, (int, float, np.integer, np.floating)) and not isinstance(sampling_rate, bool):
-        rate = int(sampling_rate) if np.isfinite(sampling_rate) else 0
-        if rate > 0 and rate == sampling_rate:
-            return rate
-    raise AudioError(f"a sampling rate of {sampling_rate!r}: expected a whole number of Hz above 0, such as 16000")
+        in_range = 0 < sampling_rate <= _MAX_RATE
+        if in_range and int(sampling_rate) == sampling_rate:
+            return int(sampling_rate)
+    raise AudioError(
+        f"a sampling rate of {sampling_rate!r}: expected a whole number of Hz from 1 to {_MAX_RATE}, such as 16000"
+    )
 
 
 def _checked_samples(given: Any) -> np.ndarray:
@@ -250,28 +265,15 @@ def _checked_samples(given: Any) -> np.ndarray:
         raise AudioError(f"holds no samples (shape {samples.shape}); expected at least one")
     if samples.shape[0] > _MAX_CHANNELS:
         raise AudioError(f"samples of shape {samples.shape} would be {samples.shape[0]} channels; transpose them first")
-    samples = _as_float32(samples)
+    samples = pcm_to_float32(samples)
     if not np.isfinite(samples).all():
         bad = ~np.isfinite(samples)
         raise AudioError(
             f"{int(bad.sum())} of {samples.size} samples are NaN or infinite, the first at sample "
             f"{int(np.flatnonzero(bad.any(axis=0))[0])}; repair the recording or replace them"
         )
+    samples.flags.writeable = False
     return samples
-
-
-def _as_float32(samples: np.ndarray) -> np.ndarray:
-    if samples.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is reported as such
-            return samples.astype(np.float32, copy=False)
-    if samples.dtype == np.uint8:  # 8-bit WAV: silence is 128
-        return (samples.astype(np.float32) - 128) / 128
-    if samples.dtype in (np.int8, np.int16, np.int32):
-        return (samples / -float(np.iinfo(samples.dtype).min)).astype(np.float32)
-    raise AudioError(
-        f"samples of type {samples.dtype}: expected floating point with full scale at 1.0, or PCM as int16, int32, "
-        "int8 or uint8"
-    )
 
 
 def _system_path(path: Path) -> str | bytes:
@@ -343,41 +345,3 @@ def _blocks(path: Path, file: soundfile.SoundFile) -> Iterator[np.ndarray]:
         if len(block) == 0:
             return
         yield block
-
-
-def _check_complete(path: Path, file: soundfile.SoundFile, num_samples: int) -> None:
-    """Raise where a file holds less than its header, its chunks or its last page promise."""
-    if file.frames != _UNKNOWN_LENGTH:
-        tolerance = _MP3_FRAME if file.format == "MP3" else 0
-        if num_samples < file.frames - tolerance:
-            raise AudioError(
-                f"{path}: is damaged or cut short: its header promises {file.frames} samples, {num_samples} can be read"
-            )
-    for promised, there in _promised_bytes(file.extra_info):
-        if there < promised < _STREAMED_SIZE:
-            raise AudioError(
-                f"{path}: is cut short: its header promises {promised} bytes of samples, the file holds {there}"
-            )
-    if file.format == "OGG" and not _ends_its_stream(path):
-        raise AudioError(f"{path}: is cut short: the last Ogg page does not end the stream")
-
-
-def _promised_bytes(log: str) -> Iterator[tuple[int, int]]:
-    """Find in libsndfile's log the sizes it had to correct: (promised, there), in WAV, AIFF, AU, CAF and W64 files."""
-    for line in log.splitlines():  # such as "data : 95680 (should be 47818)"
-        name, _, sizes = line.partition(":")
-        promised, corrected, there = sizes.partition("(should be ")
-        if corrected and name.strip() in ("data", "SSND", "Data Size", "riff"):
-            yield int(promised), int(there.rstrip(" )"))
-
-
-def _ends_its_stream(path: Path) -> bool:
-    """Whether the last page of an Ogg file is whole and carries the end-of-stream flag."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 2 * _MAX_OGG_PAGE))
-        tail = file.read()
-    page = tail[tail.rfind(b"OggS\0") :]
-    if len(page) < 27 or not page[5] & 4:
-        return False
-    num_segments = page[26]
-    return len(page) >= 27 + num_segments + sum(page[27 : 27 + num_segments])

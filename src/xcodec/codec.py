@@ -2,33 +2,28 @@
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeAlias, overload
 
-import numpy as np
 import torch
 
-from xcodec.audio import Audio, AudioInfo, resampled_length
+from xcodec.audio import Audio, resampled_length
+from xcodec.batching import AudioSource, Clip, batches, named
 from xcodec.codes import CodecIdentity, Codes
-from xcodec.errors import CheckpointError, CodesError, InputError, XcodecError
+from xcodec.device import choose_device, choose_dtype
+from xcodec.errors import CheckpointError, CodesError, InputError
 from xcodec.models import load_model
 from xcodec.models.checkpoint import HUB_ARGUMENTS, fingerprint_checkpoint, fingerprint_model, resolve_checkpoint
 from xcodec.models.pretrained import StrictPreTrainedModel
 
 __all__ = ["AudioSource", "Codec", "CodesSource"]
 
-AudioSource: TypeAlias = str | os.PathLike[str] | Audio | np.ndarray | torch.Tensor
-"""A recording: the path of a file, an `Audio`, or samples of shape (samples,) or (channels, samples)."""
-
 CodesSource: TypeAlias = str | os.PathLike[str] | Codes
 """Codes, or the path of a file that `Codes.save` wrote."""
 
 BATCH_SECONDS = 60.0  # padded audio in one batch, unless one clip alone is longer
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 _BUILT_IN = Path(__file__).parent / "mini"
 _BUILT_IN_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
@@ -98,7 +93,7 @@ class Codec:
         torch.nn.Module.to(model, chosen_device)
         codec = cls(model, feature_extractor)
         # Of the stored tensors, so that codes of one checkpoint carry one identity whatever dtype made them.
-        codec._name, codec._identify = name, partial(fingerprint_checkpoint, folder, name)
+        codec._name, codec._identify = name, partial(fingerprint_checkpoint, folder, model.config, name)
         return codec
 
     def __repr__(self) -> str:
@@ -198,7 +193,8 @@ class Codec:
             Codes, or for a list the list of each one's codes in the same order.
 
         Raises:
-            AudioError: where a recording cannot be read or is not one; of a list, it names which.
+            AudioError: where a recording cannot be read, is not one, or is louder than 1000 times full scale; of a
+                list, it names which.
             InputError: for something that is no recording, an array without its rate, or a bandwidth that the model
                 does not have.
         """
@@ -329,7 +325,7 @@ class Codec:
         ids = torch.zeros(len(batch), len(batch[0].ids), num_frames, dtype=torch.int64)
         mask = torch.zeros(len(batch), 1, num_frames, dtype=torch.int32)
         for i, codes in enumerate(batch):
-            ids[i, :, : len(codes)] = torch.from_numpy(codes.ids)
+            ids[i, :, : len(codes)] = torch.tensor(codes.ids)
             mask[i, :, : len(codes)] = 1
         output = self.model.decode(ids.to(self.device), audio_codes_mask=mask.to(self.device))
         values = output.audio_values[:, 0].float().cpu().numpy()
@@ -360,101 +356,6 @@ class Codec:
         return codes
 
 
-@dataclass(frozen=True)
-class Clip:
-    """One input of `Codec.encode`: its length, as far as known, and how to get it. A file stays on disk until then."""
-
-    seconds: float
-    source: str | os.PathLike[str] | Audio
-    label: str
-
-    @classmethod
-    def of(cls, source: AudioSource, sampling_rate: int | None, label: str) -> "Clip":
-        """Look at an input; errors start with `label`."""
-        with named(label):
-            if isinstance(source, (str, os.PathLike)):
-                seconds = AudioInfo.read(source).duration
-                return cls(Audio.read(source).duration if seconds is None else seconds, source, label)
-            audio = source if isinstance(source, Audio) else audio_of(source, sampling_rate)
-            return cls(audio.duration, audio, label)
-
-    def load(self) -> Audio:
-        """Read the file, if it is one."""
-        with named(self.label):
-            return self.source if isinstance(self.source, Audio) else Audio.read(self.source)
-
-
-def audio_of(samples: Any, sampling_rate: int | None) -> Audio:
-    """Make a recording of a numpy or torch array."""
-    if isinstance(samples, torch.Tensor):
-        samples = samples.detach().cpu()
-        samples = (samples.float() if samples.is_floating_point() else samples).numpy()
-    if not isinstance(samples, np.ndarray):
-        raise InputError(
-            f"expected the path of an audio file, an Audio, a numpy or torch array, or a list of these, "
-            f"got {type(samples).__name__}"
-        )
-    if sampling_rate is None:
-        raise InputError(f"an array of shape {samples.shape} needs its sampling_rate, in Hz")
-    return Audio(samples, sampling_rate)
-
-
-@contextmanager
-def named(label: str) -> Iterator[None]:
-    """Say in front of an error which input it is about."""
-    try:
-        yield
-    except XcodecError as error:
-        if not label:
-            raise
-        raise type(error)(f"{label}{error}") from error
-
-
-def batches(seconds: Sequence[float], batch_seconds: float) -> Iterator[list[int]]:
-    """Group clips of similar length, longest first, so that memory that runs out runs out at once.
-
-    Args:
-        seconds: how long each clip is.
-        batch_seconds: what a padded batch, clips times the longest, may come to. A longer clip is a batch of its own.
-
-    Yields:
-        Indices into `seconds`; each index once.
-    """
-    if not batch_seconds > 0:
-        raise InputError(f"batch_seconds={batch_seconds!r}: expected a number of seconds above 0")
-    batch: list[int] = []
-    for i in sorted(range(len(seconds)), key=lambda i: (-seconds[i], i)):
-        if batch and (len(batch) + 1) * seconds[batch[0]] > batch_seconds:
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch
-
-
-def choose_device(device: str | torch.device | None) -> torch.device:
-    """Turn what a caller asks for into a device that is there."""
-    if device is None or device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, TypeError, AssertionError) as error:  # torch asserts where it was built without CUDA
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"device={str(device)!r} cannot be used here ({reason}); give 'cpu', 'cuda', 'cuda:1', 'mps' or 'auto'"
-        ) from None
-    return chosen
-
-
-def choose_dtype(dtype: str | torch.dtype) -> torch.dtype:
-    """Turn a name or a torch dtype into one that models run in."""
-    name = str(dtype).removeprefix("torch.")
-    if name not in DTYPES:
-        raise InputError(f"dtype={name!r}: expected one of {', '.join(DTYPES)}")
-    return DTYPES[name]
-
-
 def public_name(name_or_path: str | None) -> str:
     """What to call a model in its codes: a hub id as it is, a folder by its last name, since codes travel."""
     if not name_or_path:
@@ -468,7 +369,7 @@ def built_in_checkpoint(folder: Path) -> Path:
     absent = [name for name in _BUILT_IN_FILES if not (folder / name).is_file()]
     if absent:
         raise CheckpointError(
-            f"the built-in model is not installed: {folder} lacks {', '.join(absent)}; reinstall xcodec, or name a "
-            'checkpoint: Codec.from_pretrained("HKUSTAudio/xcodec2-hf") or the path of a folder'
+            f"the built-in model is not installed: {folder} lacks {', '.join(absent)}; reinstall xcodec, or name "
+            "another model: a hub id, such as HKUSTAudio/xcodec2-hf, or the path of a checkpoint folder"
         )
     return folder

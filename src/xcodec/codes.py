@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,18 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from xcodec.audio import written_whole
 from xcodec.errors import CodesError
+from xcodec.files import written_whole
 
-__all__ = ["CodecIdentity", "Codes"]
+__all__ = ["CodecIdentity", "Codes", "bitrate"]
 
 FORMAT = "xcodec.codes"
 FORMAT_VERSION = 1
+
+_FRAME_RATES = (1e-3, 1e6)  # in Hz; far beyond any codec, and safe to calculate with
+_MAX_RATE = 2**31 - 1  # in Hz
+_MAX_LENGTH = 2**53  # samples
+_MAX_CODEBOOK = 2**63  # codes that int64 can count
 
 _FIELDS = ("frame_rate", "num_samples", "sampling_rate", "source_sampling_rate", "codebook_sizes", "codec")
 
@@ -56,7 +62,8 @@ class Codes:
         ids: shape (K, T), K codebooks by T frames, or (T,) which becomes (1, T); integers in numpy, torch or lists,
             each from 0 to its codebook's size - 1. Kept as int64.
         frame_rate: frames per second, in Hz.
-        num_samples: the recording's true length at `sampling_rate`; what the last frame holds beyond it is padding.
+        num_samples: the recording's true length at `sampling_rate`; what the frames hold beyond it, less than two of
+            them, is padding.
         sampling_rate: in Hz, of the signal that the encoder read.
         source_sampling_rate: in Hz, of the recording as it came.
         codebook_sizes: the number of different codes in each of the K codebooks.
@@ -78,21 +85,22 @@ class Codes:
         sizes = _checked_sizes(self.codebook_sizes)
         checked = {
             "ids": _checked_ids(self.ids, sizes),
-            "frame_rate": _positive_number("frame_rate", self.frame_rate),
-            "num_samples": _positive_integer("num_samples", self.num_samples),
-            "sampling_rate": _positive_integer("sampling_rate", self.sampling_rate),
-            "source_sampling_rate": _positive_integer("source_sampling_rate", self.source_sampling_rate),
+            "frame_rate": _checked_frame_rate(self.frame_rate),
+            "num_samples": _positive_integer("num_samples", self.num_samples, _MAX_LENGTH),
+            "sampling_rate": _positive_integer("sampling_rate", self.sampling_rate, _MAX_RATE),
+            "source_sampling_rate": _positive_integer("source_sampling_rate", self.source_sampling_rate, _MAX_RATE),
             "codebook_sizes": sizes,
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         if self.codec is not None and not isinstance(self.codec, CodecIdentity):
             raise CodesError(f"codec={self.codec!r}: expected a CodecIdentity or None")
-        covered = round(len(self) * self.sampling_rate / self.frame_rate)
-        if self.num_samples > covered:
+        frame = self.sampling_rate / self.frame_rate  # samples
+        most, fewest = round(len(self) * frame), max(1, math.floor((len(self) - 2) * frame) + 1)
+        if not fewest <= self.num_samples <= most:
             raise CodesError(
                 f"num_samples={self.num_samples} does not fit: {len(self)} frames at {self.frame_rate:g} Hz cover "
-                f"{covered} samples at {self.sampling_rate} Hz at most"
+                f"{most} samples at {self.sampling_rate} Hz at most, and are needed for {fewest} at least"
             )
 
     def __len__(self) -> int:
@@ -111,7 +119,7 @@ class Codes:
     @property
     def bitrate(self) -> float:
         """In bit/s, with every code spelled out: frame rate times the sum of log2 of the codebooks' sizes."""
-        return self.frame_rate * sum(math.log2(size) for size in self.codebook_sizes)
+        return bitrate(self.frame_rate, self.codebook_sizes)
 
     def at_bandwidth(self, bandwidth: float) -> "Codes":
         """The same recording at a lower bitrate: the first codebooks of a residual quantizer's stream.
@@ -170,10 +178,15 @@ class Codes:
             if "codec" in fields:
                 fields["codec"] = CodecIdentity(**fields["codec"])
             return cls(ids=tensors["ids"], **fields)
-        except (json.JSONDecodeError, TypeError) as error:
-            raise CodesError(f"{path}: is damaged: its metadata is incomplete or malformed ({error})") from None
         except CodesError as error:
             raise CodesError(f"{path}: is damaged: {error}") from None
+        except (ValueError, TypeError, RecursionError) as error:  # numbers of too many digits, lists within lists
+            raise CodesError(f"{path}: is damaged: its metadata is incomplete or malformed ({error})") from None
+
+
+def bitrate(frame_rate: float, codebook_sizes: Sequence[int]) -> float:
+    """Return the bit/s of codes, each spelled out: frame rate in Hz times the sum of log2 of the codebooks' sizes."""
+    return frame_rate * sum(math.log2(size) for size in codebook_sizes)
 
 
 def _in_fixed_order(file: bytes) -> bytes:
@@ -214,8 +227,8 @@ def _check_format(path: Path, metadata: dict[str, str], tensors: dict[str, np.nd
             f"expected {FORMAT!r}); give a file that Codes.save or `xcodec encode` wrote"
         )
     version = metadata.get("format_version", "")
-    if not version.isdecimal() or int(version) < 1:
-        raise CodesError(f"{path}: is damaged: format_version {version!r} is not a version number")
+    if not version.isdecimal() or len(version) > 9 or int(version) < 1:
+        raise CodesError(f"{path}: is damaged: format_version {version[:40]!r} is not a version number")
     if int(version) > FORMAT_VERSION:
         raise CodesError(
             f"{path}: has format version {version}, this xcodec reads up to {FORMAT_VERSION}; update it: "
@@ -225,24 +238,36 @@ def _check_format(path: Path, metadata: dict[str, str], tensors: dict[str, np.nd
         raise CodesError(f"{path}: is damaged: it holds the tensors {sorted(tensors)}, expected only 'ids'")
 
 
-def _positive_number(name: str, value: Any) -> float:
-    if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
-        number = float(value)
-        if math.isfinite(number) and number > 0:
-            return number
-    raise CodesError(f"{name}={value!r}: expected a number above 0")
+def _checked_frame_rate(value: Any) -> float:
+    low, high = _FRAME_RATES
+    if (
+        isinstance(value, (int, float, np.integer, np.floating))
+        and not isinstance(value, bool)
+        and low <= value <= high
+    ):
+        return float(value)
+    raise CodesError(f"frame_rate={_short(value)}: expected a number of Hz from {low:g} to {high:g}, such as 50.0")
 
 
-def _positive_integer(name: str, value: Any) -> int:
-    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value > 0:
+def _positive_integer(name: str, value: Any, most: int) -> int:
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 0 < value <= most:
         return int(value)
-    raise CodesError(f"{name}={value!r}: expected a whole number above 0")
+    raise CodesError(f"{name}={_short(value)}: expected a whole number above 0, and {most} at most")
+
+
+def _short(value: Any) -> str:
+    """Spell a value in an error, which a damaged file may have made very long."""
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def _checked_sizes(sizes: Any) -> tuple[int, ...]:
     if isinstance(sizes, str) or not hasattr(sizes, "__iter__"):
         raise CodesError(f"codebook_sizes={sizes!r}: expected one whole number per codebook, such as (65536,)")
-    checked = tuple(_positive_integer("codebook_sizes", size) for size in sizes)
+    checked = tuple(_positive_integer("codebook_sizes", size, _MAX_CODEBOOK) for size in sizes)
     if not checked:
         raise CodesError("codebook_sizes is empty: expected one whole number per codebook, such as (65536,)")
     return checked
@@ -267,4 +292,6 @@ def _checked_ids(given: Any, sizes: tuple[int, ...]) -> np.ndarray:
         low, high = int(row.min()), int(row.max())
         if low < 0 or high >= size:
             raise CodesError(f"ids of codebook {k} go from {low} to {high}: expected 0 to {size - 1}")
-    return ids.astype(np.int64, copy=False)
+    kept = ids.astype(np.int64)  # a copy, so that nothing that the caller does later changes it
+    kept.flags.writeable = False
+    return kept

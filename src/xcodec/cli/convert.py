@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from xcodec.cli.console import errors, output
+from xcodec.cli.options import not_empty
 
 __all__ = ["EPILOG", "HELP", "command"]
 
@@ -33,8 +34,10 @@ EPILOG = "[bold]Exit codes[/bold]  0: converted. 1: not, and nothing was written
 
 
 def command(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A checkpoint: file, folder or hub id.")],
-    destination: Annotated[str, typer.Argument(metavar="DESTINATION", help="The folder to write.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A checkpoint: file, folder or hub id.", callback=not_empty)
+    ],
+    destination: Annotated[str, typer.Argument(metavar="DESTINATION", help="The folder to write.", callback=not_empty)],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a checkpoint that is there.")] = False,
     config: Annotated[
         str | None,
@@ -59,6 +62,7 @@ def command(
             "--semantic-encoder",
             metavar="MODEL",
             help="Folder or hub id of w2v-BERT 2.0, for an original X-Codec2 that lacks it.",
+            callback=not_empty,
         ),
     ] = None,
     num_attention_heads: Annotated[

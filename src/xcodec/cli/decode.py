@@ -24,7 +24,6 @@ from xcodec.cli.options import (
     output_suffix,
 )
 from xcodec.cli.paths import CODES_SUFFIX, audio_name, plan
-from xcodec.errors import CodesError
 
 if TYPE_CHECKING:
     from xcodec.audio import Audio
@@ -84,11 +83,8 @@ def command(
     def decode(codec: "Codec", codes: "list[Codes]", on_progress: OnProgress) -> "list[Audio]":
         sources = codes if len(codes) > 1 else codes[0]  # of a list, an error names which
         how = {"check_identity": not ignore_identity, "batch_seconds": batch_seconds, "on_progress": on_progress}
-        try:
-            decoded: Audio | list[Audio] = codec.decode(sources, **how)  # type: ignore[call-overload]
-            return decoded if isinstance(decoded, list) else [decoded]
-        except CodesError as error:
-            raise CodesError(str(error).replace("pass check_identity=False", "give --ignore-identity")) from None
+        decoded: Audio | list[Audio] = codec.decode(sources, **how)  # type: ignore[call-overload]
+        return decoded if isinstance(decoded, list) else [decoded]
 
     rename = partial(audio_name, suffix=output_suffix(audio_format, inputs, output))
 

@@ -16,6 +16,20 @@ FAILED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 TRACEBACK = "XCODEC_TRACEBACK"
 
+# How the library's messages, which speak of arguments, are worded for those who give options.
+OPTIONS = {
+    "pass check_identity=False": "give --ignore-identity",
+    "overwrite=True (--overwrite)": "--overwrite",
+    "overwrite=True": "--overwrite",
+    "check_identity=False": "--ignore-identity",
+    "`semantic_encoder`": "--semantic-encoder",
+    "semantic_encoder: ": "--semantic-encoder: ",
+    "give num_attention_heads": "give --num-attention-heads",
+    "device='": "--device '",
+    "dtype='": "--dtype '",
+    "Codes.save or `xcodec encode`": "`xcodec encode`",
+}
+
 
 class Command(TyperCommand):
     """A command whose errors are shown as messages."""
@@ -46,6 +60,8 @@ def explain(error: Exception) -> str:
         raise error
     text = " ".join(str(error).split())
     if isinstance(error, XcodecError):
+        for argument, option in OPTIONS.items():
+            text = text.replace(argument, option)
         return text
     if ran_out_of_memory(error):
         return "out of memory; give a smaller --batch-seconds, a shorter recording, or another --device"

@@ -1,7 +1,8 @@
 """`xcodec info`: what a model, a file of codes or a recording is."""
 
+import glob
 import json
-import math
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,9 @@ from rich.text import Text
 
 from xcodec.cli.console import output, show_error, spoken_bytes, spoken_seconds
 from xcodec.cli.failures import FAILED, explain
-from xcodec.cli.options import Precision, load_codec
-from xcodec.cli.paths import CODES_SUFFIX, Failure
+from xcodec.cli.options import BUILT_IN, Precision, load_codec, not_empty
+from xcodec.cli.paths import CODES_SUFFIX, Failure, find_files, home
+from xcodec.errors import CheckpointError, CodesError
 
 __all__ = ["EPILOG", "HELP", "command"]
 
@@ -29,14 +31,20 @@ Tell what a model, a file of codes or a recording is.
   codes          shape, duration, bitrate, rates, and which model made them
   a recording    rate, channels, duration and format, as its header has them
 
+A folder with config.json is a model; of any other, the recordings and files of
+codes in it and below are told. Patterns may be left to xcodec in quotes.
+
 [bold]Examples[/bold]
 
   xcodec info mini
   xcodec info my-model/ HKUSTAudio/xcodec2-hf
   xcodec info speech.mp3 codes/*.codes
-  xcodec info codes/*.codes --json | jq .duration"""
+  xcodec info codes/ --json | jq .duration"""
 
 EPILOG = "[bold]Exit codes[/bold]  0: all were read. 1: some were not. 2: wrong usage. 130: interrupted."
+
+CONFIG = "config.json"
+CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 LICENCES = {
     "HKUSTAudio/xcodec2": "CC-BY-NC-4.0",
@@ -57,13 +65,18 @@ class Fact:
 def command(
     subjects: Annotated[
         list[str],
-        typer.Argument(metavar="PATH_OR_ID", help="Files, checkpoint folders, hub ids, or mini.", show_default=False),
+        typer.Argument(
+            metavar="PATH_OR_ID",
+            help="Files, folders, glob patterns, hub ids, or mini.",
+            show_default=False,
+            callback=not_empty,
+        ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, in the order of the input.")] = False,
 ) -> None:
     """Tell what a model, a file of codes or a recording is."""
-    failures = []
-    for subject in subjects:
+    failures: list[Failure] = []
+    for subject in (each for named in subjects for each in expand(named, failures)):
         try:
             facts = list(facts_of(subject))
         except Exception as error:
@@ -90,17 +103,56 @@ def show_table(subject: str, facts: list[Fact]) -> None:
     output().print(table)
 
 
+def expand(subject: str, failures: list[Failure]) -> Iterator[str]:
+    """What someone names by a pattern or a folder, which is itself where it is a model; adds what is there in vain."""
+    from xcodec.audio import AUDIO_SUFFIXES
+
+    path = home(subject)
+    if subject == BUILT_IN:
+        yield subject
+    elif os.path.isdir(path):  # noqa: PTH112  (a name that is too long is a no)
+        if (path / CONFIG).is_file():
+            yield subject
+            return
+        found, unreadable = find_files([subject], (*AUDIO_SUFFIXES, CODES_SUFFIX))
+        yield from (str(item.path) for item in found)
+        if found or len(unreadable) > 1:  # the last says that nothing was found
+            failures += unreadable if found else unreadable[:-1]
+        elif checkpoint := next((file for file in sorted(path.iterdir()) if file.suffix in CHECKPOINT_SUFFIXES), None):
+            failures.append(Failure(subject, f"holds {checkpoint.name} without {CONFIG}; {how_to_convert(subject)}"))
+        else:
+            failures.append(Failure(subject, f"holds neither {CONFIG}, nor recordings or {CODES_SUFFIX} files"))
+    elif glob.has_magic(subject) and not os.path.lexists(path):
+        matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  (Path.glob takes no absolute patterns)
+        if not matches:
+            failures.append(Failure(subject, "no file matches this pattern"))
+        for match in matches:
+            yield from expand(match, failures)
+    else:
+        yield subject
+
+
 def facts_of(subject: str) -> Iterator[Fact]:
     """What there is to tell about a path or a hub id."""
     return kind_of(subject)(subject)
 
 
 def kind_of(subject: str) -> Callable[[str], Iterator[Fact]]:
-    """Which of the three kinds something is."""
+    """Which of the three kinds something is.
+
+    Raises:
+        CheckpointError: where it is the file of a checkpoint, which is a folder for us.
+    """
     from xcodec.audio import AUDIO_SUFFIXES
 
-    path = Path(subject).expanduser()
+    path = home(subject)
     if path.is_file():
+        if path.suffix in CHECKPOINT_SUFFIXES and not holds_codes(path):
+            if (path.parent / CONFIG).is_file():
+                raise CheckpointError(
+                    f"{subject} is a file of a checkpoint; give its folder: xcodec info {path.parent}"
+                )
+            raise CheckpointError(f"{subject} is a checkpoint without {CONFIG}; {how_to_convert(subject)}")
         with path.open("rb") as file:
             head = file.read(9)
         # safetensors: eight bytes of length, then a JSON object
@@ -110,11 +162,27 @@ def kind_of(subject: str) -> Callable[[str], Iterator[Fact]]:
     return audio_facts if path.suffix.lower() in AUDIO_SUFFIXES else model_facts
 
 
+def how_to_convert(subject: str) -> str:
+    """What to do about an original checkpoint."""
+    return f"convert it first: xcodec convert {subject} NEW_FOLDER"
+
+
+def holds_codes(path: Path) -> bool:
+    """Whether a file is one of codes."""
+    from xcodec.codes import Codes
+
+    try:
+        Codes.load(path)
+    except CodesError:
+        return False
+    return True
+
+
 def audio_facts(subject: str) -> Iterator[Fact]:
     """Of a recording."""
     from xcodec.audio import Audio, AudioInfo
 
-    path = Path(subject).expanduser()
+    path = home(subject)
     info = AudioInfo.read(path)
     num_samples = Audio.read(path).num_samples if info.num_samples is None else info.num_samples
     duration = num_samples / info.sampling_rate
@@ -132,7 +200,7 @@ def codes_facts(subject: str) -> Iterator[Fact]:
     """Of a file of codes."""
     from xcodec.codes import Codes
 
-    path = Path(subject).expanduser()
+    path = home(subject)
     codes = Codes.load(path)
     yield Fact("kind", "codes", "kind", "codes")
     yield Fact("shape", list(codes.ids.shape), "shape", "{} x {:,} (codebooks x frames)".format(*codes.ids.shape))
@@ -176,11 +244,13 @@ def model_facts(subject: str) -> Iterator[Fact]:
 
 def stream_facts(frame_rate: float, codebook_sizes: tuple[int, ...]) -> Iterator[Fact]:
     """Of codes over time."""
-    bitrate = frame_rate * sum(math.log2(size) for size in codebook_sizes)
+    from xcodec.codes import bitrate
+
+    rate = bitrate(frame_rate, codebook_sizes)
     yield Fact("frame_rate", frame_rate, "frames", f"{frame_rate:g} per second")
     sizes = ", ".join(f"{size:,}" for size in codebook_sizes)
     yield Fact("codebook_sizes", list(codebook_sizes), "codebooks", f"{len(codebook_sizes)}, of {sizes} codes")
-    yield Fact("bitrate", bitrate, "bitrate", f"{bitrate / 1000:g} kbit/s")
+    yield Fact("bitrate", rate, "bitrate", f"{rate / 1000:g} kbit/s")
 
 
 def identity_facts(config_hash: str, weights_hash: str) -> Iterator[Fact]:

@@ -2,12 +2,13 @@
 
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from xcodec.cli.console import errors
 from xcodec.cli.paths import names_a_file
+from xcodec.device import Precision
 
 if TYPE_CHECKING:
     from xcodec.codec import Codec
@@ -26,18 +27,13 @@ __all__ = [
     "Overwrite",
     "Precision",
     "load_codec",
+    "not_empty",
     "output_suffix",
 ]
 
 BUILT_IN = "mini"
 
-
-class Precision(str, Enum):
-    """What weights and activations are computed in."""
-
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
-    FLOAT16 = "float16"
+Named = TypeVar("Named", str, list[str], str | None)
 
 
 class Format(str, Enum):
@@ -50,10 +46,24 @@ class Format(str, Enum):
     MP3 = "mp3"
 
 
+def not_empty(value: Named) -> Named:
+    """Refuse a name that is empty, such as an unset shell variable gives; as a path it would be the current folder.
+
+    Raises:
+        typer.BadParameter: where one is.
+    """
+    if value == "" or (isinstance(value, list) and "" in value):
+        raise typer.BadParameter("a name is empty; for the current folder give .")
+    return value
+
+
 Inputs = Annotated[
     list[str],
     typer.Argument(
-        metavar="INPUT", help="Files, folders (searched to any depth) or glob patterns.", show_default=False
+        metavar="INPUT",
+        help="Files, folders (searched to any depth) or glob patterns.",
+        show_default=False,
+        callback=not_empty,
     ),
 ]
 Output = Annotated[
@@ -64,10 +74,18 @@ Output = Annotated[
         metavar="OUT",
         help="Folder to write to; for one input file, it may name a file.",
         show_default=False,
+        callback=not_empty,
     ),
 ]
 Model = Annotated[
-    str, typer.Option("--model", "-m", metavar="MODEL", help="A checkpoint folder, a hub id, or the built-in mini.")
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        help="A checkpoint folder, a hub id, or the built-in mini.",
+        callback=not_empty,
+    ),
 ]
 Device = Annotated[
     str, typer.Option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1, mps; auto takes CUDA if there is any.")

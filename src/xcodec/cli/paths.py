@@ -12,7 +12,18 @@ from pathlib import Path
 
 from xcodec.errors import InputError
 
-__all__ = ["CODES_SUFFIX", "Failure", "Found", "Job", "audio_name", "codes_name", "find_files", "names_a_file", "plan"]
+__all__ = [
+    "CODES_SUFFIX",
+    "Failure",
+    "Found",
+    "Job",
+    "audio_name",
+    "codes_name",
+    "find_files",
+    "home",
+    "names_a_file",
+    "plan",
+]
 
 CODES_SUFFIX = ".codes"
 
@@ -44,6 +55,14 @@ class Failure:
         return self.reason if self.reason.startswith(self.subject) else f"{self.subject}: {self.reason}"
 
 
+def home(text: str) -> Path:
+    """The path that someone named, with ~ understood where it stands for a home."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # there is no such user, so that ~name is a name
+        return Path(text)
+
+
 def codes_name(name: str) -> str:
     """Name the codes of a recording: a.wav -> a.wav.codes, so that a.wav and a.flac never meet."""
     return name + CODES_SUFFIX
@@ -73,7 +92,7 @@ def plan(
     Raises:
         InputError: where two inputs would be written to one file, or an output would replace an input.
     """
-    folder = Path(output).expanduser()
+    folder = home(output)
     found, failures = find_files(inputs, suffixes, without=folder)
     if names_a_file(inputs, output):
         jobs = [Job(item.path, folder) for item in found]
@@ -82,7 +101,7 @@ def plan(
             raise InputError(f"{output} is a file; several outputs need a folder")
         jobs = [Job(item.path, folder / item.relative.with_name(rename(item.path.name))) for item in found]
     jobs = list(without_collisions(jobs))
-    existing = {job.target for job in jobs if job.target.exists()}
+    existing = {job.target for job in jobs if os.path.exists(job.target)}  # noqa: PTH110
     check_inputs_survive(jobs, existing)
     if not overwrite:
         failures += [Failure(str(path), "exists already; give --overwrite to replace it") for path in sorted(existing)]
@@ -92,8 +111,9 @@ def plan(
 
 def names_a_file(inputs: Sequence[str], output: str) -> bool:
     """Whether `output` is a file to write rather than a folder: for one input file, if it looks like one."""
-    target = Path(output).expanduser()
-    if len(inputs) != 1 or not Path(inputs[0]).expanduser().is_file() or target.is_dir():
+    target = home(output)
+    # os.path, since Path raises where a name is too long: here and below that is a failure of one file, and comes later
+    if len(inputs) != 1 or not os.path.isfile(home(inputs[0])) or target.is_dir():  # noqa: PTH113
         return False
     separators = tuple(filter(None, (os.sep, os.altsep)))
     return target.is_file() or (target.suffix != "" and not output.endswith(separators))
@@ -116,8 +136,8 @@ def find_files(
     found: dict[Found, None] = {}
     failures: list[Failure] = []
     for text in inputs:
-        path = Path(text).expanduser()
-        if path.is_dir():
+        path = home(text)
+        if os.path.isdir(path):  # noqa: PTH112
             files = list(walk(path, path, suffixes, without, failures))
             if not files:
                 failures.append(Failure(text, f"no file ending in {', '.join(suffixes)} in this folder or below it"))
@@ -129,9 +149,20 @@ def find_files(
                 failures.append(Failure(text, "no file matches this pattern"))
         else:
             files = []
-            failures.append(Failure(text, "no such file or folder"))
+            failures.append(Failure(text, why_not(path)))
         found |= dict.fromkeys(files)
     return list(found), failures
+
+
+def why_not(path: Path) -> str:
+    """Why there is nothing at a path."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:  # a name that is too long, a file where a folder should be, a folder that is closed
+        return error.strerror or str(error)
+    return "no such file or folder"
 
 
 def match(pattern: str, suffixes: Sequence[str], without: Path | None, failures: list[Failure]) -> Iterator[Found]:

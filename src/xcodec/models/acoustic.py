@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from xcodec.modules.conv import MaskedConv1d, conv_output_length
+from xcodec import kernels
+from xcodec.modules.conv import MaskedConv1d, channels_last, conv_output_length
 from xcodec.modules.snake import AntiAliasedActivation, SnakeBeta
 
 __all__ = ["AcousticEncoder"]
@@ -99,6 +100,8 @@ class AcousticEncoder(nn.Module):
             Shape (batch, output_size, samples // hop_length); past a clip's end it means nothing.
         """
         x = self.conv1(waveform, lengths)
+        if kernels.serves(x):  # its layout; the convolutions keep it
+            x = channels_last(x)
         for block, stride in zip(self.block, self.strides, strict=True):
             x = block(x, lengths)
             lengths = None if lengths is None else lengths // stride

@@ -5,9 +5,8 @@ import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError
 from safetensors import SafetensorError, safe_open
@@ -33,8 +32,6 @@ HUB_ARGUMENTS = ("revision", "cache_dir", "token", "local_files_only", "force_do
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-# Fields of a config that say how a model is run or who wrote the file, not what it computes.
-PASSING_FIELDS = {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version"}
 
 
 def resolve_checkpoint(name_or_path: str | Path, *, weights: bool = True, **hub_arguments: Any) -> Path:
@@ -81,6 +78,25 @@ def resolve_checkpoint(name_or_path: str | Path, *, weights: bool = True, **hub_
         ) from None
 
 
+def find_small_files(name_or_path: str | Path, kwargs: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
+    """Find the folder that holds a checkpoint's JSON files, without its tensors.
+
+    Args:
+        name_or_path: a folder, or a hub id.
+        kwargs: of a `from_pretrained`.
+
+    Returns:
+        The folder, `subfolder` included, and the arguments that are left when the hub's are taken out.
+    """
+    rest = dict(kwargs)
+    hub_arguments = {name: rest.pop(name) for name in HUB_ARGUMENTS if name in rest}
+    subfolder = rest.pop("subfolder", None) or "."
+    folder = Path(name_or_path)
+    if not folder.is_dir():
+        folder = resolve_checkpoint(name_or_path, weights=False, **hub_arguments)
+    return folder / subfolder, rest
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """Read the config.json of a checkpoint folder."""
     try:
@@ -120,7 +136,7 @@ def weight_files(folder: Path) -> list[Path]:
     if (folder / INDEX).is_file():
         try:
             names = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError) as error:
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise CheckpointError(f"{folder / INDEX} is damaged ({type(error).__name__}: {error})") from None
         absent = [name for name in names if not (folder / name).is_file()]
         if absent:
@@ -187,37 +203,44 @@ def some_of(names: list[str], limit: int = 8) -> str:
     return ", ".join(names[:limit]) + (f", and {len(names) - limit} more" if len(names) > limit else "")
 
 
-def fingerprint_checkpoint(folder: Path, name: str) -> CodecIdentity:
-    """Identify a stored checkpoint by its config and by every byte of its tensors, whatever dtype it is loaded in."""
-    return CodecIdentity(name, hash_config(read_config(folder)), hash_tensors(read_tensors(folder).items()))
+class Architecture(Protocol):
+    """A configuration that can tell what of it decides the model's outputs."""
+
+    def architecture(self) -> dict[str, Any]:
+        """Fields and values, of JSON's types."""
+
+
+def fingerprint_checkpoint(folder: Path, config: Architecture, name: str) -> CodecIdentity:
+    """Identify a stored checkpoint by its architecture and all numbers in its tensors, whatever dtype it is loaded in.
+
+    Args:
+        folder: of the checkpoint.
+        config: as read from it. Who wrote the file, and fields that change no output, do not matter.
+        name: what to call it.
+    """
+    return CodecIdentity(name, hash_architecture(config), hash_tensors(read_tensors(folder).items()))
 
 
 def fingerprint_model(model: PreTrainedModel, name: str) -> CodecIdentity:
     """Identify a model in memory as `fingerprint_checkpoint` would once it was saved."""
-    config = json.loads(model.config.to_json_string(use_diff=True))
-    return CodecIdentity(name, hash_config(config), hash_tensors(model.state_dict().items()))
+    return CodecIdentity(name, hash_architecture(model.config), hash_tensors(model.state_dict().items()))
 
 
-def hash_config(config: Mapping[str, Any]) -> str:
-    """SHA-256 of a config, less the fields that do not change what the model computes."""
-    kept = without_passing_fields(config)
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
-
-
-def without_passing_fields(value: Any) -> Any:
-    """`value` without the fields of `PASSING_FIELDS`, at every depth."""
-    if isinstance(value, Mapping):
-        return {key: without_passing_fields(value[key]) for key in value.keys() - PASSING_FIELDS}
-    return value
+def hash_architecture(config: Architecture) -> str:
+    """SHA-256 of what in a configuration decides the model's outputs."""
+    return hashlib.sha256(json.dumps(config.architecture(), sort_keys=True).encode()).hexdigest()
 
 
 def hash_tensors(tensors: Iterable[tuple[str, Tensor]]) -> str:
-    """SHA-256 over the tensors in order of name: of each, its name, dtype, shape and bytes."""
+    """SHA-256 over the tensors in order of name: of each, its name, its shape, and its numbers as float32.
+
+    Half precision is widened, which changes no number, so that it does not matter which of them stores the same ones.
+    """
 
     def digest(item: tuple[str, Tensor]) -> bytes:
         name, tensor = item
-        state = hashlib.sha256(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-        state.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        state = hashlib.sha256(f"{name}|{tuple(tensor.shape)}|".encode())
+        state.update(tensor.detach().cpu().float().contiguous().numpy().data)
         return state.digest()
 
     with ThreadPoolExecutor() as pool:  # hashing releases the interpreter lock

@@ -1,6 +1,6 @@
 """What the feature extractors share: clips in any form become checked waveforms."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,11 @@ from transformers.feature_extraction_sequence_utils import SequenceFeatureExtrac
 from transformers.utils import PaddingStrategy, logging
 from typing_extensions import Self
 
-from xcodec.errors import InputError
-from xcodec.models.checkpoint import HUB_ARGUMENTS, resolve_checkpoint
+from xcodec.audio import pcm_to_float32
+from xcodec.errors import AudioError, CheckpointError, InputError
+from xcodec.models.checkpoint import find_small_files
 
-__all__ = ["AudioInput", "WaveformFeatureExtractor", "padding_strategy"]
+__all__ = ["AudioInput", "WaveformFeatureExtractor", "limit_of", "padding_strategy"]
 
 logger = logging.get_logger(__name__)
 
@@ -24,25 +25,40 @@ class WaveformFeatureExtractor(SequenceFeatureExtractor):
     """A feature extractor that reads mono clips at one sampling rate."""
 
     sampling_rate: int
+    hop_length: int
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:  # type: ignore[override]
         """Read preprocessor_config.json from a folder or from a model of the hub.
 
         Raises:
-            CheckpointError: where the model is not found; it says what was tried.
+            CheckpointError: where the model or its file is not found, or the file is damaged.
         """
-        folder = Path(pretrained_model_name_or_path)
-        if not folder.is_dir():
-            hub_arguments = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
-            folder = resolve_checkpoint(pretrained_model_name_or_path, weights=False, **hub_arguments)
-        extractor: Self = super().from_pretrained(folder, **kwargs)
+        folder, kwargs = find_small_files(pretrained_model_name_or_path, kwargs)
+        try:
+            extractor: Self = super().from_pretrained(folder, **kwargs)
+        except (OSError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{folder} holds no preprocessor_config.json that can be read ({error}); "
+                f"{cls.__name__}() with no arguments is that of the released model"
+            ) from error
         return extractor
 
     def _waveforms(
-        self, audio: AudioInput | None, raw_audio: AudioInput | None, sampling_rate: int | None
+        self,
+        audio: AudioInput | None,
+        raw_audio: AudioInput | None,
+        sampling_rate: int | None,
+        further: Mapping[str, Any],
     ) -> list[torch.Tensor]:
-        """The clips that were given, under either name: float32 of shape (samples,), on the CPU."""
+        """The clips that were given, under either name: float32 of shape (samples,), on the CPU.
+
+        Of `further` arguments those are taken that say what is done anyway.
+        """
+        done_anyway = {"return_attention_mask": (True, None), "pad_to_multiple_of": (self.hop_length, None)}
+        for name, value in further.items():
+            if value not in done_anyway.get(name, ()):
+                raise InputError(f"{name}={value!r}: not known here; see the documentation for the arguments")
         if audio is not None and raw_audio is not None:
             raise InputError("`raw_audio` is another name of `audio`; give the audio once")
         audio = raw_audio if audio is None else audio
@@ -78,9 +94,11 @@ def as_clips(audio: AudioInput) -> list[Any]:
 def as_waveform(clip: Any, index: int) -> torch.Tensor:
     """Check one clip and turn it into float32 of shape (samples,) on the CPU, full scale at 1.0."""
     where = f"clip {index}"
-    wave = clip.detach().cpu() if isinstance(clip, torch.Tensor) else torch.from_numpy(np.array(clip))
-    if wave.dtype == torch.bool or wave.is_complex():
-        raise InputError(f"{where}: expected floating-point or integer samples, got {wave.dtype}")
+    try:
+        samples = clip.detach().cpu().float().numpy() if is_floating(clip) else np.asarray(clip)
+        wave = torch.from_numpy(pcm_to_float32(samples))
+    except (AudioError, TypeError, ValueError) as error:
+        raise InputError(f"{where}: expected floating-point samples or PCM: {error}") from None
     if wave.ndim == 2 and wave.shape[0] == 1:
         wave = wave[0]
     if wave.ndim != 1:
@@ -90,13 +108,14 @@ def as_waveform(clip: Any, index: int) -> torch.Tensor:
         )
     if len(wave) == 0:
         raise InputError(f"{where} has no samples; one is enough")
-    if not wave.is_floating_point():
-        zero = 128.0 if wave.dtype == torch.uint8 else 0.0  # 8-bit PCM is unsigned
-        wave = (wave.double() - zero) / -(torch.iinfo(wave.dtype).min - zero)
-    wave = wave.float()
     if not wave.isfinite().all():
         raise InputError(f"{where} holds {int((~wave.isfinite()).sum())} samples that are NaN or infinite")
     return wave
+
+
+def is_floating(clip: Any) -> bool:
+    """Whether `clip` is a torch tensor of floating point, of which numpy knows not every kind."""
+    return isinstance(clip, torch.Tensor) and clip.is_floating_point()
 
 
 def padding_strategy(padding: bool | str | PaddingStrategy) -> PaddingStrategy:
@@ -104,3 +123,14 @@ def padding_strategy(padding: bool | str | PaddingStrategy) -> PaddingStrategy:
     if isinstance(padding, bool):
         return PaddingStrategy.LONGEST if padding else PaddingStrategy.DO_NOT_PAD
     return PaddingStrategy(padding)
+
+
+def limit_of(max_length: Any, hop_length: int, is_needed: bool) -> int | None:
+    """Check `max_length`, in samples, and round it up to whole codes."""
+    if max_length is not None and (not isinstance(max_length, int) or max_length < 1):
+        raise InputError(f"max_length={max_length!r}: expected a whole number of samples, at least 1")
+    if max_length is None:
+        if is_needed:
+            raise InputError("truncation=True and padding='max_length' need `max_length`, a number of samples")
+        return None
+    return -(-max_length // hop_length) * hop_length

@@ -15,9 +15,9 @@ def mask_lengths(mask: Tensor, batch: int, num_steps: int, name: str) -> Tensor:
             f"{name}: expected shape {(batch, num_steps)} or {(batch, 1, num_steps)}, got {tuple(mask.shape)}"
         )
     valid = mask.reshape(batch, num_steps) != 0
-    if not torch.compiler.is_compiling() and bool((valid[:, 1:] & ~valid[:, :-1]).any()):
-        raise InputError(f"{name}: expected ones followed by zeros in every row (padding on the right)")
-    return valid.sum(-1)
+    if not torch.compiler.is_compiling() and bool((valid[:, 1:] & ~valid[:, :-1]).any() | ~valid[:, 0].all()):
+        raise InputError(f"{name}: expected ones, at least one, followed by zeros in every row (padding on the right)")
+    return valid.sum(-1).clamp(min=1)
 
 
 def unless_full(lengths: Tensor | None, num_steps: int) -> Tensor | None:

@@ -1,5 +1,6 @@
 """The base of the models: transformers' PreTrainedModel with strict loading."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,10 @@ import torch
 from transformers import PreTrainedModel
 from typing_extensions import Self
 
-from xcodec.errors import CheckpointError
+from xcodec.errors import CheckpointError, InputError
 from xcodec.models.checkpoint import HUB_ARGUMENTS, check_tensors, read_model_type, read_shapes, resolve_checkpoint
 
-__all__ = ["StrictPreTrainedModel"]
+__all__ = ["StrictPreTrainedModel", "refuse_wishes"]
 
 
 class StrictPreTrainedModel(PreTrainedModel):
@@ -32,9 +33,10 @@ class StrictPreTrainedModel(PreTrainedModel):
                 tensor; it names them.
         """
         hub_arguments = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
-        folder = resolve_checkpoint(pretrained_model_name_or_path, **hub_arguments)
-        if subfolder := kwargs.pop("subfolder", None):
-            folder = folder / subfolder
+        folder = Path(pretrained_model_name_or_path)
+        if not folder.is_dir() or "subfolder" not in kwargs:
+            folder = resolve_checkpoint(pretrained_model_name_or_path, **hub_arguments)
+        folder = folder / (kwargs.pop("subfolder", None) or ".")
         assert cls.config_class is not None
         model_type = read_model_type(folder)
         if model_type != cls.config_class.model_type:
@@ -45,8 +47,19 @@ class StrictPreTrainedModel(PreTrainedModel):
         config = kwargs.get("config")
         if not isinstance(config, cls.config_class):
             config = cls.config_class.from_pretrained(folder if config is None else config)
-        with torch.device("meta"):
-            expected = {name: tuple(tensor.shape) for name, tensor in cls(config).state_dict().items()}
+        try:
+            with torch.device("meta"):
+                expected = {name: tuple(tensor.shape) for name, tensor in cls(config).state_dict().items()}
+        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+            raise CheckpointError(
+                f"the config of {pretrained_model_name_or_path} describes no model that can be built: {error}"
+            ) from error
         check_tensors(read_shapes(folder), expected, pretrained_model_name_or_path)
         model: Self = super().from_pretrained(folder, *args, **kwargs)
         return model
+
+
+def refuse_wishes(kwargs: Mapping[str, Any]) -> None:
+    """Refuse keyword arguments that ask for something; those that ask for nothing are transformers' habit."""
+    if wishes := sorted(name for name, value in kwargs.items() if value not in (None, False)):
+        raise InputError(f"{', '.join(wishes)}: not known here; see the method's documentation for its arguments")

@@ -12,7 +12,8 @@ from xcodec.modules.wav2vec2_bert import Wav2Vec2Bert
 
 __all__ = ["SemanticAdapter", "SemanticFeatures", "build_semantic_encoder"]
 
-STACKED_FRAMES = 2  # filter-bank frames of 10 ms per code of 20 ms
+FRAME_SHIFT = 160  # samples between filter-bank frames: 10 ms at 16 kHz
+STACKED_FRAMES = 2  # filter-bank frames per code of 20 ms
 
 
 class SemanticFeatures(nn.Module):
@@ -29,7 +30,7 @@ class SemanticFeatures(nn.Module):
     def __init__(self, sampling_rate: int = 16000, num_mel_bins: int = 80, hop_length: int = 320) -> None:
         super().__init__()
         self.hop_length = hop_length
-        self.fbank = KaldiFbank(sampling_rate, num_mel_bins)
+        self.fbank = KaldiFbank(sampling_rate, num_mel_bins, frame_shift=FRAME_SHIFT)
 
     def forward(self, waveform: Tensor, lengths: Tensor) -> Tensor:
         """Compute features.

@@ -1,6 +1,6 @@
 """Self-attention over time: plain, for the decoder, and with relative keys, for Wav2Vec2-BERT.
 
-Neither ever holds a (time, time) matrix for longer than one block of queries.
+In inference neither holds a (time, time) matrix for longer than one block of queries.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ class SelfAttention(nn.Module):
 
     X-Codec2 nominally rotates queries and keys, but by an angle that depends on the head and not on time (the rotary
     module of the original counts positions on the head axis). Rotating both by one angle leaves every score as it was,
-    so the rotation is left out here; the difference is rounding, 2.4e-7. The decoder's sense of order comes from its
+    so the rotation is left out here; the difference is rounding. The decoder's sense of order comes from its
     convolutions alone.
     """
 

@@ -28,7 +28,8 @@ def zero_past_end(x: Tensor, lengths: Tensor | None) -> Tensor:
     """Put zeros past each clip's end in `x` of shape (batch, channels, time)."""
     if lengths is None:
         return x
-    return x.masked_fill(~valid_steps(lengths, x.shape[-1])[:, None], 0.0)
+    # Not masked_fill: it would lay a channels-last tensor out anew.
+    return torch.where(valid_steps(lengths, x.shape[-1])[:, None], x, 0.0)
 
 
 def replicate_past_end(x: Tensor, lengths: Tensor | None) -> Tensor:

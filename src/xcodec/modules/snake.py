@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xcodec.modules.lengths import replicate_past_end
+from xcodec import kernels
+from xcodec.modules.lengths import replicate_past_end, zero_past_end
 
 __all__ = ["AntiAliasedActivation", "Snake", "SnakeBeta", "kaiser_sinc_filter"]
 
@@ -39,11 +40,19 @@ class SnakeBeta(nn.Module):
         self.alpha = nn.Parameter(torch.zeros(channels))
         self.beta = nn.Parameter(torch.zeros(channels))
 
+    def alpha_and_gain(self) -> tuple[Tensor, Tensor]:
+        """The wave's angular frequency and its height 1 / beta, each (channels,), never narrower than float32."""
+        return at_least_float32(self.alpha).exp(), 1 / (at_least_float32(self.beta).exp() + 1e-9)
+
     def forward(self, x: Tensor) -> Tensor:
         """Activate `x` of shape (batch, channels, time)."""
-        alpha = self.alpha.exp()[:, None]
-        beta = self.beta.exp()[:, None]
-        return x + (x * alpha).sin().square() / (beta + 1e-9)
+        alpha, gain = self.alpha_and_gain()
+        return x + (x * alpha[:, None]).sin().square() * gain[:, None]
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Widen half precision."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def kaiser_sinc_filter(cutoff: float, half_width: float, num_taps: int) -> list[float]:
@@ -82,12 +91,28 @@ class AntiAliasedActivation(nn.Module):
         self.taps = kaiser_sinc_filter(0.5 / RATIO, 0.6 / RATIO, FILTER_TAPS)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Activate `x` of shape (batch, channels, time); `lengths` counts valid steps, shape (batch,)."""
+        """Activate.
+
+        Args:
+            x: shape (batch, channels, time). Half precision is computed in float32.
+            lengths: valid steps of each clip, shape (batch,).
+
+        Returns:
+            The shape and dtype of `x`, zeros past each clip's end. Where the native kernel serves, it lies in memory
+            as (batch, time, channels), and an input that does so as well is read without a copy.
+        """
+        if isinstance(self.act, SnakeBeta) and kernels.serves(x):
+            # (batch, channels, time) -> (batch, time, channels) and back
+            y = kernels.anti_aliased_snake(x.transpose(1, 2), *self.act.alpha_and_gain(), self.taps, lengths)
+            return y.transpose(1, 2)
+        return zero_past_end(self._in_torch(at_least_float32(x), lengths), lengths).to(x.dtype)
+
+    def _in_torch(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         channels = x.shape[1]
         taps = torch.tensor(self.taps, dtype=x.dtype, device=x.device).expand(channels, 1, -1)
 
         x = F.pad(replicate_past_end(x, lengths), (FILTER_TAPS // RATIO - 1,) * 2, mode="replicate")
-        x = RATIO * F.conv_transpose1d(x, taps, stride=RATIO, groups=channels)
+        x = F.conv_transpose1d(x, RATIO * taps, stride=RATIO, groups=channels)
         trim = (FILTER_TAPS // RATIO - 1) * RATIO + (FILTER_TAPS - RATIO) // 2
         x = self.act(x[..., trim:-trim])
 

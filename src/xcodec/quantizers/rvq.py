@@ -38,10 +38,13 @@ class Codebook(nn.Module):
         """Find the nearest code vectors: float32 (..., dim) -> int64 (...).
 
         Of |x - e|^2 = |x|^2 - 2 x.e + |e|^2 the first term is the same for every code, so the nearest one has the
-        largest x.e - |e|^2 / 2: one matrix product, and no rounding of |x|^2.
+        largest x.e - |e|^2 / 2: one matrix product. All are taken relative to the mean code vector, which moves no
+        distance and keeps the numbers small, so that fewer near ties fall to rounding.
         """
         embed = self.embed.float()
-        scores = torch.addmm(-0.5 * embed.square().sum(-1), x.flatten(0, -2), embed.T)
+        centre = embed.mean(0)
+        embed = embed - centre
+        scores = torch.addmm(-0.5 * embed.square().sum(-1), (x - centre).flatten(0, -2), embed.T)
         return scores.argmax(-1).view(x.shape[:-1])
 
     def decode(self, codes: Tensor) -> Tensor:

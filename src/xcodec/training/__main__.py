@@ -7,14 +7,13 @@ import torch
 import typer
 
 from xcodec.audio import Audio
+from xcodec.device import Precision, choose_dtype
 from xcodec.errors import XcodecError
 from xcodec.training.checkpoints import export
 from xcodec.training.corpus import Corpus, build_corpus
 from xcodec.training.recipe import Recipe
 from xcodec.training.synthesis import SAMPLING_RATE
 from xcodec.training.trainer import Trainer
-
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def main(
@@ -26,11 +25,9 @@ def main(
     validation: Annotated[Path | None, typer.Option(help="Folder of wav files to measure on.")] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="key=value in place of the recipe's.")] = None,
     export_to: Annotated[Path | None, typer.Option("--export", help="Write the model here at the end.")] = None,
-    dtype: Annotated[str, typer.Option(help="Stored weights: float32, bfloat16 or float16.")] = "float32",
+    dtype: Annotated[Precision, typer.Option(help="Stored weights.")] = Precision.FLOAT32,
 ) -> None:
     """Train a codec: resumable, and safe to interrupt."""
-    if dtype not in _DTYPES:
-        raise typer.BadParameter(f"--dtype {dtype}: give one of {', '.join(_DTYPES)}.")
     if threads is not None:
         torch.set_num_threads(threads)
     try:
@@ -44,7 +41,7 @@ def main(
         trainer.log(f"{parameters / 1e6:.2f}M parameters; training speech: {hours}")
         trainer.run(clips, minutes)
         if export_to is not None:
-            export(trainer.model, trainer.average, export_to, _DTYPES[dtype])
+            export(trainer.model, trainer.average, export_to, choose_dtype(dtype))
     except XcodecError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error

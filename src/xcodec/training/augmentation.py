@@ -22,7 +22,7 @@ def source_length(length: int, speed: float) -> int:
 def augment(
     samples: np.ndarray, length: int, speed: float, recipe: AugmentationRecipe, rng: np.random.Generator
 ) -> np.ndarray:
-    """Returns float32 (length,) made from float32 (source_length(length, speed),), both at 16 kHz."""
+    """Return float32 (length,) made from float32 (source_length(length, speed),), both at 16 kHz."""
     samples = soxr.resample(samples, SAMPLING_RATE * speed, SAMPLING_RATE, quality="LQ")[:length]
     samples = np.pad(samples, (0, length - len(samples)))
     # Everything linear is one multiplication in the frequency domain; that it wraps around the crop's end does no harm.

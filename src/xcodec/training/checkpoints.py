@@ -14,7 +14,7 @@ __all__ = ["export", "load_state", "save_state"]
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Writes tensors, numbers and strings so that the file is the old one or the new one, whenever power fails."""
+    """Write tensors, numbers and strings so that the file is the old one or the new one, whenever power fails."""
     temporary = path.with_name(f".{path.name}")
     with temporary.open("wb") as file:
         torch.save(state, file)
@@ -24,16 +24,16 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """Reads what `save_state` wrote, executing nothing."""
+    """Read what `save_state` wrote, executing nothing."""
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise CheckpointError(f"The checkpoint {path} cannot be read ({error}). Give another --output.") from error
+        raise CheckpointError(f"the checkpoint {path} cannot be read ({error}); give another --output") from error
     return state
 
 
 def export(model: Xcodec2Model, weights: dict[str, Tensor], folder: str | Path, dtype: torch.dtype) -> None:
-    """Writes a folder that `from_pretrained` reads.
+    """Write a folder that `from_pretrained` reads.
 
     Args:
         model: gives the configuration.

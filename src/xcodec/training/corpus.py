@@ -19,11 +19,11 @@ class Corpus:
     """Clips of 16 kHz mono int16 speech, one after the other in `samples`, each from a named source."""
 
     def __init__(self, folder: str | Path) -> None:
-        """Opens a folder that `build_corpus` wrote; the samples are mapped, not read."""
+        """Open a folder that `build_corpus` wrote; the samples are mapped, not read."""
         folder = Path(folder)
         if not (folder / "index.json").is_file():
             raise InputError(
-                f"No training speech at {folder}. `python -m xcodec.training` makes it there, or give another --data."
+                f"no training speech at {folder}; `python -m xcodec.training` makes it there, or give another --data"
             )
         index = json.loads((folder / "index.json").read_text())
         self.samples: np.ndarray = np.load(folder / "samples.npy", mmap_mode="r")
@@ -46,7 +46,7 @@ class Corpus:
         return np.asarray(weights / weights.sum())
 
     def crop(self, clip: int, length: int, where: float) -> np.ndarray:
-        """Returns float32 (length,) from within a clip; a clip that is too short runs on into the next one.
+        """Return float32 (length,) from within a clip; a clip that is too short runs on into the next one.
 
         Args:
             clip: which clip.
@@ -64,7 +64,7 @@ def _recordings(folder: Path) -> Iterator[np.ndarray]:
         audio = Audio.read(path)
         if audio.sampling_rate < SAMPLING_RATE:
             raise AudioError(
-                f"{path} has {audio.sampling_rate} Hz; recordings to train on need {SAMPLING_RATE} Hz or more."
+                f"{path} has {audio.sampling_rate} Hz; recordings to train on need {SAMPLING_RATE} Hz or more"
             )
         yield audio.mono().resample(SAMPLING_RATE).samples[0]
 
@@ -72,7 +72,7 @@ def _recordings(folder: Path) -> Iterator[np.ndarray]:
 def _clips(recipe: SynthesisRecipe) -> Iterator[tuple[str, np.ndarray]]:
     for engine, hours in recipe.hours.items():
         if engine in recipe.optional and shutil.which(engine) is None:
-            print(f"{engine} is not installed; its {hours:g} h are left out.", flush=True)
+            print(f"{engine} is not installed; its {hours:g} h are left out", flush=True)
             continue
         left = hours * 3600 * SAMPLING_RATE
         for spoken in utterances(engine, recipe.seed):
@@ -82,13 +82,13 @@ def _clips(recipe: SynthesisRecipe) -> Iterator[tuple[str, np.ndarray]]:
                 break
     if recipe.recordings is not None:
         if not Path(recipe.recordings).is_dir():
-            print(f"There is no folder {recipe.recordings}; no recordings are added.", flush=True)
+            print(f"there is no folder {recipe.recordings}; no recordings are added", flush=True)
             return
         yield from (("recordings", samples) for samples in _recordings(Path(recipe.recordings)))
 
 
 def build_corpus(recipe: SynthesisRecipe, folder: str | Path) -> Corpus:
-    """Makes the speech that a recipe asks for, and writes it to `folder`; what is there appears whole or not at all."""
+    """Make the speech that a recipe asks for, and write it to `folder`; what is there appears whole or not at all."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     chunks: list[np.ndarray] = []

@@ -16,7 +16,7 @@ __all__ = ["batches", "make_batch"]
 
 
 def make_batch(corpus: Corpus, recipe: Recipe, hop_length: int, step: int) -> Tensor:
-    """Makes the batch of a step: float32 (clips, samples) at 16 kHz, samples a multiple of the hop."""
+    """Make the batch of a step: float32 (clips, samples) at 16 kHz, samples a multiple of the hop."""
     rng = np.random.default_rng((recipe.seed, step))
     seconds = rng.uniform(*recipe.crop_seconds)
     length = max(1, round(seconds * SAMPLING_RATE / hop_length)) * hop_length
@@ -31,7 +31,7 @@ def make_batch(corpus: Corpus, recipe: Recipe, hop_length: int, step: int) -> Te
 
 
 def batches(corpus: Corpus, recipe: Recipe, hop_length: int, first_step: int) -> Iterator[Tensor]:
-    """Yields the batches of steps `first_step`, `first_step` + 1, ..., making the next one in a thread meanwhile."""
+    """Yield the batches of steps `first_step`, `first_step` + 1, ..., making the next one in a thread meanwhile."""
     with ThreadPoolExecutor(max_workers=1) as executor:
         step = first_step
         upcoming = executor.submit(make_batch, corpus, recipe, hop_length, step)

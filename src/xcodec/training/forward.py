@@ -28,7 +28,7 @@ class Reconstruction:
 
 
 def fused_latents(model: Xcodec2Model, waveform: Tensor) -> Tensor:
-    """Encodes (clips, samples), whole hops, up to the quantizer: (clips, codes, quantization_dim)."""
+    """Encode (clips, samples), whole hops, up to the quantizer: (clips, codes, quantization_dim)."""
     lengths = torch.full((len(waveform),), waveform.shape[1] // model.hop_length)
     with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
         features = model.semantic_features(waveform, lengths)
@@ -41,7 +41,7 @@ def fused_latents(model: Xcodec2Model, waveform: Tensor) -> Tensor:
 
 
 def reconstruct(model: Xcodec2Model, waveform: Tensor) -> Reconstruction:
-    """Encodes and decodes float32 (clips, samples), samples a multiple of the hop; gradients flow through all of it."""
+    """Encode and decode float32 (clips, samples), samples a multiple of the hop; gradients flow through all of it."""
     latents = fused_latents(model, waveform).float()
     watched = {"projected": model.quantizer.project_in, "asked": model.acoustic_decoder.head.linear}
     seen: dict[str, Tensor] = {}

@@ -19,7 +19,7 @@ __all__ = ["initialize", "initialize_from_batch"]
 
 @torch.no_grad()
 def initialize(model: Xcodec2Model) -> None:
-    """Draws the weights of every convolution and linear layer anew, and halves the last layer of each residual."""
+    """Draw the weights of every convolution and linear layer anew, and halve the last layer of each residual."""
     for module in model.modules():
         if isinstance(module, nn.Conv1d | nn.Linear):
             fan_in = module.weight[0].numel()
@@ -35,7 +35,7 @@ def initialize(model: Xcodec2Model) -> None:
 
 @torch.no_grad()
 def initialize_from_batch(model: Xcodec2Model, waveform: Tensor) -> None:
-    """Fits the quantizer's input and the head's biases to a batch (clips, samples)."""
+    """Fit the quantizer's input and the head's biases to a batch (clips, samples)."""
     projection = model.quantizer.project_in
     latents = fused_latents(model, waveform).float()
     projected = projection(latents).flatten(0, 1)

@@ -48,8 +48,8 @@ class MelLoss(nn.Module):
     def __init__(self, windows: Sequence[int], mels: Sequence[int], sampling_rate: int = 16_000) -> None:
         super().__init__()
         if len(windows) != len(mels) or not windows:
-            raise InputError(f"Each window takes one number of mel bands, but {len(windows)} windows and {len(mels)} "
-                             "numbers were given.")  # fmt: skip
+            raise InputError(f"each window takes one number of mel bands, but {len(windows)} windows and {len(mels)} "
+                             "numbers were given")  # fmt: skip
         self.windows = tuple(windows)
         for window, bands in zip(windows, mels, strict=True):
             self.register_buffer(f"window_{window}", torch.hann_window(window), persistent=False)
@@ -65,7 +65,7 @@ class MelLoss(nn.Module):
         return magnitude.transpose(1, 2) @ filters
 
     def forward(self, audio: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Compares (batch, samples) with (batch, samples).
+        """Compare (batch, samples) with (batch, samples).
 
         Returns:
             the mean absolute difference of natural logarithms, and that of magnitudes relative to each target's mean.

@@ -1,11 +1,17 @@
 """The recipe of a training run: one YAML file, read strictly, so that a misspelt key is an error and not a default."""
 
+import inspect
+from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from huggingface_hub.errors import StrictDataclassError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from transformers import Wav2Vec2BertConfig
 
 from xcodec.errors import InputError, MissingExtraError
+from xcodec.models.xcodec2 import Xcodec2Config
 
 __all__ = [
     "AugmentationRecipe",
@@ -109,41 +115,88 @@ class Recipe(_Section):
     optimizer: OptimizerRecipe = OptimizerRecipe()
     validation: ValidationRecipe = ValidationRecipe()
 
+    @field_validator("model")
+    @classmethod
+    def _describes_a_model(cls, model: dict[str, Any]) -> dict[str, Any]:
+        """Refuse what the configuration would take for a field of its own, and never look at again."""
+        _check_names(model, Xcodec2Config.__init__, "")
+        semantic = model.get("semantic_model_config")
+        if isinstance(semantic, dict):
+            _check_names(semantic, Wav2Vec2BertConfig, "semantic_model_config.")
+        try:
+            Xcodec2Config(**model)
+        except (TypeError, AttributeError, StrictDataclassError) as error:
+            raise ValueError(" ".join(str(error).split())) from None
+        return model
+
     @classmethod
     def read(cls, source: str | Path, overrides: tuple[str, ...] = ()) -> "Recipe":
-        """Reads a recipe.
+        """Read a recipe.
 
         Args:
             source: a YAML file, or the name of one that comes with the package, as "mini".
             overrides: settings "key=value" that replace the file's, with dots into sections: "optimizer.clip=0.5".
 
         Raises:
-            InputError: there is no such recipe, or a key or value in it is wrong; the message lists each.
+            InputError: where there is no such recipe, it is no YAML, or a key or value in it is wrong; the message
+                lists each.
+            MissingExtraError: without pyyaml.
         """
-        try:
-            import yaml
-        except ImportError as error:
-            raise MissingExtraError("Recipes need pyyaml. Install it with: pip install 'xcodec[train]'") from error
         path = Path(source)
         if not path.suffix:
             path = Path(__file__).parent / "recipes" / f"{source}.yaml"
         if not path.is_file():
             built_in = ", ".join(sorted(file.stem for file in (Path(__file__).parent / "recipes").glob("*.yaml")))
-            raise InputError(f"No recipe at {path}. Give a YAML file, or one of the built-in recipes: {built_in}.")
-        values = yaml.safe_load(path.read_text())
+            raise InputError(f"no recipe at {path}; give a YAML file, or one of the built-in recipes: {built_in}")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"the recipe {path} cannot be read: {error}") from None
+        values = _parsed(text, f"the recipe {path}")
+        values = {} if values is None else values  # an empty file
+        if not isinstance(values, dict):
+            raise InputError(f"the recipe {path} holds a {type(values).__name__}; expected keys and values")
         for override in overrides:
-            key, separator, value = override.partition("=")
-            if not separator:
-                raise InputError(f"A setting reads key=value, as optimizer.clip=0.5, but {override!r} was given.")
-            *sections, leaf = key.split(".")
-            target = values
-            for section in sections:
-                target = target.setdefault(section, {})
-            target[leaf] = yaml.safe_load(value)
+            _override(values, override)
         try:
             return cls.model_validate(values)
         except ValidationError as error:
             problems = [f"  {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
-            raise InputError(
-                f"The recipe {path} is wrong in {len(problems)} places:\n" + "\n".join(problems)
-            ) from error
+            count = f"{len(problems)} place{'s' * (len(problems) != 1)}"
+            raise InputError(f"the recipe {path} is wrong in {count}:\n" + "\n".join(problems)) from error
+
+
+def _parsed(text: str, name: str) -> Any:
+    """Parse YAML, or say where it goes wrong."""
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingExtraError("recipes need pyyaml; install it with: pip install 'xcodec[train]'") from error
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(f"{name} is not YAML: {' '.join(str(error).split())}") from None
+
+
+def _override(values: dict[Any, Any], setting: str) -> None:
+    """Put a "key=value" into a recipe's values."""
+    key, separator, value = setting.partition("=")
+    if not separator:
+        raise InputError(f"a setting reads key=value, as optimizer.clip=0.5, but {setting!r} was given")
+    *sections, leaf = key.split(".")
+    target = values
+    for section in sections:
+        target[section] = target.get(section) or {}
+        target = target[section]
+        if not isinstance(target, dict):
+            raise InputError(f"the setting {setting!r} goes into {section!r}, which is a value and no section")
+    target[leaf] = _parsed(value, f"the value of the setting {setting!r}")
+
+
+def _check_names(given: dict[str, Any], owner: Callable[..., Any], prefix: str) -> None:
+    """Refuse names that are no parameters of a configuration."""
+    known = {name for name in inspect.signature(owner).parameters if name not in ("self", "kwargs")} | {"model_type"}
+    for name in given:
+        if name not in known:
+            close = get_close_matches(str(name), known, 1)
+            raise ValueError(f"no field is called {prefix}{name}" + (f"; is it {prefix}{close[0]}?" if close else ""))

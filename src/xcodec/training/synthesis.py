@@ -69,7 +69,7 @@ class Utterance:
 
 
 def _finish(audio: Audio, voice: str) -> Utterance:
-    """Resamples to 16 kHz and keeps a quarter of a second of silence at most on either side."""
+    """Resample to 16 kHz and keep a quarter of a second of silence at most on either side."""
     samples = audio.mono().resample(SAMPLING_RATE).samples[0]
     loud = np.flatnonzero(np.abs(samples) > 1e-3)
     margin = SAMPLING_RATE // 4
@@ -90,27 +90,27 @@ class Espeak:
     _RATE, _PITCH, _RANGE = 1, 3, 4
 
     def __init__(self, seed: int = 0) -> None:
-        """Starts the synthesizer.
+        """Start the synthesizer.
 
         Args:
             seed: of its breath noise and its tremor.
 
         Raises:
-            MissingExtraError: the wheel that carries espeak-ng is not installed.
+            MissingExtraError: where the wheel that carries espeak-ng is not installed.
         """
         try:
             import espeakng_loader
         except ImportError as error:
             raise MissingExtraError(
-                "Speech synthesis needs the package espeakng-loader, which is not installed. "
-                "Install it with: pip install 'xcodec[train]'"
+                "speech synthesis needs the package espeakng-loader, which is not installed; "
+                "install it with: pip install 'xcodec[train]'"
             ) from error
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             self._library = ctypes.CDLL(shutil.copy(espeakng_loader.get_library_path(), folder))
         data = str(espeakng_loader.get_data_path())
         self._source_rate = self._library.espeak_Initialize(self._RETRIEVAL_SYNCHRONOUS, 0, data.encode(), 0)
         if self._source_rate <= 0:
-            raise InputError(f"espeak-ng did not start: no usable voice data at {data}.")
+            raise InputError(f"espeak-ng did not start: no usable voice data at {data}")
         self._library.espeak_ng_SetRandSeed(ctypes.c_long(seed))
         self._chunks: list[np.ndarray] = []
         prototype = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
@@ -125,7 +125,7 @@ class Espeak:
     def speak(
         self, text: str, voice: str, *, rate: int = 175, pitch: int = 50, pitch_range: int = 50
     ) -> Utterance | None:
-        """Speaks `text`.
+        """Speak `text`.
 
         Args:
             text: what to say.
@@ -151,7 +151,7 @@ class Espeak:
 
 
 def espeak(rng: random.Random) -> Iterator[Utterance]:
-    """Speaks without end: a language, a variant, a pitch and a pace drawn anew for each sentence."""
+    """Speak without end: a language, a variant, a pitch and a pace drawn anew for each sentence."""
     engine = Espeak(rng.randrange(1 << 30))
     while True:
         language = rng.choice(list(_ESPEAK_LANGUAGES))
@@ -168,7 +168,7 @@ def espeak(rng: random.Random) -> Iterator[Utterance]:
 
 
 def flite(rng: random.Random) -> Iterator[Utterance]:
-    """Speaks English without end in the four 16 kHz voices that flite carries."""
+    """Speak English without end in the four 16 kHz voices that flite carries."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "spoken.wav"
         while True:
@@ -186,12 +186,12 @@ def flite(rng: random.Random) -> Iterator[Utterance]:
 
 
 def festival(rng: random.Random) -> Iterator[Utterance]:
-    """Speaks without end in those of the known festival voices that are installed, a batch of sentences at a time."""
+    """Speak without end in those of the known festival voices that are installed, a batch of sentences at a time."""
     listed = subprocess.run(["festival", "-b", "(print (voice.list))"], capture_output=True, text=True, check=True)
     installed = set(listed.stdout.strip("()\n ").split())
     voices = {name: entry for name, entry in _FESTIVAL_VOICES.items() if name in installed}
     if not voices:
-        raise InputError("festival is installed, but none of its known voices is. Install some, or drop it.")
+        raise InputError("festival is installed, but none of its known voices is; install some, or drop it")
     while True:
         (voice,) = rng.choices(list(voices), [weight for _, _, weight in voices.values()])
         script, encoding, _ = voices[voice]
@@ -223,16 +223,16 @@ ENGINES = {"espeak": espeak, "flite": flite, "festival": festival}
 
 
 def utterances(engine: str, seed: int) -> Iterator[Utterance]:
-    """Yields utterances of one engine without end; equal seeds give equal speech.
+    """Yield utterances of one engine without end; equal seeds give equal speech.
 
     Raises:
-        InputError: the engine is unknown, or its program is not installed.
+        InputError: where the engine is unknown, or its program is not installed.
     """
     if engine not in ENGINES:
-        raise InputError(f"Unknown synthesizer {engine!r}; the known ones are {', '.join(ENGINES)}.")
+        raise InputError(f"unknown synthesizer {engine!r}; the known ones are {', '.join(ENGINES)}")
     if engine != "espeak" and shutil.which(engine) is None:
         raise InputError(
-            f"The program {engine!r} is not installed: apt-get install {engine}, or drop it from the recipe."
+            f"the program {engine!r} is not installed: apt-get install {engine}, or drop it from the recipe"
         )
     for spoken in ENGINES[engine](random.Random(f"{engine}/{seed}")):
         if len(spoken.samples) >= SAMPLING_RATE // 2 and np.abs(spoken.samples).max() > 0.01:

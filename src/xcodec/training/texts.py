@@ -138,12 +138,12 @@ def _english(rng: random.Random) -> str:
 
 
 def sentence(script: str, rng: random.Random, words: int = 10) -> str:
-    """Returns one sentence of about `words` words in a script (a key of `SCRIPTS`) or in "english"."""
+    """Return one sentence of about `words` words in a script (a key of `SCRIPTS`) or in "english"."""
     if script == "english":
         return _english(rng)
     if script not in SCRIPTS:
         known = ", ".join(["english", *SCRIPTS])
-        raise InputError(f"No text can be made in the script {script!r}. The scripts are: {known}.")
+        raise InputError(f"no text can be made in the script {script!r}; the scripts are {known}")
     syllable = SCRIPTS[script]
     parts = []
     for position in range(words):

@@ -46,10 +46,10 @@ class Trainer:
     """
 
     def __init__(self, recipe: Recipe, corpus: Corpus, folder: str | Path, log: Callable[[str], None] = print) -> None:
-        """Begins a run, or takes up the one whose state lies in `folder`.
+        """Begin a run, or take up the one whose state lies in `folder`.
 
         Raises:
-            CheckpointError: the state there is of another model, or damaged.
+            CheckpointError: where the state there is of another model, or damaged.
         """
         self.recipe = recipe
         self.corpus = corpus
@@ -85,14 +85,14 @@ class Trainer:
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError, KeyError) as error:
             raise CheckpointError(
-                f"The run in {self.folder} is of another model than the recipe describes: {error}. "
-                "Give another --output to begin anew."
+                f"the run in {self.folder} is of another model than the recipe describes: {error}; "
+                "give another --output to begin anew"
             ) from error
         self.average = state["average"]
         self.step = int(state["step"])
 
     def save(self) -> None:
-        """Writes the run's state, whole or not at all."""
+        """Write the run's state, whole or not at all."""
         save_state(
             self.state_path,
             {
@@ -112,7 +112,7 @@ class Trainer:
         return model
 
     def train_step(self, waveform: Tensor) -> dict[str, float]:
-        """Learns from (clips, samples); returns the loss, its terms, and the gradient's norm."""
+        """Learn from (clips, samples); return the loss, its terms, and the gradient's norm."""
         recipe = self.recipe
         if self.step == 0:
             initialize_from_batch(self.model, waveform)
@@ -159,7 +159,7 @@ class Trainer:
             self.average[name].lerp_(tensor, 1 - decay)
 
     def run(self, validation_clips: Sequence[np.ndarray] = (), minutes: float | None = None) -> None:
-        """Trains to the recipe's last step, to the time limit, or until SIGTERM or Ctrl-C, and saves the state.
+        """Train to the recipe's last step, to the time limit, or until SIGTERM or Ctrl-C, and save the state.
 
         Args:
             validation_clips: recordings, float32 (samples,) at 16 kHz, that the moving average is measured on.
@@ -204,7 +204,7 @@ class Trainer:
                 validated = time.monotonic()
 
     def validate(self, clips: Sequence[np.ndarray]) -> Validation:
-        """Measures the moving average on recordings, float32 (samples,) at 16 kHz."""
+        """Measure the moving average on recordings, float32 (samples,) at 16 kHz."""
         measured = validate(self.averaged_model(), clips)
         self.log(f"validation at step {self.step}: {measured}")
         return measured

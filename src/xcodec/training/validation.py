@@ -34,16 +34,16 @@ class Validation:
 
 
 def validate(model: Xcodec2Model, clips: Sequence[np.ndarray]) -> Validation:
-    """Encodes and decodes each clip, float32 (samples,) at 16 kHz, whole and by itself.
+    """Encode and decode each clip, float32 (samples,) at 16 kHz, whole and by itself.
 
     Raises:
-        MissingExtraError: pystoi or pesq is not installed.
+        MissingExtraError: where pystoi or pesq is not installed.
     """
     try:
         from pesq import pesq
         from pystoi import stoi
     except ImportError as error:
-        raise MissingExtraError("Validation needs pystoi and pesq: pip install 'xcodec[eval]'.") from error
+        raise MissingExtraError("validation needs pystoi and pesq: pip install 'xcodec[eval]'") from error
     training = model.training
     model.train(False)
     stois, pesqs, codes, outputs = [], [], [], []
@@ -51,7 +51,7 @@ def validate(model: Xcodec2Model, clips: Sequence[np.ndarray]) -> Validation:
     for clip in clips:
         length = (len(clip) // hop + 1) * hop
         waveform = torch.zeros(1, length)
-        waveform[0, : len(clip)] = torch.from_numpy(clip)
+        waveform[0, : len(clip)] = torch.tensor(clip)
         with torch.no_grad():
             result = reconstruct(model, waveform)
         output = result.audio[0, : len(clip)].numpy()

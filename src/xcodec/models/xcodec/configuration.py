@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from transformers import AutoConfig, DacConfig, HubertConfig, WavLMConfig
-from transformers.configuration_utils import PreTrainedConfig
 
 from xcodec.errors import InputError
+from xcodec.models.configuration import CodecConfig
 
 __all__ = ["XcodecConfig"]
 
@@ -19,10 +19,49 @@ RELEASED_ACOUSTIC: dict[str, Any] = {
     "upsampling_ratios": [8, 5, 4, 2],
     "hidden_size": 256,
 }
+# What decides the outputs of a model, and so whether two models read and write the same codes.
+ARCHITECTURE = [
+    "model_type",
+    "target_bandwidths",
+    "sample_rate",
+    "kernel_size",
+    "channel_ratios",
+    "strides",
+    "block_dilations",
+    "unit_kernel_size",
+    "codebook_size",
+    "codebook_dim",
+]
+ACOUSTIC_ARCHITECTURE = [
+    "encoder_hidden_size",
+    "decoder_hidden_size",
+    "hidden_size",
+    "downsampling_ratios",
+    "upsampling_ratios",
+]
+SEMANTIC_ARCHITECTURE = [
+    "model_type",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "hidden_act",
+    "layer_norm_eps",
+    "feat_extract_norm",
+    "feat_extract_activation",
+    "conv_dim",
+    "conv_stride",
+    "conv_kernel",
+    "conv_bias",
+    "num_conv_pos_embeddings",
+    "num_conv_pos_embedding_groups",
+    "do_stable_layer_norm",
+]
+WAVLM_ARCHITECTURE = [*SEMANTIC_ARCHITECTURE, "num_buckets", "max_bucket_distance"]
 SEMANTIC_CONFIGS: dict[str, type[HubertConfig] | type[WavLMConfig]] = {"hubert": HubertConfig, "wavlm": WavLMConfig}
 
 
-class XcodecConfig(PreTrainedConfig):
+class XcodecConfig(CodecConfig):
     """Configuration of `XcodecModel`; the defaults are the released size.
 
     Args:
@@ -111,6 +150,18 @@ class XcodecConfig(PreTrainedConfig):
         """Number of codebooks."""
         return int(1000 * self.target_bandwidths[-1] // (self.frame_rate * self.codebook_nbits))
 
+    def architecture(self) -> dict[str, Any]:
+        """The fields that decide the outputs; the others concern training, interchange or who wrote the file."""
+        semantic = self.semantic_model_config
+        semantic_fields = WAVLM_ARCHITECTURE if isinstance(semantic, WavLMConfig) else SEMANTIC_ARCHITECTURE
+        fields = {name: plain(getattr(self, name)) for name in ARCHITECTURE}
+        return fields | {
+            "acoustic_model_config": {
+                name: plain(getattr(self.acoustic_model_config, name)) for name in ACOUSTIC_ARCHITECTURE
+            },
+            "semantic_model_config": {name: plain(getattr(semantic, name)) for name in semantic_fields},
+        }
+
     def _check(self) -> None:
         if (
             list(self.target_bandwidths) != sorted(self.target_bandwidths)
@@ -140,6 +191,13 @@ class XcodecConfig(PreTrainedConfig):
                 f"codebook_dim={self.codebook_dim}; expected acoustic_model_config.hidden_size + "
                 f"semantic_model_config.hidden_size = {self.hidden_size}"
             )
+
+
+def plain(value: Any) -> Any:
+    """Lists instead of tuples, and whole numbers as integers, as JSON may spell either."""
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def acoustic_config(config: DacConfig | dict[str, Any] | None) -> DacConfig:

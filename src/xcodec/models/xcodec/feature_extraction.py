@@ -7,7 +7,7 @@ from transformers.feature_extraction_utils import BatchFeature
 from transformers.utils import PaddingStrategy, TensorType
 
 from xcodec.errors import InputError
-from xcodec.models.feature_extraction import AudioInput, WaveformFeatureExtractor, padding_strategy
+from xcodec.models.feature_extraction import AudioInput, WaveformFeatureExtractor, limit_of, padding_strategy
 from xcodec.modules.lengths import valid_steps
 
 __all__ = ["XcodecFeatureExtractor"]
@@ -51,6 +51,7 @@ class XcodecFeatureExtractor(WaveformFeatureExtractor):
         sampling_rate: int | None = None,
         audio: AudioInput | None = None,
         device: str | torch.device = "cpu",
+        **kwargs: Any,
     ) -> BatchFeature:
         """Prepare one clip or a batch.
 
@@ -66,6 +67,8 @@ class XcodecFeatureExtractor(WaveformFeatureExtractor):
             sampling_rate: of the audio, in Hz; give it, so that a wrong rate is an error rather than wrong codes.
             audio: another name for `raw_audio`, as X-Codec2's extractor calls it.
             device: where the tensors are returned, with "pt".
+            **kwargs: `return_attention_mask=True` and `pad_to_multiple_of=hop_length` say what is done anyway, and are
+                taken; anything else is an error.
 
         Returns:
             `input_values` (batch, 1, samples) float32, padded to a multiple of the hop length; `padding_mask` (batch,
@@ -76,11 +79,9 @@ class XcodecFeatureExtractor(WaveformFeatureExtractor):
         """
         if padding and truncation:
             raise InputError("Both padding and truncation were set. Make sure you only set one.")
-        clips = self._waveforms(audio, raw_audio, sampling_rate)
+        clips = self._waveforms(audio, raw_audio, sampling_rate, kwargs)
         strategy = padding_strategy(True if padding is None else padding)
-        limit = None if max_length is None else -(-max_length // self.hop_length) * self.hop_length
-        if limit is None and (truncation or strategy is PaddingStrategy.MAX_LENGTH):
-            raise InputError("truncation=True and padding='max_length' need `max_length`, a number of samples")
+        limit = limit_of(max_length, self.hop_length, truncation or strategy is PaddingStrategy.MAX_LENGTH)
         if truncation:
             clips = [clip[:limit] for clip in clips]
         lengths = torch.tensor([len(clip) for clip in clips])

@@ -13,7 +13,7 @@ from transformers.utils import ModelOutput
 from xcodec.errors import InputError
 from xcodec.models.acoustic import AcousticEncoder
 from xcodec.models.masks import mask_lengths, unless_full
-from xcodec.models.pretrained import StrictPreTrainedModel
+from xcodec.models.pretrained import StrictPreTrainedModel, refuse_wishes
 from xcodec.models.xcodec.configuration import XcodecConfig
 from xcodec.models.xcodec.decoder import AcousticDecoder
 from xcodec.models.xcodec.semantic import SemanticDecoder, SemanticEncoder, build_semantic_model
@@ -136,6 +136,7 @@ class XcodecModel(StrictPreTrainedModel):
         bandwidth: float | None = None,
         return_dict: bool | None = None,
         padding_mask: Tensor | None = None,
+        **kwargs: Any,
     ) -> XcodecEncoderOutput | Tensor:
         """Encode waveforms.
 
@@ -148,10 +149,13 @@ class XcodecModel(StrictPreTrainedModel):
             padding_mask: nonzero on each clip's own samples, (batch, samples) or (batch, 1, samples). Each clip is then
                 encoded as it would be alone, with zeros up to whole hops. (transformers has no such argument, and its
                 padded batches get other codes than single clips.)
+            **kwargs: `output_attentions` and the like, which transformers passes around; False and None ask for nothing
+                and are taken.
 
         Raises:
             InputError: where a shape or the bandwidth does not fit; it says what was expected.
         """
+        refuse_wishes(kwargs)
         codes, codes_mask, _ = self._encode(input_values, bandwidth, padding_mask)
         if not self._wants_dict(return_dict):
             return codes
@@ -162,6 +166,7 @@ class XcodecModel(StrictPreTrainedModel):
         audio_codes: Tensor,
         return_dict: bool | None = None,
         audio_codes_mask: Tensor | None = None,
+        **kwargs: Any,
     ) -> XcodecDecoderOutput | Tensor:
         """Decode codes to samples.
 
@@ -171,15 +176,17 @@ class XcodecModel(StrictPreTrainedModel):
             return_dict: False returns the samples alone; None does as the config says.
             audio_codes_mask: nonzero on each clip's own frames, (batch, 1, codes) or (batch, codes), as `encode`
                 returns it; None means that every frame counts.
+            **kwargs: as in `encode`.
 
         Raises:
             InputError: where a shape, dtype or code does not fit.
         """
+        refuse_wishes(kwargs)
         self._check_codes_shape(audio_codes)
         lengths = None
         if audio_codes_mask is not None:
             batch, _, num_codes = audio_codes.shape
-            lengths = mask_lengths(audio_codes_mask, batch, num_codes, "audio_codes_mask").clamp(min=1)
+            lengths = mask_lengths(audio_codes_mask, batch, num_codes, "audio_codes_mask")
             audio_codes = audio_codes.masked_fill(~valid_steps(lengths, num_codes)[:, None], 0)
             lengths = unless_full(lengths, num_codes)
         audio_values = self._decode(audio_codes, lengths)
@@ -192,6 +199,7 @@ class XcodecModel(StrictPreTrainedModel):
         bandwidth: float | None = None,
         return_dict: bool | None = None,
         padding_mask: Tensor | None = None,
+        **kwargs: Any,
     ) -> XcodecOutput | tuple[Tensor, Tensor]:
         """Encode and decode.
 
@@ -201,10 +209,12 @@ class XcodecModel(StrictPreTrainedModel):
             bandwidth: as for `encode`.
             return_dict: False returns (codes, samples); None does as the config says.
             padding_mask: as for `encode`.
+            **kwargs: as in `encode`.
 
         Raises:
             InputError: as in `encode` and `decode`.
         """
+        refuse_wishes(kwargs)
         if audio_codes is None:
             codes, codes_mask, lengths = self._encode(input_values, bandwidth, padding_mask)
         else:
@@ -266,7 +276,7 @@ class XcodecModel(StrictPreTrainedModel):
             return None, None
         own = mask_lengths(padding_mask, batch, num_samples, "padding_mask")
         num_codes = -(-num_samples // self.hop_length)
-        lengths = ((own + self.hop_length - 1) // self.hop_length).clamp(min=1)
+        lengths = (own + self.hop_length - 1) // self.hop_length
         return valid_steps(lengths, num_codes)[:, None].int(), unless_full(lengths, num_codes)
 
     def _semantic_latents(self, waveform: Tensor, lengths: Tensor | None) -> Tensor:

@@ -5,16 +5,47 @@ from collections.abc import Sequence
 from typing import Any
 
 from transformers import Wav2Vec2BertConfig
-from transformers.configuration_utils import PreTrainedConfig
 
 from xcodec.errors import InputError
+from xcodec.models.configuration import CodecConfig
 
 __all__ = ["Xcodec2Config"]
 
+# What decides the outputs of a model, and so whether two models read and write the same codes.
+ARCHITECTURE = [
+    "model_type",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "hidden_act",
+    "rms_norm_eps",
+    "attention_bias",
+    "encoder_hidden_size",
+    "downsampling_ratios",
+    "sampling_rate",
+    "quantization_dim",
+    "quantization_levels",
+]
+SEMANTIC_ARCHITECTURE = [
+    "model_type",
+    "feature_projection_input_dim",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "conv_depthwise_kernel_size",
+    "left_max_position_embeddings",
+    "right_max_position_embeddings",
+    "hidden_act",
+    "layer_norm_eps",
+]
 RELEASED_SEMANTIC_LAYERS = 16  # of w2v-BERT 2.0's 24: the later ones are never used
 
 
-class Xcodec2Config(PreTrainedConfig):
+class Xcodec2Config(CodecConfig):
     """Configuration of `Xcodec2Model`; the defaults are the released size, 629M parameters.
 
     Args:
@@ -118,6 +149,12 @@ class Xcodec2Config(PreTrainedConfig):
     def codebook_size(self) -> int:
         """Number of different codes."""
         return math.prod(self.quantization_levels)
+
+    def architecture(self) -> dict[str, Any]:
+        """The fields that decide the outputs; the others concern training, interchange or who wrote the file."""
+        fields: dict[str, Any] = {name: getattr(self, name) for name in ARCHITECTURE}
+        semantic = {name: getattr(self.semantic_model_config, name) for name in SEMANTIC_ARCHITECTURE}
+        return fields | {"semantic_model_config": semantic}
 
     def _check(self) -> None:
         if self.hidden_size % self.num_attention_heads:

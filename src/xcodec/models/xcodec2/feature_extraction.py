@@ -8,7 +8,7 @@ from transformers.feature_extraction_utils import BatchFeature
 from transformers.utils import PaddingStrategy, TensorType
 
 from xcodec.errors import InputError
-from xcodec.models.feature_extraction import AudioInput, WaveformFeatureExtractor, padding_strategy
+from xcodec.models.feature_extraction import AudioInput, WaveformFeatureExtractor, limit_of, padding_strategy
 from xcodec.models.semantic import STACKED_FRAMES, SemanticFeatures
 from xcodec.modules.lengths import valid_steps
 
@@ -57,6 +57,7 @@ class Xcodec2FeatureExtractor(WaveformFeatureExtractor):
         sampling_rate: int | None = None,
         device: str | torch.device = "cpu",
         raw_audio: AudioInput | None = None,
+        **kwargs: Any,
     ) -> BatchFeature:
         """Prepare one clip or a batch.
 
@@ -66,11 +67,13 @@ class Xcodec2FeatureExtractor(WaveformFeatureExtractor):
             padding: True or "longest" pads to the longest clip; "max_length" to `max_length`; False or "do_not_pad"
                 leaves every clip at its own length (then `return_tensors` needs clips of one length).
             max_length: in samples, rounded up to whole codes.
-            truncation: cut clips that are longer than `max_length`.
+            truncation: cut clips that are longer than `max_length`, the appended zero counted in.
             return_tensors: "pt" for torch tensors, "np" for numpy arrays, None for lists with one array per clip.
             sampling_rate: of `audio`, in Hz; give it, so that a wrong rate is an error rather than wrong codes.
             device: where the features are computed and, with "pt", returned.
             raw_audio: another name for `audio`, as X-Codec's extractor calls it.
+            **kwargs: `return_attention_mask=True` and `pad_to_multiple_of=hop_length` say what is done anyway, and are
+                taken; anything else is an error.
 
         Returns:
             `input_values` (batch, 1, samples) float32, zero-padded to a multiple of the hop length; `padding_mask`
@@ -80,11 +83,11 @@ class Xcodec2FeatureExtractor(WaveformFeatureExtractor):
         Raises:
             InputError: for a wrong sampling rate, more than one channel, no samples, or samples that are not numbers.
         """
-        clips = [torch.cat([clip, clip.new_zeros(1)]) for clip in self._waveforms(audio, raw_audio, sampling_rate)]
+        clips = [
+            torch.cat([clip, clip.new_zeros(1)]) for clip in self._waveforms(audio, raw_audio, sampling_rate, kwargs)
+        ]
         strategy = padding_strategy(padding)
-        limit = None if max_length is None else -(-max_length // self.hop_length) * self.hop_length
-        if limit is None and (truncation or strategy is PaddingStrategy.MAX_LENGTH):
-            raise InputError("truncation=True and padding='max_length' need `max_length`, a number of samples")
+        limit = limit_of(max_length, self.hop_length, truncation or strategy is PaddingStrategy.MAX_LENGTH)
         if truncation:
             clips = [clip[:limit] for clip in clips]
 

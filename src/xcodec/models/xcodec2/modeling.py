@@ -12,8 +12,14 @@ from transformers.utils import ModelOutput
 from xcodec.errors import InputError
 from xcodec.models.acoustic import AcousticEncoder
 from xcodec.models.masks import mask_lengths, unless_full
-from xcodec.models.pretrained import StrictPreTrainedModel
-from xcodec.models.semantic import SemanticAdapter, SemanticFeatures, build_semantic_encoder
+from xcodec.models.pretrained import StrictPreTrainedModel, refuse_wishes
+from xcodec.models.semantic import (
+    FRAME_SHIFT,
+    STACKED_FRAMES,
+    SemanticAdapter,
+    SemanticFeatures,
+    build_semantic_encoder,
+)
 from xcodec.models.xcodec2.configuration import Xcodec2Config
 from xcodec.models.xcodec2.decoder import AcousticDecoder
 from xcodec.modules.lengths import valid_steps, zero_past_end
@@ -92,6 +98,11 @@ class Xcodec2Model(StrictPreTrainedModel):
                 "hidden_size + semantic_model_config.hidden_size = "
                 f"{config.hidden_size} + {semantic.hidden_size} = {config.hidden_size + semantic.hidden_size}"
             )
+        if config.hop_length != STACKED_FRAMES * FRAME_SHIFT:
+            raise InputError(
+                f"downsampling_ratios={config.downsampling_ratios} give {config.hop_length} samples a code; expected "
+                f"{STACKED_FRAMES * FRAME_SHIFT}, {STACKED_FRAMES} filter-bank frames of {FRAME_SHIFT} samples"
+            )
         if config.hidden_size % 32:
             raise InputError(
                 f"hidden_size={config.hidden_size}; expected a multiple of 32, the groups of the GroupNorms"
@@ -121,6 +132,7 @@ class Xcodec2Model(StrictPreTrainedModel):
         input_features_mask: Tensor | None = None,
         output_latents: bool = False,
         return_dict: bool | None = None,
+        **kwargs: Any,
     ) -> Xcodec2EncoderOutput | tuple[Tensor, ...]:
         """Encode waveforms.
 
@@ -134,10 +146,13 @@ class Xcodec2Model(StrictPreTrainedModel):
                 `padding_mask`.
             output_latents: whether to return the quantized latents as well.
             return_dict: False returns a tuple of the fields that are not None; None does as the config says.
+            **kwargs: `output_attentions`, `output_hidden_states` and the like, which transformers passes around; False
+                and None ask for nothing and are taken.
 
         Raises:
-            InputError: where a shape does not fit; it says which and what was expected.
+            InputError: where a shape does not fit, or samples are not numbers; it says which and what was expected.
         """
+        refuse_wishes(kwargs)
         latents, codes, codes_mask, _ = self._encode(input_values, input_features, padding_mask, input_features_mask)
         output = Xcodec2EncoderOutput(
             audio_codes=codes[:, None],
@@ -152,37 +167,44 @@ class Xcodec2Model(StrictPreTrainedModel):
         latents: Tensor | None = None,
         audio_codes_mask: Tensor | None = None,
         return_dict: bool | None = None,
+        **kwargs: Any,
     ) -> Xcodec2DecoderOutput | tuple[Tensor, ...]:
         """Decode codes, or quantized latents, to samples.
 
         Args:
-            audio_codes: integers (batch, 1, codes) in [0, codebook_size).
+            audio_codes: integers (batch, 1, codes) in [0, codebook_size); past a clip's end they may be anything.
             latents: quantized latents (batch, quantization_dim, codes), read where no codes are given.
             audio_codes_mask: nonzero on each clip's own codes, (batch, 1, codes) or (batch, codes), as `encode` returns
                 it; None means that every code counts. (transformers has no such argument, and its padded batches
                 decode to other audio than single clips.)
             return_dict: False returns a tuple; None does as the config says.
+            **kwargs: as in `encode`.
 
         Raises:
             InputError: where neither is given, or a shape, dtype or code does not fit.
         """
+        refuse_wishes(kwargs)
+        lengths = None
         if audio_codes is not None:
-            self._check_codes(audio_codes)
-            quantized = self.quantizer.decode(audio_codes[:, 0])
+            check_code_shape(audio_codes)
+            codes = audio_codes[:, 0].long()
+            if audio_codes_mask is not None:
+                lengths = mask_lengths(audio_codes_mask, codes.shape[0], codes.shape[1], "audio_codes_mask")
+                codes = codes.masked_fill(~valid_steps(lengths, codes.shape[1]), 0)
+            self._check_codes(codes)
+            quantized = self.quantizer.decode(codes)
         elif latents is not None:
-            if latents.ndim != 3 or latents.shape[1] != self.config.quantization_dim:
+            if latents.ndim != 3 or latents.shape[1] != self.config.quantization_dim or latents.numel() == 0:
                 raise InputError(
                     f"latents: expected shape (batch, {self.config.quantization_dim}, codes), "
                     f"got {tuple(latents.shape)}"
                 )
             quantized = latents.transpose(1, 2).to(self.fc_encoder.weight.dtype)
+            if audio_codes_mask is not None:
+                lengths = mask_lengths(audio_codes_mask, quantized.shape[0], quantized.shape[1], "audio_codes_mask")
         else:
             raise InputError("neither `audio_codes` nor `latents` was given; decode needs one of them")
-        lengths = None
-        if audio_codes_mask is not None:
-            num_codes = quantized.shape[1]
-            lengths = mask_lengths(audio_codes_mask, quantized.shape[0], num_codes, "audio_codes_mask")
-            lengths = unless_full(lengths.clamp(min=1), num_codes)
+        lengths = unless_full(lengths, quantized.shape[1])
         output = Xcodec2DecoderOutput(audio_values=self.acoustic_decoder(quantized, lengths))
         return self._as_asked(output, return_dict)
 
@@ -194,8 +216,10 @@ class Xcodec2Model(StrictPreTrainedModel):
         input_features_mask: Tensor | None = None,
         output_latents: bool = False,
         return_dict: bool | None = None,
+        **kwargs: Any,
     ) -> Xcodec2Output | tuple[Tensor, ...]:
         """Encode and decode; the arguments are those of `encode`, and gradients pass the quantizer straight through."""
+        refuse_wishes(kwargs)
         latents, codes, codes_mask, lengths = self._encode(
             input_values, input_features, padding_mask, input_features_mask
         )
@@ -215,25 +239,29 @@ class Xcodec2Model(StrictPreTrainedModel):
         input_features_mask: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """Latents (batch, codes, dim), codes (batch, codes), their mask (batch, 1, codes) and lengths, if not full."""
-        if input_values.ndim != 3 or input_values.shape[1] != 1 or not input_values.is_floating_point():
+        if not isinstance(input_values, Tensor):
+            raise InputError(f"input_values: expected a torch tensor, got {type(input_values).__name__}")
+        wrong = input_values.ndim != 3 or input_values.shape[1] != 1 or input_values.numel() == 0
+        if wrong or not input_values.is_floating_point():
             raise InputError(
-                "input_values: expected floating-point samples of shape (batch, 1, samples), got "
+                "input_values: expected floating-point samples of shape (batch, 1, samples), at least one, got "
                 f"{input_values.dtype} {tuple(input_values.shape)}"
             )
         batch, _, num_samples = input_values.shape
         num_codes = -(-num_samples // self.hop_length)
-        lengths = None
+        lengths = own_samples = None
         if padding_mask is not None:
             own_samples = mask_lengths(padding_mask, batch, num_samples, "padding_mask")
-            lengths = ((own_samples + self.hop_length - 1) // self.hop_length).clamp(min=1)
+            lengths = (own_samples + self.hop_length - 1) // self.hop_length
         elif input_features_mask is not None:
-            lengths = mask_lengths(input_features_mask, batch, num_codes, "input_features_mask").clamp(min=1)
+            lengths = mask_lengths(input_features_mask, batch, num_codes, "input_features_mask")
+            own_samples = lengths * self.hop_length
         codes_mask = None if lengths is None else valid_steps(lengths, num_codes)[:, None].int()
         lengths = unless_full(lengths, num_codes)
 
         sample_lengths = None if lengths is None else lengths * self.hop_length
-        waveform = F.pad(input_values, (0, num_codes * self.hop_length - num_samples))
-        waveform = zero_past_end(waveform, sample_lengths)
+        waveform = zero_past_end(input_values, own_samples)
+        waveform = F.pad(waveform, (0, num_codes * self.hop_length - num_samples))
         if input_features is None:
             every = torch.full((batch,), num_codes, device=waveform.device) if lengths is None else lengths
             input_features = self.semantic_features(waveform[:, 0], every)
@@ -250,22 +278,24 @@ class Xcodec2Model(StrictPreTrainedModel):
         acoustic = self.acoustic_encoder(waveform.to(dtype), sample_lengths)
         fused = torch.cat([semantic, acoustic], 1).transpose(1, 2)  # -> (batch, codes, channels)
         latents, codes = self.quantizer(self.fc_encoder(fused))
+        if not torch.compiler.is_compiling() and not bool(latents.isfinite().all()):
+            raise InputError(
+                "the input gives no codes: it holds samples or features that are NaN, infinite, or so far beyond full "
+                f"scale (1.0) that {dtype} overflows"
+            )
         if lengths is not None:
             past_end = ~valid_steps(lengths, num_codes)
             latents, codes = latents.masked_fill(past_end[..., None], 0.0), codes.masked_fill(past_end, 0)
         return latents, codes, codes_mask, lengths
 
     def _check_codes(self, codes: Tensor) -> None:
-        if codes.ndim != 3 or codes.shape[1] != 1 or codes.shape[2] < 1 or codes.is_floating_point():
+        if torch.compiler.is_compiling():
+            return
+        low, high = int(codes.min()), int(codes.max())
+        if low < 0 or high >= self.quantizer.codebook_size:
             raise InputError(
-                f"audio_codes: expected integers of shape (batch, 1, codes), got {codes.dtype} {tuple(codes.shape)}"
+                f"audio_codes: expected values in [0, {self.quantizer.codebook_size}), got {low} to {high}"
             )
-        if not torch.compiler.is_compiling():
-            low, high = int(codes.min()), int(codes.max())
-            if low < 0 or high >= self.quantizer.codebook_size:
-                raise InputError(
-                    f"audio_codes: expected values in [0, {self.quantizer.codebook_size}), got {low} to {high}"
-                )
 
     def _as_asked(self, output: Any, return_dict: bool | None) -> Any:
         return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
@@ -278,3 +308,12 @@ class Xcodec2Model(StrictPreTrainedModel):
             init.zeros_(module.beta)
         elif isinstance(module, Wav2Vec2Bert) and hasattr(module, "masked_spec_embed"):
             init.uniform_(module.masked_spec_embed)
+
+
+def check_code_shape(codes: Tensor) -> None:
+    """Refuse what cannot be codes of one codebook."""
+    wrong = codes.ndim != 3 or codes.shape[1] != 1 or codes.numel() == 0
+    if wrong or codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
+        raise InputError(
+            f"audio_codes: expected integers of shape (batch, 1, codes), got {codes.dtype} {tuple(codes.shape)}"
+        )

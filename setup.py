@@ -1,0 +1,84 @@
+"""Compiles the native kernel where there is a C++ compiler; without one the package installs and runs all the same.
+
+Everything else about the build is in pyproject.toml.
+"""
+
+import platform
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
+
+FLAGS = [
+    "-O3",
+    "-g0",
+    "-std=c++17",
+    "-fvisibility=hidden",
+    "-ffp-contract=fast",  # a * b + c may round once
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-pthread",
+]
+# Instruction sets beyond the processor family's baseline; the library chooses among them when it runs.
+VARIANTS = {
+    "avx2": ["-mavx2", "-mfma"],
+    "avx512": [
+        *("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"),
+        "-mprefer-vector-width=512",
+        "-Wno-maybe-uninitialized",  # of what GCC 12's own header leaves undefined on purpose
+    ],
+}
+
+
+class BuildKernel(build_ext):
+    """Build a plain shared library, `lib<name>.so` beside the package's own files, once for each instruction set."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        """Name the file for ctypes, which needs no Python version in it."""
+        *packages, name = fullname.split(".")
+        return str(Path(*packages, f"lib{name}.so"))
+
+    def get_export_symbols(self, ext: Extension) -> list[str]:  # noqa: ARG002
+        """Name no symbols: the source marks its own."""
+        return []
+
+    def build_extension(self, ext: Extension) -> None:
+        """Compile the source for the baseline, each variant that the compiler knows, and the interface to them."""
+        objects = self._compile(ext, "baseline", [("XCODEC_SNAKE_VARIANT", "baseline")], [])
+        interface: list[tuple[str, str | None]] = []
+        for variant, flags in VARIANTS.items() if platform.machine().lower() in ("x86_64", "amd64") else ():
+            try:
+                objects += self._compile(ext, variant, [("XCODEC_SNAKE_VARIANT", variant)], flags)
+            except CompileError as error:
+                self.warn(f"the kernel is built without its {variant} variant: {error}")
+            else:
+                interface.append((f"XCODEC_SNAKE_{variant.upper()}", None))
+        objects += self._compile(ext, "interface", interface, [])
+        self.compiler.link_shared_object(
+            objects, self.get_ext_fullpath(ext.name), extra_postargs=["-pthread"], target_lang="c++"
+        )
+
+    def _compile(self, ext: Extension, part: str, macros: list[tuple[str, str | None]], flags: list[str]) -> list[str]:
+        return self.compiler.compile(
+            ext.sources,
+            output_dir=str(Path(self.build_temp, part)),
+            macros=macros,
+            extra_postargs=[*FLAGS, *flags],
+            depends=ext.depends,
+        )
+
+
+class AnyPythonWheel(bdist_wheel):
+    """A wheel for one platform and every Python 3: the library knows nothing of Python."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        """Replace Python's version and ABI."""
+        return "py3", "none", super().get_tag()[2]
+
+
+setup(
+    ext_modules=[Extension("xcodec.kernels.snake", ["src/xcodec/kernels/snake.cpp"], language="c++", optional=True)],
+    cmdclass={"build_ext": BuildKernel, "bdist_wheel": AnyPythonWheel},
+)

@@ -1,0 +1,39 @@
+"""Files that appear whole or not at all."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+__all__ = ["written_whole"]
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`, which takes its name if the block succeeds and is removed if it fails.
+
+    The contents are on the disk before the name is, so that not even a power failure leaves half a file.
+
+    Raises:
+        OSError: where the folder is missing or cannot be written, or `path` is a folder.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(None, "it is a folder; give the name of a file", str(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(None, f"the folder {path.parent} does not exist; make it first", str(path))
+    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    part.touch(exist_ok=False)
+    try:
+        yield part
+        with part.open("r+b") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    with suppress(OSError):  # not every system lets folders be opened
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

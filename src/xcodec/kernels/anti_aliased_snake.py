@@ -1,0 +1,119 @@
+"""The operator torch.ops.xcodec.anti_aliased_snake, with its gradients, over the native kernel.
+
+x + gain * sin^2(alpha x) between an upsampling and a downsampling by 2. Only one tensor is read and one written: the
+upsampled signal stays in the cache, and the backward pass computes it again from the input.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xcodec.errors import InputError
+from xcodec.kernels.library import DTYPES, call
+
+__all__ = ["anti_aliased_snake"]
+
+NUM_TAPS = 12
+
+
+def _contiguous(x: Tensor, alpha: Tensor, gain: Tensor, lengths: Tensor | None) -> tuple[Tensor, ...]:
+    """Check what pointers cannot; give x, alpha and gain, and lengths if any, in the layout the kernel reads."""
+    if x.ndim != 3 or x.dtype not in DTYPES:
+        raise InputError(f"x: expected float32 or bfloat16 (batch, time, channels), got {x.dtype} {tuple(x.shape)}")
+    for name, value in (("alpha", alpha), ("gain", gain)):
+        if tuple(value.shape) != (x.shape[2],) or value.dtype != torch.float32:
+            raise InputError(
+                f"{name}: expected float32 ({x.shape[2]},) for x of shape {tuple(x.shape)}, "
+                f"got {value.dtype} {tuple(value.shape)}"
+            )
+    if lengths is None:
+        return x.contiguous(), alpha.contiguous(), gain.contiguous()
+    if tuple(lengths.shape) != (x.shape[0],) or lengths.is_floating_point():
+        raise InputError(
+            f"lengths: expected integers ({x.shape[0]},) for x of shape {tuple(x.shape)}, "
+            f"got {lengths.dtype} {tuple(lengths.shape)}"
+        )
+    return x.contiguous(), alpha.contiguous(), gain.contiguous(), lengths.long().contiguous()
+
+
+def _shared(x: Tensor, alpha: Tensor, gain: Tensor, taps: Sequence[float], lengths: Tensor | None) -> tuple[Any, ...]:
+    """The arguments that both passes end with."""
+    if len(taps) != NUM_TAPS:
+        raise InputError(f"taps: expected {NUM_TAPS} numbers, got {len(taps)}")
+    return alpha, gain, (ctypes.c_float * NUM_TAPS)(*taps), lengths, *x.shape
+
+
+@torch.library.custom_op(
+    "xcodec::anti_aliased_snake",
+    mutates_args=(),
+    device_types="cpu",
+    schema="(Tensor x, Tensor alpha, Tensor gain, float[] taps, Tensor? lengths) -> Tensor",
+)
+def anti_aliased_snake(x: Tensor, alpha: Tensor, gain: Tensor, taps: list[float], lengths: Tensor | None) -> Tensor:
+    """Upsample by 2, apply u + gain * sin^2(alpha u), downsample by 2; both filters see their input's edges repeated.
+
+    Args:
+        x: float32 or bfloat16 (batch, time, channels), on the CPU; computed in float32 either way.
+        alpha: angular frequency of each channel, float32 (channels,).
+        gain: height of each channel's wave, float32 (channels,).
+        taps: the 12 taps of both filters, summing to 1.
+        lengths: valid steps of each clip, integers (batch,); None where all are. A clip's edge is its own end.
+
+    Returns:
+        The shape and dtype of `x`, contiguous; zeros past each clip's end.
+
+    Raises:
+        InputError: where a shape or dtype does not fit.
+    """
+    x, alpha, gain, *rest = _contiguous(x, alpha, gain, lengths)
+    y = torch.empty_like(x)
+    shared = _shared(x, alpha, gain, taps, rest[0] if rest else None)
+    call("xcodec_snake_forward", int(x.dtype == torch.bfloat16), x, y, *shared)
+    return y
+
+
+@torch.library.custom_op(
+    "xcodec::anti_aliased_snake_backward",
+    mutates_args=(),
+    device_types="cpu",
+    schema="(Tensor x, Tensor grad, Tensor alpha, Tensor gain, float[] taps, Tensor? lengths)"
+    " -> (Tensor, Tensor, Tensor)",
+)
+def anti_aliased_snake_backward(
+    x: Tensor, grad: Tensor, alpha: Tensor, gain: Tensor, taps: list[float], lengths: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of `x`, `alpha` and `gain`, given the output's, `grad`, of the shape and dtype of `x`."""
+    if grad.shape != x.shape or grad.dtype != x.dtype:
+        raise InputError(f"grad: expected {x.dtype} {tuple(x.shape)} like x, got {grad.dtype} {tuple(grad.shape)}")
+    x, alpha, gain, *rest = _contiguous(x, alpha, gain, lengths)
+    dx, d_alpha, d_gain = torch.empty_like(x), torch.empty_like(alpha), torch.empty_like(gain)
+    shared = _shared(x, alpha, gain, taps, rest[0] if rest else None)
+    is_bfloat16 = int(x.dtype == torch.bfloat16)
+    call("xcodec_snake_backward", is_bfloat16, x, grad.contiguous(), dx, d_alpha, d_gain, *shared)
+    return dx, d_alpha, d_gain
+
+
+@anti_aliased_snake.register_fake
+def _(x: Tensor, *_parameters: Any) -> Tensor:
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
+
+
+@anti_aliased_snake_backward.register_fake
+def _(x: Tensor, _grad: Tensor, alpha: Tensor, gain: Tensor, *_others: Any) -> tuple[Tensor, ...]:
+    return tuple(torch.empty_like(each, memory_format=torch.contiguous_format) for each in (x, alpha, gain))
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001 torch passes it by name
+    x, alpha, gain, ctx.taps, lengths = inputs
+    ctx.save_for_backward(x, alpha, gain, lengths)
+
+
+def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    x, alpha, gain, lengths = ctx.saved_tensors
+    return *anti_aliased_snake_backward(x, grad, alpha, gain, ctx.taps, lengths), None, None
+
+
+anti_aliased_snake.register_autograd(_differentiate, setup_context=_keep)

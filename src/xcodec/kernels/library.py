@@ -1,0 +1,98 @@
+"""The compiled library: found beside this file, its variants told apart, one of them chosen."""
+
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from xcodec.errors import InputError
+
+__all__ = ["TORCH", "call", "serves", "use", "variant", "variants"]
+
+TORCH = "torch"
+"""The name under which torch's operators stand beside the kernel's variants."""
+
+ENVIRONMENT = "XCODEC_KERNEL"
+PATH = Path(__file__).with_name("libsnake.so")
+NATIVE = ("baseline", "avx2", "avx512")  # slowest first; a variant's place is its number in the library
+DTYPES = (torch.float32, torch.bfloat16)
+OUT_OF_MEMORY = 1
+
+
+def _load() -> ctypes.CDLL | None:
+    try:
+        return ctypes.CDLL(str(PATH))
+    except OSError:  # no compiler where the package was built, or built for another processor
+        return None
+
+
+_library = _load()
+_runnable = _library.xcodec_snake_variants() if _library else 0
+_variants = (TORCH, *(name for number, name in enumerate(NATIVE) if _runnable >> number & 1))
+
+
+def variants() -> tuple[str, ...]:
+    """What can run here, slowest first: "torch", and what was compiled of "baseline", "avx2" and "avx512"."""
+    return _variants
+
+
+def _checked(name: str, source: str) -> str:
+    if name not in _variants:
+        raise InputError(
+            f"{source}: expected one of {', '.join(_variants)}, which is what was compiled and what this processor "
+            f"runs; got {name!r}"
+        )
+    return name
+
+
+_variant = _checked(os.environ.get(ENVIRONMENT) or _variants[-1], f"environment variable {ENVIRONMENT}")
+
+
+def variant() -> str:
+    """What serves float32 and bfloat16 on the CPU: the fastest of `variants()`, unless another was asked for."""
+    return _variant
+
+
+@contextmanager
+def use(name: str) -> Iterator[None]:
+    """Let one of `variants()` serve the whole process inside a `with` block.
+
+    Raises:
+        InputError: where it is not one of them.
+    """
+    global _variant
+    before, _variant = _variant, _checked(name, "kernels.use")
+    try:
+        yield
+    finally:
+        _variant = before
+
+
+def serves(x: Tensor) -> bool:
+    """Whether the native kernel takes `x`: on the CPU, float32 or bfloat16, and compiled."""
+    return _variant != TORCH and x.device.type == "cpu" and x.dtype in DTYPES
+
+
+def call(function: str, *arguments: Tensor | int | ctypes.Array[ctypes.c_float] | None) -> None:
+    """Call a function of the library, with the chosen variant before the arguments and torch's threads after them.
+
+    Tensors are passed as pointers, None as a null pointer, integers as int64. The caller has made all contiguous.
+
+    Raises:
+        InputError: where torch was chosen, or nothing was compiled.
+        MemoryError: where the library finds no memory for its scratch.
+    """
+    if _library is None or _variant == TORCH:
+        raise InputError(f"xcodec's native kernel was called, but {TORCH} was chosen or nothing else was compiled")
+    converted = [
+        ctypes.c_void_p(a.data_ptr()) if isinstance(a, Tensor) else ctypes.c_int64(a) if isinstance(a, int) else a
+        for a in arguments
+    ]
+    status = getattr(_library, function)(NATIVE.index(_variant), *converted, torch.get_num_threads())
+    if status == OUT_OF_MEMORY:
+        raise MemoryError(f"{function}: no memory for the scratch buffers of {torch.get_num_threads()} threads")
+    assert status == 0, f"{function} returned {status}"
