@@ -18,7 +18,8 @@ from torch import Tensor
 
 from original import TINY_OPTIONS, OriginalXCodec2, random_original, write_original_folder
 from xcodec.errors import CheckpointError, InputError
-from xcodec.models.xcodec2 import Xcodec2FeatureExtractor, Xcodec2Model, conversion
+from xcodec.models import conversion
+from xcodec.models.xcodec2 import Xcodec2FeatureExtractor, Xcodec2Model
 from xcodec.models.xcodec2.conversion import Checkpoint, convert_checkpoint, convert_state_dict, read_checkpoint
 
 State = dict[str, Tensor]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from xcodec.codes import Codes
     from xcodec.errors import AudioError, CheckpointError, CodesError, InputError, MissingExtraError, XcodecError
     from xcodec.models import register_auto_classes
+    from xcodec.models.xcodec import XcodecConfig, XcodecFeatureExtractor, XcodecModel
     from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
 
 __version__ = "0.1.0"
@@ -28,7 +29,10 @@ __all__ = [
     "Xcodec2Config",
     "Xcodec2FeatureExtractor",
     "Xcodec2Model",
+    "XcodecConfig",
     "XcodecError",
+    "XcodecFeatureExtractor",
+    "XcodecModel",
     "register_auto_classes",
 ]
 
@@ -45,6 +49,9 @@ _HOME = {
     "Xcodec2Config": "xcodec.models.xcodec2",
     "Xcodec2FeatureExtractor": "xcodec.models.xcodec2",
     "Xcodec2Model": "xcodec.models.xcodec2",
+    "XcodecConfig": "xcodec.models.xcodec",
+    "XcodecFeatureExtractor": "xcodec.models.xcodec",
+    "XcodecModel": "xcodec.models.xcodec",
     "register_auto_classes": "xcodec.models",
 }
 

@@ -1,5 +1,6 @@
 """Codec: recordings in, codes out, recordings back. It resamples, downmixes, batches and picks the device."""
 
+import math
 import os
 from collections.abc import Callable
 from functools import cached_property, partial
@@ -34,7 +35,7 @@ class Codec:
     """A codec model with all that surrounds it.
 
     Args:
-        model: an `Xcodec2Model`; it is put into evaluation mode.
+        model: an `Xcodec2Model` or `XcodecModel`; it is put into evaluation mode.
         feature_extractor: its feature extractor.
         identity: which model this is, as `codes.codec` will tell; None means that it is worked out from the
             configuration and the weights when first needed.
@@ -65,8 +66,8 @@ class Codec:
         """Load a checkpoint.
 
         Args:
-            name_or_path: a folder, a hub id such as "HKUSTAudio/xcodec2-hf", or None for the small model, `mini`, that
-                comes with the package.
+            name_or_path: a folder, a hub id such as "HKUSTAudio/xcodec2-hf" or "hf-audio/xcodec-hubert-general", or
+                None for the small model, `mini`, that comes with the package.
             device: such as "cpu", "cuda", "cuda:1" or "mps". None and "auto" take a CUDA device if there is one, and
                 the CPU if not.
             dtype: of weights and activations: float32, bfloat16 or float16, by torch's name or as a string. Only
@@ -124,6 +125,14 @@ class Codec:
         return (int(self._config.codebook_size),) * int(getattr(self._config, "num_quantizers", 1))
 
     @property
+    def bandwidths(self) -> tuple[float, ...]:
+        """In kbit/s, ascending: what `encode` can be asked for. A model of one codebook has one."""
+        offered = getattr(self._config, "target_bandwidths", None)
+        if offered is None:
+            return (self.frame_rate * sum(math.log2(size) for size in self.codebook_sizes) / 1000,)
+        return tuple(float(bandwidth) for bandwidth in offered)
+
+    @property
     def device(self) -> torch.device:
         """Where the model runs."""
         return torch.device(self.model.device)
@@ -144,6 +153,7 @@ class Codec:
         audio: AudioSource,
         sampling_rate: int | None = None,
         *,
+        bandwidth: float | None = None,
         batch_seconds: float = BATCH_SECONDS,
         on_progress: Progress | None = None,
     ) -> Codes: ...
@@ -153,6 +163,7 @@ class Codec:
         audio: list[Any],
         sampling_rate: int | None = None,
         *,
+        bandwidth: float | None = None,
         batch_seconds: float = BATCH_SECONDS,
         on_progress: Progress | None = None,
     ) -> list[Codes]: ...
@@ -161,6 +172,7 @@ class Codec:
         audio: AudioSource | list[Any],
         sampling_rate: int | None = None,
         *,
+        bandwidth: float | None = None,
         batch_seconds: float = BATCH_SECONDS,
         on_progress: Progress | None = None,
     ) -> Codes | list[Codes]:
@@ -173,6 +185,7 @@ class Codec:
             audio: the path of a file, an `Audio`, or a numpy or torch array of shape (samples,) or (channels, samples),
                 floating point with full scale at 1.0 or PCM as int16, int32, int8 or uint8; or a list of these.
             sampling_rate: in Hz, of the arrays; files and `Audio` know their own.
+            bandwidth: in kbit/s, one of `bandwidths`; None means the highest. X-Codec uses as many of its codebooks.
             batch_seconds: how much padded audio a batch may hold. A longer clip goes alone.
             on_progress: called after each batch with the seconds of audio just finished.
 
@@ -182,8 +195,10 @@ class Codec:
         Raises:
             AudioError: where a recording cannot be read, is not one, or is louder than 1000 times full scale; of a
                 list, it names which.
-            InputError: for something that is no recording, or an array without its rate.
+            InputError: for something that is no recording, an array without its rate, or a bandwidth that the model
+                does not have.
         """
+        arguments = self._bandwidth_argument(bandwidth)
         sources = audio if isinstance(audio, list) else [audio]
         clips = [
             Clip.of(source, sampling_rate, f"inputs[{i}]: " if sources is audio else "")
@@ -192,7 +207,7 @@ class Codec:
         results: dict[int, Codes] = {}
         for batch in batches([clip.seconds + 1 / self.frame_rate for clip in clips], batch_seconds):
             loaded = [clips[i].load() for i in batch]
-            encoded = self._encode_batch(loaded)
+            encoded = self._encode_batch(loaded, arguments)
             results |= zip(batch, encoded, strict=True)
             if on_progress is not None:
                 on_progress(sum(audio.duration for audio in loaded))
@@ -245,23 +260,40 @@ class Codec:
             with named(f"inputs[{i}]: " if sources is codes else ""):
                 loaded.append(self._checked_codes(source, check_identity))
         results: dict[int, Audio] = {}
-        for batch in batches([len(item) / self.frame_rate for item in loaded], batch_seconds):
-            decoded = self._decode_batch([loaded[i] for i in batch])
-            results |= zip(batch, decoded, strict=True)
-            if on_progress is not None:
-                on_progress(sum(audio.duration for audio in decoded))
+        for depth in sorted({len(item.ids) for item in loaded}):  # codebooks: a batch has as many of each clip
+            alike = [i for i, item in enumerate(loaded) if len(item.ids) == depth]
+            for group in batches([len(loaded[i]) / self.frame_rate for i in alike], batch_seconds):
+                decoded = self._decode_batch([loaded[alike[i]] for i in group])
+                results |= zip((alike[i] for i in group), decoded, strict=True)
+                if on_progress is not None:
+                    on_progress(sum(audio.duration for audio in decoded))
         return [results[i] for i in range(len(sources))] if sources is codes else results[0]
 
     @overload
-    def reconstruct(self, audio: AudioSource, sampling_rate: int | None = None) -> Audio: ...
+    def reconstruct(
+        self, audio: AudioSource, sampling_rate: int | None = None, *, bandwidth: float | None = None
+    ) -> Audio: ...
     @overload
-    def reconstruct(self, audio: list[Any], sampling_rate: int | None = None) -> list[Audio]: ...
-    def reconstruct(self, audio: AudioSource | list[Any], sampling_rate: int | None = None) -> Audio | list[Audio]:
+    def reconstruct(
+        self, audio: list[Any], sampling_rate: int | None = None, *, bandwidth: float | None = None
+    ) -> list[Audio]: ...
+    def reconstruct(
+        self, audio: AudioSource | list[Any], sampling_rate: int | None = None, *, bandwidth: float | None = None
+    ) -> Audio | list[Audio]:
         """Encode and decode: what the codes of a recording sound like. The arguments are those of `encode`."""
-        return self.decode(self.encode(audio, sampling_rate), check_identity=False)
+        return self.decode(self.encode(audio, sampling_rate, bandwidth=bandwidth), check_identity=False)
+
+    def _bandwidth_argument(self, bandwidth: float | None) -> dict[str, float]:
+        """What a bandwidth adds to the arguments of the model's `encode`: nothing where the model has only one."""
+        if bandwidth is None:
+            return {}
+        if not any(math.isclose(bandwidth, offered) for offered in self.bandwidths):
+            offers = ", ".join(f"{offered:g}" for offered in self.bandwidths)
+            raise InputError(f"bandwidth={bandwidth!r}: {self._name} has {offers} kbit/s")
+        return {} if len(self.bandwidths) == 1 else {"bandwidth": bandwidth}
 
     @torch.inference_mode()
-    def _encode_batch(self, recordings: list[Audio]) -> list[Codes]:
+    def _encode_batch(self, recordings: list[Audio], arguments: dict[str, float]) -> list[Codes]:
         clips = [recording.mono().resample(self.sampling_rate) for recording in recordings]
         inputs = self.feature_extractor(
             audio=[clip.samples[0] for clip in clips],
@@ -270,7 +302,7 @@ class Codec:
             device=self.device,
         ).to(self.device)
         inputs["input_values"] = inputs["input_values"].to(self.dtype)
-        output = self.model.encode(**inputs)
+        output = self.model.encode(**inputs, **arguments)
         lengths = output.audio_codes_mask[:, 0].sum(-1).tolist()
         return [
             Codes(
@@ -279,7 +311,7 @@ class Codec:
                 num_samples=clip.num_samples,
                 sampling_rate=self.sampling_rate,
                 source_sampling_rate=recording.sampling_rate,
-                codebook_sizes=self.codebook_sizes,
+                codebook_sizes=self.codebook_sizes[: len(ids)],
                 codec=self.identity,
             )
             for ids, length, clip, recording in zip(
@@ -290,7 +322,7 @@ class Codec:
     @torch.inference_mode()
     def _decode_batch(self, batch: list[Codes]) -> list[Audio]:
         num_frames = max(len(codes) for codes in batch)
-        ids = torch.zeros(len(batch), len(self.codebook_sizes), num_frames, dtype=torch.int64)
+        ids = torch.zeros(len(batch), len(batch[0].ids), num_frames, dtype=torch.int64)
         mask = torch.zeros(len(batch), 1, num_frames, dtype=torch.int32)
         for i, codes in enumerate(batch):
             ids[i, :, : len(codes)] = torch.tensor(codes.ids)
@@ -310,7 +342,7 @@ class Codec:
         else:
             raise InputError(f"expected Codes or the path of a file of codes, got {type(source).__name__}")
         given = (codes.codebook_sizes, codes.frame_rate)
-        if given != (self.codebook_sizes, self.frame_rate):
+        if given != (self.codebook_sizes[: len(codes.ids)], self.frame_rate):  # fewer codebooks: a lower bandwidth
             raise CodesError(
                 f"{path}the codes, made by {codes.codec or 'an unknown model'}, have codebooks of {given[0]} at "
                 f"{given[1]:g} Hz; this model decodes {self.codebook_sizes} at {self.frame_rate:g} Hz. Load the model "

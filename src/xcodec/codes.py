@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,27 @@ class Codes:
     def bitrate(self) -> float:
         """In bit/s, with every code spelled out: frame rate times the sum of log2 of the codebooks' sizes."""
         return bitrate(self.frame_rate, self.codebook_sizes)
+
+    def at_bandwidth(self, bandwidth: float) -> "Codes":
+        """The same recording at a lower bitrate: the first codebooks of a residual quantizer's stream.
+
+        Args:
+            bandwidth: in kbit/s, such as 2.0: what a whole number of these codebooks takes, counted from the first.
+
+        Raises:
+            CodesError: where no number of codebooks takes so much; it says which bandwidths there are.
+        """
+        offered = [
+            replace(self, ids=self.ids[:k], codebook_sizes=self.codebook_sizes[:k]) for k in range(1, len(self.ids) + 1)
+        ]
+        for codes in offered:
+            if math.isclose(codes.bitrate, 1000 * bandwidth):
+                return codes
+        raise CodesError(
+            f"bandwidth {bandwidth:g} kbit/s: these codes have "
+            f"{', '.join(f'{codes.bitrate / 1000:g}' for codes in offered)} kbit/s"
+            + (f", by taking the first 1 to {len(offered)} codebooks" if len(offered) > 1 else ", and one codebook")
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a safetensors file under any suffix, whole or not at all; a file that is there is replaced.

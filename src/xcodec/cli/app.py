@@ -18,10 +18,12 @@ from xcodec.cli.manual import manual
 __all__ = ["app", "run"]
 
 HELP = """\
-Turn speech into discrete codes and back with the X-Codec2 neural codec.
+Turn speech and other audio into discrete codes and back with the neural codecs
+X-Codec2 and X-Codec.
 
-A second of speech becomes 50 codes of 16 bits, 0.8 kbit/s. What a recording
-becomes does not depend on which others are encoded with it.
+X-Codec2 makes 50 codes of 16 bits of a second of speech, 0.8 kbit/s; X-Codec 50
+to 400 codes of 10 bits of a second of any audio, 0.5 to 4 kbit/s. What a
+recording becomes does not depend on which others are encoded with it.
 
 [bold]Examples[/bold]
 
@@ -37,6 +39,11 @@ becomes does not depend on which others are encoded with it.
   mini                       comes with the package; the default
   HKUSTAudio/xcodec2-hf      on the Hugging Face hub (CC-BY-NC-4.0),
                              downloaded when first used
+  hf-audio/xcodec-hubert-librispeech, hf-audio/xcodec-wavlm-mls,
+  hf-audio/xcodec-wavlm-more-data
+                             X-Codec for speech, likewise
+  hf-audio/xcodec-hubert-general, hf-audio/xcodec-hubert-general-balanced
+                             X-Codec for any audio, likewise
   FOLDER                     config.json and model.safetensors, such as
                              `xcodec convert` writes
 

@@ -1,4 +1,4 @@
-"""`xcodec convert`: any X-Codec2 checkpoint -> a checkpoint folder."""
+"""`xcodec convert`: any X-Codec2 or X-Codec checkpoint -> a checkpoint folder."""
 
 from typing import Annotated
 
@@ -10,11 +10,12 @@ from xcodec.cli.options import not_empty
 __all__ = ["EPILOG", "HELP", "command"]
 
 HELP = """\
-Convert an X-Codec2 checkpoint to the layout that xcodec and transformers read.
+Convert an X-Codec2 or X-Codec checkpoint to the layout that xcodec and
+transformers read.
 
-SOURCE is an original checkpoint (a model.safetensors, a Lightning .ckpt, or a
-folder or hub id that holds one) or one that has the layout already. No pickle is
-executed. DESTINATION becomes a folder with config.json,
+SOURCE is an original checkpoint (of X-Codec2 a model.safetensors, a Lightning
+.ckpt, or a folder or hub id that holds one; of X-Codec a .pth with its YAML file
+beside it) or one that has the layout already. No pickle is executed. DESTINATION becomes a folder with config.json,
 preprocessor_config.json and model.safetensors, whole or not at all.
 
 Every tensor is accounted for: kept under its new name, folded (weight norms
@@ -25,6 +26,8 @@ tensor that is missing or unknown is an error that names it.
 
   xcodec convert HKUSTAudio/xcodec2 xcodec2/
   xcodec convert epoch=5.ckpt my-model/ --semantic-encoder facebook/w2v-bert-2.0
+  xcodec convert xcodec_hubert_general_audio.pth general/ \\
+    --config config_hubert_general.yaml
   xcodec info my-model/"""
 
 EPILOG = "[bold]Exit codes[/bold]  0: converted. 1: not, and nothing was written. 2: wrong usage. 130: interrupted."
@@ -36,21 +39,29 @@ def command(
     ],
     destination: Annotated[str, typer.Argument(metavar="DESTINATION", help="The folder to write.", callback=not_empty)],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a checkpoint that is there.")] = False,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            "--config",
+            metavar="YAML",
+            help="Of an original X-Codec checkpoint, if it is not the only YAML file beside it.",
+        ),
+    ] = None,
     num_semantic_layers: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--num-semantic-layers",
             min=1,
             metavar="N",
-            help="Layers of an original checkpoint's semantic encoder to keep; the codec reads the last of them.",
+            help="Layers of an original X-Codec2's semantic encoder to keep, the last of which it reads. Default: 16.",
         ),
-    ] = 16,
+    ] = None,
     semantic_encoder: Annotated[
         str | None,
         typer.Option(
             "--semantic-encoder",
             metavar="MODEL",
-            help="Folder or hub id of w2v-BERT 2.0, for an original checkpoint that lacks it.",
+            help="Folder or hub id of w2v-BERT 2.0, for an original X-Codec2 that lacks it.",
             callback=not_empty,
         ),
     ] = None,
@@ -60,18 +71,19 @@ def command(
             "--num-attention-heads",
             min=1,
             metavar="N",
-            help="Of an original checkpoint's decoder, if they are not 64 wide.",
+            help="Of an original X-Codec2's decoder, if they are not 64 wide.",
         ),
     ] = None,
 ) -> None:
-    """Convert an X-Codec2 checkpoint."""
+    """Convert a checkpoint."""
     with errors().status(f"converting {source}"):
-        from xcodec.models.xcodec2.conversion import convert_checkpoint
+        from xcodec.models.auto import convert_checkpoint
 
         report = convert_checkpoint(
             source,
             destination,
             overwrite=overwrite,
+            config=config,
             num_semantic_layers=num_semantic_layers,
             semantic_encoder=semantic_encoder,
             num_attention_heads=num_attention_heads,

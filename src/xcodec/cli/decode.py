@@ -1,6 +1,7 @@
 """`xcodec decode`: files of codes -> recordings."""
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +11,7 @@ from xcodec.cli.manual import FAILURES_AT_THE_END
 from xcodec.cli.options import (
     BUILT_IN,
     AudioFormat,
+    Bandwidth,
     BatchSeconds,
     Device,
     Dtype,
@@ -35,6 +37,9 @@ Decode files of codes to recordings.
 
 The audio is mono, as long as the recording was, at the rate of the model
 (16 kHz). Give the model that made the codes; codes of another one are refused.
+
+With --bandwidth, X-Codec's codes are decoded as if they had been encoded at
+that lower bandwidth.
 
 [bold]Where outputs go[/bold]
 
@@ -65,6 +70,7 @@ def command(
     ignore_identity: Annotated[
         bool, typer.Option("--ignore-identity", help="Decode codes that another model made, whatever comes out.")
     ] = False,
+    bandwidth: Bandwidth = None,
     model: Model = BUILT_IN,
     device: Device = "auto",
     dtype: Dtype = Precision.FLOAT32,
@@ -81,6 +87,11 @@ def command(
         return decoded if isinstance(decoded, list) else [decoded]
 
     rename = partial(audio_name, suffix=output_suffix(audio_format, inputs, output))
+
+    def read(path: Path) -> Codes:
+        codes = Codes.load(path)
+        return codes if bandwidth is None else codes.at_bandwidth(bandwidth)
+
     jobs, failures = plan(inputs, output, (CODES_SUFFIX,), rename, overwrite)
     load = partial(load_codec, model, device, dtype)
-    Run("Decoded", Codes.load, load, decode, batch_seconds).do(jobs, failures)
+    Run("Decoded", read, load, decode, batch_seconds).do(jobs, failures)

@@ -7,6 +7,7 @@ from xcodec.cli.jobs import OnProgress, Run
 from xcodec.cli.manual import FAILURES_AT_THE_END
 from xcodec.cli.options import (
     BUILT_IN,
+    Bandwidth,
     BatchSeconds,
     Device,
     Dtype,
@@ -33,6 +34,9 @@ channel count: channels are averaged and the rate is converted. A file of codes
 (safetensors) also holds the true length, the rates and the identity of the
 model, so that `xcodec decode` gives back audio of the same length.
 
+X-Codec's codes come at several bandwidths: 1, 2, 3, 4 or 8 codes every 20 ms.
+`xcodec decode --bandwidth` can lower a higher one later.
+
 [bold]Where outputs go[/bold]
 
   speech.wav -o codes/          codes/speech.wav.codes
@@ -47,7 +51,8 @@ inputs would be written to one file, nothing is done and both are named.
 
   xcodec encode speech.wav -o codes/
   xcodec encode recordings/ more/*.flac -o codes/ --overwrite
-  xcodec encode corpus/ -o codes/ -m HKUSTAudio/xcodec2-hf --device cuda"""
+  xcodec encode corpus/ -o codes/ -m HKUSTAudio/xcodec2-hf --device cuda
+  xcodec encode music/ -o codes/ -m hf-audio/xcodec-hubert-general -b 2"""
 
 EPILOG = f"""\
 {FAILURES_AT_THE_END}
@@ -58,6 +63,7 @@ EPILOG = f"""\
 def command(
     inputs: Inputs,
     output: Output,
+    bandwidth: Bandwidth = None,
     model: Model = BUILT_IN,
     device: Device = "auto",
     dtype: Dtype = Precision.FLOAT32,
@@ -68,7 +74,7 @@ def command(
     from xcodec.audio import AUDIO_SUFFIXES, Audio
 
     def encode(codec: "Codec", recordings: list[Audio], on_progress: OnProgress) -> "list[Codes]":
-        return codec.encode(recordings, batch_seconds=batch_seconds, on_progress=on_progress)
+        return codec.encode(recordings, bandwidth=bandwidth, batch_seconds=batch_seconds, on_progress=on_progress)
 
     jobs, failures = plan(inputs, output, AUDIO_SUFFIXES, codes_name, overwrite)
     load = partial(load_codec, model, device, dtype)

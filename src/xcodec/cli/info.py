@@ -235,6 +235,8 @@ def model_facts(subject: str) -> Iterator[Fact]:
         yield Fact("", None, f"  {name}", f"{count:,}")
     yield Fact("sampling_rate", codec.sampling_rate, "rate", f"{codec.sampling_rate:,} Hz, mono")
     yield from stream_facts(codec.frame_rate, codec.codebook_sizes)
+    offers = ", ".join(f"{bandwidth:g}" for bandwidth in codec.bandwidths)
+    yield Fact("bandwidths", list(codec.bandwidths), "bandwidths", f"{offers} kbit/s")
     licence = licence_of(subject, folder)
     yield Fact("licence", licence, "licence", licence or "not known")
     yield from identity_facts(codec.identity.config_hash, codec.identity.weights_hash)

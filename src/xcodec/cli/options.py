@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BUILT_IN",
     "AudioFormat",
+    "Bandwidth",
     "BatchSeconds",
     "Device",
     "Dtype",
@@ -95,6 +96,16 @@ Dtype = Annotated[
         "--dtype",
         metavar="TYPE",
         help="float32, bfloat16 or float16. Only float32 gives the reference's codes exactly.",
+    ),
+]
+Bandwidth = Annotated[
+    float | None,
+    typer.Option(
+        "--bandwidth",
+        "-b",
+        metavar="KBPS",
+        help="In kbit/s: for X-Codec 0.5, 1, 1.5, 2 or 4, for X-Codec2 0.8; else the highest that the model has.",
+        show_default=False,
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist; else they are failures.")]

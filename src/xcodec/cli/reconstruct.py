@@ -8,6 +8,7 @@ from xcodec.cli.manual import FAILURES_AT_THE_END
 from xcodec.cli.options import (
     BUILT_IN,
     AudioFormat,
+    Bandwidth,
     BatchSeconds,
     Device,
     Dtype,
@@ -59,6 +60,7 @@ def command(
     inputs: Inputs,
     output: Output,
     audio_format: AudioFormat = None,
+    bandwidth: Bandwidth = None,
     model: Model = BUILT_IN,
     device: Device = "auto",
     dtype: Dtype = Precision.FLOAT32,
@@ -72,7 +74,7 @@ def command(
         def half_way(seconds: float) -> None:
             on_progress(seconds / 2)
 
-        codes = codec.encode(recordings, batch_seconds=batch_seconds, on_progress=half_way)
+        codes = codec.encode(recordings, bandwidth=bandwidth, batch_seconds=batch_seconds, on_progress=half_way)
         return codec.decode(codes, batch_seconds=batch_seconds, on_progress=half_way)
 
     rename = partial(audio_name, suffix=output_suffix(audio_format, inputs, output))

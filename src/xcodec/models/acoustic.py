@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 
 from xcodec import kernels
-from xcodec.modules.conv import MaskedConv1d, channels_last
+from xcodec.modules.conv import MaskedConv1d, channels_last, conv_output_length
 from xcodec.modules.snake import AntiAliasedActivation, SnakeBeta
 
 __all__ = ["AcousticEncoder"]
@@ -81,6 +81,13 @@ class AcousticEncoder(nn.Module):
         )
         self.snake1 = activation(channels[-1])
         self.conv2 = MaskedConv1d(channels[-1], output_size, kernel_size=3, padding=1)
+
+    def output_length(self, num_samples: int) -> int:
+        """How many latent vectors so many samples make."""
+        for block in self.block:
+            assert isinstance(block, EncoderBlock)
+            num_samples = conv_output_length(block.conv1, num_samples)
+        return num_samples
 
     def forward(self, waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Encode.

@@ -22,6 +22,7 @@ __all__ = [
     "fingerprint_checkpoint",
     "fingerprint_model",
     "read_config",
+    "read_model_type",
     "read_shapes",
     "read_tensors",
     "resolve_checkpoint",
@@ -109,6 +110,23 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{folder / CONFIG} holds a {type(config).__name__}; expected an object with a model_type"
         )
     return config
+
+
+def read_model_type(folder: Path) -> str | None:
+    """The model_type that the config.json of a checkpoint folder names.
+
+    Raises:
+        CheckpointError: for an original X-Codec2 checkpoint, whose config says 'xcodec' though it is none.
+    """
+    config = read_config(folder)
+    if "XCodec2Model" in (config.get("architectures") or []):
+        raise CheckpointError(
+            f"{folder} is an original X-Codec2 checkpoint (model_type {config.get('model_type')!r}, architecture "
+            f"XCodec2Model); convert it first: xcodec convert {folder} NEW_FOLDER, or read it as it is with "
+            "xcodec.compat.XCodec2Model"
+        )
+    model_type: str | None = config.get("model_type")
+    return model_type
 
 
 def weight_files(folder: Path) -> list[Path]:

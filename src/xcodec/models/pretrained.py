@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 from typing_extensions import Self
 
 from xcodec.errors import CheckpointError
-from xcodec.models.checkpoint import HUB_ARGUMENTS, check_tensors, read_config, read_shapes, resolve_checkpoint
+from xcodec.models.checkpoint import HUB_ARGUMENTS, check_tensors, read_model_type, read_shapes, resolve_checkpoint
 
 __all__ = ["StrictPreTrainedModel"]
 
@@ -37,12 +37,11 @@ class StrictPreTrainedModel(PreTrainedModel):
             folder = resolve_checkpoint(pretrained_model_name_or_path, **hub_arguments)
         folder = folder / (kwargs.pop("subfolder", None) or ".")
         assert cls.config_class is not None
-        model_type = read_config(folder).get("model_type")
+        model_type = read_model_type(folder)
         if model_type != cls.config_class.model_type:
             raise CheckpointError(
                 f"{pretrained_model_name_or_path} is of model_type {model_type!r}; {cls.__name__} reads "
-                f"{cls.config_class.model_type!r}. Original X-Codec2 checkpoints are converted with `xcodec convert`, "
-                "or read as they are by xcodec.compat.XCodec2Model"
+                f"{cls.config_class.model_type!r}. Original checkpoints are converted with `xcodec convert`"
             )
         config = kwargs.get("config")
         if not isinstance(config, cls.config_class):

@@ -29,6 +29,7 @@ BYSTANDERS = {
     "typing",
 }
 BUILTIN_TYPES = {f"builtins.{kind.__name__}" for kind in (bool, bytes, dict, float, int, list, str, tuple)}
+IN_MEMORY_FILES = {"_io.BytesIO", "io.BytesIO"}  # some of X-Codec's state dicts carry one among the tensors
 
 
 class Bystander:
@@ -81,6 +82,7 @@ def read_torch_pickle(path: Path) -> dict[str, Tensor]:
     state = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(state, dict) or not state:
         raise CheckpointError(f"{path} holds a {type(state).__name__}; expected a state dict or a Lightning checkpoint")
+    state = {name: value for name, value in state.items() if not isinstance(value, Bystander)}
     others = [str(name) for name, value in state.items() if not (isinstance(name, str) and isinstance(value, Tensor))]
     if others:
         raise CheckpointError(
@@ -91,7 +93,9 @@ def read_torch_pickle(path: Path) -> dict[str, Tensor]:
 
 def is_bystander(name: str) -> bool:
     """Whether a global that a pickle names is a known holder of data, which is stood in for and never called."""
-    return name in BUILTIN_TYPES or name == "collections.defaultdict" or name.split(".")[0] in BYSTANDERS
+    return (
+        name in BUILTIN_TYPES | IN_MEMORY_FILES or name == "collections.defaultdict" or name.split(".")[0] in BYSTANDERS
+    )
 
 
 def runs_code(path: Path, calls: list[str]) -> CheckpointError:

@@ -3,16 +3,25 @@
 In inference neither holds a (time, time) matrix for longer than one block of queries.
 """
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec.modules.lengths import valid_steps
 
-__all__ = ["RelativeKeySelfAttention", "SelfAttention"]
+__all__ = ["RelativeKeySelfAttention", "SelfAttention", "query_blocks"]
 
 MAX_QUERY_BLOCK = 512
 BIAS_BUDGET = 1 << 25  # elements of one block's bias, 128 MiB in float32
+
+
+def query_blocks(num_queries: int, bias_per_query: int) -> Iterator[tuple[int, int]]:
+    """Begin and end of blocks of queries whose biases, so many elements for each query, may be in memory together."""
+    block = max(1, min(MAX_QUERY_BLOCK, BIAS_BUDGET // bias_per_query))
+    for start in range(0, num_queries, block):
+        yield start, min(start + block, num_queries)
 
 
 class SelfAttention(nn.Module):
@@ -92,10 +101,9 @@ class RelativeKeySelfAttention(nn.Module):
         )
         past_end = None if lengths is None else ~valid_steps(lengths, time)[:, None, None]
         dropout = self.dropout if self.training else 0.0
-        block = max(1, min(MAX_QUERY_BLOCK, BIAS_BUDGET // (batch * q.shape[1] * time)))
         blocks = []
-        for start in range(0, time, block):
-            queries = q[:, :, start : start + block]
+        for start, end in query_blocks(time, batch * q.shape[1] * time):
+            queries = q[:, :, start:end]
             bias = self._position_scores(queries, start, time)
             if past_end is not None:
                 bias = bias.masked_fill(past_end, -torch.inf)

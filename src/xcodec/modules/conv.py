@@ -1,11 +1,15 @@
-"""Convolution over time that sees zeros past each clip's own end, in the layout its input comes in."""
+"""Convolutions over time that see zeros past each clip's own end, in the layout their input comes in."""
+
+from typing import TypeVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec.modules.lengths import zero_past_end
 
-__all__ = ["MaskedConv1d", "channels_last", "is_channels_last"]
+__all__ = ["MaskedConv1d", "MaskedConvTranspose1d", "channels_last", "conv_output_length", "is_channels_last"]
+
+Length = TypeVar("Length", int, Tensor)
 
 
 def is_channels_last(x: Tensor) -> bool:
@@ -16,6 +20,13 @@ def is_channels_last(x: Tensor) -> bool:
 def channels_last(x: Tensor) -> Tensor:
     """Lay `x` of shape (batch, channels, time) in memory as (batch, time, channels); the shape stays."""
     return x.transpose(1, 2).contiguous().transpose(1, 2)
+
+
+def conv_output_length(conv: nn.Conv1d, length: Length) -> Length:
+    """How many steps a convolution makes of `length` steps, given as a number or as a tensor of integers."""
+    assert isinstance(conv.padding[0], int), "padding is given in steps"
+    span = conv.dilation[0] * (conv.kernel_size[0] - 1) + 1
+    return (length + 2 * conv.padding[0] - span) // conv.stride[0] + 1
 
 
 class MaskedConv1d(nn.Conv1d):
@@ -41,3 +52,11 @@ class MaskedConv1d(nn.Conv1d):
             self.groups,
         )
         return y[:, :, 0]
+
+
+class MaskedConvTranspose1d(nn.ConvTranspose1d):
+    """`torch.nn.ConvTranspose1d` that spreads nothing from past a clip's end into it."""
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:  # type: ignore[override]
+        """Upsample `x` of shape (batch, in_channels, time); `lengths` counts valid input steps, shape (batch,)."""
+        return super().forward(zero_past_end(x, lengths))

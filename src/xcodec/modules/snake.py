@@ -1,7 +1,8 @@
-"""The anti-aliased periodic activation: upsample by 2, SnakeBeta, downsample by 2.
+"""Periodic activations: Snake, and the anti-aliased SnakeBeta: upsample by 2, SnakeBeta, downsample by 2.
 
-SnakeBeta is the activation of BigVGAN (Lee et al., 2022), after Snake (Ziyin et al., 2020); the alias-free wrapper and
-its Kaiser-windowed sinc filters come from the same work and, before it, from StyleGAN3 (Karras et al., 2021).
+Snake (Ziyin et al., 2020) is the activation of DAC and X-Codec. SnakeBeta is that of BigVGAN (Lee et al., 2022); the
+alias-free wrapper and its Kaiser-windowed sinc filters come from the same work and, before it, from StyleGAN3 (Karras
+et al., 2021).
 """
 
 import math
@@ -13,10 +14,22 @@ from torch import Tensor, nn
 from xcodec import kernels
 from xcodec.modules.lengths import replicate_past_end, zero_past_end
 
-__all__ = ["AntiAliasedActivation", "SnakeBeta", "kaiser_sinc_filter"]
+__all__ = ["AntiAliasedActivation", "Snake", "SnakeBeta", "kaiser_sinc_filter"]
 
 RATIO = 2
 FILTER_TAPS = 12
+
+
+class Snake(nn.Module):
+    """x + sin^2(alpha x) / alpha, with one `alpha` per channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.alpha = nn.Parameter(torch.ones(1, channels, 1))
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:  # noqa: ARG002  (it mixes no time)
+        """Activate `x` of shape (batch, channels, time)."""
+        return x + (x * self.alpha).sin().square() / (self.alpha + 1e-9)
 
 
 class SnakeBeta(nn.Module):

@@ -1,30 +1,21 @@
 """From recordings to what Xcodec2Model reads: padded waveforms, filter-bank features and their masks."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 from transformers.feature_extraction_utils import BatchFeature
-from transformers.utils import PaddingStrategy, TensorType, logging
-from typing_extensions import Self
+from transformers.utils import PaddingStrategy, TensorType
 
-from xcodec.audio import pcm_to_float32
-from xcodec.errors import AudioError, CheckpointError, InputError
-from xcodec.models.checkpoint import find_small_files
+from xcodec.errors import InputError
+from xcodec.models.feature_extraction import AudioInput, WaveformFeatureExtractor, padding_strategy
 from xcodec.models.semantic import STACKED_FRAMES, SemanticFeatures
 from xcodec.modules.lengths import valid_steps
 
 __all__ = ["Xcodec2FeatureExtractor"]
 
-logger = logging.get_logger(__name__)
 
-AudioInput = np.ndarray | torch.Tensor | Sequence[float] | Sequence[np.ndarray] | Sequence[torch.Tensor]
-
-
-class Xcodec2FeatureExtractor(SequenceFeatureExtractor):
+class Xcodec2FeatureExtractor(WaveformFeatureExtractor):
     """Pads waveforms to whole codes and computes their filter-bank features, batched, with no loop over clips.
 
     One zero sample is appended to each clip, then zeros up to a multiple of the hop length: a clip of n samples always
@@ -55,23 +46,6 @@ class Xcodec2FeatureExtractor(SequenceFeatureExtractor):
         self.num_mel_bins = feature_size
         self.frame_length = 400
         self.frame_shift = 160
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:  # type: ignore[override]
-        """Read preprocessor_config.json from a folder or from a model of the hub.
-
-        Raises:
-            CheckpointError: where the model or its file is not found, or the file is damaged.
-        """
-        folder, kwargs = find_small_files(pretrained_model_name_or_path, kwargs)
-        try:
-            extractor: Self = super().from_pretrained(folder, **kwargs)
-        except (OSError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"{folder} holds no preprocessor_config.json that can be read ({error}); "
-                f"{cls.__name__}() with no arguments is that of the released model"
-            ) from error
-        return extractor
 
     def __call__(
         self,
@@ -113,14 +87,7 @@ class Xcodec2FeatureExtractor(SequenceFeatureExtractor):
         for name, value in kwargs.items():
             if value not in done_anyway.get(name, ()):
                 raise InputError(f"{name}={value!r}: not known here; see the documentation for the arguments")
-        if audio is not None and raw_audio is not None:
-            raise InputError("`raw_audio` is another name of `audio`; give the audio once")
-        audio = raw_audio if audio is None else audio
-        if audio is None:
-            raise InputError("no audio was given")
-        self._check_sampling_rate(sampling_rate)
-        clips = [as_waveform(clip, i) for i, clip in enumerate(as_clips(audio))]
-        clips = [torch.cat([clip, clip.new_zeros(1)]) for clip in clips]
+        clips = [torch.cat([clip, clip.new_zeros(1)]) for clip in self._waveforms(audio, raw_audio, sampling_rate)]
         strategy = padding_strategy(padding)
         if max_length is not None and (not isinstance(max_length, int) or max_length < 1):
             raise InputError(f"max_length={max_length!r}: expected a whole number of samples, at least 1")
@@ -172,60 +139,3 @@ class Xcodec2FeatureExtractor(SequenceFeatureExtractor):
         steps = frames * self.hop_length if name in ("input_values", "padding_mask") else frames
         rows = zip(batch.cpu().numpy(), steps.tolist(), strict=True)
         return [row[:, :n] if name == "input_values" else row[:n] for row, n in rows]
-
-    def _check_sampling_rate(self, sampling_rate: int | None) -> None:
-        if sampling_rate is None:
-            logger.warning(
-                f"{type(self).__name__}: no sampling_rate given, so {self.sampling_rate} Hz is assumed; "
-                "pass it, so that audio at another rate is noticed"
-            )
-        elif sampling_rate != self.sampling_rate:
-            raise InputError(
-                f"the audio is at {sampling_rate} Hz, the model reads {self.sampling_rate} Hz; resample it first "
-                f"(xcodec.Audio(samples, {sampling_rate}).resample({self.sampling_rate}), or use xcodec.Codec)"
-            )
-
-
-def as_clips(audio: AudioInput) -> list[Any]:
-    """Tell one clip from a list of clips."""
-    if isinstance(audio, np.ndarray | torch.Tensor):
-        return [audio]
-    if not isinstance(audio, Sequence) or isinstance(audio, str | bytes):
-        raise InputError(f"expected a numpy array, a torch tensor or a list of these, got {type(audio).__name__}")
-    if len(audio) == 0:
-        raise InputError("an empty list was given; expected at least one clip")
-    return [np.asarray(audio)] if isinstance(audio[0], int | float) else list(audio)
-
-
-def as_waveform(clip: Any, index: int) -> torch.Tensor:
-    """Check one clip and turn it into float32 of shape (samples,) on the CPU, full scale at 1.0."""
-    where = f"clip {index}"
-    try:
-        samples = clip.detach().cpu().float().numpy() if is_floating(clip) else np.asarray(clip)
-        wave = torch.from_numpy(pcm_to_float32(samples))
-    except (AudioError, TypeError, ValueError) as error:
-        raise InputError(f"{where}: expected floating-point samples or PCM: {error}") from None
-    if wave.ndim == 2 and wave.shape[0] == 1:
-        wave = wave[0]
-    if wave.ndim != 1:
-        raise InputError(
-            f"{where}: expected one channel, shape (samples,) or (1, samples), got {tuple(wave.shape)}; "
-            "downmix it first (for several clips pass a list)"
-        )
-    if len(wave) == 0:
-        raise InputError(f"{where} has no samples; one is enough")
-    if not wave.isfinite().all():
-        raise InputError(f"{where} holds {int((~wave.isfinite()).sum())} samples that are NaN or infinite")
-    return wave
-
-
-def is_floating(clip: Any) -> bool:
-    """Whether `clip` is a torch tensor of floating point, of which numpy knows not every kind."""
-    return isinstance(clip, torch.Tensor) and clip.is_floating_point()
-
-
-def padding_strategy(padding: bool | str | PaddingStrategy) -> PaddingStrategy:
-    """Spell transformers' `padding` argument as one of its three strategies."""
-    if isinstance(padding, bool):
-        return PaddingStrategy.LONGEST if padding else PaddingStrategy.DO_NOT_PAD
-    return PaddingStrategy(padding)

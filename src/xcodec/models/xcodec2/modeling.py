@@ -11,6 +11,7 @@ from transformers.utils import ModelOutput
 
 from xcodec.errors import InputError
 from xcodec.models.acoustic import AcousticEncoder
+from xcodec.models.masks import mask_lengths, unless_full
 from xcodec.models.pretrained import StrictPreTrainedModel
 from xcodec.models.semantic import (
     FRAME_SHIFT,
@@ -322,22 +323,3 @@ def refuse_wishes(kwargs: dict[str, Any]) -> None:
     """Refuse keyword arguments that ask for something; those that ask for nothing are transformers' habit."""
     if wishes := sorted(name for name, value in kwargs.items() if value not in (None, False)):
         raise InputError(f"{', '.join(wishes)}: not known here; see the method's documentation for its arguments")
-
-
-def mask_lengths(mask: Tensor, batch: int, num_steps: int, name: str) -> Tensor:
-    """Count the valid steps of a padding mask of shape (batch, steps) or (batch, 1, steps), padded on the right."""
-    if mask.numel() != batch * num_steps or mask.shape[0] != batch or mask.ndim not in (2, 3):
-        raise InputError(
-            f"{name}: expected shape {(batch, num_steps)} or {(batch, 1, num_steps)}, got {tuple(mask.shape)}"
-        )
-    valid = mask.reshape(batch, num_steps) != 0
-    if not torch.compiler.is_compiling() and bool((valid[:, 1:] & ~valid[:, :-1]).any() | ~valid[:, 0].all()):
-        raise InputError(f"{name}: expected ones, at least one, followed by zeros in every row (padding on the right)")
-    return valid.sum(-1).clamp(min=1)
-
-
-def unless_full(lengths: Tensor | None, num_steps: int) -> Tensor | None:
-    """None where every clip fills the batch: single clips take the shortest way (a compiled graph cannot ask)."""
-    if lengths is None or torch.compiler.is_compiling():
-        return lengths
-    return None if bool((lengths == num_steps).all()) else lengths

@@ -1,0 +1,113 @@
+"""What the feature extractors share: clips in any form become checked waveforms."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
+from transformers.utils import PaddingStrategy, logging
+from typing_extensions import Self
+
+from xcodec.audio import pcm_to_float32
+from xcodec.errors import AudioError, CheckpointError, InputError
+from xcodec.models.checkpoint import find_small_files
+
+__all__ = ["AudioInput", "WaveformFeatureExtractor", "padding_strategy"]
+
+logger = logging.get_logger(__name__)
+
+AudioInput = np.ndarray | torch.Tensor | Sequence[float] | Sequence[np.ndarray] | Sequence[torch.Tensor]
+
+
+class WaveformFeatureExtractor(SequenceFeatureExtractor):
+    """A feature extractor that reads mono clips at one sampling rate."""
+
+    sampling_rate: int
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:  # type: ignore[override]
+        """Read preprocessor_config.json from a folder or from a model of the hub.
+
+        Raises:
+            CheckpointError: where the model or its file is not found, or the file is damaged.
+        """
+        folder, kwargs = find_small_files(pretrained_model_name_or_path, kwargs)
+        try:
+            extractor: Self = super().from_pretrained(folder, **kwargs)
+        except (OSError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{folder} holds no preprocessor_config.json that can be read ({error}); "
+                f"{cls.__name__}() with no arguments is that of the released model"
+            ) from error
+        return extractor
+
+    def _waveforms(
+        self, audio: AudioInput | None, raw_audio: AudioInput | None, sampling_rate: int | None
+    ) -> list[torch.Tensor]:
+        """The clips that were given, under either name: float32 of shape (samples,), on the CPU."""
+        if audio is not None and raw_audio is not None:
+            raise InputError("`raw_audio` is another name of `audio`; give the audio once")
+        audio = raw_audio if audio is None else audio
+        if audio is None:
+            raise InputError("no audio was given")
+        self._check_sampling_rate(sampling_rate)
+        return [as_waveform(clip, i) for i, clip in enumerate(as_clips(audio))]
+
+    def _check_sampling_rate(self, sampling_rate: int | None) -> None:
+        if sampling_rate is None:
+            logger.warning(
+                f"{type(self).__name__}: no sampling_rate given, so {self.sampling_rate} Hz is assumed; "
+                "pass it, so that audio at another rate is noticed"
+            )
+        elif sampling_rate != self.sampling_rate:
+            raise InputError(
+                f"the audio is at {sampling_rate} Hz, the model reads {self.sampling_rate} Hz; resample it first "
+                f"(xcodec.Audio(samples, {sampling_rate}).resample({self.sampling_rate}), or use xcodec.Codec)"
+            )
+
+
+def as_clips(audio: AudioInput) -> list[Any]:
+    """Tell one clip from a list of clips."""
+    if isinstance(audio, np.ndarray | torch.Tensor):
+        return [audio]
+    if not isinstance(audio, Sequence) or isinstance(audio, str | bytes):
+        raise InputError(f"expected a numpy array, a torch tensor or a list of these, got {type(audio).__name__}")
+    if len(audio) == 0:
+        raise InputError("an empty list was given; expected at least one clip")
+    return [np.asarray(audio)] if isinstance(audio[0], int | float) else list(audio)
+
+
+def as_waveform(clip: Any, index: int) -> torch.Tensor:
+    """Check one clip and turn it into float32 of shape (samples,) on the CPU, full scale at 1.0."""
+    where = f"clip {index}"
+    try:
+        samples = clip.detach().cpu().float().numpy() if is_floating(clip) else np.asarray(clip)
+        wave = torch.from_numpy(pcm_to_float32(samples))
+    except (AudioError, TypeError, ValueError) as error:
+        raise InputError(f"{where}: expected floating-point samples or PCM: {error}") from None
+    if wave.ndim == 2 and wave.shape[0] == 1:
+        wave = wave[0]
+    if wave.ndim != 1:
+        raise InputError(
+            f"{where}: expected one channel, shape (samples,) or (1, samples), got {tuple(wave.shape)}; "
+            "downmix it first (for several clips pass a list)"
+        )
+    if len(wave) == 0:
+        raise InputError(f"{where} has no samples; one is enough")
+    if not wave.isfinite().all():
+        raise InputError(f"{where} holds {int((~wave.isfinite()).sum())} samples that are NaN or infinite")
+    return wave
+
+
+def is_floating(clip: Any) -> bool:
+    """Whether `clip` is a torch tensor of floating point, of which numpy knows not every kind."""
+    return isinstance(clip, torch.Tensor) and clip.is_floating_point()
+
+
+def padding_strategy(padding: bool | str | PaddingStrategy) -> PaddingStrategy:
+    """Spell transformers' `padding` argument as one of its three strategies."""
+    if isinstance(padding, bool):
+        return PaddingStrategy.LONGEST if padding else PaddingStrategy.DO_NOT_PAD
+    return PaddingStrategy(padding)

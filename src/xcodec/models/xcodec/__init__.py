@@ -1,0 +1,14 @@
+"""X-Codec (Ye et al., 2024): up to eight residual codes every 20 ms, for speech and for general audio."""
+
+from xcodec.models.xcodec.configuration import XcodecConfig
+from xcodec.models.xcodec.feature_extraction import XcodecFeatureExtractor
+from xcodec.models.xcodec.modeling import XcodecDecoderOutput, XcodecEncoderOutput, XcodecModel, XcodecOutput
+
+__all__ = [
+    "XcodecConfig",
+    "XcodecDecoderOutput",
+    "XcodecEncoderOutput",
+    "XcodecFeatureExtractor",
+    "XcodecModel",
+    "XcodecOutput",
+]

@@ -1,0 +1,211 @@
+"""What describes an X-Codec model: the fields, names and defaults of transformers' XcodecConfig."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from transformers import AutoConfig, DacConfig, HubertConfig, WavLMConfig
+from transformers.configuration_utils import PreTrainedConfig
+
+from xcodec.errors import InputError
+
+__all__ = ["XcodecConfig"]
+
+# The acoustic model of all released checkpoints: 16 kHz, 320 samples a code.
+RELEASED_ACOUSTIC: dict[str, Any] = {
+    "encoder_hidden_size": 64,
+    "downsampling_ratios": [8, 5, 4, 2],
+    "decoder_hidden_size": 1024,
+    "upsampling_ratios": [8, 5, 4, 2],
+    "hidden_size": 256,
+}
+# What decides the outputs of a model, and so whether two models read and write the same codes.
+ARCHITECTURE = (
+    "model_type",
+    "target_bandwidths",
+    "sample_rate",
+    "kernel_size",
+    "channel_ratios",
+    "strides",
+    "block_dilations",
+    "unit_kernel_size",
+    "codebook_size",
+    "codebook_dim",
+)
+SEMANTIC_ARCHITECTURE = (
+    "model_type",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "hidden_act",
+    "layer_norm_eps",
+    "conv_dim",
+    "conv_kernel",
+    "conv_stride",
+    "conv_bias",
+    "feat_extract_norm",
+    "feat_extract_activation",
+    "feat_proj_layer_norm",
+    "num_conv_pos_embeddings",
+    "num_conv_pos_embedding_groups",
+    "conv_pos_batch_norm",
+    "do_stable_layer_norm",
+    "num_buckets",
+    "max_bucket_distance",
+)
+SEMANTIC_CONFIGS: dict[str, type[HubertConfig] | type[WavLMConfig]] = {"hubert": HubertConfig, "wavlm": WavLMConfig}
+
+
+class XcodecConfig(PreTrainedConfig):
+    """Configuration of `XcodecModel`; the defaults are the released size.
+
+    Args:
+        target_bandwidths: in kbit/s, ascending; the last one says how many codebooks there are.
+        sample_rate: of the audio, in Hz; also readable as `sampling_rate`.
+        kernel_size: taps of the semantic convolutions' outer layers, odd.
+        channel_ratios: width of each semantic block, relative to the semantic model's states.
+        strides: of each semantic block.
+        block_dilations: of the residual units in each semantic block.
+        unit_kernel_size: taps of the residual units, odd.
+        codebook_size: codes in each codebook.
+        codebook_dim: width of the code vectors; None means that of the latents, acoustic and semantic together.
+        initializer_range: standard deviation of randomly initialised weights.
+        acoustic_model_config: a `DacConfig`, a dict of its fields, or None for the released model's. Fields that a dict
+            leaves out are the released model's.
+        semantic_model_config: a `HubertConfig` or `WavLMConfig`, or a dict of its fields with a `model_type`, 'hubert'
+            if there is none; None means HuBERT's base size.
+        **kwargs: further fields of `PreTrainedConfig`.
+
+    Raises:
+        InputError: where a nested configuration is of another kind, or sizes do not fit together.
+    """
+
+    model_type = "xcodec"
+    sub_configs = {"acoustic_model_config": DacConfig, "semantic_model_config": AutoConfig}  # noqa: RUF012
+    attribute_map = {"sampling_rate": "sample_rate"}  # noqa: RUF012
+
+    def __init__(
+        self,
+        target_bandwidths: Sequence[float] = (0.5, 1, 1.5, 2, 4),
+        sample_rate: int = 16000,
+        kernel_size: int = 3,
+        channel_ratios: Sequence[float] = (1, 1),
+        strides: Sequence[int] = (1, 1),
+        block_dilations: Sequence[int] = (1, 1),
+        unit_kernel_size: int = 3,
+        codebook_size: int = 1024,
+        codebook_dim: int | None = None,
+        initializer_range: float = 0.02,
+        acoustic_model_config: DacConfig | dict[str, Any] | None = None,
+        semantic_model_config: HubertConfig | WavLMConfig | dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.target_bandwidths = list(target_bandwidths)
+        self.sample_rate = sample_rate
+        self.kernel_size = kernel_size
+        self.channel_ratios = list(channel_ratios)
+        self.strides = list(strides)
+        self.block_dilations = list(block_dilations)
+        self.unit_kernel_size = unit_kernel_size
+        self.codebook_size = codebook_size
+        self.initializer_range = initializer_range
+        self.acoustic_model_config = acoustic_config(acoustic_model_config)
+        self.semantic_model_config = semantic_config(semantic_model_config)
+        self.codebook_dim = self.hidden_size if codebook_dim is None else codebook_dim
+        self._check()
+        super().__init__(**kwargs)
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per code."""
+        return math.prod(self.acoustic_model_config.downsampling_ratios)
+
+    @property
+    def frame_rate(self) -> int:
+        """Frames of codes per second, in Hz, rounded up."""
+        return math.ceil(self.sample_rate / self.hop_length)
+
+    @property
+    def semantic_hidden_size(self) -> int:
+        """Width of the semantic model's states."""
+        return int(self.semantic_model_config.hidden_size)
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the latents, acoustic and semantic together."""
+        return int(self.acoustic_model_config.hidden_size) + self.semantic_hidden_size
+
+    @property
+    def codebook_nbits(self) -> int:
+        """Bits that a code takes."""
+        return math.ceil(math.log2(self.codebook_size))
+
+    @property
+    def num_quantizers(self) -> int:
+        """Number of codebooks."""
+        return int(1000 * self.target_bandwidths[-1] // (self.frame_rate * self.codebook_nbits))
+
+    def architecture(self) -> dict[str, Any]:
+        """The fields that decide the outputs; the others concern training, interchange or who wrote the file."""
+        fields: dict[str, Any] = {name: getattr(self, name) for name in ARCHITECTURE}
+        acoustic = {name: getattr(self.acoustic_model_config, name) for name in RELEASED_ACOUSTIC}
+        semantic = {name: getattr(self.semantic_model_config, name, None) for name in SEMANTIC_ARCHITECTURE}
+        return fields | {"acoustic_model_config": acoustic, "semantic_model_config": semantic}
+
+    def _check(self) -> None:
+        if (
+            list(self.target_bandwidths) != sorted(self.target_bandwidths)
+            or min(self.target_bandwidths, default=0) <= 0
+        ):
+            raise InputError(f"target_bandwidths={self.target_bandwidths}: expected kbit/s above 0, ascending")
+        if self.num_quantizers < 1:
+            raise InputError(
+                f"target_bandwidths={self.target_bandwidths}: {self.target_bandwidths[-1]} kbit/s is less than one "
+                f"codebook of {self.codebook_size} codes at {self.frame_rate} Hz takes"
+            )
+        if len(self.strides) != len(self.channel_ratios):
+            raise InputError(
+                f"strides={self.strides} and channel_ratios={self.channel_ratios}: expected one of each per block"
+            )
+        for name in ("kernel_size", "unit_kernel_size"):
+            if getattr(self, name) % 2 == 0:
+                raise InputError(f"{name}={getattr(self, name)}: expected an odd number, so that lengths are kept")
+        width = self.semantic_hidden_size
+        if self.channel_ratios and int(width * self.channel_ratios[-1]) != width:
+            raise InputError(
+                f"channel_ratios={self.channel_ratios}: expected 1 as the last one, so that the latents are "
+                f"{self.hidden_size} wide"
+            )
+        if self.codebook_dim != self.hidden_size:
+            raise InputError(
+                f"codebook_dim={self.codebook_dim}; expected acoustic_model_config.hidden_size + "
+                f"semantic_model_config.hidden_size = {self.hidden_size}"
+            )
+
+
+def acoustic_config(config: DacConfig | dict[str, Any] | None) -> DacConfig:
+    """Turn what a caller or a config.json may give for the acoustic model into its configuration."""
+    if isinstance(config, DacConfig):
+        return config
+    fields = RELEASED_ACOUSTIC | dict(config or {})
+    if (model_type := fields.pop("model_type", "dac")) != "dac":
+        raise InputError(f"the acoustic model of X-Codec is 'dac'; acoustic_model_config says {model_type!r}")
+    return DacConfig(**fields)
+
+
+def semantic_config(config: HubertConfig | WavLMConfig | dict[str, Any] | None) -> HubertConfig | WavLMConfig:
+    """Turn what a caller or a config.json may give for the semantic model into its configuration."""
+    if config is None or isinstance(config, dict):
+        fields = dict(config or {})
+        model_type = fields.pop("model_type", "hubert")
+        if model_type in SEMANTIC_CONFIGS:
+            return SEMANTIC_CONFIGS[model_type](**fields)
+    else:
+        model_type = config.model_type
+        if isinstance(config, HubertConfig | WavLMConfig):
+            return config
+    raise InputError(
+        f"the semantic model of X-Codec is {' or '.join(map(repr, SEMANTIC_CONFIGS))}; "
+        f"semantic_model_config says {model_type!r}"
+    )

@@ -1,0 +1,77 @@
+"""X-Codec's decoder: latents to samples through transposed convolutions (DAC, Kumar et al., 2023)."""
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from xcodec.models.acoustic import DILATIONS, ResidualUnit
+from xcodec.modules.conv import MaskedConv1d, MaskedConvTranspose1d
+from xcodec.modules.lengths import zero_past_end
+from xcodec.modules.snake import Snake
+
+__all__ = ["AcousticDecoder"]
+
+
+class DecoderBlock(nn.Module):
+    """A transposed convolution that halves the channels, then three residual units of growing dilation."""
+
+    def __init__(self, channels: int, output_channels: int, stride: int) -> None:
+        super().__init__()
+        self.snake1 = Snake(channels)
+        # Odd strides get one step more at the end, so that every stride gives exactly `stride` steps for one.
+        self.conv_t1 = MaskedConvTranspose1d(
+            channels,
+            output_channels,
+            kernel_size=2 * stride,
+            stride=stride,
+            padding=math.ceil(stride / 2),
+            output_padding=stride % 2,
+        )
+        self.res_unit1, self.res_unit2, self.res_unit3 = (ResidualUnit(output_channels, d, Snake) for d in DILATIONS)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Map (batch, channels, time) to (batch, output_channels, time * stride); `lengths` counts input steps."""
+        x = self.conv_t1(self.snake1(x), lengths)
+        lengths = None if lengths is None else lengths * self.conv_t1.stride[0]
+        x = self.res_unit1(x, lengths)
+        x = self.res_unit2(x, lengths)
+        return self.res_unit3(x, lengths)
+
+
+class AcousticDecoder(nn.Module):
+    """From one latent vector per hop to a waveform. Unlike DAC it does not end in a tanh.
+
+    Args:
+        input_size: width of the latents.
+        base_channels: channels after the first convolution; each stride halves them.
+        strides: upsampling of each block; their product is the hop length in samples.
+    """
+
+    def __init__(self, input_size: int, base_channels: int, strides: Sequence[int]) -> None:
+        super().__init__()
+        channels = [base_channels // 2**i for i in range(len(strides) + 1)]
+        self.conv1 = MaskedConv1d(input_size, base_channels, kernel_size=7, padding=3)
+        self.strides = tuple(strides)
+        self.block = nn.ModuleList(
+            DecoderBlock(width, narrower, stride)
+            for width, narrower, stride in zip(channels, channels[1:], strides, strict=False)
+        )
+        self.snake1 = Snake(channels[-1])
+        self.conv2 = MaskedConv1d(channels[-1], 1, kernel_size=7, padding=3)
+
+    def forward(self, latents: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Decode.
+
+        Args:
+            latents: shape (batch, input_size, time).
+            lengths: valid steps of each clip, shape (batch,).
+
+        Returns:
+            Samples, shape (batch, 1, time * hop_length), zeros past each clip's end.
+        """
+        x = self.conv1(latents, lengths)
+        for block, stride in zip(self.block, self.strides, strict=True):
+            x = block(x, lengths)
+            lengths = None if lengths is None else lengths * stride
+        return zero_past_end(self.conv2(self.snake1(x), lengths), lengths)

@@ -1,0 +1,332 @@
+"""XcodecModel: waveforms to residual codes at several bandwidths, and codes to waveforms."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import initialization as init
+from transformers.utils import ModelOutput
+
+from xcodec.errors import InputError
+from xcodec.models.acoustic import AcousticEncoder
+from xcodec.models.masks import mask_lengths, unless_full
+from xcodec.models.pretrained import StrictPreTrainedModel
+from xcodec.models.xcodec.configuration import XcodecConfig
+from xcodec.models.xcodec.decoder import AcousticDecoder
+from xcodec.models.xcodec.semantic import SemanticDecoder, SemanticEncoder, build_semantic_model
+from xcodec.modules.hubert import Hubert, TimeNorm
+from xcodec.modules.lengths import valid_steps, zero_past_end
+from xcodec.modules.snake import Snake
+from xcodec.modules.wavlm import GatedRelativeAttention
+from xcodec.quantizers.rvq import Codebook, ResidualVectorQuantizer
+
+__all__ = ["XcodecDecoderOutput", "XcodecEncoderOutput", "XcodecModel", "XcodecOutput"]
+
+
+@dataclass
+class XcodecEncoderOutput(ModelOutput):
+    """What `XcodecModel.encode` returns.
+
+    Attributes:
+        audio_codes: int64 (batch, codebooks, codes), each in [0, codebook_size); 0 past a clip's end.
+        audio_codes_mask: int32 (batch, 1, codes), one on every frame that the clip alone would give; None where no mask
+            was given.
+    """
+
+    audio_codes: Tensor | None = None
+    audio_codes_mask: Tensor | None = None
+
+
+@dataclass
+class XcodecDecoderOutput(ModelOutput):
+    """What `XcodecModel.decode` returns.
+
+    Attributes:
+        audio_values: samples (batch, 1, codes * hop_length), zeros past a clip's end.
+    """
+
+    audio_values: Tensor | None = None
+
+
+@dataclass
+class XcodecOutput(ModelOutput):
+    """What `XcodecModel.forward` returns.
+
+    Attributes:
+        audio_codes: as in `XcodecEncoderOutput`.
+        audio_values: samples (batch, 1, samples), as long as the input, zeros past a clip's end.
+        audio_codes_mask: as in `XcodecEncoderOutput`.
+    """
+
+    audio_codes: Tensor | None = None
+    audio_values: Tensor | None = None
+    audio_codes_mask: Tensor | None = None
+
+
+class XcodecModel(StrictPreTrainedModel):
+    """The X-Codec codec (Ye et al., "Codec Does Matter", 2024), with transformers' interface and checkpoints.
+
+    A clip of n samples, prepared by `XcodecFeatureExtractor`, gives ceil(n / hop_length) frames of one code from each
+    codebook, the same whatever else is in its batch. How many codebooks are used is chosen by `bandwidth`.
+    """
+
+    config_class = XcodecConfig
+    config: XcodecConfig
+    base_model_prefix = "xcodec"
+    main_input_name = "input_values"
+    input_modalities = ["audio"]  # noqa: RUF012
+    _no_split_modules = ["ConvLayer", "EncoderLayer", "EncoderBlock", "DecoderBlock", "Codebook"]  # noqa: RUF012
+    _supports_sdpa = True
+
+    def __init__(self, config: XcodecConfig) -> None:
+        super().__init__(config)
+        acoustic, semantic = config.acoustic_model_config, config.semantic_model_config
+        self.pad = config.hop_length // 2
+        self.acoustic_encoder = AcousticEncoder(
+            acoustic.encoder_hidden_size, acoustic.downsampling_ratios, acoustic.hidden_size, activation=Snake
+        )
+        self.acoustic_decoder = AcousticDecoder(
+            acoustic.hidden_size, acoustic.decoder_hidden_size, acoustic.upsampling_ratios
+        )
+        convolutions = (
+            semantic.hidden_size,
+            config.channel_ratios,
+            config.strides,
+            config.kernel_size,
+            config.unit_kernel_size,
+            config.block_dilations,
+        )
+        self.encoder_semantic = SemanticEncoder(*convolutions)
+        self.decoder_semantic = SemanticDecoder(*convolutions)
+        self.semantic_model = build_semantic_model(semantic)
+        self.fc = nn.Linear(config.hidden_size, config.hidden_size)
+        self.fc1 = nn.Linear(config.hidden_size, semantic.hidden_size)
+        self.fc2 = nn.Linear(config.hidden_size, acoustic.hidden_size)
+        self.quantizer = ResidualVectorQuantizer(config.codebook_dim, config.codebook_size, config.num_quantizers)
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per code."""
+        return self.config.hop_length
+
+    def num_quantizers_at(self, bandwidth: float | None) -> int:
+        """How many codebooks a bandwidth of the config's `target_bandwidths`, in kbit/s, uses; None means the highest.
+
+        Raises:
+            InputError: where the bandwidth is not one of those.
+        """
+        offered = self.config.target_bandwidths
+        if bandwidth is None:
+            bandwidth = offered[-1]
+        if bandwidth not in offered:
+            raise InputError(
+                f"This model doesn't support the bandwidth {bandwidth}. Select one of "
+                f"{', '.join(f'{offer:g}' for offer in offered)} (kbit/s)"
+            )
+        per_codebook = math.log2(self.config.codebook_size) * self.config.frame_rate / 1000
+        return max(1, math.floor(bandwidth / per_codebook))
+
+    def encode(
+        self,
+        input_values: Tensor,
+        bandwidth: float | None = None,
+        return_dict: bool | None = None,
+        padding_mask: Tensor | None = None,
+    ) -> XcodecEncoderOutput | Tensor:
+        """Encode waveforms.
+
+        Args:
+            input_values: samples at the config's rate, full scale at 1.0, shape (batch, 1, samples). Give whole hops,
+                as the feature extractor does; without a `padding_mask`, other lengths are read as transformers reads
+                them, which for most shifts the acoustic encoder by half a hop against the semantic one.
+            bandwidth: in kbit/s, one of the config's `target_bandwidths`; None means the highest.
+            return_dict: False returns the codes alone; None does as the config says.
+            padding_mask: nonzero on each clip's own samples, (batch, samples) or (batch, 1, samples). Each clip is then
+                encoded as it would be alone, with zeros up to whole hops. (transformers has no such argument, and its
+                padded batches get other codes than single clips.)
+
+        Raises:
+            InputError: where a shape or the bandwidth does not fit; it says what was expected.
+        """
+        codes, codes_mask, _ = self._encode(input_values, bandwidth, padding_mask)
+        if not self._wants_dict(return_dict):
+            return codes
+        return XcodecEncoderOutput(audio_codes=codes, audio_codes_mask=codes_mask)
+
+    def decode(
+        self,
+        audio_codes: Tensor,
+        return_dict: bool | None = None,
+        audio_codes_mask: Tensor | None = None,
+    ) -> XcodecDecoderOutput | Tensor:
+        """Decode codes to samples.
+
+        Args:
+            audio_codes: integers in [0, codebook_size), shape (batch, k, codes), of the first k codebooks: all of them,
+                or as few as one, at the quality of a lower bandwidth.
+            return_dict: False returns the samples alone; None does as the config says.
+            audio_codes_mask: nonzero on each clip's own frames, (batch, 1, codes) or (batch, codes), as `encode`
+                returns it; None means that every frame counts.
+
+        Raises:
+            InputError: where a shape, dtype or code does not fit.
+        """
+        self._check_codes(audio_codes)
+        lengths = None
+        if audio_codes_mask is not None:
+            batch, _, num_codes = audio_codes.shape
+            lengths = mask_lengths(audio_codes_mask, batch, num_codes, "audio_codes_mask")
+            lengths = unless_full(lengths.clamp(min=1), num_codes)
+        audio_values = self._decode(audio_codes, lengths)
+        return XcodecDecoderOutput(audio_values=audio_values) if self._wants_dict(return_dict) else audio_values
+
+    def forward(
+        self,
+        input_values: Tensor,
+        audio_codes: Tensor | None = None,
+        bandwidth: float | None = None,
+        return_dict: bool | None = None,
+        padding_mask: Tensor | None = None,
+    ) -> XcodecOutput | tuple[Tensor, Tensor]:
+        """Encode and decode.
+
+        Args:
+            input_values: as for `encode`.
+            audio_codes: codes to decode instead of encoding `input_values`, as for `decode`.
+            bandwidth: as for `encode`.
+            return_dict: False returns (codes, samples); None does as the config says.
+            padding_mask: as for `encode`.
+
+        Raises:
+            InputError: as in `encode` and `decode`.
+        """
+        if audio_codes is None:
+            codes, codes_mask, lengths = self._encode(input_values, bandwidth, padding_mask)
+        else:
+            self._check_codes(audio_codes)
+            codes, (codes_mask, lengths) = audio_codes, self._lengths_of(input_values, padding_mask)
+        audio_values = self._decode(codes, lengths)[..., : input_values.shape[-1]]
+        if not self._wants_dict(return_dict):
+            return codes, audio_values
+        return XcodecOutput(audio_codes=codes, audio_values=audio_values, audio_codes_mask=codes_mask)
+
+    def _encode(
+        self, input_values: Tensor, bandwidth: float | None, padding_mask: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Codes (batch, codebooks, codes), their mask (batch, 1, codes) and lengths in codes, if not full."""
+        num_quantizers = self.num_quantizers_at(bandwidth)
+        codes_mask, lengths = self._lengths_of(input_values, padding_mask)
+        waveform, sample_lengths = input_values, None
+        if padding_mask is not None:
+            waveform = F.pad(waveform, (0, -waveform.shape[-1] % self.hop_length))
+        if lengths is not None:
+            sample_lengths = lengths * self.hop_length
+            waveform = zero_past_end(waveform, sample_lengths)
+        waveform = waveform.to(self.fc.weight.dtype)
+
+        semantic = self._semantic_latents(waveform, sample_lengths)
+        num_codes = semantic.shape[-1]
+        if codes_mask is not None and num_codes != codes_mask.shape[-1]:
+            raise InputError(
+                f"{waveform.shape[-1]} samples give {num_codes} semantic frames, for {codes_mask.shape[-1]} hops of "
+                f"{self.hop_length} samples; a padded batch needs a config whose two encoders keep step"
+            )
+        acoustic = self._acoustic_latents(waveform, sample_lengths, num_codes)
+        fused = torch.cat([acoustic, semantic], 1).transpose(1, 2)  # -> (batch, codes, channels)
+        codes = self.quantizer.encode(self.fc(fused), num_quantizers)
+        if lengths is not None:
+            codes = codes.masked_fill(~valid_steps(lengths, num_codes)[:, None], 0)
+        return codes, codes_mask, lengths
+
+    def _lengths_of(self, input_values: Tensor, padding_mask: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        """The mask (batch, 1, codes) of the frames that each clip alone gives, and their number, if not full."""
+        if input_values.ndim != 3 or not input_values.is_floating_point():
+            raise InputError(
+                "input_values: expected floating-point samples of shape (batch, 1, samples), got "
+                f"{input_values.dtype} {tuple(input_values.shape)}"
+            )
+        batch, channels, num_samples = input_values.shape
+        if channels != 1:
+            raise InputError(f"Audio must be mono, but got {channels} channels; downmix it first")
+        if padding_mask is None:
+            return None, None
+        own = mask_lengths(padding_mask, batch, num_samples, "padding_mask")
+        num_codes = -(-num_samples // self.hop_length)
+        lengths = ((own + self.hop_length - 1) // self.hop_length).clamp(min=1)
+        return valid_steps(lengths, num_codes)[:, None].int(), unless_full(lengths, num_codes)
+
+    def _semantic_latents(self, waveform: Tensor, lengths: Tensor | None) -> Tensor:
+        """(batch, 1, samples) -> (batch, channels, codes). The semantic model is frozen: no gradient enters it."""
+        num_samples = waveform.shape[-1] + 2 * self.pad
+        if self.semantic_model.output_length(num_samples) < 1:
+            raise InputError(
+                f"input_values: {waveform.shape[-1]} samples are too few for one code; pad them with zeros to "
+                f"{self.hop_length}, as the feature extractor does"
+            )
+        own = None if lengths is None else lengths + 2 * self.pad
+        with torch.no_grad():
+            states = self.semantic_model(F.pad(waveform[:, 0], (self.pad, self.pad)), own)
+        frames = None if own is None else self.semantic_model.output_length(own)
+        return self.encoder_semantic(states.transpose(1, 2), frames)
+
+    def _acoustic_latents(self, waveform: Tensor, lengths: Tensor | None, num_codes: int) -> Tensor:
+        """(batch, 1, samples) -> (batch, channels, codes).
+
+        Where the encoder would make another number of codes than the semantic one, it reads the waveform with half a
+        hop of zeros on both sides: so does the original, on lengths that are not whole hops.
+        """
+        if self.acoustic_encoder.output_length(waveform.shape[-1]) != num_codes:
+            waveform = F.pad(waveform, (self.pad, self.pad))
+            lengths = None if lengths is None else lengths + 2 * self.pad
+            if (found := self.acoustic_encoder.output_length(waveform.shape[-1])) != num_codes:
+                raise InputError(
+                    f"the acoustic encoder makes {found} codes where the semantic one makes {num_codes}: "
+                    f"downsampling_ratios={self.config.acoustic_model_config.downsampling_ratios} does not go with "
+                    f"conv_stride={list(self.config.semantic_model_config.conv_stride)} and strides="
+                    f"{self.config.strides}; their products have to be equal"
+                )
+        return self.acoustic_encoder(waveform, lengths)
+
+    def _decode(self, codes: Tensor, lengths: Tensor | None) -> Tensor:
+        latents = self.fc2(self.quantizer.decode(codes).to(self.fc2.weight.dtype))
+        return self.acoustic_decoder(latents.transpose(1, 2), lengths)
+
+    def _check_codes(self, codes: Tensor) -> None:
+        most = len(self.quantizer.quantizers)
+        if codes.ndim != 3 or not 1 <= codes.shape[1] <= most or codes.shape[2] < 1 or codes.is_floating_point():
+            raise InputError(
+                f"audio_codes: expected integers of shape (batch, 1 to {most}, codes), got {codes.dtype} "
+                f"{tuple(codes.shape)}"
+            )
+        if not torch.compiler.is_compiling():
+            low, high = int(codes.min()), int(codes.max())
+            if low < 0 or high >= self.quantizer.codebook_size:
+                raise InputError(
+                    f"audio_codes: expected values in [0, {self.quantizer.codebook_size}), got {low} to {high}"
+                )
+
+    def _wants_dict(self, return_dict: bool | None) -> Any:
+        return self.config.return_dict if return_dict is None else return_dict
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)  # type: ignore[no-untyped-call]
+        if isinstance(module, Snake):
+            init.ones_(module.alpha)
+        elif isinstance(module, TimeNorm):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, GatedRelativeAttention):
+            init.ones_(module.gru_rel_pos_const)
+        elif isinstance(module, Hubert) and hasattr(module, "masked_spec_embed"):
+            init.uniform_(module.masked_spec_embed)
+        elif isinstance(module, Codebook):
+            init.ones_(module.inited)
+            init.zeros_(module.cluster_size)
+            # Not zeros, as upstream has them until a checkpoint is read: then all codes of a new model would be 0.
+            init.normal_(module.embed, std=self.config.initializer_range)
+            init.copy_(module.embed_avg, module.embed)

@@ -1,0 +1,87 @@
+"""HuBERT and WavLM: transformers' hidden states, and that a clip's neighbours, tiles and blocks do not matter."""
+
+import pytest
+import torch
+import transformers
+
+from builders import speech
+from xcodec.models.xcodec.semantic import build_semantic_model
+from xcodec.modules import attention, hubert
+from xcodec.modules.hubert import TimeNorm
+from xcodec_builders import KINDS, TINY_SEMANTIC, randomize
+
+LENGTHS = torch.tensor([400, 641, 719, 5000, 16000])  # samples, at least one frame each
+
+
+def semantic_model(kind: str):
+    fields = TINY_SEMANTIC | KINDS[kind]
+    config_class = transformers.WavLMConfig if fields.pop("model_type") == "wavlm" else transformers.HubertConfig
+    config = config_class(**fields)
+    model = build_semantic_model(config).eval()
+    randomize(model, seed=0)
+    return model, config
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_output_is_the_mean_of_transformers_hidden_states(kind):
+    model, config = semantic_model(kind)
+    twin = transformers.AutoModel.from_config(config).eval()
+    assert twin.load_state_dict(model.state_dict()) is not None
+    wave = torch.from_numpy(speech(3.0))[None]
+    states = twin(wave, output_hidden_states=True).hidden_states
+    assert len(states) == 3
+    assert states[0].std() > 0.1
+    assert (model(wave) - torch.stack(states).mean(0)).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_clip_of_a_batch_gets_what_it_gets_alone(kind):
+    model, _ = semantic_model(kind)
+    wave = torch.full((len(LENGTHS), int(LENGTHS.max())), 7.0)  # loud garbage past each end
+    for row, n in zip(wave, LENGTHS, strict=True):
+        row[:n] = torch.from_numpy(speech(samples=int(n)))
+    together = model(wave, LENGTHS)
+    frames = model.output_length(LENGTHS)
+    assert frames.tolist() == [1, 1, 1, 15, 49]
+    for i, n in enumerate(LENGTHS):
+        alone = model(wave[i : i + 1, :n])
+        assert alone.shape[1] == frames[i]
+        assert (together[i, : frames[i]] - alone[0]).abs().max() < 1e-4, f"clip of {n} samples"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_tiles_and_blocks_do_not_matter(kind, monkeypatch):
+    """The convolutions run in tiles, the attention in blocks of queries; whole or not, the result is the same."""
+    model, _ = semantic_model(kind)
+    wave = torch.from_numpy(speech(4.0))[None].repeat(2, 1)
+    lengths = torch.tensor([64000, 21234])
+    whole, padded = model(wave), model(wave, lengths)
+    monkeypatch.setattr(hubert, "FRAMES_PER_TILE", 37)
+    monkeypatch.setattr(attention, "MAX_QUERY_BLOCK", 23)
+    assert (model(wave) - whole).abs().max() < 1e-4
+    own = model.output_length(21234)
+    assert (model(wave, lengths)[1, :own] - padded[1, :own]).abs().max() < 1e-4
+    assert (model(wave)[1, :own] - padded[1, :own]).abs().max() > 0.01, "without lengths the second clip differs"
+
+
+def test_the_norm_over_time_is_torchs_group_norm_and_its_moments_come_in_any_tiles():
+    torch.manual_seed(0)
+    norm = TimeNorm(6)
+    torch.nn.init.normal_(norm.weight)
+    torch.nn.init.normal_(norm.bias)
+    x = torch.randn(2, 6, 100) * 3 + 50
+    expected = torch.nn.functional.group_norm(x, 6, norm.weight, norm.bias)
+    for size in (100, 7, 1):
+        found = norm(x, norm.moments(x.split(size, -1), torch.tensor([100, 100])))
+        assert (found - expected).abs().max() < 1e-3, size
+    short = norm.moments(x.split(30, -1), torch.tensor([40, 100]))
+    assert torch.allclose(short[0][0, :, 0], x[0, :, :40].mean(-1))
+    assert torch.allclose(short[1][0, :, 0], x[0, :, :40].var(-1, unbiased=False))
+
+
+def test_the_biases_of_wavlm_fall_into_its_buckets():
+    model, config = semantic_model("wavlm")
+    twin = transformers.AutoModel.from_config(config).eval()
+    ours, theirs = model.encoder.layers[0].attention, twin.encoder.layers[0].attention
+    distances = torch.arange(-2000, 2001)
+    assert torch.equal(ours._buckets(distances), theirs._relative_positions_bucket(distances))
