@@ -185,6 +185,22 @@ def test_transformers_layout_is_checked_and_written_again(tmp_path):
     assert (stored["feature_extractor_type"], stored["hop_length"]) == ("DacFeatureExtractor", 320)
 
 
+def test_the_older_spelling_in_transformers_layout_is_read(tmp_path):
+    tiny_xcodec().save_pretrained(tmp_path / "a")
+    tensors = load_file(tmp_path / "a" / "model.safetensors")
+    conv = "semantic_model.encoder.pos_conv_embed.conv"
+    older = {
+        name.replace(f"{conv}.parametrizations.weight.original0", f"{conv}.weight_g").replace(
+            f"{conv}.parametrizations.weight.original1", f"{conv}.weight_v"
+        ): tensor
+        for name, tensor in tensors.items()
+    }
+    assert f"{conv}.weight_g" in older
+    save_file(older, tmp_path / "a" / "model.safetensors", metadata={"format": "pt"})
+    convert_checkpoint(tmp_path / "a", tmp_path / "b")
+    assert load_file(tmp_path / "b" / "model.safetensors").keys() == tensors.keys()
+
+
 def test_unfolded_weight_norms_in_transformers_layout_are_folded(tmp_path):
     """As its `apply_weight_norm` leaves them."""
     tiny_xcodec().save_pretrained(tmp_path / "a")

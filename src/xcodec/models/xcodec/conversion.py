@@ -93,7 +93,7 @@ def read_transformers_layout(source: Source) -> Checkpoint:
     """Check a checkpoint that has our names already, its acoustic weight norms folded or not."""
     config = XcodecConfig.from_pretrained(source.path)
     with naming(source.path):
-        tensors, pairs = fold_all_but_semantic(source.tensors)
+        tensors, pairs = fold_all_but_semantic({plain_name(name): tensor for name, tensor in source.tensors.items()})
         check_complete(tensors, XcodecModel, config, lambda name: name, FAMILY)
     return checkpoint_of(
         config, tensors, str(source.path), "transformers", {n: pairs.get(n, (n,)) for n in tensors}, pairs

@@ -167,7 +167,7 @@ class XcodecModel(StrictPreTrainedModel):
 
         Args:
             audio_codes: integers in [0, codebook_size), shape (batch, k, codes), of the first k codebooks: all of them,
-                or as few as one, at the quality of a lower bandwidth.
+                or as few as one, at the quality of a lower bandwidth. Past a clip's end they may be anything.
             return_dict: False returns the samples alone; None does as the config says.
             audio_codes_mask: nonzero on each clip's own frames, (batch, 1, codes) or (batch, codes), as `encode`
                 returns it; None means that every frame counts.
@@ -175,12 +175,13 @@ class XcodecModel(StrictPreTrainedModel):
         Raises:
             InputError: where a shape, dtype or code does not fit.
         """
-        self._check_codes(audio_codes)
+        self._check_codes_shape(audio_codes)
         lengths = None
         if audio_codes_mask is not None:
             batch, _, num_codes = audio_codes.shape
-            lengths = mask_lengths(audio_codes_mask, batch, num_codes, "audio_codes_mask")
-            lengths = unless_full(lengths.clamp(min=1), num_codes)
+            lengths = mask_lengths(audio_codes_mask, batch, num_codes, "audio_codes_mask").clamp(min=1)
+            audio_codes = audio_codes.masked_fill(~valid_steps(lengths, num_codes)[:, None], 0)
+            lengths = unless_full(lengths, num_codes)
         audio_values = self._decode(audio_codes, lengths)
         return XcodecDecoderOutput(audio_values=audio_values) if self._wants_dict(return_dict) else audio_values
 
@@ -207,7 +208,7 @@ class XcodecModel(StrictPreTrainedModel):
         if audio_codes is None:
             codes, codes_mask, lengths = self._encode(input_values, bandwidth, padding_mask)
         else:
-            self._check_codes(audio_codes)
+            self._check_codes_shape(audio_codes)
             codes, (codes_mask, lengths) = audio_codes, self._lengths_of(input_values, padding_mask)
         audio_values = self._decode(codes, lengths)[..., : input_values.shape[-1]]
         if not self._wants_dict(return_dict):
@@ -222,10 +223,11 @@ class XcodecModel(StrictPreTrainedModel):
         codes_mask, lengths = self._lengths_of(input_values, padding_mask)
         waveform, sample_lengths = input_values, None
         if padding_mask is not None:
-            waveform = F.pad(waveform, (0, -waveform.shape[-1] % self.hop_length))
+            batch, _, num_samples = input_values.shape
+            waveform = zero_past_end(waveform, mask_lengths(padding_mask, batch, num_samples, "padding_mask"))
+            waveform = F.pad(waveform, (0, -num_samples % self.hop_length))
         if lengths is not None:
             sample_lengths = lengths * self.hop_length
-            waveform = zero_past_end(waveform, sample_lengths)
         waveform = waveform.to(self.fc.weight.dtype)
 
         semantic = self._semantic_latents(waveform, sample_lengths)
@@ -237,16 +239,24 @@ class XcodecModel(StrictPreTrainedModel):
             )
         acoustic = self._acoustic_latents(waveform, sample_lengths, num_codes)
         fused = torch.cat([acoustic, semantic], 1).transpose(1, 2)  # -> (batch, codes, channels)
-        codes = self.quantizer.encode(self.fc(fused), num_quantizers)
+        latents = self.fc(fused)
+        if not torch.compiler.is_compiling() and not bool(latents.isfinite().all()):
+            raise InputError(
+                "the input gives no codes: it holds samples that are NaN, infinite, or so far beyond full scale (1.0) "
+                f"that {latents.dtype} overflows"
+            )
+        codes = self.quantizer.encode(latents, num_quantizers)
         if lengths is not None:
             codes = codes.masked_fill(~valid_steps(lengths, num_codes)[:, None], 0)
         return codes, codes_mask, lengths
 
     def _lengths_of(self, input_values: Tensor, padding_mask: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
         """The mask (batch, 1, codes) of the frames that each clip alone gives, and their number, if not full."""
-        if input_values.ndim != 3 or not input_values.is_floating_point():
+        if not isinstance(input_values, Tensor):
+            raise InputError(f"input_values: expected a torch tensor, got {type(input_values).__name__}")
+        if input_values.ndim != 3 or input_values.numel() == 0 or not input_values.is_floating_point():
             raise InputError(
-                "input_values: expected floating-point samples of shape (batch, 1, samples), got "
+                "input_values: expected floating-point samples of shape (batch, 1, samples), at least one, got "
                 f"{input_values.dtype} {tuple(input_values.shape)}"
             )
         batch, channels, num_samples = input_values.shape
@@ -292,22 +302,23 @@ class XcodecModel(StrictPreTrainedModel):
         return self.acoustic_encoder(waveform, lengths)
 
     def _decode(self, codes: Tensor, lengths: Tensor | None) -> Tensor:
-        latents = self.fc2(self.quantizer.decode(codes).to(self.fc2.weight.dtype))
-        return self.acoustic_decoder(latents.transpose(1, 2), lengths)
-
-    def _check_codes(self, codes: Tensor) -> None:
-        most = len(self.quantizer.quantizers)
-        if codes.ndim != 3 or not 1 <= codes.shape[1] <= most or codes.shape[2] < 1 or codes.is_floating_point():
-            raise InputError(
-                f"audio_codes: expected integers of shape (batch, 1 to {most}, codes), got {codes.dtype} "
-                f"{tuple(codes.shape)}"
-            )
         if not torch.compiler.is_compiling():
             low, high = int(codes.min()), int(codes.max())
             if low < 0 or high >= self.quantizer.codebook_size:
                 raise InputError(
                     f"audio_codes: expected values in [0, {self.quantizer.codebook_size}), got {low} to {high}"
                 )
+        latents = self.fc2(self.quantizer.decode(codes).to(self.fc2.weight.dtype))
+        return self.acoustic_decoder(latents.transpose(1, 2), lengths)
+
+    def _check_codes_shape(self, codes: Tensor) -> None:
+        most = len(self.quantizer.codebooks)
+        wrong = codes.ndim != 3 or not 1 <= codes.shape[1] <= most or codes.numel() == 0
+        if wrong or codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
+            raise InputError(
+                f"audio_codes: expected integers of shape (batch, 1 to {most}, codes), got {codes.dtype} "
+                f"{tuple(codes.shape)}"
+            )
 
     def _wants_dict(self, return_dict: bool | None) -> Any:
         return self.config.return_dict if return_dict is None else return_dict
