@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import set_seed
 
+from builders import RECORDINGS
 from xcodec import codec as codec_module
 from xcodec.audio import Audio
 from xcodec.batching import batches
@@ -393,3 +394,17 @@ def test_built_in_model_is_found_in_the_package_or_missed_by_name(
         CheckpointError, match=r"mini lacks model\.safetensors; reinstall xcodec, or name another model"
     ):
         Codec.from_pretrained()
+
+
+def test_the_built_in_model_comes_with_the_package_and_speech_can_be_followed() -> None:
+    from pystoi import stoi
+
+    codec = Codec.from_pretrained()
+    assert sum(parameter.numel() for parameter in codec.model.parameters()) <= 15_000_000
+    assert (codec.frame_rate, codec.codebook_sizes, codec.identity.name) == (50.0, (65536,), "mini")
+    recording = Audio.read(RECORDINGS[0])
+    codes = codec.encode(recording)
+    assert codes.ids.shape == (1, recording.num_samples // 320 + 1)
+    again = codec.decode(codes)
+    assert again.num_samples == recording.num_samples
+    assert stoi(recording.samples[0], again.samples[0], 16000) > 0.8
