@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 import builders
 import xcodec
 from original import TINY_OPTIONS, random_original, write_original_folder
+from xcodec import kernels
 from xcodec.audio import Audio
 from xcodec.cli import jobs
 from xcodec.cli.app import app
@@ -259,6 +260,7 @@ def test_info_tells_what_a_model_is(run: Run, model: Path, codec: Codec) -> None
     assert told["num_parameters"] == sum(told["parameters"].values()) == parameters
     assert told["weights_hash"] == codec.identity.weights_hash
     assert told["licence"] is None
+    assert told["kernel"] in kernels.variants()
 
 
 def test_info_reads_the_licence_off_the_model_card(run: Run, tmp_path: Path) -> None:

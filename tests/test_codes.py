@@ -280,6 +280,11 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         make().save(tmp_path / "nowhere" / "speech.codes")
 
 
+def test_codes_are_printed_on_one_line() -> None:
+    assert repr(make()).startswith("Codes(1 x ")
+    assert "\n" not in repr(make())
+
+
 def test_equal_codes_are_equal_files(tmp_path: Path) -> None:
     for name in "abcd":
         make().save(tmp_path / name)

@@ -103,6 +103,11 @@ class Codes:
                 f"{most} samples at {self.sampling_rate} Hz at most, and are needed for {fewest} at least"
             )
 
+    def __repr__(self) -> str:
+        made_by = "an unknown model" if self.codec is None else self.codec.name
+        codebooks, frames = self.ids.shape
+        return f"Codes({codebooks} x {frames} at {self.frame_rate:g} Hz, {self.duration:.2f} s, by {made_by})"
+
     def __len__(self) -> int:
         return int(self.ids.shape[1])
 

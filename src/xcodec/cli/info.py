@@ -220,6 +220,8 @@ def codes_facts(subject: str) -> Iterator[Fact]:
 
 def model_facts(subject: str) -> Iterator[Fact]:
     """Of a checkpoint, which is loaded, and so checked completely."""
+    from xcodec import kernels
+
     codec = load_codec(subject, "cpu", Precision.FLOAT32)
     folder = Path(codec.model.name_or_path)
     parts = {name: sum(x.numel() for x in part.parameters()) for name, part in codec.model.named_children()}
@@ -239,6 +241,7 @@ def model_facts(subject: str) -> Iterator[Fact]:
     yield Fact("bandwidths", list(codec.bandwidths), "bandwidths", f"{offers} kbit/s")
     licence = licence_of(subject, folder)
     yield Fact("licence", licence, "licence", licence or "not known")
+    yield Fact("kernel", kernels.variant(), "kernel", kernels.variant())
     yield from identity_facts(codec.identity.config_hash, codec.identity.weights_hash)
 
 
