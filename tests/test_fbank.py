@@ -42,14 +42,14 @@ def test_mel_filters_are_triangles_that_meet():
 def test_a_clip_has_the_same_energies_in_any_batch():
     wave = torch.from_numpy(speech(2.0)).view(2, 16000)
     together = KaldiFbank()(wave)
-    assert torch.equal(together[1], KaldiFbank()(wave[1:])[0])
+    assert torch.allclose(together[1], KaldiFbank()(wave[1:])[0], atol=1e-4)
 
 
 def test_long_audio_is_computed_in_blocks_of_frames(monkeypatch):
     wave = torch.from_numpy(speech(1.0))[None]
     whole = KaldiFbank()(wave)
     monkeypatch.setattr(fbank, "FRAMES_PER_BLOCK", 7)
-    assert torch.equal(KaldiFbank()(wave), whole)
+    assert torch.allclose(KaldiFbank()(wave), whole, atol=1e-4)  # threads may add in another order
 
 
 def test_digital_silence_gives_the_floor_and_no_nan():
