@@ -1,4 +1,4 @@
-"""xcodec: the X-Codec2 neural speech codec, from an audio file to discrete codes and back.
+"""xcodec: the X-Codec2 and X-Codec neural audio codecs, from an audio file to discrete codes and back.
 
 Names are loaded when first used, so that `import xcodec` costs nothing but itself.
 """
