@@ -4,10 +4,13 @@ import os
 
 import pytest
 import torch
+from torch import Tensor
 from transformers.utils import logging
 
 import builders
+from original import TINY_OPTIONS, OriginalXCodec2, random_original
 from xcodec.models.xcodec2 import Xcodec2Model
+from xcodec.models.xcodec2.conversion import Checkpoint, convert_state_dict
 
 # Before anything reads them: whatever terminal the tests are run in, programs see the same one.
 for variable in ("FORCE_COLOR", "NO_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TERMINAL_WIDTH"):
@@ -27,6 +30,22 @@ def tiny() -> Xcodec2Model:
 def released() -> Xcodec2Model:
     """629M random parameters: the size of HKUSTAudio/xcodec2-hf."""
     return builders.random_model()
+
+
+@pytest.fixture(scope="module")
+def original() -> OriginalXCodec2:
+    """A tiny random model as the authors' package would hold it."""
+    return random_original()
+
+
+@pytest.fixture(scope="module")
+def state(original: OriginalXCodec2) -> dict[str, Tensor]:
+    return original.state_dict()
+
+
+@pytest.fixture(scope="module")
+def converted(state: dict[str, Tensor]) -> Checkpoint:
+    return convert_state_dict(state, **TINY_OPTIONS)
 
 
 @pytest.fixture(autouse=True)

@@ -9,18 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from original import TINY_OPTIONS, OriginalXCodec2, random_original, write_original_folder
+from original import TINY_OPTIONS, OriginalXCodec2, write_original_folder
 from xcodec.compat import XCodec2Model
 from xcodec.errors import CheckpointError, InputError
 from xcodec.models.xcodec2 import Xcodec2Model
 from xcodec.models.xcodec2.conversion import convert_checkpoint
 
 RECORDING = Path(__file__).parent / "audio" / "austen-0890.wav"
-
-
-@pytest.fixture(scope="module")
-def original() -> OriginalXCodec2:
-    return random_original()
 
 
 @pytest.fixture(scope="module")

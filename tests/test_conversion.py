@@ -14,28 +14,13 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from transformers.models.xcodec2.modeling_xcodec2 import Xcodec2RotaryEmbedding, apply_rotary_pos_emb
 
-from original import TINY_OPTIONS, OriginalXCodec2, random_original, rotate_pairs, write_original_folder
+from original import TINY_OPTIONS, OriginalXCodec2, rotate_pairs, write_original_folder
 from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2Model
 from xcodec.models.xcodec2.conversion import Checkpoint, convert_checkpoint, convert_state_dict
 from xcodec.models.xcodec2.original import RENAMES, half_split_pairs, original_name, plain_name
 
 RECORDING = Path(__file__).parent / "audio" / "austen-0870.wav"
 State = dict[str, Tensor]
-
-
-@pytest.fixture(scope="module")
-def original() -> OriginalXCodec2:
-    return random_original()
-
-
-@pytest.fixture(scope="module")
-def state(original: OriginalXCodec2) -> State:
-    return original.state_dict()
-
-
-@pytest.fixture(scope="module")
-def converted(state: State) -> Checkpoint:
-    return convert_state_dict(state, **TINY_OPTIONS)
 
 
 @pytest.fixture(scope="module")

@@ -16,28 +16,13 @@ import transformers
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from original import TINY_OPTIONS, OriginalXCodec2, random_original, write_original_folder
+from original import TINY_OPTIONS, OriginalXCodec2, write_original_folder
 from xcodec.errors import CheckpointError, InputError
 from xcodec.models import conversion
 from xcodec.models.xcodec2 import Xcodec2FeatureExtractor, Xcodec2Model
 from xcodec.models.xcodec2.conversion import Checkpoint, convert_checkpoint, convert_state_dict, read_checkpoint
 
 State = dict[str, Tensor]
-
-
-@pytest.fixture(scope="module")
-def original() -> OriginalXCodec2:
-    return random_original()
-
-
-@pytest.fixture(scope="module")
-def state(original: OriginalXCodec2) -> State:
-    return original.state_dict()
-
-
-@pytest.fixture(scope="module")
-def converted(state: State) -> Checkpoint:
-    return convert_state_dict(state, **TINY_OPTIONS)
 
 
 @pytest.fixture(scope="module")

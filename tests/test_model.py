@@ -8,7 +8,15 @@ import torch
 from transformers import Wav2Vec2BertConfig
 
 from builders import TINY, prepare, speech, tiny_model
-from xcodec import CheckpointError, InputError, Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
+from xcodec import (
+    CheckpointError,
+    InputError,
+    Xcodec2Config,
+    Xcodec2FeatureExtractor,
+    Xcodec2Model,
+    XcodecConfig,
+    XcodecModel,
+)
 from xcodec.models.xcodec2 import Xcodec2DecoderOutput, Xcodec2EncoderOutput, Xcodec2Output
 
 
@@ -293,3 +301,17 @@ def test_an_unsupported_checkpoint_is_named(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "xcodec"}')
     with pytest.raises(CheckpointError, match="is of model_type 'xcodec'; Xcodec2Model reads 'xcodec2'"):
         Xcodec2Model.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("config", "model_class", "parameters"),
+    [
+        (Xcodec2Config(), Xcodec2Model, 629_281_706),
+        (XcodecConfig(), XcodecModel, 160_698_625),
+        (XcodecConfig(semantic_model_config={"model_type": "wavlm"}), XcodecModel, 160_708_849),
+    ],
+)
+def test_the_default_configurations_have_the_released_sizes(config, model_class, parameters):
+    """The numbers of the README's model table."""
+    with torch.device("meta"):
+        assert sum(parameter.numel() for parameter in model_class(config).parameters()) == parameters
