@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec.modules.lengths import valid_steps
+from xcodec.modules.linear import Linear
 
 __all__ = ["RelativeKeySelfAttention", "SelfAttention", "query_blocks"]
 
@@ -46,10 +47,10 @@ class SelfAttention(nn.Module):
         self.head_dim = head_dim
         self.dropout = dropout
         self.grouped = num_key_value_heads != num_heads
-        self.q_proj = nn.Linear(hidden_size, num_heads * head_dim, bias=bias)
-        self.k_proj = nn.Linear(hidden_size, num_key_value_heads * head_dim, bias=bias)
-        self.v_proj = nn.Linear(hidden_size, num_key_value_heads * head_dim, bias=bias)
-        self.o_proj = nn.Linear(num_heads * head_dim, hidden_size, bias=bias)
+        self.q_proj = Linear(hidden_size, num_heads * head_dim, bias=bias)
+        self.k_proj = Linear(hidden_size, num_key_value_heads * head_dim, bias=bias)
+        self.v_proj = Linear(hidden_size, num_key_value_heads * head_dim, bias=bias)
+        self.o_proj = Linear(num_heads * head_dim, hidden_size, bias=bias)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Attend over `x` of shape (batch, time, hidden_size); `lengths` counts valid steps, shape (batch,)."""
@@ -85,10 +86,10 @@ class RelativeKeySelfAttention(nn.Module):
         self.left_max = left_max
         self.right_max = right_max
         self.dropout = dropout
-        self.linear_q = nn.Linear(hidden_size, hidden_size)
-        self.linear_k = nn.Linear(hidden_size, hidden_size)
-        self.linear_v = nn.Linear(hidden_size, hidden_size)
-        self.linear_out = nn.Linear(hidden_size, hidden_size)
+        self.linear_q = Linear(hidden_size, hidden_size)
+        self.linear_k = Linear(hidden_size, hidden_size)
+        self.linear_v = Linear(hidden_size, hidden_size)
+        self.linear_out = Linear(hidden_size, hidden_size)
         self.distance_embedding = nn.Embedding(left_max + right_max + 1, self.head_dim)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:

@@ -14,6 +14,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from xcodec.modules.conv import Length, MaskedConv1d, conv_output_length
 from xcodec.modules.lengths import valid_steps, zero_past_end
+from xcodec.modules.linear import Linear
 from xcodec.modules.wav2vec2_bert import Activation, FeatureProjection, FeedForward
 
 __all__ = ["FeatureEncoder", "Hubert", "HubertAttention", "TimeNorm"]
@@ -214,10 +215,10 @@ class HubertAttention(nn.Module):
     def __init__(self, hidden_size: int, num_heads: int) -> None:
         super().__init__()
         self.head_dim = hidden_size // num_heads
-        self.k_proj = nn.Linear(hidden_size, hidden_size)
-        self.v_proj = nn.Linear(hidden_size, hidden_size)
-        self.q_proj = nn.Linear(hidden_size, hidden_size)
-        self.out_proj = nn.Linear(hidden_size, hidden_size)
+        self.k_proj = Linear(hidden_size, hidden_size)
+        self.v_proj = Linear(hidden_size, hidden_size)
+        self.q_proj = Linear(hidden_size, hidden_size)
+        self.out_proj = Linear(hidden_size, hidden_size)
 
     def distance_biases(self, num_steps: int) -> Tensor | None:  # noqa: ARG002
         """What all layers add to their scores by distance: nothing here."""

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec.modules.lengths import valid_steps
+from xcodec.modules.linear import Linear
 
 __all__ = ["ISTFTHead", "overlap_add"]
 
@@ -47,7 +48,7 @@ class ISTFTHead(nn.Module):
         super().__init__()
         self.n_fft = n_fft
         self.hop_length = hop_length
-        self.linear = nn.Linear(hidden_size, n_fft + 2)
+        self.linear = Linear(hidden_size, n_fft + 2)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Make samples.

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from xcodec.modules.attention import SelfAttention
+from xcodec.modules.linear import Linear
 
 __all__ = ["MLP", "RMSNorm", "TransformerLayer"]
 
@@ -30,8 +31,8 @@ class MLP(nn.Module):
 
     def __init__(self, hidden_size: int, intermediate_size: int, activation: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(hidden_size, intermediate_size, bias=False)
-        self.fc2 = nn.Linear(intermediate_size, hidden_size, bias=False)
+        self.fc1 = Linear(hidden_size, intermediate_size, bias=False)
+        self.fc2 = Linear(intermediate_size, hidden_size, bias=False)
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec.modules.attention import RelativeKeySelfAttention
+from xcodec.modules.linear import Linear, linear
 
 __all__ = ["Wav2Vec2Bert"]
 
@@ -22,7 +23,7 @@ class FeatureProjection(nn.Module):
     def __init__(self, input_size: int, hidden_size: int, eps: float, dropout: float) -> None:
         super().__init__()
         self.layer_norm = nn.LayerNorm(input_size, eps=eps)
-        self.projection = nn.Linear(input_size, hidden_size)
+        self.projection = Linear(input_size, hidden_size)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -42,8 +43,8 @@ class FeedForward(nn.Module):
         hidden_dropout: float,
     ) -> None:
         super().__init__()
-        self.intermediate_dense = nn.Linear(hidden_size, intermediate_size)
-        self.output_dense = nn.Linear(intermediate_size, hidden_size)
+        self.intermediate_dense = Linear(hidden_size, intermediate_size)
+        self.output_dense = Linear(intermediate_size, hidden_size)
         self.activation = activation
         self.intermediate_dropout = nn.Dropout(activation_dropout)
         self.output_dropout = nn.Dropout(hidden_dropout)
@@ -73,11 +74,11 @@ class ConvolutionModule(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve `x` of shape (batch, time, hidden_size)."""
         # A pointwise convolution is a linear map: applied as one, it needs no transpose.
-        x = F.glu(F.linear(self.layer_norm(x), self.pointwise_conv1.weight.squeeze(-1)), -1)
+        x = F.glu(linear(self.layer_norm(x), self.pointwise_conv1.weight.squeeze(-1)), -1)
         x = F.pad(x.transpose(1, 2), (self.depthwise_conv.kernel_size[0] - 1, 0))  # -> (batch, hidden_size, time)
         x = self.depthwise_conv(x).transpose(1, 2)  # -> (batch, time, hidden_size)
         x = self.activation(self.depthwise_layer_norm(x))
-        return self.dropout(F.linear(x, self.pointwise_conv2.weight.squeeze(-1)))
+        return self.dropout(linear(x, self.pointwise_conv2.weight.squeeze(-1)))
 
 
 class ConformerLayer(nn.Module):

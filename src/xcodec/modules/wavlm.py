@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from xcodec.modules.attention import query_blocks
 from xcodec.modules.hubert import HubertAttention
 from xcodec.modules.lengths import valid_steps
+from xcodec.modules.linear import Linear
 
 __all__ = ["GatedRelativeAttention"]
 
@@ -33,7 +34,7 @@ class GatedRelativeAttention(HubertAttention):
         self.num_buckets = num_buckets
         self.max_distance = max_distance
         self.gru_rel_pos_const = nn.Parameter(torch.ones(1, num_heads, 1, 1))
-        self.gru_rel_pos_linear = nn.Linear(self.head_dim, 8)
+        self.gru_rel_pos_linear = Linear(self.head_dim, 8)
         if has_biases:
             self.rel_attn_embed = nn.Embedding(num_buckets, num_heads)
 

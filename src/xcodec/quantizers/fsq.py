@@ -8,6 +8,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from xcodec.modules.linear import Linear
+
 __all__ = ["FSQ"]
 
 
@@ -22,8 +24,8 @@ class FSQ(nn.Module):
     def __init__(self, dim: int, levels: tuple[int, ...]) -> None:
         super().__init__()
         self.levels = tuple(levels)
-        self.project_in = nn.Linear(dim, len(levels))
-        self.project_out = nn.Linear(len(levels), dim)
+        self.project_in = Linear(dim, len(levels))
+        self.project_out = Linear(len(levels), dim)
 
     @property
     def codebook_size(self) -> int:

@@ -19,6 +19,7 @@ from xcodec.models.xcodec.decoder import AcousticDecoder
 from xcodec.models.xcodec.semantic import SemanticDecoder, SemanticEncoder, build_semantic_model
 from xcodec.modules.hubert import Hubert, TimeNorm
 from xcodec.modules.lengths import valid_steps, zero_past_end
+from xcodec.modules.linear import Linear
 from xcodec.modules.snake import Snake
 from xcodec.modules.wavlm import GatedRelativeAttention
 from xcodec.quantizers.rvq import Codebook, ResidualVectorQuantizer
@@ -102,9 +103,9 @@ class XcodecModel(StrictPreTrainedModel):
         self.encoder_semantic = SemanticEncoder(*convolutions)
         self.decoder_semantic = SemanticDecoder(*convolutions)
         self.semantic_model = build_semantic_model(semantic)
-        self.fc = nn.Linear(config.hidden_size, config.hidden_size)
-        self.fc1 = nn.Linear(config.hidden_size, semantic.hidden_size)
-        self.fc2 = nn.Linear(config.hidden_size, acoustic.hidden_size)
+        self.fc = Linear(config.hidden_size, config.hidden_size)
+        self.fc1 = Linear(config.hidden_size, semantic.hidden_size)
+        self.fc2 = Linear(config.hidden_size, acoustic.hidden_size)
         self.quantizer = ResidualVectorQuantizer(config.codebook_dim, config.codebook_size, config.num_quantizers)
         self.post_init()  # type: ignore[no-untyped-call]
 

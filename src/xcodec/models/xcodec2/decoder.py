@@ -7,6 +7,7 @@ from xcodec.models.xcodec2.configuration import Xcodec2Config
 from xcodec.modules.attention import SelfAttention
 from xcodec.modules.conv import MaskedConv1d
 from xcodec.modules.istft import ISTFTHead
+from xcodec.modules.linear import Linear
 from xcodec.modules.resnet import ResNetBlock
 from xcodec.modules.transformer import MLP, TransformerLayer
 
@@ -19,7 +20,7 @@ class AcousticDecoder(nn.Module):
     def __init__(self, config: Xcodec2Config) -> None:
         super().__init__()
         size = config.hidden_size
-        self.fc = nn.Linear(config.quantization_dim, size)
+        self.fc = Linear(config.quantization_dim, size)
         self.embed = MaskedConv1d(size, size, kernel_size=7, padding=3)
         self.prior_net = nn.ModuleList(ResNetBlock(size, config.activation_dropout) for _ in range(2))
         self.layers = nn.ModuleList(transformer_layer(config) for _ in range(config.num_hidden_layers))

@@ -23,6 +23,7 @@ from xcodec.models.semantic import (
 from xcodec.models.xcodec2.configuration import Xcodec2Config
 from xcodec.models.xcodec2.decoder import AcousticDecoder
 from xcodec.modules.lengths import valid_steps, zero_past_end
+from xcodec.modules.linear import Linear
 from xcodec.modules.snake import SnakeBeta
 from xcodec.modules.wav2vec2_bert import Wav2Vec2Bert
 from xcodec.quantizers.fsq import FSQ
@@ -114,7 +115,7 @@ class Xcodec2Model(StrictPreTrainedModel):
         self.acoustic_encoder = AcousticEncoder(
             config.encoder_hidden_size, config.downsampling_ratios, config.hidden_size
         )
-        self.fc_encoder = nn.Linear(config.quantization_dim, config.quantization_dim)
+        self.fc_encoder = Linear(config.quantization_dim, config.quantization_dim)
         self.quantizer = FSQ(config.quantization_dim, tuple(config.quantization_levels))
         self.acoustic_decoder = AcousticDecoder(config)
         self.post_init()  # type: ignore[no-untyped-call]
