@@ -12,6 +12,7 @@ from xcodec.modules.attention import RelativeKeySelfAttention, SelfAttention
 from xcodec.modules.conv import MaskedConv1d
 from xcodec.modules.istft import ISTFTHead, overlap_add
 from xcodec.modules.lengths import replicate_past_end, valid_steps, zero_past_end
+from xcodec.modules.linear import Linear
 from xcodec.modules.resnet import MaskedGroupNorm, ResNetBlock
 from xcodec.modules.snake import AntiAliasedActivation, SnakeBeta, kaiser_sinc_filter
 from xcodec.modules.transformer import MLP, RMSNorm, TransformerLayer
@@ -188,3 +189,26 @@ def test_istft_head_inverts_an_stft():
     head.linear.bias.zero_()
     state = torch.cat([spectrum.abs().clamp(min=1e-9).log(), spectrum.angle()], -1)
     assert torch.allclose(head(state)[:, 0], signal, atol=1e-4)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(5, 12), (2, 7, 12), (2, 0, 12)], ids=str)
+def test_a_linear_map_is_one_whoever_computes_it(shape, bias):
+    torch.manual_seed(0)
+    layer, x = Linear(12, 20, bias=bias), torch.randn(shape)
+    expected = F.linear(x.double(), layer.weight.double(), layer.bias.double() if bias else None)
+    found = {"eager": layer(x), "compiled": torch.compile(layer, fullgraph=True, backend="aot_eager")(x)}
+    found["not contiguous"] = layer(x.transpose(0, -2).contiguous().transpose(0, -2))
+    for name, y in found.items():
+        assert y.shape == (*shape[:-1], 20), name
+        assert torch.allclose(y.double(), expected, atol=1e-5), name
+
+
+@pytest.mark.gradients
+def test_a_linear_map_has_gradients():
+    layer, x = Linear(12, 20), torch.randn(2, 7, 12, requires_grad=True)
+    found = torch.autograd.grad(layer(x).square().sum(), [x, layer.weight, layer.bias])
+    expected = torch.autograd.grad(F.linear(x, layer.weight, layer.bias).square().sum(), [x, layer.weight, layer.bias])
+    assert all(torch.allclose(a, b) for a, b in zip(found, expected, strict=True))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert layer(x).dtype == torch.bfloat16

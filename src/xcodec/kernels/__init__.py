@@ -4,7 +4,7 @@
 XCODEC_KERNEL before the package is imported.
 """
 
-from xcodec.kernels.anti_aliased_snake import anti_aliased_snake
 from xcodec.kernels.library import TORCH, serves, use, variant, variants
+from xcodec.kernels.operator import anti_aliased_snake, snake
 
-__all__ = ["TORCH", "anti_aliased_snake", "serves", "use", "variant", "variants"]
+__all__ = ["TORCH", "anti_aliased_snake", "serves", "snake", "use", "variant", "variants"]

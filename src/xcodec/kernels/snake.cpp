@@ -1,4 +1,4 @@
-// The anti-aliased SnakeBeta and its gradients: upsample by 2, u + gain * sin^2(alpha u), downsample by 2, in one pass.
+// Snake, u + gain * sin^2(alpha u), and its gradients; anti-aliased, between upsampling and downsampling by 2, in one pass.
 //
 // Signals are channels-last, (batch, time, channels), so that neighbouring lanes of a vector are neighbouring channels
 // and every tap of a filter is one aligned step in memory. A tile of time is taken through all three steps in a scratch
@@ -39,7 +39,7 @@ struct Job {
   const float* turns_low;   // what that rounding left
   const float* alpha;
   const float* gain;
-  const float* taps;        // 12
+  const float* taps;        // 12, or null: no filters, Snake alone
   const int64_t* lengths;   // valid steps of each clip, or null
   float* partial;           // (batch, tiles, 2, padded channels): gradients of alpha and gain; backward only
   int64_t batch, time, channels;
@@ -391,15 +391,74 @@ void backward(const Job& job, const Tile& tile, float* scratch) {
   }
 }
 
+// Snake without filters, along the rows as they lie in memory.
+template <typename Number>
+void plain_forward(const Job& job, const Tile& tile, float*) {
+  const int64_t n = clip_length(job, tile.clip), stride = job.channels, begin = tile.index * TILE;
+  const int64_t tile_end = at_most(begin + TILE, job.time), end = at_most(tile_end, n);
+  const Number* x = (const Number*)job.x + tile.clip * job.time * stride;
+  Number* y = (Number*)job.out + tile.clip * job.time * stride;
+  zero_steps(y, at_least(begin, n), tile_end, stride, tile);
+  for (int64_t t = begin; t < end; t++) {
+    for (int64_t c = tile.first_channel; c < tile.last_channel; c += BLOCK) {
+      const int64_t count = at_most(BLOCK, job.channels - c);
+      float in[BLOCK];
+      Vec values[BLOCK / LANES];
+      read_row(x + t * stride + c, count, in);
+      for (int64_t lane = 0; lane < BLOCK; lane += LANES) {
+        const Vec u = load(in + lane), high = load(job.turns_high + c + lane), low = load(job.turns_low + c + lane);
+        const Vec square = square_of(fraction_of_turn(u, high, low));
+        values[lane / LANES] = u + load(job.gain + c + lane) * sine_squared(square);
+      }
+      write_row(y + t * stride + c, count, values);
+    }
+  }
+}
+
+template <typename Number>
+void plain_backward(const Job& job, const Tile& tile, float*) {
+  const int64_t n = clip_length(job, tile.clip), stride = job.channels, begin = tile.index * TILE;
+  const int64_t tile_end = at_most(begin + TILE, job.time), end = at_most(tile_end, n);
+  const int64_t padded = (job.channels + BLOCK - 1) / BLOCK * BLOCK, tiles = (job.time + TILE - 1) / TILE;
+  const Number* x = (const Number*)job.x + tile.clip * job.time * stride;
+  const Number* grad = (const Number*)job.grad + tile.clip * job.time * stride;
+  Number* dx = (Number*)job.out + tile.clip * job.time * stride;
+  float* d_alpha = job.partial + (tile.clip * tiles + tile.index) * 2 * padded;
+  float* d_gain = d_alpha + padded;
+  zero_steps(dx, at_least(begin, n), tile_end, stride, tile);
+  for (int64_t t = begin; t < end; t++) {
+    for (int64_t c = tile.first_channel; c < tile.last_channel; c += BLOCK) {
+      const int64_t count = at_most(BLOCK, job.channels - c);
+      float in[BLOCK], back[BLOCK];
+      Vec values[BLOCK / LANES];
+      read_row(x + t * stride + c, count, in);
+      read_row(grad + t * stride + c, count, back);
+      for (int64_t lane = 0; lane < BLOCK; lane += LANES) {
+        const Vec u = load(in + lane), high = load(job.turns_high + c + lane), low = load(job.turns_low + c + lane);
+        const Vec gain = load(job.gain + c + lane), g = load(back + lane);
+        const Vec r = fraction_of_turn(u, high, low), square = square_of(r), sine = sine_of_double(r, square);
+        values[lane / LANES] = g + g * (gain * load(job.alpha + c + lane) * sine);
+        float* alpha_at = d_alpha + c + lane;
+        float* gain_at = d_gain + c + lane;
+        store(alpha_at, load(alpha_at) + g * (sine * u) * gain);
+        store(gain_at, load(gain_at) + g * sine_squared(square));
+      }
+      write_row(dx + t * stride + c, count, values);
+    }
+  }
+}
+
 }  // namespace
 
 #define XCODEC_JOIN(a, b) a##b
 #define XCODEC_NAME(stem, variant) XCODEC_JOIN(stem, variant)
 void XCODEC_NAME(forward_, XCODEC_SNAKE_VARIANT)(const Job& job, const Tile& tile, float* scratch) {
-  job.bfloat16 ? forward<uint16_t>(job, tile, scratch) : forward<float>(job, tile, scratch);
+  if (job.taps) job.bfloat16 ? forward<uint16_t>(job, tile, scratch) : forward<float>(job, tile, scratch);
+  else job.bfloat16 ? plain_forward<uint16_t>(job, tile, scratch) : plain_forward<float>(job, tile, scratch);
 }
 void XCODEC_NAME(backward_, XCODEC_SNAKE_VARIANT)(const Job& job, const Tile& tile, float* scratch) {
-  job.bfloat16 ? backward<uint16_t>(job, tile, scratch) : backward<float>(job, tile, scratch);
+  if (job.taps) job.bfloat16 ? backward<uint16_t>(job, tile, scratch) : backward<float>(job, tile, scratch);
+  else job.bfloat16 ? plain_backward<uint16_t>(job, tile, scratch) : plain_backward<float>(job, tile, scratch);
 }
 
 }  // namespace xcodec
@@ -504,7 +563,8 @@ XCODEC_EXPORT int xcodec_snake_variants() {
   return variants;
 }
 
-// x and y are (batch, time, channels), contiguous; alpha and gain have `channels` values; lengths `batch` or null.
+// x and y are (batch, time, channels), contiguous; alpha and gain have `channels` values; taps 12, or null for Snake
+// without filters; lengths `batch`, or null.
 XCODEC_EXPORT int xcodec_snake_forward(int variant, int64_t bfloat16, const void* x, void* y, const float* alpha,
                                        const float* gain, const float* taps, const int64_t* lengths, int64_t batch,
                                        int64_t time, int64_t channels, int threads) {

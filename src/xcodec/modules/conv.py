@@ -55,8 +55,21 @@ class MaskedConv1d(nn.Conv1d):
 
 
 class MaskedConvTranspose1d(nn.ConvTranspose1d):
-    """`torch.nn.ConvTranspose1d` that spreads nothing from past a clip's end into it."""
+    """`torch.nn.ConvTranspose1d` that spreads nothing from past a clip's end into it, in the layout of its input."""
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:  # type: ignore[override]
         """Upsample `x` of shape (batch, in_channels, time); `lengths` counts valid input steps, shape (batch,)."""
-        return super().forward(zero_past_end(x, lengths))
+        x = zero_past_end(x, lengths)
+        if x.device.type != "cpu" or not is_channels_last(x):
+            return super().forward(x)
+        y = F.conv_transpose2d(  # as in MaskedConv1d
+            x[:, :, None],
+            self.weight[:, :, None],
+            self.bias,
+            (1, *self.stride),
+            (0, int(self.padding[0])),
+            (0, *self.output_padding),
+            self.groups,
+            (1, *self.dilation),
+        )
+        return y[:, :, 0]

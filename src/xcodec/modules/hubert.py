@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from xcodec.modules.conv import Length, MaskedConv1d, conv_output_length
+from xcodec.modules.conv import Length, MaskedConv1d, channels_last, conv_output_length
 from xcodec.modules.lengths import valid_steps, zero_past_end
 from xcodec.modules.linear import Linear
 from xcodec.modules.wav2vec2_bert import Activation, FeatureProjection, FeedForward
@@ -113,7 +113,7 @@ class FeatureEncoder(nn.Module):
         super().__init__()
 
         def layer(i: int) -> ConvLayer:
-            conv = nn.Conv1d(channels[i - 1] if i else 1, channels[i], kernels[i], strides[i], bias=bias)
+            conv = MaskedConv1d(channels[i - 1] if i else 1, channels[i], kernels[i], strides[i], bias=bias)
             over_time = TimeNorm(channels[i]) if i == 0 else None
             return ConvLayer(conv, nn.LayerNorm(channels[i]) if norm == "layer" else over_time, activation)
 
@@ -152,7 +152,7 @@ class FeatureEncoder(nn.Module):
         x = waveform[:, None]
         num_frames = self.output_length(x.shape[-1])
         if num_frames <= FRAMES_PER_TILE:
-            x = first.conv(x)
+            x = channels_last(first.conv(x))
             x = first.finish(x, self._moments([x], x.shape[-1], lengths))
             return in_turn(others, x)
         moments = self._moments(self._first_convolution(x), conv_output_length(first.conv, x.shape[-1]), lengths)
@@ -160,7 +160,7 @@ class FeatureEncoder(nn.Module):
         for start in range(0, num_frames, FRAMES_PER_TILE):
             end = min(start + FRAMES_PER_TILE, num_frames)
             tile = x[..., start * self.hop : (end - 1) * self.hop + self.span]
-            frames.append(in_turn(others, first(tile, moments)))
+            frames.append(in_turn(others, first.finish(channels_last(first.conv(tile)), moments)))
         return torch.cat(frames, -1)
 
     def _moments(self, tiles: Iterable[Tensor], num_steps: int, lengths: Tensor | None) -> Moments | None:

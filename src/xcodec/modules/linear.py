@@ -37,12 +37,12 @@ def onednn_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 @torch.library.custom_op("xcodec::linear", mutates_args=())
 def opaque_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`onednn_linear` for compiled graphs: the compiler would take torch's operator apart, and asks for frozen weights."""
+    """`onednn_linear` for compiled graphs: of torch's operator the compiler would ask that weights are frozen."""
     return onednn_linear(x, weight, bias)
 
 
 @opaque_linear.register_fake
-def _(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: ARG001
     return x.new_empty(*x.shape[:-1], weight.shape[0])
 
 

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xcodec.modules.linear import linear
+
 __all__ = ["Codebook", "ResidualVectorQuantizer"]
 
 
@@ -44,8 +46,7 @@ class Codebook(nn.Module):
         embed = self.embed.float()
         centre = embed.mean(0)
         embed = embed - centre
-        scores = torch.addmm(-0.5 * embed.square().sum(-1), (x - centre).flatten(0, -2), embed.T)
-        return scores.argmax(-1).view(x.shape[:-1])
+        return linear(x - centre, embed, -0.5 * embed.square().sum(-1)).argmax(-1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """Look up code vectors: integers (...) -> float32 (..., dim)."""

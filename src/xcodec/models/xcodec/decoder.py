@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from xcodec import kernels
 from xcodec.models.acoustic import DILATIONS, ResidualUnit
-from xcodec.modules.conv import MaskedConv1d, MaskedConvTranspose1d
+from xcodec.modules.conv import MaskedConv1d, MaskedConvTranspose1d, channels_last
 from xcodec.modules.lengths import zero_past_end
 from xcodec.modules.snake import Snake
 
@@ -70,6 +71,8 @@ class AcousticDecoder(nn.Module):
         Returns:
             Samples, shape (batch, 1, time * hop_length), zeros past each clip's end.
         """
+        if kernels.serves(latents):  # its layout; the convolutions keep it
+            latents = channels_last(latents)
         x = self.conv1(latents, lengths)
         for block, stride in zip(self.block, self.strides, strict=True):
             x = block(x, lengths)

@@ -1,7 +1,7 @@
-"""The operator torch.ops.xcodec.anti_aliased_snake, with its gradients, over the native kernel.
+"""The operator torch.ops.xcodec.snake, with its gradients, over the native kernel: Snake, and Snake anti-aliased.
 
-x + gain * sin^2(alpha x) between an upsampling and a downsampling by 2. Only one tensor is read and one written: the
-upsampled signal stays in the cache, and the backward pass computes it again from the input.
+x + gain * sin^2(alpha x), as it is or between an upsampling and a downsampling by 2. Only one tensor is read and one
+written: the upsampled signal stays in the cache, and the backward pass computes it again from the input.
 """
 
 import ctypes
@@ -14,7 +14,7 @@ from torch import Tensor
 from xcodec.errors import InputError
 from xcodec.kernels.library import DTYPES, call
 
-__all__ = ["anti_aliased_snake"]
+__all__ = ["anti_aliased_snake", "snake"]
 
 NUM_TAPS = 12
 
@@ -41,17 +41,16 @@ def _contiguous(x: Tensor, alpha: Tensor, gain: Tensor, lengths: Tensor | None) 
 
 def _shared(x: Tensor, alpha: Tensor, gain: Tensor, taps: Sequence[float], lengths: Tensor | None) -> tuple[Any, ...]:
     """The arguments that both passes end with."""
-    if len(taps) != NUM_TAPS:
-        raise InputError(f"taps: expected {NUM_TAPS} numbers, got {len(taps)}")
-    return alpha, gain, (ctypes.c_float * NUM_TAPS)(*taps), lengths, *x.shape
+    if len(taps) not in (0, NUM_TAPS):
+        raise InputError(f"taps: expected {NUM_TAPS} numbers, or none, got {len(taps)}")
+    return alpha, gain, (ctypes.c_float * NUM_TAPS)(*taps) if taps else None, lengths, *x.shape
 
 
-@torch.library.custom_op(
-    "xcodec::anti_aliased_snake",
-    mutates_args=(),
-    device_types="cpu",
-    schema="(Tensor x, Tensor alpha, Tensor gain, float[] taps, Tensor? lengths) -> Tensor",
-)
+def snake(x: Tensor, alpha: Tensor, gain: Tensor, lengths: Tensor | None) -> Tensor:
+    """Apply x + gain * sin^2(alpha x); arguments, result and errors are those of `anti_aliased_snake`."""
+    return snake_operator(x, alpha, gain, [], lengths)
+
+
 def anti_aliased_snake(x: Tensor, alpha: Tensor, gain: Tensor, taps: list[float], lengths: Tensor | None) -> Tensor:
     """Upsample by 2, apply u + gain * sin^2(alpha u), downsample by 2; both filters see their input's edges repeated.
 
@@ -68,6 +67,17 @@ def anti_aliased_snake(x: Tensor, alpha: Tensor, gain: Tensor, taps: list[float]
     Raises:
         InputError: where a shape or dtype does not fit.
     """
+    return snake_operator(x, alpha, gain, taps, lengths)
+
+
+@torch.library.custom_op(
+    "xcodec::snake",
+    mutates_args=(),
+    device_types="cpu",
+    schema="(Tensor x, Tensor alpha, Tensor gain, float[] taps, Tensor? lengths) -> Tensor",
+)
+def snake_operator(x: Tensor, alpha: Tensor, gain: Tensor, taps: list[float], lengths: Tensor | None) -> Tensor:
+    """`anti_aliased_snake`, or `snake` where there are no taps."""
     x, alpha, gain, *rest = _contiguous(x, alpha, gain, lengths)
     y = torch.empty_like(x)
     shared = _shared(x, alpha, gain, taps, rest[0] if rest else None)
@@ -76,13 +86,13 @@ def anti_aliased_snake(x: Tensor, alpha: Tensor, gain: Tensor, taps: list[float]
 
 
 @torch.library.custom_op(
-    "xcodec::anti_aliased_snake_backward",
+    "xcodec::snake_backward",
     mutates_args=(),
     device_types="cpu",
     schema="(Tensor x, Tensor grad, Tensor alpha, Tensor gain, float[] taps, Tensor? lengths)"
     " -> (Tensor, Tensor, Tensor)",
 )
-def anti_aliased_snake_backward(
+def snake_backward(
     x: Tensor, grad: Tensor, alpha: Tensor, gain: Tensor, taps: list[float], lengths: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of `x`, `alpha` and `gain`, given the output's, `grad`, of the shape and dtype of `x`."""
@@ -96,12 +106,12 @@ def anti_aliased_snake_backward(
     return dx, d_alpha, d_gain
 
 
-@anti_aliased_snake.register_fake
+@snake_operator.register_fake
 def _(x: Tensor, *_parameters: Any) -> Tensor:
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
-@anti_aliased_snake_backward.register_fake
+@snake_backward.register_fake
 def _(x: Tensor, _grad: Tensor, alpha: Tensor, gain: Tensor, *_others: Any) -> tuple[Tensor, ...]:
     return tuple(torch.empty_like(each, memory_format=torch.contiguous_format) for each in (x, alpha, gain))
 
@@ -113,7 +123,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: A
 
 def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     x, alpha, gain, lengths = ctx.saved_tensors
-    return *anti_aliased_snake_backward(x, grad, alpha, gain, ctx.taps, lengths), None, None
+    return *snake_backward(x, grad, alpha, gain, ctx.taps, lengths), None, None
 
 
-anti_aliased_snake.register_autograd(_differentiate, setup_context=_keep)
+snake_operator.register_autograd(_differentiate, setup_context=_keep)
