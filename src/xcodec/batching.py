@@ -17,6 +17,8 @@ __all__ = ["AudioSource", "Clip", "batches", "named"]
 AudioSource: TypeAlias = str | os.PathLike[str] | Audio | np.ndarray | torch.Tensor
 """A recording: the path of a file, an `Audio`, or samples of shape (samples,) or (channels, samples)."""
 
+MAX_PADDING = 0.05  # of a batch's own seconds
+FREE_PADDING = 1.0  # seconds that cost less than another call of the model
 LOUDEST = 1000.0  # full scales; sums of squares of what is far beyond it overflow
 
 
@@ -82,6 +84,8 @@ def named(label: str) -> Iterator[None]:
 def batches(seconds: Sequence[float], batch_seconds: float) -> Iterator[list[int]]:
     """Group clips of similar length, longest first, so that memory that runs out runs out at once.
 
+    Padding is work for nothing: a batch has at most `MAX_PADDING` of it, or `FREE_PADDING` seconds.
+
     Args:
         seconds: how long each clip is.
         batch_seconds: what a padded batch, clips times the longest, may come to. A longer clip is a batch of its own.
@@ -92,10 +96,14 @@ def batches(seconds: Sequence[float], batch_seconds: float) -> Iterator[list[int
     if not batch_seconds > 0:
         raise InputError(f"batch_seconds={batch_seconds!r}: expected a number of seconds above 0")
     batch: list[int] = []
+    total = 0.0
     for i in sorted(range(len(seconds)), key=lambda i: (-seconds[i], i)):
-        if batch and (len(batch) + 1) * seconds[batch[0]] > batch_seconds:
-            yield batch
-            batch = []
+        if batch:
+            padded, own = (len(batch) + 1) * seconds[batch[0]], total + seconds[i]
+            if padded > batch_seconds or padded - own > max(MAX_PADDING * own, FREE_PADDING):
+                yield batch
+                batch, total = [], 0.0
         batch.append(i)
+        total += seconds[i]
     if batch:
         yield batch
