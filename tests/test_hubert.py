@@ -6,7 +6,6 @@ import transformers
 
 from builders import speech
 from xcodec.models.xcodec.semantic import build_semantic_model
-from xcodec.modules import attention, hubert
 from xcodec.modules.hubert import TimeNorm
 from xcodec_builders import KINDS, TINY_SEMANTIC, randomize
 
@@ -50,18 +49,17 @@ def test_each_clip_of_a_batch_gets_what_it_gets_alone(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_tiles_and_blocks_do_not_matter(kind, monkeypatch):
+def test_tiles_and_blocks_do_not_matter(kind):
     """The convolutions run in tiles, the attention in blocks of queries; whole or not, the result is the same."""
     model, _ = semantic_model(kind)
     wave = torch.from_numpy(speech(4.0))[None].repeat(2, 1)
     lengths = torch.tensor([64000, 21234])
     whole, padded = model(wave), model(wave, lengths)
-    monkeypatch.setattr(hubert, "FRAMES_PER_TILE", 37)
-    monkeypatch.setattr(attention, "MAX_QUERY_BLOCK", 23)
-    assert (model(wave) - whole).abs().max() < 1e-4
     own = model.output_length(21234)
-    assert (model(wave, lengths)[1, :own] - padded[1, :own]).abs().max() < 1e-4
-    assert (model(wave)[1, :own] - padded[1, :own]).abs().max() > 0.01, "without lengths the second clip differs"
+    for max_bytes in (1, 300_000, 1 << 30):
+        assert (model(wave, None, max_bytes) - whole).abs().max() < 1e-4
+        assert (model(wave, lengths, max_bytes)[1, :own] - padded[1, :own]).abs().max() < 1e-4
+    assert (whole[1, :own] - padded[1, :own]).abs().max() > 0.01, "without lengths the second clip differs"
 
 
 def test_the_norm_over_time_is_torchs_group_norm_and_its_moments_come_in_any_tiles():

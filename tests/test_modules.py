@@ -139,14 +139,25 @@ def test_relative_key_attention_is_its_definition():
     assert torch.allclose(layer(x)[0], expected, atol=1e-5)
 
 
-def test_attention_does_not_depend_on_the_size_of_its_query_blocks(monkeypatch):
-    layer = randomized(RelativeKeySelfAttention(16, 2, 5, 3))
-    x = torch.randn(2, 40, 16)
-    whole = layer(x)
-    monkeypatch.setattr(attention, "MAX_QUERY_BLOCK", 7)
-    assert same(layer(x), whole)
-    monkeypatch.setattr(attention, "BIAS_BUDGET", 1)
-    assert same(layer(x), whole)
+ATTENTIONS = {
+    "plain": lambda: SelfAttention(16, 2, 2, 8, bias=True),
+    "grouped": lambda: SelfAttention(32, 4, 2, 4, bias=True),
+    "relative keys": lambda: RelativeKeySelfAttention(16, 2, 5, 3),
+}
+
+
+@pytest.mark.parametrize("lengths", [None, torch.tensor([40, 23])], ids=["full", "padded"])
+@pytest.mark.parametrize("kind", ATTENTIONS)
+def test_attention_does_not_depend_on_the_size_of_its_query_blocks(kind, lengths, monkeypatch):
+    layer = randomized(ATTENTIONS[kind]())
+    x = torch.randn(2, 40, layer.projections[0].in_features)
+    whole = layer(2 * x, lengths)
+    for max_bytes in (1, 5000, 1 << 30):
+        blocks = list(layer.in_blocks(x, lambda own: 2 * own, lengths, max_bytes))
+        assert [steps.start for steps, _ in blocks] == [0, *(steps.stop for steps, _ in blocks[:-1])]
+        assert same(torch.cat([y for _, y in blocks], 1), whole)
+    monkeypatch.setattr(attention, "MASK_BYTES", 5000)
+    assert same(layer(2 * x, lengths), whole), "where gradients are taken"
 
 
 def test_rotating_queries_and_keys_by_one_angle_changes_no_score():

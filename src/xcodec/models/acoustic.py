@@ -1,15 +1,16 @@
 """The acoustic encoder: a convolutional stack from samples to latents (BigCodec, Xin et al., 2024, after DAC)."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from torch import Tensor, nn
 
 from xcodec import kernels
 from xcodec.modules.conv import MaskedConv1d, channels_last, conv_output_length
-from xcodec.modules.snake import AntiAliasedActivation, SnakeBeta
+from xcodec.modules.snake import FILTER_TAPS, AntiAliasedActivation, SnakeBeta
+from xcodec.modules.tiles import Tile, steps_within, tiles
 
-__all__ = ["AcousticEncoder"]
+__all__ = ["DILATIONS", "AcousticEncoder", "ResidualUnit", "reach_of"]
 
 DILATIONS = (1, 3, 9)
 MakeActivation = Callable[[int], nn.Module]
@@ -18,6 +19,21 @@ MakeActivation = Callable[[int], nn.Module]
 def anti_aliased_snake_beta(channels: int) -> AntiAliasedActivation:
     """The activation of X-Codec2's acoustic encoder."""
     return AntiAliasedActivation(SnakeBeta(channels))
+
+
+def reach_of(layer: nn.Module) -> int:
+    """How many steps of its input before or after its own, at most, an output of a layer depends on."""
+    if isinstance(layer, AntiAliasedActivation):  # two filters at twice the rate, each half its taps to either side
+        return FILTER_TAPS // 2 - 1
+    if isinstance(layer, nn.Conv1d):
+        padding = int(layer.padding[0])
+        return max(padding, layer.dilation[0] * (layer.kernel_size[0] - 1) - padding)
+    if isinstance(
+        layer, nn.ConvTranspose1d
+    ):  # input i makes outputs i * stride - padding and as many as there are taps
+        kernel, stride, padding = layer.kernel_size[0], layer.stride[0], int(layer.padding[0])
+        return max((kernel - 1 - padding) // stride, (stride - 1 + padding) // stride)
+    return 0
 
 
 class ResidualUnit(nn.Module):
@@ -29,6 +45,11 @@ class ResidualUnit(nn.Module):
         self.conv1 = MaskedConv1d(channels, channels, kernel_size=7, dilation=dilation, padding=3 * dilation)
         self.snake2 = activation(channels)
         self.conv2 = MaskedConv1d(channels, channels, kernel_size=1)
+
+    @property
+    def reach(self) -> int:
+        """How many steps to either side an output depends on."""
+        return sum(reach_of(layer) for layer in (self.snake1, self.conv1, self.snake2, self.conv2))
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Transform `x` of shape (batch, channels, time); `lengths` counts valid steps, shape (batch,)."""
@@ -46,6 +67,12 @@ class EncoderBlock(nn.Module):
         self.conv1 = MaskedConv1d(
             channels, 2 * channels, kernel_size=2 * stride, stride=stride, padding=math.ceil(stride / 2)
         )
+
+    @property
+    def reach(self) -> int:
+        """How many steps of its input to either side an output depends on."""
+        units = (self.res_unit1, self.res_unit2, self.res_unit3)
+        return sum(unit.reach for unit in units) + reach_of(self.snake1) + reach_of(self.conv1)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Map (batch, channels, time) to (batch, 2 * channels, time // stride)."""
@@ -82,6 +109,17 @@ class AcousticEncoder(nn.Module):
         self.snake1 = activation(channels[-1])
         self.conv2 = MaskedConv1d(channels[-1], output_size, kernel_size=3, padding=1)
 
+    @property
+    def halo(self) -> int:
+        """How many latent vectors' worth of samples to either side one depends on, beyond its own hop."""
+        samples, rate = reach_of(self.conv1), 1
+        for block, stride in zip(self.block, self.strides, strict=True):
+            assert isinstance(block, EncoderBlock)
+            samples += block.reach * rate
+            rate *= stride
+        samples += (reach_of(self.snake1) + reach_of(self.conv2)) * rate
+        return -(-samples // rate)
+
     def output_length(self, num_samples: int) -> int:
         """How many latent vectors so many samples make."""
         for block in self.block:
@@ -106,3 +144,29 @@ class AcousticEncoder(nn.Module):
             x = block(x, lengths)
             lengths = None if lengths is None else lengths // stride
         return self.conv2(self.snake1(x, lengths), lengths)
+
+    def in_tiles(
+        self, waveform: Tensor, lengths: Tensor | None, max_bytes: int
+    ) -> Iterator[tuple[slice, Tile, Tensor]]:
+        """Encode as `forward` does, some clips and a tile of time at a time, each with the samples that it depends on.
+
+        Yields:
+            The clips, the tile of latent vectors, and these, of shape (clips, tile, output_size).
+        """
+        hop = math.prod(self.strides)
+        batch, _, num_samples = waveform.shape
+        num_codes = self.output_length(num_samples)
+        rates = [math.prod(self.strides[i:]) for i in range(len(self.strides))]  # steps per latent vector in each block
+        widest = max(self.conv1.out_channels * 2**i * rate for i, rate in enumerate(rates)) * waveform.element_size()
+        tensors = 6 if kernels.serves(waveform) else 14  # in memory together; without the kernel, some twice as long
+        size = steps_within(max_bytes, tensors * widest, self.halo)
+        clips_at_once = max(1, max_bytes // (tensors * widest * min(num_codes, size + 2 * self.halo)))
+        for tile in tiles(num_codes, size, self.halo, self.halo):
+            samples = slice(tile.first * hop, num_samples if tile.last == num_codes else tile.last * hop)
+            for start in range(0, batch, clips_at_once):
+                clips = slice(start, start + clips_at_once)
+                own = (
+                    None if lengths is None else (lengths[clips] - samples.start).clamp(0, samples.stop - samples.start)
+                )
+                y = self(waveform[clips, :, samples], own)
+                yield clips, tile, y[..., tile.kept].transpose(1, 2)  # -> (clips, tile, output_size)

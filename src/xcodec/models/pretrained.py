@@ -13,9 +13,38 @@ from xcodec.models.checkpoint import HUB_ARGUMENTS, check_tensors, read_model_ty
 
 __all__ = ["StrictPreTrainedModel", "refuse_wishes"]
 
+TILE_BYTES = 1 << 29  # on a CPU: half a minute of the released X-Codec2's acoustic encoder
+LEAST_TILE_BYTES = 1 << 25  # less makes tiles so short that most work is done twice
+
 
 class StrictPreTrainedModel(PreTrainedModel):
-    """A model whose checkpoint loads completely or not at all."""
+    """A model whose checkpoint loads completely or not at all, and whose memory grows little with a clip's length.
+
+    Attributes:
+        max_memory: bytes that intermediate results may take, beyond the weights, where no gradient is taken; tiles of
+            time are made as short as this needs. What is as long as the clip, about `bytes_per_code` for each of its
+            codes, is needed whatever is asked. None gives tiles half a GiB on a CPU, a quarter of a GPU's memory there.
+    """
+
+    max_memory: int | None = None
+
+    @property
+    def bytes_per_code(self) -> int:
+        """About how much memory a code of a long clip takes, whatever the tiles."""
+        raise NotImplementedError
+
+    def tile_bytes(self, num_codes: int) -> int | None:
+        """What the intermediate results of one tile may come to, in a batch of so many codes, padding included.
+
+        None means that all has to be computed at once: where gradients are taken, and in a compiled graph.
+        """
+        if torch.compiler.is_compiling() or torch.is_grad_enabled():
+            return None
+        if self.max_memory is not None:
+            return max(LEAST_TILE_BYTES, self.max_memory - num_codes * self.bytes_per_code)
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_properties(self.device).total_memory // 4
+        return TILE_BYTES
 
     @classmethod
     def from_pretrained(  # type: ignore[override]

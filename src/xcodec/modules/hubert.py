@@ -8,18 +8,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from xcodec.modules.attention import BlockwiseAttention
 from xcodec.modules.conv import Length, MaskedConv1d, channels_last, conv_output_length
 from xcodec.modules.lengths import valid_steps, zero_past_end
 from xcodec.modules.linear import Linear
+from xcodec.modules.tiles import join, steps_within, tiles
 from xcodec.modules.wav2vec2_bert import Activation, FeatureProjection, FeedForward
 
 __all__ = ["FeatureEncoder", "Hubert", "HubertAttention", "TimeNorm"]
-
-FRAMES_PER_TILE = 2048  # 41 s: bounds the memory of the convolutions, whose first makes 64 steps a frame
 
 Moments = tuple[Tensor, Tensor]
 """Mean and variance of each channel over a clip, each of shape (batch, channels, 1), float32."""
@@ -37,27 +36,27 @@ class TimeNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
-    def moments(self, tiles: Iterable[Tensor], lengths: Tensor) -> Moments:
+    def moments(self, parts: Iterable[Tensor], lengths: Tensor) -> Moments:
         """Compute mean and variance over consecutive stretches of an input.
 
         Args:
-            tiles: each of shape (batch, channels, time).
-            lengths: valid steps of each clip over all tiles, shape (batch,).
+            parts: each of shape (batch, channels, time).
+            lengths: valid steps of each clip over all of them, shape (batch,).
         """
         start = 0
         count, mean, spread = (torch.zeros((), device=lengths.device) for _ in range(3))
-        for tile in tiles:
-            own = (lengths - start).clamp(0, tile.shape[-1])
-            x, num = tile.float(), own[:, None, None].float()
-            tile_mean = zero_past_end(x, own).sum(-1, keepdim=True) / num.clamp(min=1.0)
-            tile_spread = zero_past_end(x - tile_mean, own).square().sum(-1, keepdim=True)
+        for part in parts:
+            own = (lengths - start).clamp(0, part.shape[-1])
+            x, num = part.float(), own[:, None, None].float()
+            own_mean = zero_past_end(x, own).sum(-1, keepdim=True) / num.clamp(min=1.0)
+            own_spread = zero_past_end(x - own_mean, own).square().sum(-1, keepdim=True)
             # Chan's update: the moments of two samples together.
             both = (count + num).clamp(min=1.0)
-            delta = tile_mean - mean
+            delta = own_mean - mean
             mean = mean + delta * (num / both)
-            spread = spread + tile_spread + delta.square() * (count * num / both)
+            spread = spread + own_spread + delta.square() * (count * num / both)
             count = count + num
-            start += tile.shape[-1]
+            start += part.shape[-1]
         return mean, spread / count.clamp(min=1.0)
 
     def forward(self, x: Tensor, moments: Moments) -> Tensor:
@@ -135,7 +134,7 @@ class FeatureEncoder(nn.Module):
             num_samples = conv_output_length(layer.conv, num_samples)
         return num_samples
 
-    def forward(self, waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, waveform: Tensor, lengths: Tensor | None = None, max_bytes: int | None = None) -> Tensor:
         """Compute frames, in tiles with the exact samples that each needs.
 
         Nothing is padded and a frame reaches no further than its span, so only a norm over time has to know where a
@@ -144,43 +143,47 @@ class FeatureEncoder(nn.Module):
         Args:
             waveform: shape (batch, samples).
             lengths: valid samples of each clip, shape (batch,).
+            max_bytes: for a tile of time; without gradients. None computes all at once.
 
         Returns:
-            Shape (batch, channels, frames).
+            Shape (batch, frames, channels).
         """
         first, *others = self.layers
         x = waveform[:, None]
         num_frames = self.output_length(x.shape[-1])
-        if num_frames <= FRAMES_PER_TILE:
+        size = num_frames
+        if max_bytes is not None:
+            steps_per_frame = self.hop // first.conv.stride[0]  # of the first convolution, which makes the most
+            per_frame = 4 * steps_per_frame * first.conv.out_channels * x.element_size()
+            size = steps_within(max_bytes, x.shape[0] * per_frame)
+        if num_frames <= size:
             x = channels_last(first.conv(x))
             x = first.finish(x, self._moments([x], x.shape[-1], lengths))
-            return in_turn(others, x)
-        moments = self._moments(self._first_convolution(x), conv_output_length(first.conv, x.shape[-1]), lengths)
-        frames = []
-        for start in range(0, num_frames, FRAMES_PER_TILE):
-            end = min(start + FRAMES_PER_TILE, num_frames)
-            tile = x[..., start * self.hop : (end - 1) * self.hop + self.span]
-            frames.append(in_turn(others, first.finish(channels_last(first.conv(tile)), moments)))
-        return torch.cat(frames, -1)
+            return in_turn(others, x).transpose(1, 2)
+        moments = self._moments(self._first_convolution(x, size), conv_output_length(first.conv, x.shape[-1]), lengths)
 
-    def _moments(self, tiles: Iterable[Tensor], num_steps: int, lengths: Tensor | None) -> Moments | None:
+        def parts() -> Iterator[Tensor]:
+            for tile in tiles(num_frames, size):
+                samples = x[..., tile.start * self.hop : (tile.stop - 1) * self.hop + self.span]
+                yield in_turn(others, first.finish(channels_last(first.conv(samples)), moments)).transpose(1, 2)
+
+        return join(parts(), num_frames)
+
+    def _moments(self, parts: Iterable[Tensor], num_steps: int, lengths: Tensor | None) -> Moments | None:
         """Of the first convolution's output, where it is normalised over time; `lengths` are in samples."""
         first = self.layers[0]
         if not isinstance(first.layer_norm, TimeNorm):
             return None
         device = first.conv.weight.device
         own = torch.tensor([num_steps], device=device) if lengths is None else conv_output_length(first.conv, lengths)
-        return first.layer_norm.moments(tiles, own)
+        return first.layer_norm.moments(parts, own)
 
-    def _first_convolution(self, x: Tensor) -> Iterator[Tensor]:
-        """Its output in stretches, none of which is kept."""
+    def _first_convolution(self, x: Tensor, num_frames: int) -> Iterator[Tensor]:
+        """Its output in stretches of so many frames, none of which is kept."""
         conv = self.layers[0].conv
         kernel, stride = conv.kernel_size[0], conv.stride[0]
-        num_steps = conv_output_length(conv, x.shape[-1])
-        tile = FRAMES_PER_TILE * self.hop // stride
-        for start in range(0, num_steps, tile):
-            end = min(start + tile, num_steps)
-            yield conv(x[..., start * stride : (end - 1) * stride + kernel])
+        for tile in tiles(conv_output_length(conv, x.shape[-1]), num_frames * self.hop // stride):
+            yield conv(x[..., tile.start * stride : (tile.stop - 1) * stride + kernel])
 
 
 def in_turn(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
@@ -200,6 +203,7 @@ class PositionalConv(nn.Module):
         super().__init__()
         conv = MaskedConv1d(channels, channels, kernel_size, padding=kernel_size // 2, groups=groups)
         self.conv = weight_norm(conv, name="weight", dim=2)
+        self.reach = kernel_size // 2  # steps to either side that an output depends on
         self.surplus = 1 - kernel_size % 2  # an even kernel, padded alike on both sides, makes one step too many
         self.activation = activation
 
@@ -209,35 +213,36 @@ class PositionalConv(nn.Module):
         return self.activation(y[..., : y.shape[-1] - self.surplus]).transpose(1, 2)
 
 
-class HubertAttention(nn.Module):
+class HubertAttention(BlockwiseAttention):
     """Multi-head self-attention of every step to every valid step."""
 
-    def __init__(self, hidden_size: int, num_heads: int) -> None:
-        super().__init__()
-        self.head_dim = hidden_size // num_heads
+    def __init__(self, hidden_size: int, num_heads: int, max_queries: int | None = None) -> None:
+        super().__init__(hidden_size // num_heads, max_queries=max_queries)
         self.k_proj = Linear(hidden_size, hidden_size)
         self.v_proj = Linear(hidden_size, hidden_size)
         self.q_proj = Linear(hidden_size, hidden_size)
         self.out_proj = Linear(hidden_size, hidden_size)
 
+    @property
+    def projections(self) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
+        """Of queries, keys, values and output."""
+        return self.q_proj, self.k_proj, self.v_proj, self.out_proj
+
     def distance_biases(self, num_steps: int) -> Tensor | None:  # noqa: ARG002
         """What all layers add to their scores by distance: nothing here."""
         return None
 
-    def heads_of(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values: (batch, time, hidden_size) -> 3 x (batch, heads, time, head_dim)."""
-        q, k, v = (
-            project(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
-            for project in (self.q_proj, self.k_proj, self.v_proj)
-        )
-        return q, k, v
-
-    def forward(self, x: Tensor, lengths: Tensor | None = None, biases: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """Attend over `x` of shape (batch, time, hidden_size); `lengths` counts valid steps, shape (batch,)."""
-        q, k, v = self.heads_of(x)
-        mask = None if lengths is None else valid_steps(lengths, x.shape[1])[:, None, None]
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        return self.out_proj(y.transpose(1, 2).flatten(2))
+    def mask(
+        self,
+        x: Tensor,  # noqa: ARG002
+        queries: Tensor,  # noqa: ARG002
+        start: int,  # noqa: ARG002
+        num_keys: int,
+        lengths: Tensor | None,
+        biases: Tensor | None,  # noqa: ARG002
+    ) -> Tensor | None:
+        """True on valid steps: (batch, 1, 1, num_keys)."""
+        return None if lengths is None else valid_steps(lengths, num_keys)[:, None, None]
 
 
 class EncoderLayer(nn.Module):
@@ -253,13 +258,45 @@ class EncoderLayer(nn.Module):
         self.final_layer_norm = nn.LayerNorm(hidden_size, eps=eps)
         self.norm_first = norm_first
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None, biases: Tensor | None = None) -> Tensor:
-        """Transform `x` of shape (batch, time, hidden_size); `lengths` counts valid steps, shape (batch,)."""
+    def forward(
+        self,
+        x: Tensor,
+        lengths: Tensor | None = None,
+        biases: Tensor | None = None,
+        max_bytes: int | None = None,
+    ) -> Tensor:
+        """Transform.
+
+        Args:
+            x: shape (batch, time, hidden_size).
+            lengths: valid steps of each clip, shape (batch,).
+            biases: what all layers add to their attention's scores by distance, if anything.
+            max_bytes: for a tile of time; the result is then written over `x`. None computes all at once.
+        """
+        if max_bytes is not None:
+            return self._in_place(x, lengths, biases, max_bytes)
         if self.norm_first:
             x = x + self.attention(self.layer_norm(x), lengths, biases)
             return x + self.feed_forward(self.final_layer_norm(x))
         x = self.layer_norm(x + self.attention(x, lengths, biases))
         return self.final_layer_norm(x + self.feed_forward(x))
+
+    def _in_place(self, x: Tensor, lengths: Tensor | None, biases: Tensor | None, max_bytes: int) -> Tensor:
+        def as_it_is(own: Tensor) -> Tensor:
+            return own
+
+        first = self.layer_norm if self.norm_first else as_it_is
+        for steps, y in self.attention.in_blocks(x, first, lengths, max_bytes, biases):
+            x[:, steps] += y
+        channels = self.feed_forward.channels_at_once + 2 * x.shape[2]
+        for tile in tiles(x.shape[1], steps_within(max_bytes, channels * x.shape[0] * x.element_size())):
+            own = x[:, tile.wanted]
+            if self.norm_first:
+                own += self.feed_forward(self.final_layer_norm(own))
+            else:
+                attended = self.layer_norm(own)
+                own.copy_(self.final_layer_norm(attended + self.feed_forward(attended)))
+        return x
 
 
 class Encoder(nn.Module):
@@ -278,18 +315,42 @@ class Encoder(nn.Module):
         self.layers = nn.ModuleList(layers)
         self.norm_first = norm_first
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Compute the mean of all hidden states, the first layer's input among them: (batch, time, hidden_size)."""
-        x = x + self.pos_conv_embed(x, lengths)
-        if not self.norm_first:
-            x = self.layer_norm(x)
+    def forward(self, x: Tensor, lengths: Tensor | None = None, max_bytes: int | None = None) -> Tensor:
+        """Compute the mean of all hidden states, the first layer's input among them: (batch, time, hidden_size).
+
+        Args:
+            x: shape (batch, time, hidden_size).
+            lengths: valid steps of each clip, shape (batch,).
+            max_bytes: for a tile of time; without gradients. None computes all at once.
+        """
         layers = cast(list[EncoderLayer], list(self.layers))
         biases = layers[0].attention.distance_biases(x.shape[1])
-        total = x
+        x = self._placed(x, lengths, max_bytes)
+        if max_bytes is None:
+            total = x
+            for layer in layers:
+                x = layer(x, lengths, biases)
+                total = total + x
+            return total / (len(layers) + 1)
+        total = x.clone()
         for layer in layers:
-            x = layer(x, lengths, biases)
-            total = total + x
-        return total / (len(layers) + 1)
+            x = layer(x, lengths, biases, max_bytes)
+            total += x
+        return total.div_(len(layers) + 1)
+
+    def _placed(self, x: Tensor, lengths: Tensor | None, max_bytes: int | None) -> Tensor:
+        """The first hidden state: the input with its positions."""
+        reach = self.pos_conv_embed.reach
+        batch, time, width = x.shape
+        size = time if max_bytes is None else steps_within(max_bytes, 8 * batch * width * x.element_size(), reach)
+
+        def parts() -> Iterator[Tensor]:
+            for tile in tiles(time, size, reach, reach):
+                own = tile.lengths(lengths)
+                placed = x[:, tile.wanted] + self.pos_conv_embed(x[:, tile.read], own)[:, tile.kept]
+                yield placed if self.norm_first else self.layer_norm(placed)
+
+        return join(parts(), time)
 
 
 class Hubert(nn.Module):
@@ -347,16 +408,17 @@ class Hubert(nn.Module):
         """How many frames so many samples make; below 1 where they are too few."""
         return self.feature_extractor.output_length(num_samples)
 
-    def forward(self, waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, waveform: Tensor, lengths: Tensor | None = None, max_bytes: int | None = None) -> Tensor:
         """Encode.
 
         Args:
             waveform: shape (batch, samples), at least one frame.
             lengths: valid samples of each clip, at least one frame, shape (batch,).
+            max_bytes: for a tile of time; without gradients. None computes all at once.
 
         Returns:
             The mean of all hidden states, shape (batch, frames, hidden_size); past a clip's end it means nothing.
         """
-        frames = self.feature_extractor(waveform, lengths).transpose(1, 2)  # -> (batch, frames, channels)
         own = None if lengths is None else self.output_length(lengths)
-        return self.encoder(self.feature_projection(frames), own)
+        frames = self.feature_projection(self.feature_extractor(waveform, lengths, max_bytes))
+        return self.encoder(frames, own, max_bytes)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from xcodec.modules.attention import RelativeKeySelfAttention
 from xcodec.modules.linear import Linear, linear
+from xcodec.modules.tiles import steps_within, tiles
 
 __all__ = ["Wav2Vec2Bert"]
 
@@ -49,6 +50,11 @@ class FeedForward(nn.Module):
         self.intermediate_dropout = nn.Dropout(activation_dropout)
         self.output_dropout = nn.Dropout(hidden_dropout)
 
+    @property
+    def channels_at_once(self) -> int:
+        """How many numbers a step makes between input and output, all told."""
+        return 2 * (self.intermediate_dense.out_features + self.output_dense.out_features)
+
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` of shape (..., hidden_size)."""
         x = self.intermediate_dropout(self.activation(self.intermediate_dense(x)))
@@ -71,11 +77,16 @@ class ConvolutionModule(nn.Module):
         self.activation = activation
         self.dropout = nn.Dropout(dropout)
 
+    @property
+    def reach(self) -> int:
+        """How many steps before its own an output depends on."""
+        return self.depthwise_conv.kernel_size[0] - 1
+
     def forward(self, x: Tensor) -> Tensor:
         """Convolve `x` of shape (batch, time, hidden_size)."""
         # A pointwise convolution is a linear map: applied as one, it needs no transpose.
         x = F.glu(linear(self.layer_norm(x), self.pointwise_conv1.weight.squeeze(-1)), -1)
-        x = F.pad(x.transpose(1, 2), (self.depthwise_conv.kernel_size[0] - 1, 0))  # -> (batch, hidden_size, time)
+        x = F.pad(x.transpose(1, 2), (self.reach, 0))  # -> (batch, hidden_size, time)
         x = self.depthwise_conv(x).transpose(1, 2)  # -> (batch, time, hidden_size)
         x = self.activation(self.depthwise_layer_norm(x))
         return self.dropout(linear(x, self.pointwise_conv2.weight.squeeze(-1)))
@@ -104,13 +115,40 @@ class ConformerLayer(nn.Module):
         self.ffn2 = make_feed_forward()
         self.final_layer_norm = nn.LayerNorm(hidden_size, eps=eps)
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Transform `x` of shape (batch, time, hidden_size); `lengths` counts valid steps, shape (batch,)."""
+    def forward(self, x: Tensor, lengths: Tensor | None = None, max_bytes: int | None = None) -> Tensor:
+        """Transform.
+
+        Args:
+            x: shape (batch, time, hidden_size).
+            lengths: valid steps of each clip, shape (batch,).
+            max_bytes: for a tile of time; the result is then written over `x`. None computes all at once.
+        """
+        if max_bytes is not None:
+            return self._in_place(x, lengths, max_bytes)
         x = x + 0.5 * self.ffn1(self.ffn1_layer_norm(x))
         x = x + self.self_attn_dropout(self.self_attn(self.self_attn_layer_norm(x), lengths))
         x = x + self.conv_module(x)
         x = x + 0.5 * self.ffn2(self.ffn2_layer_norm(x))
         return self.final_layer_norm(x)
+
+    def _in_place(self, x: Tensor, lengths: Tensor | None, max_bytes: int) -> Tensor:
+        batch, time, width = x.shape
+        bytes_per_channel = batch * x.element_size()
+        rows = steps_within(max_bytes, (self.ffn1.channels_at_once + width) * bytes_per_channel)
+        for tile in tiles(time, rows):
+            own = x[:, tile.wanted]
+            own += 0.5 * self.ffn1(self.ffn1_layer_norm(own))
+        for steps, y in self.self_attn.in_blocks(x, self.self_attn_layer_norm, lengths, max_bytes):
+            x[:, steps] += self.self_attn_dropout(y)
+        before = self.conv_module.reach
+        # From the end to the start: the causal convolution reads what lies before a tile, which is not overwritten yet.
+        for tile in reversed([*tiles(time, steps_within(max_bytes, 10 * width * bytes_per_channel, before), before)]):
+            x[:, tile.wanted] += self.conv_module(x[:, tile.read])[:, tile.kept]
+        for tile in tiles(time, rows):
+            own = x[:, tile.wanted]
+            own += 0.5 * self.ffn2(self.ffn2_layer_norm(own))
+            own.copy_(self.final_layer_norm(own))
+        return x
 
 
 class Encoder(nn.Module):
@@ -121,11 +159,11 @@ class Encoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(layers)
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Transform `x` of shape (batch, time, hidden_size); `lengths` counts valid steps, shape (batch,)."""
+    def forward(self, x: Tensor, lengths: Tensor | None = None, max_bytes: int | None = None) -> Tensor:
+        """Transform `x` of shape (batch, time, hidden_size); the arguments are those of a layer."""
         x = self.dropout(x)
         for layer in self.layers:
-            x = layer(x, lengths)
+            x = layer(x, lengths, max_bytes)
         return x
 
 
@@ -194,14 +232,15 @@ class Wav2Vec2Bert(nn.Module):
         ]
         self.encoder = Encoder(layers, hidden_dropout)
 
-    def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, features: Tensor, lengths: Tensor | None = None, max_bytes: int | None = None) -> Tensor:
         """Encode features.
 
         Args:
             features: shape (batch, time, input_size).
             lengths: valid steps of each clip, shape (batch,).
+            max_bytes: for a tile of time; without gradients. None computes all at once.
 
         Returns:
             Hidden states of the last layer, shape (batch, time, hidden_size); past a clip's end they mean nothing.
         """
-        return self.encoder(self.feature_projection(features), lengths)
+        return self.encoder(self.feature_projection(features), lengths, max_bytes)

@@ -7,10 +7,9 @@ first layer holds them.
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xcodec.modules.attention import query_blocks
+from xcodec.modules.attention import MAX_QUERIES
 from xcodec.modules.hubert import HubertAttention
 from xcodec.modules.lengths import valid_steps
 from xcodec.modules.linear import Linear
@@ -30,7 +29,7 @@ class GatedRelativeAttention(HubertAttention):
     """
 
     def __init__(self, hidden_size: int, num_heads: int, num_buckets: int, max_distance: int, has_biases: bool) -> None:
-        super().__init__(hidden_size, num_heads)
+        super().__init__(hidden_size, num_heads, max_queries=MAX_QUERIES)
         self.num_buckets = num_buckets
         self.max_distance = max_distance
         self.gru_rel_pos_const = nn.Parameter(torch.ones(1, num_heads, 1, 1))
@@ -43,29 +42,27 @@ class GatedRelativeAttention(HubertAttention):
         distances = torch.arange(1 - num_steps, num_steps, device=self.rel_attn_embed.weight.device)
         return self.rel_attn_embed(self._buckets(distances)).T
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None, biases: Tensor | None = None) -> Tensor:
-        """Attend over `x` of shape (batch, time, hidden_size).
+    def mask(
+        self,
+        x: Tensor,
+        queries: Tensor,
+        start: int,
+        num_keys: int,
+        lengths: Tensor | None,
+        biases: Tensor | None,
+    ) -> Tensor:
+        """The gated biases, and minus infinity past each clip's end: (batch, heads, block, num_keys).
 
-        Args:
-            x: the input.
-            lengths: valid steps of each clip, shape (batch,).
-            biases: what `distance_biases` of the first layer gave for this many steps.
+        `biases` is what `distance_biases` of the first layer gave for this many steps.
         """
         assert biases is not None, "the biases come from the first layer"
-        batch, time, _ = x.shape
-        q, k, v = self.heads_of(x)
-        gates = self._gates(x)
-        past_end = None if lengths is None else ~valid_steps(lengths, time)[:, None, None]
-        # Row r of the windows holds the biases of the query at step time - 1 - r, without a copy.
-        windows = biases.to(q.dtype).unfold(-1, time, 1)
-        blocks = []
-        for start, end in query_blocks(time, batch * q.shape[1] * time):
-            bias = gates[:, :, start:end] * windows[:, time - end : time - start].flip(1)
-            if past_end is not None:
-                bias = bias.masked_fill(past_end, -torch.inf)
-            blocks.append(F.scaled_dot_product_attention(q[:, :, start:end], k, v, attn_mask=bias))
-        y = blocks[0] if len(blocks) == 1 else torch.cat(blocks, 2)
-        return self.out_proj(y.transpose(1, 2).flatten(2))
+        # Row r of the windows holds the biases of the query at step num_keys - 1 - r, without a copy.
+        windows = biases.to(queries.dtype).unfold(-1, num_keys, 1)
+        end = start + x.shape[1]
+        mask = self._gates(x) * windows[:, num_keys - end : num_keys - start].flip(1)
+        if lengths is None:
+            return mask
+        return mask.masked_fill_(~valid_steps(lengths, num_keys)[:, None, None], -torch.inf)
 
     def _gates(self, x: Tensor) -> Tensor:
         """How far each query lets the biases in, from its own state: (batch, heads, time, 1)."""

@@ -21,6 +21,7 @@ from xcodec.modules.hubert import Hubert, TimeNorm
 from xcodec.modules.lengths import valid_steps, zero_past_end
 from xcodec.modules.linear import Linear
 from xcodec.modules.snake import Snake
+from xcodec.modules.tiles import join, steps_within, tiles
 from xcodec.modules.wavlm import GatedRelativeAttention
 from xcodec.quantizers.rvq import Codebook, ResidualVectorQuantizer
 
@@ -113,6 +114,13 @@ class XcodecModel(StrictPreTrainedModel):
     def hop_length(self) -> int:
         """Samples per code."""
         return self.config.hop_length
+
+    @property
+    def bytes_per_code(self) -> int:
+        """About how much memory a code of a long clip takes, whatever the tiles."""
+        states = 5 * self.config.semantic_model_config.hidden_size  # two, their sum, keys and values
+        samples = 4 * self.hop_length  # four copies of them, as float32
+        return states * self.fc.weight.element_size() + samples * 4
 
     def num_quantizers_at(self, bandwidth: float | None) -> int:
         """How many codebooks a bandwidth of the config's `target_bandwidths`, in kbit/s, uses; None means the highest.
@@ -241,22 +249,17 @@ class XcodecModel(StrictPreTrainedModel):
             sample_lengths = lengths * self.hop_length
         waveform = waveform.to(self.fc.weight.dtype)
 
-        semantic = self._semantic_latents(waveform, sample_lengths)
-        num_codes = semantic.shape[-1]
+        states, frames = self._semantic_states(waveform, sample_lengths)
+        num_codes = self.encoder_semantic.output_length(states.shape[1])
         if codes_mask is not None and num_codes != codes_mask.shape[-1]:
             raise InputError(
                 f"{waveform.shape[-1]} samples give {num_codes} semantic frames, for {codes_mask.shape[-1]} hops of "
                 f"{self.hop_length} samples; a padded batch needs a config whose two encoders keep step"
             )
-        acoustic = self._acoustic_latents(waveform, sample_lengths, num_codes)
-        fused = torch.cat([acoustic, semantic], 1).transpose(1, 2)  # -> (batch, codes, channels)
-        latents = self.fc(fused)
-        if not torch.compiler.is_compiling() and not bool(latents.isfinite().all()):
-            raise InputError(
-                "the input gives no codes: it holds samples that are NaN, infinite, or so far beyond full scale (1.0) "
-                f"that {latents.dtype} overflows"
-            )
-        codes = self.quantizer.encode(latents, num_quantizers)
+        waveform, sample_lengths = self._acoustic_input(waveform, sample_lengths, num_codes)
+        fused = self._fused(states, frames, waveform, sample_lengths)
+        del states
+        codes = self._quantized(fused, num_quantizers)
         if lengths is not None:
             codes = codes.masked_fill(~valid_steps(lengths, num_codes)[:, None], 0)
         return codes, codes_mask, lengths
@@ -280,8 +283,11 @@ class XcodecModel(StrictPreTrainedModel):
         lengths = (own + self.hop_length - 1) // self.hop_length
         return valid_steps(lengths, num_codes)[:, None].int(), unless_full(lengths, num_codes)
 
-    def _semantic_latents(self, waveform: Tensor, lengths: Tensor | None) -> Tensor:
-        """(batch, 1, samples) -> (batch, channels, codes). The semantic model is frozen: no gradient enters it."""
+    def _semantic_states(self, waveform: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """(batch, 1, samples) -> (batch, frames, channels), and the clips' own frames.
+
+        The semantic model is frozen: no gradient enters it.
+        """
         num_samples = waveform.shape[-1] + 2 * self.pad
         if self.semantic_model.output_length(num_samples) < 1:
             raise InputError(
@@ -290,12 +296,12 @@ class XcodecModel(StrictPreTrainedModel):
             )
         own = None if lengths is None else lengths + 2 * self.pad
         with torch.no_grad():
-            states = self.semantic_model(F.pad(waveform[:, 0], (self.pad, self.pad)), own)
-        frames = None if own is None else self.semantic_model.output_length(own)
-        return self.encoder_semantic(states.transpose(1, 2), frames)
+            max_bytes = self.tile_bytes(waveform.shape[0] * waveform.shape[-1] // self.hop_length)
+            states = self.semantic_model(F.pad(waveform[:, 0], (self.pad, self.pad)), own, max_bytes)
+        return states, None if own is None else self.semantic_model.output_length(own)
 
-    def _acoustic_latents(self, waveform: Tensor, lengths: Tensor | None, num_codes: int) -> Tensor:
-        """(batch, 1, samples) -> (batch, channels, codes).
+    def _acoustic_input(self, waveform: Tensor, lengths: Tensor | None, num_codes: int) -> tuple[Tensor, Tensor | None]:
+        """What the acoustic encoder reads, (batch, 1, samples), and its lengths.
 
         Where the encoder would make another number of codes than the semantic one, it reads the waveform with half a
         hop of zeros on both sides: so does the original, on lengths that are not whole hops.
@@ -310,7 +316,40 @@ class XcodecModel(StrictPreTrainedModel):
                     f"conv_stride={list(self.config.semantic_model_config.conv_stride)} and strides="
                     f"{self.config.strides}; their products have to be equal"
                 )
-        return self.acoustic_encoder(waveform, lengths)
+        return waveform, lengths
+
+    def _fused(self, states: Tensor, frames: Tensor | None, waveform: Tensor, lengths: Tensor | None) -> Tensor:
+        """What the two encoders make of semantic states and samples, side by side: (batch, codes, channels)."""
+        batch, num_codes = states.shape[0], self.encoder_semantic.output_length(states.shape[1])
+        max_bytes = self.tile_bytes(batch * num_codes)
+        if max_bytes is None:
+            semantic = self.encoder_semantic(states.transpose(1, 2), frames)
+            return torch.cat([self.acoustic_encoder(waveform, lengths), semantic], 1).transpose(1, 2)
+        width = self.config.acoustic_model_config.hidden_size
+        fused = states.new_empty(batch, num_codes, self.fc.in_features)
+        for tile, part in self.encoder_semantic.in_tiles(states, frames, max_bytes):
+            fused[:, tile.wanted, width:] = part
+        for clips, tile, part in self.acoustic_encoder.in_tiles(waveform, lengths, max_bytes):
+            fused[clips, tile.wanted, :width] = part
+        return fused
+
+    def _quantized(self, fused: Tensor, num_quantizers: int) -> Tensor:
+        """(batch, codes, channels) -> codes (batch, num_quantizers, codes)."""
+        batch, num_codes, width = fused.shape
+        max_bytes, size = self.tile_bytes(batch * num_codes), num_codes
+        if max_bytes is not None:
+            channels = 4 * width + 2 * self.quantizer.codebook_size
+            size = steps_within(max_bytes, batch * channels * 4)
+        codes = []
+        for tile in tiles(num_codes, size):
+            latents = self.fc(fused[:, tile.wanted])
+            if not torch.compiler.is_compiling() and not bool(latents.isfinite().all()):
+                raise InputError(
+                    "the input gives no codes: it holds samples that are NaN, infinite, or so far beyond full scale "
+                    f"(1.0) that {latents.dtype} overflows"
+                )
+            codes.append(self.quantizer.encode(latents, num_quantizers))
+        return codes[0] if len(codes) == 1 else torch.cat(codes, -1)
 
     def _decode(self, codes: Tensor, lengths: Tensor | None) -> Tensor:
         if not torch.compiler.is_compiling():
@@ -319,8 +358,16 @@ class XcodecModel(StrictPreTrainedModel):
                 raise InputError(
                     f"audio_codes: expected values in [0, {self.quantizer.codebook_size}), got {low} to {high}"
                 )
-        latents = self.fc2(self.quantizer.decode(codes).to(self.fc2.weight.dtype))
-        return self.acoustic_decoder(latents.transpose(1, 2), lengths)
+        batch, _, num_codes = codes.shape
+        max_bytes, size = self.tile_bytes(batch * num_codes), num_codes
+        if max_bytes is not None:
+            size = steps_within(max_bytes, 4 * batch * self.fc2.in_features * 4)
+        parts = (self._latents(codes[..., tile.wanted]) for tile in tiles(num_codes, size))
+        return self.acoustic_decoder(join(parts, num_codes).transpose(1, 2), lengths, max_bytes)
+
+    def _latents(self, codes: Tensor) -> Tensor:
+        """(batch, codebooks, codes) -> what the acoustic decoder reads, (batch, codes, channels)."""
+        return self.fc2(self.quantizer.decode(codes).to(self.fc2.weight.dtype))
 
     def _check_codes_shape(self, codes: Tensor) -> None:
         most = len(self.quantizer.codebooks)

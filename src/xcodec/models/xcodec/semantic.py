@@ -1,6 +1,7 @@
 """X-Codec's semantic branch: HuBERT or WavLM, and the convolutions before and after the quantizer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -8,8 +9,10 @@ from transformers import HubertConfig, WavLMConfig
 from transformers.activations import ACT2FN
 
 from xcodec.errors import InputError
+from xcodec.models.acoustic import reach_of
 from xcodec.modules.conv import Length, MaskedConv1d, MaskedConvTranspose1d, conv_output_length
 from xcodec.modules.hubert import FeatureEncoder, Hubert, HubertAttention
+from xcodec.modules.tiles import Tile, steps_within, tiles
 from xcodec.modules.wavlm import GatedRelativeAttention
 
 __all__ = ["SemanticDecoder", "SemanticEncoder", "build_semantic_model"]
@@ -91,6 +94,11 @@ class ResidualUnit(nn.Module):
         self.conv1 = MaskedConv1d(channels, channels, kernel_size, padding=padding, dilation=dilation, bias=False)
         self.conv2 = MaskedConv1d(channels, channels, kernel_size=1, bias=False)
 
+    @property
+    def reach(self) -> int:
+        """How many steps to either side an output depends on."""
+        return reach_of(self.conv1) + reach_of(self.conv2)
+
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Transform `x` of shape (batch, channels, time); `lengths` counts valid steps, shape (batch,)."""
         return x + self.conv2(F.elu(self.conv1(F.elu(x), lengths)))  # pointwise: no lengths
@@ -106,6 +114,11 @@ class EncoderBlock(nn.Module):
         self.res_units = nn.ModuleList(ResidualUnit(channels, unit_kernel_size, d) for d in dilations)
         kernel_size = 3 if stride == 1 else 2 * stride
         self.conv = MaskedConv1d(channels, output_channels, kernel_size, stride=stride, padding=(kernel_size - 1) // 2)
+
+    @property
+    def reach(self) -> int:
+        """How many steps of its input to either side an output depends on."""
+        return sum(cast(ResidualUnit, unit).reach for unit in self.res_units) + reach_of(self.conv)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Map (batch, channels, time) to (batch, output_channels, about time / stride)."""
@@ -158,6 +171,26 @@ class SemanticEncoder(nn.Module):
             x = block(x, lengths)
             lengths = None if lengths is None else conv_output_length(block.conv, lengths)
         return x
+
+    def in_tiles(self, x: Tensor, lengths: Tensor | None, max_bytes: int) -> Iterator[tuple[Tile, Tensor]]:
+        """Transform `x` of shape (batch, time, channels) a tile of time at a time.
+
+        Yields:
+            The tile, in steps of the output, and its output of shape (batch, tile, output_channels).
+        """
+        reach, stride, widest = reach_of(self.conv), 1, self.conv.out_channels
+        for block in self.conv_blocks:
+            assert isinstance(block, EncoderBlock)
+            reach += block.reach * stride
+            stride *= block.conv.stride[0]
+            widest = max(widest, block.conv.out_channels)
+        num_steps, halo = self.output_length(x.shape[1]), -(-reach // stride)
+        size = steps_within(max_bytes, 6 * x.shape[0] * widest * stride * x.element_size(), halo)
+        for tile in tiles(num_steps, size, halo, halo):
+            end = x.shape[1] if tile.last == num_steps else tile.last * stride
+            own = None if lengths is None else (lengths - tile.first * stride).clamp(0, end - tile.first * stride)
+            y = self(x[:, tile.first * stride : end].transpose(1, 2), own)  # -> (batch, channels, time)
+            yield tile, y[..., tile.kept].transpose(1, 2)
 
 
 class DecoderBlock(nn.Module):

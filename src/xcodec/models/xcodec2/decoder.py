@@ -1,5 +1,7 @@
 """X-Codec2's decoder: quantized latents to samples through convolutions, a transformer and an inverse STFT."""
 
+from collections.abc import Iterator
+
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
@@ -9,6 +11,7 @@ from xcodec.modules.conv import MaskedConv1d
 from xcodec.modules.istft import ISTFTHead
 from xcodec.modules.linear import Linear
 from xcodec.modules.resnet import ResNetBlock
+from xcodec.modules.tiles import join, steps_within, tiles
 from xcodec.modules.transformer import MLP, TransformerLayer
 
 __all__ = ["AcousticDecoder"]
@@ -28,26 +31,46 @@ class AcousticDecoder(nn.Module):
         self.norm = nn.LayerNorm(size, eps=1e-6)
         self.head = ISTFTHead(size, config.n_fft, config.hop_length)
 
-    def forward(self, latents: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, latents: Tensor, lengths: Tensor | None = None, max_bytes: int | None = None) -> Tensor:
         """Decode.
 
         Args:
             latents: shape (batch, time, quantization_dim).
             lengths: valid steps of each clip, shape (batch,).
+            max_bytes: for a tile of time; without gradients. None computes all at once.
 
         Returns:
             float32 samples, shape (batch, 1, time * hop_length), zeros past each clip's end.
         """
-        x = self.embed(self.fc(latents).transpose(1, 2), lengths)  # -> (batch, channels, time)
+        x = self._embedded(latents, lengths, max_bytes)
         for block in self.prior_net:
-            x = block(x, lengths)
+            x = block(x, lengths, max_bytes)
         x = x.transpose(1, 2)  # -> (batch, time, channels)
         for layer in self.layers:
-            x = layer(x, lengths)
+            x = layer(x, lengths, max_bytes)
         x = x.transpose(1, 2)  # -> (batch, channels, time)
         for block in self.post_net:
-            x = block(x, lengths)
-        return self.head(self.norm(x.transpose(1, 2)), lengths)
+            x = block(x, lengths, max_bytes)
+        x = x.transpose(1, 2)  # -> (batch, time, channels)
+        if max_bytes is None:
+            return self.head(self.norm(x), lengths)
+        for tile in tiles(x.shape[1], steps_within(max_bytes, 3 * x.shape[0] * x.shape[2] * x.element_size())):
+            x[:, tile.wanted] = self.norm(x[:, tile.wanted])
+        return self.head(x, lengths, max_bytes)
+
+    def _embedded(self, latents: Tensor, lengths: Tensor | None, max_bytes: int | None) -> Tensor:
+        """(batch, time, quantization_dim) -> (batch, channels, time)."""
+        if max_bytes is None:
+            return self.embed(self.fc(latents).transpose(1, 2), lengths)
+        reach = self.embed.kernel_size[0] // 2
+        size = steps_within(max_bytes, 5 * latents.shape[0] * self.embed.out_channels * latents.element_size(), reach)
+
+        def parts() -> Iterator[Tensor]:
+            for tile in tiles(latents.shape[1], size, reach, reach):
+                x = self.fc(latents[:, tile.read]).transpose(1, 2)  # -> (batch, channels, time)
+                yield self.embed(x, tile.lengths(lengths))[..., tile.kept].transpose(1, 2)
+
+        return join(parts(), latents.shape[1]).transpose(1, 2)
 
 
 def transformer_layer(config: Xcodec2Config) -> TransformerLayer:

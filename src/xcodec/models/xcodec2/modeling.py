@@ -25,6 +25,7 @@ from xcodec.models.xcodec2.decoder import AcousticDecoder
 from xcodec.modules.lengths import valid_steps, zero_past_end
 from xcodec.modules.linear import Linear
 from xcodec.modules.snake import SnakeBeta
+from xcodec.modules.tiles import steps_within, tiles
 from xcodec.modules.wav2vec2_bert import Wav2Vec2Bert
 from xcodec.quantizers.fsq import FSQ
 
@@ -125,6 +126,13 @@ class Xcodec2Model(StrictPreTrainedModel):
         """Samples per code."""
         return self.config.hop_length
 
+    @property
+    def bytes_per_code(self) -> int:
+        """About how much memory a code of a long clip takes, whatever the tiles."""
+        width = max(self.config.hidden_size, self.config.semantic_model_config.hidden_size)
+        samples = 4 * self.hop_length  # four copies of them, as float32
+        return (self.config.quantization_dim + 3 * width) * self.fc_encoder.weight.element_size() + samples * 4
+
     def encode(
         self,
         input_values: Tensor,
@@ -154,10 +162,12 @@ class Xcodec2Model(StrictPreTrainedModel):
             InputError: where a shape does not fit, or samples are not numbers; it says which and what was expected.
         """
         refuse_wishes(kwargs)
-        latents, codes, codes_mask, _ = self._encode(input_values, input_features, padding_mask, input_features_mask)
+        latents, codes, codes_mask, _ = self._encode(
+            input_values, input_features, padding_mask, input_features_mask, output_latents
+        )
         output = Xcodec2EncoderOutput(
             audio_codes=codes[:, None],
-            latents=latents.transpose(1, 2) if output_latents else None,
+            latents=None if latents is None else latents.transpose(1, 2),
             audio_codes_mask=codes_mask,
         )
         return self._as_asked(output, return_dict)
@@ -206,7 +216,7 @@ class Xcodec2Model(StrictPreTrainedModel):
         else:
             raise InputError("neither `audio_codes` nor `latents` was given; decode needs one of them")
         lengths = unless_full(lengths, quantized.shape[1])
-        output = Xcodec2DecoderOutput(audio_values=self.acoustic_decoder(quantized, lengths))
+        output = Xcodec2DecoderOutput(audio_values=self._synthesized(quantized, lengths))
         return self._as_asked(output, return_dict)
 
     def forward(
@@ -222,10 +232,11 @@ class Xcodec2Model(StrictPreTrainedModel):
         """Encode and decode; the arguments are those of `encode`, and gradients pass the quantizer straight through."""
         refuse_wishes(kwargs)
         latents, codes, codes_mask, lengths = self._encode(
-            input_values, input_features, padding_mask, input_features_mask
+            input_values, input_features, padding_mask, input_features_mask, True
         )
+        assert latents is not None, "they were wanted"
         output = Xcodec2Output(
-            audio_values=self.acoustic_decoder(latents, lengths)[..., : input_values.shape[-1]],
+            audio_values=self._synthesized(latents, lengths)[..., : input_values.shape[-1]],
             audio_codes=codes[:, None],
             latents=latents.transpose(1, 2) if output_latents else None,
             audio_codes_mask=codes_mask,
@@ -238,7 +249,8 @@ class Xcodec2Model(StrictPreTrainedModel):
         input_features: Tensor | None,
         padding_mask: Tensor | None,
         input_features_mask: Tensor | None,
-    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        wants_latents: bool,
+    ) -> tuple[Tensor | None, Tensor, Tensor | None, Tensor | None]:
         """Latents (batch, codes, dim), codes (batch, codes), their mask (batch, 1, codes) and lengths, if not full."""
         if not isinstance(input_values, Tensor):
             raise InputError(f"input_values: expected a torch tensor, got {type(input_values).__name__}")
@@ -273,21 +285,66 @@ class Xcodec2Model(StrictPreTrainedModel):
                 f"{tuple(input_values.shape)}, got {tuple(input_features.shape)}"
             )
 
+        max_bytes = self.tile_bytes(batch * num_codes)
+        fused = self._fused(waveform, input_features, lengths, sample_lengths, max_bytes)
+        latents, codes = self._quantized(fused, wants_latents, max_bytes)
+        if lengths is not None:
+            past_end = ~valid_steps(lengths, num_codes)
+            codes = codes.masked_fill(past_end, 0)
+            latents = None if latents is None else latents.masked_fill(past_end[..., None], 0.0)
+        return latents, codes, codes_mask, lengths
+
+    def _fused(
+        self,
+        waveform: Tensor,
+        features: Tensor,
+        lengths: Tensor | None,
+        sample_lengths: Tensor | None,
+        max_bytes: int | None,
+    ) -> Tensor:
+        """What the two encoders make, side by side: (batch, codes, quantization_dim)."""
         dtype = self.fc_encoder.weight.dtype
-        semantic = self.semantic_encoder(input_features.to(dtype), lengths).transpose(1, 2)
-        semantic = self.semantic_adapter(semantic, lengths)  # (batch, channels, codes)
-        acoustic = self.acoustic_encoder(waveform.to(dtype), sample_lengths)
-        fused = torch.cat([semantic, acoustic], 1).transpose(1, 2)  # -> (batch, codes, channels)
-        latents, codes = self.quantizer(self.fc_encoder(fused))
+        semantic = self.semantic_encoder(features.to(dtype), lengths, max_bytes)
+        waveform = waveform.to(dtype)
+        if max_bytes is None:
+            semantic = self.semantic_adapter(semantic.transpose(1, 2), lengths)  # (batch, channels, codes)
+            acoustic = self.acoustic_encoder(waveform, sample_lengths)
+            return torch.cat([semantic, acoustic], 1).transpose(1, 2)
+        batch, num_codes, width = semantic.shape
+        fused = semantic.new_empty(batch, num_codes, self.config.quantization_dim)
+        for tile, part in self.semantic_adapter.in_tiles(semantic, lengths, max_bytes):
+            fused[:, tile.wanted, :width] = part
+        del semantic
+        for clips, tile, part in self.acoustic_encoder.in_tiles(waveform, sample_lengths, max_bytes):
+            fused[clips, tile.wanted, width:] = part
+        return fused
+
+    def _quantized(self, fused: Tensor, wants_latents: bool, max_bytes: int | None) -> tuple[Tensor | None, Tensor]:
+        """Latents (batch, codes, quantization_dim), if wanted, and codes (batch, codes); `fused` may be overwritten."""
+        if max_bytes is None:
+            latents, codes = self.quantizer(self.fc_encoder(fused))
+            self._check_latents(latents)
+            return (latents if wants_latents else None), codes
+        batch, num_codes, width = fused.shape
+        parts = []
+        for tile in tiles(num_codes, steps_within(max_bytes, 4 * batch * width * fused.element_size())):
+            latents, codes = self.quantizer(self.fc_encoder(fused[:, tile.wanted]))
+            self._check_latents(latents)
+            parts.append(codes)
+            if wants_latents:
+                fused[:, tile.wanted] = latents
+        return (fused if wants_latents else None), torch.cat(parts, 1)
+
+    def _check_latents(self, latents: Tensor) -> None:
         if not torch.compiler.is_compiling() and not bool(latents.isfinite().all()):
             raise InputError(
                 "the input gives no codes: it holds samples or features that are NaN, infinite, or so far beyond full "
-                f"scale (1.0) that {dtype} overflows"
+                f"scale (1.0) that {self.fc_encoder.weight.dtype} overflows"
             )
-        if lengths is not None:
-            past_end = ~valid_steps(lengths, num_codes)
-            latents, codes = latents.masked_fill(past_end[..., None], 0.0), codes.masked_fill(past_end, 0)
-        return latents, codes, codes_mask, lengths
+
+    def _synthesized(self, latents: Tensor, lengths: Tensor | None) -> Tensor:
+        """(batch, codes, quantization_dim) -> samples (batch, 1, codes * hop_length)."""
+        return self.acoustic_decoder(latents, lengths, self.tile_bytes(latents.shape[0] * latents.shape[1]))
 
     def _check_codes(self, codes: Tensor) -> None:
         if torch.compiler.is_compiling():

@@ -1,0 +1,214 @@
+"""The contract "bounded": a clip computed in tiles of time gives what it gives when it is computed whole."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from builders import prepare, speech, tiny_model
+from test_modules import clips_of_mixed_lengths, randomized, same
+from xcodec.models import pretrained
+from xcodec.models.acoustic import AcousticEncoder
+from xcodec.models.semantic import SemanticAdapter
+from xcodec.models.xcodec.decoder import AcousticDecoder as DacDecoder
+from xcodec.modules.attention import SelfAttention
+from xcodec.modules.istft import ISTFTHead
+from xcodec.modules.resnet import MaskedGroupNorm, ResNetBlock
+from xcodec.modules.snake import AntiAliasedActivation, Snake
+from xcodec.modules.tiles import Tile, join, steps_within, tiles
+from xcodec.modules.transformer import MLP, TransformerLayer
+from xcodec.modules.wav2vec2_bert import Wav2Vec2Bert
+from xcodec_builders import KINDS, prepare_xcodec, tiny_xcodec
+
+LENGTHS = torch.tensor([1, 7, 20, 33])
+BUDGETS = [1, 3000, 20_000, 70_000, 1 << 30]  # bytes: from tiles of a step or a halo to one tile of all
+
+
+def long_clip(seconds: float) -> np.ndarray:
+    """So many seconds of the five recordings, repeated at other levels."""
+    whole = speech()
+    return np.concatenate([whole * level for level in (1.0, 0.7, 0.5, 0.9, 0.3)])[: int(seconds * 16000)]
+
+
+def test_tiles_cover_every_step_once_and_read_what_is_there():
+    for size in (1, 3, 10, 11):
+        cut = list(tiles(10, size, before=2, after=1))
+        assert [step for tile in cut for step in range(10)[tile.wanted]] == list(range(10))
+        for tile in cut:
+            assert (tile.first, tile.last) == (max(0, tile.start - 2), min(10, tile.stop + 1))
+            assert list(range(10))[tile.read][tile.kept] == list(range(10))[tile.wanted]
+    assert Tile(3, 5, 1, 6).at(10) == Tile(30, 50, 10, 60)
+    assert Tile(3, 5, 1, 6).lengths(torch.tensor([0, 1, 4, 9])).tolist() == [0, 0, 3, 5]
+
+
+def test_a_tile_wants_what_fits_and_never_less_than_its_halo():
+    assert steps_within(1000, 10) == 100
+    assert steps_within(1000, 10, halo=20) == 60
+    assert steps_within(1000, 10, halo=45) == 45
+    assert steps_within(1, 10) == 1
+
+
+def test_parts_are_joined_in_one_tensor():
+    x = torch.randn(2, 10, 3)
+    assert torch.equal(join(iter(x.split(4, 1)), 10), x)
+    assert join(iter([x]), 10) is x, "one part is not copied"
+
+
+CHANNELS_FIRST = {"resnet block": lambda: ResNetBlock(64)}
+TIME_FIRST = {
+    "transformer layer": lambda: TransformerLayer(SelfAttention(64, 4, 4, 16, False), MLP(64, 96, F.silu), 64, 1e-6),
+    "wav2vec2-bert": lambda: Wav2Vec2Bert(64, 16, 24, 2, 2, 5, 6, 2, F.silu),
+    "istft head": lambda: ISTFTHead(64, 40, 10),
+}
+
+
+@pytest.mark.parametrize("max_bytes", BUDGETS)
+@pytest.mark.parametrize("padded", [True, False], ids=["padded", "full"])
+@pytest.mark.parametrize("name", CHANNELS_FIRST | TIME_FIRST)
+def test_a_block_in_tiles_gives_what_it_gives_whole(name, padded, max_bytes):
+    block = randomized((CHANNELS_FIRST | TIME_FIRST)[name]())
+    x = clips_of_mixed_lengths(64) * (0.05 if name == "istft head" else 1)
+    x = x if name in CHANNELS_FIRST else x.transpose(1, 2).contiguous()
+    lengths = LENGTHS if padded else None
+    whole = block(x, lengths)
+    in_tiles = block(x.clone(), lengths, max_bytes)
+    for i, n in enumerate(LENGTHS.tolist() if padded else [33] * 4):
+        own = slice(n * 10 if name == "istft head" else n)
+        pick = (i, slice(None), own) if name in CHANNELS_FIRST or name == "istft head" else (i, own)
+        assert same(in_tiles[pick], whole[pick]), f"{name}, clip of {n} steps"
+    if padded and name == "istft head":
+        assert torch.equal(in_tiles == 0, whole == 0), "zeros past each clip's end"
+
+
+def test_the_group_norm_is_torchs_whatever_its_tiles():
+    norm = randomized(MaskedGroupNorm(8, 32))
+    x = 3 * torch.randn(2, 32, 1000) + 20  # far from zero, where sums lose digits
+    for size in (1000, 77, 1):
+        scale, shift = norm.scale_and_shift(x, None, size)
+        assert (x * scale + shift - F.group_norm(x, 8, norm.weight, norm.bias, norm.eps)).abs().max() < 1e-4
+
+
+def joined(encoder, *arguments):
+    """What an encoder's tiles make together: (batch, time, channels)."""
+    found: dict[int, list[torch.Tensor]] = {}
+    for *clips, _tile, part in encoder.in_tiles(*arguments):
+        found.setdefault(clips[0].start if clips else 0, []).append(part)
+    return torch.cat([torch.cat(parts, 1) for parts in found.values()])
+
+
+@pytest.mark.parametrize("max_bytes", [1, 5_000_000, 1 << 30])
+@pytest.mark.parametrize("activation", ["anti-aliased", "plain"])
+def test_the_acoustic_encoder_in_tiles_gives_what_it_gives_whole(activation, max_bytes):
+    arguments = {} if activation == "anti-aliased" else {"activation": Snake}
+    encoder = randomized(AcousticEncoder(4, (4, 5, 2), 8, **arguments))
+    for parameter in encoder.parameters():
+        parameter.mul_(0.3)
+    wave = torch.from_numpy(long_clip(2.0))[None, None].repeat(3, 1, 1)
+    lengths = torch.tensor([40, 21240, 32000])
+    whole = encoder(wave).transpose(1, 2)
+    assert same(joined(encoder, wave, None, max_bytes), whole)
+    padded, tiled = encoder(wave, lengths).transpose(1, 2), joined(encoder, wave, lengths, max_bytes)
+    for i, n in enumerate(lengths // 40):
+        assert same(tiled[i, :n], padded[i, :n]), f"clip of {n} codes"
+
+
+def test_the_halo_is_exactly_how_far_an_input_is_felt():
+    """A click reaches the latent vectors up to the halo away, and no other."""
+    encoder = AcousticEncoder(2, (2, 2, 4, 4, 5), 2)
+    assert encoder.halo == 28
+    for module in encoder.modules():  # nothing may cancel, and silence stays silence
+        if isinstance(module, torch.nn.Conv1d):
+            module.weight.fill_(2 / module.weight[0].numel())
+            module.bias.zero_()
+        elif isinstance(module, AntiAliasedActivation):
+            module.taps = [1 / 12] * 12
+    click = torch.zeros(1, 1, 320 * 100, dtype=torch.float64)
+    click[..., 320 * 50] = 1.0
+    felt = encoder.double()(click).any(1)[0].nonzero()[:, 0]
+    # A latent vector sees 8,596 samples to the left of its hop's first, and 8,851 to the right.
+    assert (felt.min(), felt.max()) == (math.ceil(50 - 8851 / 320), math.floor(50 + 8596 / 320))
+
+
+@pytest.mark.parametrize("max_bytes", [1, 2_000_000, 1 << 30])
+def test_the_dac_decoder_in_tiles_gives_what_it_gives_whole(max_bytes):
+    decoder = randomized(DacDecoder(6, 16, (5, 4, 3)))
+    latents = torch.randn(3, 6, 200)
+    lengths = torch.tensor([1, 133, 200])
+    assert same(decoder(latents, None, max_bytes), decoder(latents))
+    assert same(decoder(latents, lengths, max_bytes), decoder(latents, lengths))
+
+
+@pytest.mark.parametrize("max_bytes", [1, 20_000])
+def test_the_semantic_adapter_in_tiles_gives_what_it_gives_whole(max_bytes):
+    adapter = randomized(SemanticAdapter(32))
+    x = clips_of_mixed_lengths(32)
+    whole, tiled = adapter(x, LENGTHS), joined(adapter, x.transpose(1, 2), LENGTHS, max_bytes)
+    for i, n in enumerate(LENGTHS):
+        assert same(tiled[i, :n], whole[i, :, :n].T)
+
+
+def assert_tiled_equals_whole(model, inputs, monkeypatch) -> None:
+    """Compare a model's default, tiles, with the way it computes where gradients are taken."""
+    encoded = model.encode(**inputs)
+    codes, mask = encoded.audio_codes, encoded.audio_codes_mask
+    audio = model.decode(codes, audio_codes_mask=mask).audio_values
+    monkeypatch.setattr(model, "tile_bytes", lambda num_codes: None)
+    assert torch.equal(model.encode(**inputs).audio_codes, codes)
+    assert codes.unique().numel() > 200, "the codes hardly vary: a weak test"
+    whole = model.decode(codes, audio_codes_mask=mask).audio_values
+    assert (audio - whole).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("least", [1 << 19, 3_000_001])
+def test_90_seconds_in_tiles_equal_90_seconds_whole(least, monkeypatch):
+    monkeypatch.setattr(pretrained, "LEAST_TILE_BYTES", least)
+    model = tiny_model()
+    model.max_memory = 1
+    assert_tiled_equals_whole(model, prepare(long_clip(90)), monkeypatch)
+
+
+def test_a_batch_of_mixed_lengths_in_tiles_equals_the_batch_whole(monkeypatch):
+    monkeypatch.setattr(pretrained, "LEAST_TILE_BYTES", 1 << 20)
+    model = tiny_model()
+    model.max_memory = 1
+    clips = [long_clip(13), long_clip(7.123), long_clip(0.01), long_clip(9)]
+    assert_tiled_equals_whole(model, prepare(*clips), monkeypatch)
+
+
+def test_forward_in_tiles_equals_forward_whole(monkeypatch):
+    monkeypatch.setattr(pretrained, "LEAST_TILE_BYTES", 1 << 20)
+    model = tiny_model()
+    model.max_memory = 1
+    inputs = prepare(long_clip(10.01))
+    tiled = model(**inputs, output_latents=True)
+    monkeypatch.setattr(model, "tile_bytes", lambda num_codes: None)
+    whole = model(**inputs, output_latents=True)
+    assert torch.equal(tiled.audio_codes, whole.audio_codes)
+    assert (tiled.latents - whole.latents).abs().max() < 1e-4
+    assert (tiled.audio_values - whole.audio_values).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_xcodec_in_tiles_equals_xcodec_whole(kind, monkeypatch):
+    monkeypatch.setattr(pretrained, "LEAST_TILE_BYTES", 1 << 20)
+    clips = [long_clip(12), long_clip(5.123), long_clip(0.01)]
+    model = tiny_xcodec(kind)
+    model.max_memory = 1
+    assert_tiled_equals_whole(model, prepare_xcodec(*clips), monkeypatch)
+
+
+def test_the_budget_leaves_room_for_what_is_as_long_as_the_clip():
+    model = tiny_model()
+    assert model.tile_bytes(1000) == pretrained.TILE_BYTES
+    model.max_memory = 1 << 30
+    assert model.tile_bytes(1000) == (1 << 30) - 1000 * model.bytes_per_code
+    assert model.tile_bytes(10**9) == pretrained.LEAST_TILE_BYTES
+    with torch.inference_mode(False), torch.enable_grad():
+        assert model.tile_bytes(1000) is None, "gradients need everything"
+
+
+@pytest.mark.slow
+def test_90_seconds_in_tiles_equal_90_seconds_whole_at_the_released_size(released, monkeypatch):
+    assert_tiled_equals_whole(released, prepare(long_clip(90)), monkeypatch)
