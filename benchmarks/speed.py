@@ -1,7 +1,7 @@
 """Speed at the released size against transformers, on the same random weights, in turn in one run.
 
     python benchmarks/speed.py encode decode [--model xcodec2] [--seconds 5 10 30] [--batch 1 4] [--dtype float32]
-        [--compiled] [--rounds 3] [--threads 2] [--allocators default tuned] [--json FILE]
+        [--compiled] [--rounds 3] [--threads 1 2] [--allocators default tuned] [--json FILE]
 
 The contenders run in turn within each round, so that a round's ratios share whatever else the machine does; medians and
 the range over the rounds are shown. `acoustic` in place of `encode` runs X-Codec2's acoustic encoder alone.
@@ -164,18 +164,19 @@ def compare(runs: Contenders, audio_seconds: float, rounds: int) -> list[dict[st
 def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """All rows of one allocator."""
     torch.manual_seed(0)
-    torch.set_num_threads(arguments.threads)
     dtype = getattr(torch, arguments.dtype)
     models = None if arguments.what == ["acoustic"] else build(arguments.model, dtype)
     rows = []
-    for what, seconds, batch in itertools.product(arguments.what, arguments.seconds, arguments.batch):
+    settings = itertools.product(arguments.what, arguments.threads, arguments.seconds, arguments.batch)
+    for what, threads, seconds, batch in settings:
+        torch.set_num_threads(threads)
         if what == "acoustic":
             runs = acoustic_encoders(dtype, seconds, batch)
         else:
             assert models is not None
             runs = contenders(models, what, dtype, seconds, batch, arguments.compiled)
         found = compare(runs, seconds * batch, arguments.rounds)
-        rows += [{"what": what, "seconds": seconds, "batch": batch, **row} for row in found]
+        rows += [{"what": what, "threads": threads, "seconds": seconds, "batch": batch, **row} for row in found]
         print(".", end="", flush=True, file=sys.stderr)
     return rows
 
@@ -187,13 +188,13 @@ def processor_name() -> str:
 
 
 def show(rows: list[dict[str, Any]]) -> None:
-    print("| | clip | batch | allocator | | x real time | over transformers | faults per audio-second | equal |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("| | threads | clip | batch | allocator | | x real time | over transformers | faults per audio-s | equal |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for row in rows:
         ratios = row["over_transformers"]
         over = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
         print(
-            f"| {row['what']} | {row['seconds']:g} s | {row['batch']} | {row['allocator']} | {row['contender']} | "
+            f"| {row['what']} | {row['threads']} | {row['seconds']:g} s | {row['batch']} | {row['allocator']} | {row['contender']} | "
             f"{row['times_real_time']:.2f} | {over} | {row['faults_per_audio_second']:,.0f} | {row['agreement']} |"
         )
 
@@ -207,7 +208,7 @@ def main() -> None:
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--compiled", action="store_true", help="also ours under torch.compile")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--threads", type=int, nargs="+", default=[torch.get_num_threads()])
     parser.add_argument("--allocators", nargs="+", choices=list(ALLOCATORS), default=list(ALLOCATORS))
     parser.add_argument("--json", type=Path)
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
