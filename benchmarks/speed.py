@@ -194,8 +194,8 @@ def show(rows: list[dict[str, Any]]) -> None:
         ratios = row["over_transformers"]
         over = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
         print(
-            f"| {row['what']} | {row['threads']} | {row['seconds']:g} s | {row['batch']} | {row['allocator']} | {row['contender']} | "
-            f"{row['times_real_time']:.2f} | {over} | {row['faults_per_audio_second']:,.0f} | {row['agreement']} |"
+            f"| {row['what']} | {row['threads']} | {row['seconds']:g} s | {row['batch']} | {row['allocator']} | "
+            f"{row['contender']} | {row['times_real_time']:.2f} | {over} | {row['faults_per_audio_second']:,.0f} | {row['agreement']} |"
         )
 
 
