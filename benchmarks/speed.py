@@ -193,10 +193,19 @@ def show(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         ratios = row["over_transformers"]
         over = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-        print(
-            f"| {row['what']} | {row['threads']} | {row['seconds']:g} s | {row['batch']} | {row['allocator']} | "
-            f"{row['contender']} | {row['times_real_time']:.2f} | {over} | {row['faults_per_audio_second']:,.0f} | {row['agreement']} |"
-        )
+        cells = [
+            row["what"],
+            row["threads"],
+            f"{row['seconds']:g} s",
+            row["batch"],
+            row["allocator"],
+            row["contender"],
+            f"{row['times_real_time']:.2f}",
+            over,
+            f"{row['faults_per_audio_second']:,.0f}",
+            row["agreement"],
+        ]
+        print(f"| {' | '.join(map(str, cells))} |")
 
 
 def main() -> None:
