@@ -652,3 +652,24 @@ def test_a_terminal_shows_progress_with_its_speed(model: Path, tmp_path: Path) -
     assert process.stdout is not None
     assert process.stdout.read().startswith("Encoded 1 of 1 file: 3.0 s of audio in ")
     process.stdout.close()
+
+
+def test_long_recordings_are_cut_on_request(run, model, tmp_path):
+    options = ("-m", model, "--max-memory", "64MiB")
+    assert run("encode", SPEECH, "-o", tmp_path / "a.codes", "--segment-seconds", 1.2, *options).code == 0
+    codes = Codes.load(tmp_path / "a.codes")
+    assert len(codes) == 150
+    assert len(codes.segment_starts) >= 3
+    assert run("decode", tmp_path / "a.codes", "-o", tmp_path / "a.wav", *options).code == 0
+    assert run("reconstruct", SPEECH, "-o", tmp_path / "b.wav", "--segment-seconds", 1.2, *options).code == 0
+    assert Audio.read(tmp_path / "a.wav") == Audio.read(tmp_path / "b.wav")
+
+
+def test_sizes_and_seconds_that_are_none_are_wrong_usage(run, model, tmp_path):
+    for option, value, expected in [
+        ("--max-memory", "lots", "'lots': expected a number of bytes"),
+        ("--segment-seconds", "0.2", "should be greater than or equal to 1"),
+    ]:
+        result = run("encode", SPEECH, "-o", tmp_path, "-m", model, option, value)
+        assert result.code == 2
+        assert expected in " ".join(result.err.replace("\u2502", " ").split())

@@ -205,7 +205,7 @@ def rewrite(path: Path, changes: dict[str, str | None], **tensors: np.ndarray) -
     [
         ({"format": None}, r"is a safetensors file, but not of codes \(its metadata says format None"),
         ({"format": "pt"}, "not of codes.*give a file that Codes.save or `xcodec encode` wrote"),
-        ({"format_version": "2"}, "has format version 2, this xcodec reads up to 1; update it"),
+        ({"format_version": "3"}, "has format version 3, this xcodec reads up to 2; update it"),
         ({"format_version": "one"}, "is damaged: format_version 'one' is not a version number"),
         ({"format_version": None}, "is damaged: format_version '' is not a version number"),
         ({"num_samples": None}, "is damaged: its metadata is incomplete or malformed.*num_samples"),
@@ -224,6 +224,8 @@ def rewrite(path: Path, changes: dict[str, str | None], **tensors: np.ndarray) -
         ({"codec": '{"name": "x"}'}, "is damaged: its metadata is incomplete.*config_hash"),
         ({"codec": '{"name": 1, "config_hash": 2, "weights_hash": 3}'}, "is damaged.*expected a name and two hashes"),
         ({"codec": '"xcodec2"'}, "is damaged"),
+        ({"segment_starts": "[0, 100000]"}, "is damaged: segment_starts="),
+        ({"segment_starts": "0"}, "is damaged: segment_starts="),
     ],
 )
 def test_metadata_that_lies_is_refused(tmp_path: Path, changes: dict[str, str | None], message: str) -> None:

@@ -22,6 +22,7 @@ FLOORS = [
     "compat",
     "codec",
     "batching",
+    "segmentation",
     "models",
     "quantizers",
     "modules",

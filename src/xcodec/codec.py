@@ -7,16 +7,18 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeAlias, overload
 
+import numpy as np
 import torch
 
 from xcodec.audio import Audio, resampled_length
 from xcodec.batching import AudioSource, Clip, batches, named
 from xcodec.codes import CodecIdentity, Codes
-from xcodec.device import choose_device, choose_dtype
+from xcodec.device import choose_device, choose_dtype, memory_size
 from xcodec.errors import CheckpointError, CodesError, InputError
 from xcodec.models import load_model
 from xcodec.models.checkpoint import HUB_ARGUMENTS, fingerprint_checkpoint, fingerprint_model, resolve_checkpoint
 from xcodec.models.pretrained import StrictPreTrainedModel
+from xcodec.segmentation import cut, segment_starts
 
 __all__ = ["AudioSource", "Codec", "CodesSource"]
 
@@ -61,6 +63,9 @@ class Codec:
         *,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype = torch.float32,
+        max_memory: int | str | None = None,
+        encoder_only: bool = False,
+        decoder_only: bool = False,
         **hub_arguments: Any,
     ) -> "Codec":
         """Load a checkpoint.
@@ -72,6 +77,12 @@ class Codec:
                 the CPU if not.
             dtype: of weights and activations: float32, bfloat16 or float16, by torch's name or as a string. Only
                 float32 gives the reference's codes exactly.
+            max_memory: what intermediate results may take beyond the weights, in bytes or such as "4GiB"; less makes
+                long recordings a little slower and changes no result. What is as long as a recording, about 1.3 MB a
+                second with the released X-Codec2, is needed in any case. None takes half a GiB beyond that on a CPU, a
+                quarter of the memory on a GPU.
+            encoder_only: build and read only what `encode` needs; for X-Codec2 as released 442M of 629M parameters.
+            decoder_only: build and read only what `decode` needs: 187M of them.
             **hub_arguments: `revision`, `cache_dir`, `token`, `local_files_only` and `force_download`, for a hub id.
 
         Raises:
@@ -81,15 +92,18 @@ class Codec:
         if unknown := sorted(hub_arguments.keys() - set(HUB_ARGUMENTS)):
             raise InputError(
                 f"Codec.from_pretrained has no argument {', '.join(unknown)}; it has device, dtype, "
-                f"{', '.join(HUB_ARGUMENTS)}"
+                f"max_memory, encoder_only, decoder_only, {', '.join(HUB_ARGUMENTS)}"
             )
         chosen_device, chosen_dtype = choose_device(device), choose_dtype(dtype)
+        max_bytes = None if max_memory is None else memory_size(max_memory)
         if name_or_path is None:
             folder, name = built_in_checkpoint(_BUILT_IN), _BUILT_IN.name
         else:
             folder = resolve_checkpoint(os.fspath(name_or_path), **hub_arguments)
             name = public_name(os.fspath(name_or_path))
-        model, feature_extractor = load_model(folder, dtype=chosen_dtype)
+        half = {"encoder_only": encoder_only, "decoder_only": decoder_only}
+        model, feature_extractor = load_model(folder, dtype=chosen_dtype, **half)
+        model.max_memory = max_bytes
         torch.nn.Module.to(model, chosen_device)
         codec = cls(model, feature_extractor)
         # Of the stored tensors, so that codes of one checkpoint carry one identity whatever dtype made them.
@@ -154,6 +168,7 @@ class Codec:
         sampling_rate: int | None = None,
         *,
         bandwidth: float | None = None,
+        segment_seconds: float | None = None,
         batch_seconds: float = BATCH_SECONDS,
         on_progress: Progress | None = None,
     ) -> Codes: ...
@@ -164,6 +179,7 @@ class Codec:
         sampling_rate: int | None = None,
         *,
         bandwidth: float | None = None,
+        segment_seconds: float | None = None,
         batch_seconds: float = BATCH_SECONDS,
         on_progress: Progress | None = None,
     ) -> list[Codes]: ...
@@ -173,6 +189,7 @@ class Codec:
         sampling_rate: int | None = None,
         *,
         bandwidth: float | None = None,
+        segment_seconds: float | None = None,
         batch_seconds: float = BATCH_SECONDS,
         on_progress: Progress | None = None,
     ) -> Codes | list[Codes]:
@@ -186,6 +203,10 @@ class Codec:
                 floating point with full scale at 1.0 or PCM as int16, int32, int8 or uint8; or a list of these.
             sampling_rate: in Hz, of the arrays; files and `Audio` know their own.
             bandwidth: in kbit/s, one of `bandwidths`; None means the highest. X-Codec uses as many of its codebooks.
+            segment_seconds: encode longer recordings in segments of at most so many seconds, cut at pauses, at least 1.
+                The time that a whole recording takes grows with the square of its length, that of segments does not;
+                but each starts anew, so codes near the cuts, and a few elsewhere, are others than those of the whole.
+                The cuts are kept in the `Codes`, and `decode` goes by them. None encodes the whole.
             batch_seconds: how much padded audio a batch may hold. A longer clip goes alone.
             on_progress: called after each batch with the seconds of audio just finished.
 
@@ -199,6 +220,7 @@ class Codec:
                 does not have.
         """
         arguments = self._bandwidth_argument(bandwidth)
+        max_frames = self._frames_per_segment(segment_seconds)
         sources = audio if isinstance(audio, list) else [audio]
         clips = [
             Clip.of(source, sampling_rate, f"inputs[{i}]: " if sources is audio else "")
@@ -207,10 +229,11 @@ class Codec:
         results: dict[int, Codes] = {}
         for batch in batches([clip.seconds + 1 / self.frame_rate for clip in clips], batch_seconds):
             loaded = [clips[i].load() for i in batch]
-            encoded = self._encode_batch(loaded, arguments)
+            seconds = sum(audio.duration for audio in loaded)
+            encoded = self._encode_recordings(loaded, arguments, max_frames, batch_seconds)
             results |= zip(batch, encoded, strict=True)
             if on_progress is not None:
-                on_progress(sum(audio.duration for audio in loaded))
+                on_progress(seconds)
         return [results[i] for i in range(len(sources))] if sources is audio else results[0]
 
     @overload
@@ -263,7 +286,7 @@ class Codec:
         for depth in sorted({len(item.ids) for item in loaded}):  # codebooks: a batch has as many of each clip
             alike = [i for i, item in enumerate(loaded) if len(item.ids) == depth]
             for group in batches([len(loaded[i]) / self.frame_rate for i in alike], batch_seconds):
-                decoded = self._decode_batch([loaded[alike[i]] for i in group])
+                decoded = self._decode_recordings([loaded[alike[i]] for i in group], batch_seconds)
                 results |= zip((alike[i] for i in group), decoded, strict=True)
                 if on_progress is not None:
                     on_progress(sum(audio.duration for audio in decoded))
@@ -271,17 +294,40 @@ class Codec:
 
     @overload
     def reconstruct(
-        self, audio: AudioSource, sampling_rate: int | None = None, *, bandwidth: float | None = None
+        self,
+        audio: AudioSource,
+        sampling_rate: int | None = None,
+        *,
+        bandwidth: float | None = None,
+        segment_seconds: float | None = None,
     ) -> Audio: ...
     @overload
     def reconstruct(
-        self, audio: list[Any], sampling_rate: int | None = None, *, bandwidth: float | None = None
+        self,
+        audio: list[Any],
+        sampling_rate: int | None = None,
+        *,
+        bandwidth: float | None = None,
+        segment_seconds: float | None = None,
     ) -> list[Audio]: ...
     def reconstruct(
-        self, audio: AudioSource | list[Any], sampling_rate: int | None = None, *, bandwidth: float | None = None
+        self,
+        audio: AudioSource | list[Any],
+        sampling_rate: int | None = None,
+        *,
+        bandwidth: float | None = None,
+        segment_seconds: float | None = None,
     ) -> Audio | list[Audio]:
         """Encode and decode: what the codes of a recording sound like. The arguments are those of `encode`."""
-        return self.decode(self.encode(audio, sampling_rate, bandwidth=bandwidth), check_identity=False)
+        codes = self.encode(audio, sampling_rate, bandwidth=bandwidth, segment_seconds=segment_seconds)
+        return self.decode(codes, check_identity=False)
+
+    def _frames_per_segment(self, seconds: float | None) -> int | None:
+        if seconds is None:
+            return None
+        if not 1 <= seconds < math.inf:
+            raise InputError(f"segment_seconds={seconds!r}: expected a number of seconds, at least 1")
+        return max(3, math.floor(seconds * self.frame_rate))
 
     def _bandwidth_argument(self, bandwidth: float | None) -> dict[str, float]:
         """What a bandwidth adds to the arguments of the model's `encode`: nothing where the model has only one."""
@@ -292,47 +338,76 @@ class Codec:
             raise InputError(f"bandwidth={bandwidth!r}: {self._name} has {offers} kbit/s")
         return {} if len(self.bandwidths) == 1 else {"bandwidth": bandwidth}
 
-    @torch.inference_mode()
-    def _encode_batch(self, recordings: list[Audio], arguments: dict[str, float]) -> list[Codes]:
+    def _encode_recordings(
+        self, recordings: list[Audio], arguments: dict[str, float], max_frames: int | None, batch_seconds: float
+    ) -> list[Codes]:
+        """Encode what may be in memory together, each whole or in segments of so many frames."""
+        source_rates = [recording.sampling_rate for recording in recordings]
         clips = [recording.mono().resample(self.sampling_rate) for recording in recordings]
+        recordings.clear()  # they may be much larger than what is made of them
+        hop_length = round(self.sampling_rate / self.frame_rate)
+        starts = [segment_starts(clip.samples[0], hop_length, max_frames) for clip in clips]
+        pieces = [
+            piece for clip, own in zip(clips, starts, strict=True) for piece in cut(clip.samples[0], hop_length, own)
+        ]
+        ids: dict[int, np.ndarray] = {}
+        for batch in batches([len(piece) / self.sampling_rate for piece in pieces], batch_seconds):
+            ids |= zip(batch, self._encode_batch([pieces[i] for i in batch], arguments), strict=True)
+        in_order = iter([ids[i] for i in range(len(pieces))])
+        return [
+            Codes(
+                ids=(whole := np.concatenate([next(in_order) for _ in own], 1)),
+                frame_rate=self.frame_rate,
+                num_samples=clip.num_samples,
+                sampling_rate=self.sampling_rate,
+                source_sampling_rate=source_rate,
+                codebook_sizes=self.codebook_sizes[: len(whole)],
+                codec=self.identity,
+                segment_starts=own,
+            )
+            for clip, source_rate, own in zip(clips, source_rates, starts, strict=True)
+        ]
+
+    @torch.inference_mode()
+    def _encode_batch(self, clips: list[np.ndarray], arguments: dict[str, float]) -> list[np.ndarray]:
+        """Mono samples at the model's rate -> the ids (codebooks, frames) of each clip."""
         inputs = self.feature_extractor(
-            audio=[clip.samples[0] for clip in clips],
-            sampling_rate=self.sampling_rate,
-            return_tensors="pt",
-            device=self.device,
+            audio=clips, sampling_rate=self.sampling_rate, return_tensors="pt", device=self.device
         ).to(self.device)
         inputs["input_values"] = inputs["input_values"].to(self.dtype)
         output = self.model.encode(**inputs, **arguments)
         lengths = output.audio_codes_mask[:, 0].sum(-1).tolist()
-        return [
-            Codes(
-                ids=ids[:, :length],
-                frame_rate=self.frame_rate,
-                num_samples=clip.num_samples,
-                sampling_rate=self.sampling_rate,
-                source_sampling_rate=recording.sampling_rate,
-                codebook_sizes=self.codebook_sizes[: len(ids)],
-                codec=self.identity,
-            )
-            for ids, length, clip, recording in zip(
-                output.audio_codes.cpu().numpy(), lengths, clips, recordings, strict=True
-            )
-        ]
+        return [ids[:, :length] for ids, length in zip(output.audio_codes.cpu().numpy(), lengths, strict=True)]
+
+    def _decode_recordings(self, loaded: list[Codes], batch_seconds: float) -> list[Audio]:
+        """Decode what may be in memory together, segment by segment."""
+        pieces = [piece for codes in loaded for piece in codes.segments]
+        samples: dict[int, np.ndarray] = {}
+        for batch in batches([piece.shape[1] / self.frame_rate for piece in pieces], batch_seconds):
+            samples |= zip(batch, self._decode_batch([pieces[i] for i in batch]), strict=True)
+        in_order = iter([samples[i] for i in range(len(pieces))])
+        decoded = []
+        for codes in loaded:
+            whole = np.concatenate([next(in_order) for _ in codes.segment_starts])
+            # A decoder may write at another rate than the encoder reads: as many samples a frame as it gives.
+            rate = round(len(whole) / len(codes) * self.frame_rate)
+            length = resampled_length(codes.num_samples, codes.sampling_rate, rate)
+            decoded.append(Audio(whole[:length], rate))
+        return decoded
 
     @torch.inference_mode()
-    def _decode_batch(self, batch: list[Codes]) -> list[Audio]:
-        num_frames = max(len(codes) for codes in batch)
-        ids = torch.zeros(len(batch), len(batch[0].ids), num_frames, dtype=torch.int64)
-        mask = torch.zeros(len(batch), 1, num_frames, dtype=torch.int32)
-        for i, codes in enumerate(batch):
-            ids[i, :, : len(codes)] = torch.tensor(codes.ids)
-            mask[i, :, : len(codes)] = 1
-        output = self.model.decode(ids.to(self.device), audio_codes_mask=mask.to(self.device))
+    def _decode_batch(self, batch: list[np.ndarray]) -> list[np.ndarray]:
+        """Ids (codebooks, frames) -> the samples of each clip, whole frames of them."""
+        lengths = [ids.shape[1] for ids in batch]
+        padded = torch.zeros(len(batch), len(batch[0]), max(lengths), dtype=torch.int64)
+        mask = torch.zeros(len(batch), 1, max(lengths), dtype=torch.int32)
+        for i, ids in enumerate(batch):
+            padded[i, :, : lengths[i]] = torch.tensor(ids)
+            mask[i, :, : lengths[i]] = 1
+        output = self.model.decode(padded.to(self.device), audio_codes_mask=mask.to(self.device))
         values = output.audio_values[:, 0].float().cpu().numpy()
-        # A decoder may write at another rate than the encoder reads: as many samples a frame as it gives.
-        rate = round(values.shape[-1] / num_frames * self.frame_rate)
-        lengths = [resampled_length(codes.num_samples, codes.sampling_rate, rate) for codes in batch]
-        return [Audio(row[:length].copy(), rate) for row, length in zip(values, lengths, strict=True)]
+        per_frame = values.shape[-1] // max(lengths)
+        return [row[: length * per_frame] for row, length in zip(values, lengths, strict=True)]
 
     def _checked_codes(self, source: CodesSource, check_identity: bool) -> Codes:
         if isinstance(source, (str, os.PathLike)):

@@ -18,14 +18,22 @@ from xcodec.files import written_whole
 __all__ = ["CodecIdentity", "Codes", "bitrate"]
 
 FORMAT = "xcodec.codes"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: in segments; whole recordings are written as version 1, which older readers take
 
 _FRAME_RATES = (1e-3, 1e6)  # in Hz; far beyond any codec, and safe to calculate with
 _MAX_RATE = 2**31 - 1  # in Hz
 _MAX_LENGTH = 2**53  # samples
 _MAX_CODEBOOK = 2**63  # codes that int64 can count
 
-_FIELDS = ("frame_rate", "num_samples", "sampling_rate", "source_sampling_rate", "codebook_sizes", "codec")
+_FIELDS = (
+    "frame_rate",
+    "num_samples",
+    "sampling_rate",
+    "source_sampling_rate",
+    "codebook_sizes",
+    "segment_starts",
+    "codec",
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,8 @@ class Codes:
         source_sampling_rate: in Hz, of the recording as it came.
         codebook_sizes: the number of different codes in each of the K codebooks.
         codec: which model made them, or None where that is unknown.
+        segment_starts: the frames at which segments start that were encoded one by one, and are to be decoded so;
+            ascending, from 0. A recording that was encoded whole has the one.
 
     Raises:
         CodesError: where a field has the wrong type or range, or the fields do not fit together.
@@ -80,10 +90,11 @@ class Codes:
     source_sampling_rate: int
     codebook_sizes: tuple[int, ...]
     codec: CodecIdentity | None = None
+    segment_starts: tuple[int, ...] = (0,)
 
     def __post_init__(self) -> None:
         sizes = _checked_sizes(self.codebook_sizes)
-        checked = {
+        checked: dict[str, Any] = {
             "ids": _checked_ids(self.ids, sizes),
             "frame_rate": _checked_frame_rate(self.frame_rate),
             "num_samples": _positive_integer("num_samples", self.num_samples, _MAX_LENGTH),
@@ -91,6 +102,7 @@ class Codes:
             "source_sampling_rate": _positive_integer("source_sampling_rate", self.source_sampling_rate, _MAX_RATE),
             "codebook_sizes": sizes,
         }
+        checked["segment_starts"] = _checked_starts(self.segment_starts, checked["ids"].shape[1])
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         if self.codec is not None and not isinstance(self.codec, CodecIdentity):
@@ -115,6 +127,11 @@ class Codes:
         if not isinstance(other, Codes):
             return NotImplemented
         return np.array_equal(self.ids, other.ids) and all(getattr(self, f) == getattr(other, f) for f in _FIELDS)
+
+    @property
+    def segments(self) -> list[np.ndarray]:
+        """The ids of each segment, shape (K, frames)."""
+        return np.split(self.ids, self.segment_starts[1:], axis=1)
 
     @property
     def duration(self) -> float:
@@ -155,10 +172,12 @@ class Codes:
         Raises:
             CodesError: where the file cannot be written.
         """
-        metadata = {name: json.dumps(getattr(self, name)) for name in _FIELDS if name != "codec"}
+        whole = len(self.segment_starts) == 1
+        left_out = {"codec"} | ({"segment_starts"} if whole else set())
+        metadata = {name: json.dumps(getattr(self, name)) for name in _FIELDS if name not in left_out}
         if self.codec is not None:
             metadata["codec"] = json.dumps(vars(self.codec))
-        metadata |= {"format": FORMAT, "format_version": str(FORMAT_VERSION)}
+        metadata |= {"format": FORMAT, "format_version": str(1 if whole else FORMAT_VERSION)}
         stored = np.ascontiguousarray(self.ids, dtype=np.min_scalar_type(max(self.codebook_sizes) - 1))
         path = Path(path)
         try:
@@ -258,6 +277,17 @@ def _positive_integer(name: str, value: Any, most: int) -> int:
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 0 < value <= most:
         return int(value)
     raise CodesError(f"{name}={_short(value)}: expected a whole number above 0, and {most} at most")
+
+
+def _checked_starts(value: Any, num_frames: int) -> tuple[int, ...]:
+    starts = tuple(value) if hasattr(value, "__iter__") and not isinstance(value, str) else ()
+    if starts and all(isinstance(start, (int, np.integer)) and not isinstance(start, bool) for start in starts):
+        ascend = all(before < after for before, after in zip(starts, (*starts[1:], num_frames), strict=True))
+        if starts[0] == 0 and ascend:
+            return tuple(int(start) for start in starts)
+    raise CodesError(
+        f"segment_starts={_short(value)}: expected ascending frame numbers from 0 to at most {num_frames - 1}"
+    )
 
 
 def _short(value: Any) -> str:

@@ -1,5 +1,9 @@
-"""Where a model runs and what its numbers are. Loads torch when asked, so that the command line can start without."""
+"""Where a model runs, in which precision and in how much memory.
 
+Loads torch when asked, so that the command line can start without.
+"""
+
+import re
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -8,7 +12,10 @@ from xcodec.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Precision", "choose_device", "choose_dtype"]
+__all__ = ["Precision", "choose_device", "choose_dtype", "memory_size"]
+
+UNITS = {"": 1, **{f"{letter}B": 1000**i for i, letter in enumerate("KMGT", 1)}}
+UNITS |= {f"{letter}iB": 1024**i for i, letter in enumerate("KMGT", 1)}
 
 
 class Precision(str, Enum):
@@ -46,3 +53,18 @@ def choose_dtype(dtype: "str | torch.dtype") -> "torch.dtype":
         raise InputError(f"dtype={name!r}: expected one of {', '.join(names)}")
     chosen: torch.dtype = getattr(torch, name)
     return chosen
+
+
+def memory_size(size: "int | str") -> int:
+    """Turn a number of bytes, or a text such as "4GiB", "500 MB" or "1.5GiB", into bytes.
+
+    Raises:
+        InputError: where it is neither, or no byte at all.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([A-Za-z]*)", str(size).strip())
+    units = {unit.lower(): factor for unit, factor in UNITS.items()}
+    if found and not isinstance(size, bool) and (factor := units.get(found[2].lower())) is not None:
+        num_bytes = int(float(found[1]) * factor)
+        if num_bytes > 0:
+            return num_bytes
+    raise InputError(f"max_memory={size!r}: expected a number of bytes above 0, or such as '4GiB' or '500MB'")

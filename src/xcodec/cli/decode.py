@@ -16,6 +16,7 @@ from xcodec.cli.options import (
     Device,
     Dtype,
     Inputs,
+    MaxMemory,
     Model,
     Output,
     Overwrite,
@@ -76,6 +77,7 @@ def command(
     dtype: Dtype = Precision.FLOAT32,
     overwrite: Overwrite = False,
     batch_seconds: BatchSeconds = 60.0,
+    max_memory: MaxMemory = None,
 ) -> None:
     """Decode files of codes to recordings."""
     from xcodec.codes import Codes
@@ -93,5 +95,5 @@ def command(
         return codes if bandwidth is None else codes.at_bandwidth(bandwidth)
 
     jobs, failures = plan(inputs, output, (CODES_SUFFIX,), rename, overwrite)
-    load = partial(load_codec, model, device, dtype)
+    load = partial(load_codec, model, device, dtype, max_memory, decoder_only=True)
     Run("Decoded", read, load, decode, batch_seconds).do(jobs, failures)

@@ -12,10 +12,12 @@ from xcodec.cli.options import (
     Device,
     Dtype,
     Inputs,
+    MaxMemory,
     Model,
     Output,
     Overwrite,
     Precision,
+    SegmentSeconds,
     load_codec,
 )
 from xcodec.cli.paths import codes_name, plan
@@ -52,7 +54,8 @@ inputs would be written to one file, nothing is done and both are named.
   xcodec encode speech.wav -o codes/
   xcodec encode recordings/ more/*.flac -o codes/ --overwrite
   xcodec encode corpus/ -o codes/ -m HKUSTAudio/xcodec2-hf --device cuda
-  xcodec encode music/ -o codes/ -m hf-audio/xcodec-hubert-general -b 2"""
+  xcodec encode music/ -o codes/ -m hf-audio/xcodec-hubert-general -b 2
+  xcodec encode lectures/ -o codes/ --segment-seconds 30 --max-memory 2GiB"""
 
 EPILOG = f"""\
 {FAILURES_AT_THE_END}
@@ -64,18 +67,26 @@ def command(
     inputs: Inputs,
     output: Output,
     bandwidth: Bandwidth = None,
+    segment_seconds: SegmentSeconds = None,
     model: Model = BUILT_IN,
     device: Device = "auto",
     dtype: Dtype = Precision.FLOAT32,
     overwrite: Overwrite = False,
     batch_seconds: BatchSeconds = 60.0,
+    max_memory: MaxMemory = None,
 ) -> None:
     """Encode recordings as files of codes."""
     from xcodec.audio import AUDIO_SUFFIXES, Audio
 
     def encode(codec: "Codec", recordings: list[Audio], on_progress: OnProgress) -> "list[Codes]":
-        return codec.encode(recordings, bandwidth=bandwidth, batch_seconds=batch_seconds, on_progress=on_progress)
+        return codec.encode(
+            recordings,
+            bandwidth=bandwidth,
+            segment_seconds=segment_seconds,
+            batch_seconds=batch_seconds,
+            on_progress=on_progress,
+        )
 
     jobs, failures = plan(inputs, output, AUDIO_SUFFIXES, codes_name, overwrite)
-    load = partial(load_codec, model, device, dtype)
+    load = partial(load_codec, model, device, dtype, max_memory, encoder_only=True)
     Run("Encoded", Audio.read, load, encode, batch_seconds).do(jobs, failures)

@@ -8,7 +8,8 @@ import typer
 
 from xcodec.cli.console import errors
 from xcodec.cli.paths import names_a_file
-from xcodec.device import Precision
+from xcodec.device import Precision, memory_size
+from xcodec.errors import InputError
 
 if TYPE_CHECKING:
     from xcodec.codec import Codec
@@ -22,10 +23,12 @@ __all__ = [
     "Dtype",
     "Format",
     "Inputs",
+    "MaxMemory",
     "Model",
     "Output",
     "Overwrite",
     "Precision",
+    "SegmentSeconds",
     "load_codec",
     "not_empty",
     "output_suffix",
@@ -54,6 +57,20 @@ def not_empty(value: Named) -> Named:
     """
     if value == "" or (isinstance(value, list) and "" in value):
         raise typer.BadParameter("a name is empty; for the current folder give .")
+    return value
+
+
+def known_size(value: str | None) -> str | None:
+    """Refuse what is no size of memory.
+
+    Raises:
+        typer.BadParameter: says what is one.
+    """
+    if value is not None:
+        try:
+            memory_size(value)
+        except InputError as error:
+            raise typer.BadParameter(str(error).removeprefix("max_memory=")) from None
     return value
 
 
@@ -119,6 +136,28 @@ BatchSeconds = Annotated[
     ),
 ]
 
+SegmentSeconds = Annotated[
+    float | None,
+    typer.Option(
+        "--segment-seconds",
+        min=1.0,
+        metavar="SECONDS",
+        help="Cut longer recordings at pauses into segments of at most so much, encoded one by one; else they are "
+        "encoded whole, which takes time that grows with the square of their length.",
+        show_default=False,
+    ),
+]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(
+        "--max-memory",
+        metavar="SIZE",
+        help="What the model may use beyond its weights, such as 500MB or 4GiB; results are the same.",
+        show_default=False,
+        callback=known_size,
+    ),
+]
+
 AudioFormat = Annotated[
     Format | None,
     typer.Option(
@@ -148,12 +187,27 @@ def output_suffix(audio_format: Format | None, inputs: list[str], output: str) -
     return named
 
 
-def load_codec(model: str, device: str, dtype: Precision) -> "Codec":
-    """Load the codec that --model, --device and --dtype ask for, without the libraries' own chatter."""
+def load_codec(
+    model: str,
+    device: str,
+    dtype: Precision,
+    max_memory: str | None = None,
+    *,
+    encoder_only: bool = False,
+    decoder_only: bool = False,
+) -> "Codec":
+    """Load the codec that --model, --device, --dtype and --max-memory ask for, without the libraries' own chatter."""
     with errors().status(f"loading {model}"):
         from transformers.utils import logging
 
         from xcodec.codec import Codec
 
         logging.set_verbosity_error()
-        return Codec.from_pretrained(None if model == BUILT_IN else model, device=device, dtype=dtype.value)
+        return Codec.from_pretrained(
+            None if model == BUILT_IN else model,
+            device=device,
+            dtype=dtype.value,
+            max_memory=max_memory,
+            encoder_only=encoder_only,
+            decoder_only=decoder_only,
+        )

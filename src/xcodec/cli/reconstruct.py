@@ -13,10 +13,12 @@ from xcodec.cli.options import (
     Device,
     Dtype,
     Inputs,
+    MaxMemory,
     Model,
     Output,
     Overwrite,
     Precision,
+    SegmentSeconds,
     load_codec,
     output_suffix,
 )
@@ -61,11 +63,13 @@ def command(
     output: Output,
     audio_format: AudioFormat = None,
     bandwidth: Bandwidth = None,
+    segment_seconds: SegmentSeconds = None,
     model: Model = BUILT_IN,
     device: Device = "auto",
     dtype: Dtype = Precision.FLOAT32,
     overwrite: Overwrite = False,
     batch_seconds: BatchSeconds = 60.0,
+    max_memory: MaxMemory = None,
 ) -> None:
     """Encode recordings and decode the codes."""
     from xcodec.audio import AUDIO_SUFFIXES, Audio
@@ -74,10 +78,16 @@ def command(
         def half_way(seconds: float) -> None:
             on_progress(seconds / 2)
 
-        codes = codec.encode(recordings, bandwidth=bandwidth, batch_seconds=batch_seconds, on_progress=half_way)
+        codes = codec.encode(
+            recordings,
+            bandwidth=bandwidth,
+            segment_seconds=segment_seconds,
+            batch_seconds=batch_seconds,
+            on_progress=half_way,
+        )
         return codec.decode(codes, batch_seconds=batch_seconds, on_progress=half_way)
 
     rename = partial(audio_name, suffix=output_suffix(audio_format, inputs, output))
     jobs, failures = plan(inputs, output, AUDIO_SUFFIXES, rename, overwrite)
-    load = partial(load_codec, model, device, dtype)
+    load = partial(load_codec, model, device, dtype, max_memory)
     Run("Reconstructed", Audio.read, load, reconstruct, batch_seconds).do(jobs, failures)

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from xcodec.codes import CodecIdentity
-from xcodec.errors import CheckpointError
+from xcodec.errors import CheckpointError, InputError
 
 __all__ = [
     "HUB_ARGUMENTS",
@@ -222,7 +222,16 @@ def fingerprint_checkpoint(folder: Path, config: Architecture, name: str) -> Cod
 
 
 def fingerprint_model(model: PreTrainedModel, name: str) -> CodecIdentity:
-    """Identify a model in memory as `fingerprint_checkpoint` would once it was saved."""
+    """Identify a model in memory as `fingerprint_checkpoint` would once it was saved.
+
+    Raises:
+        InputError: for half a model, whose numbers are not all there.
+    """
+    if not (getattr(model, "has_encoder", True) and getattr(model, "has_decoder", True)):
+        raise InputError(
+            "half a model does not tell which model it is; load it with Codec.from_pretrained, which reads that from "
+            "the checkpoint, or give Codec the `identity`"
+        )
     return CodecIdentity(name, hash_architecture(model.config), hash_tensors(model.state_dict().items()))
 
 

@@ -24,9 +24,42 @@ class StrictPreTrainedModel(PreTrainedModel):
         max_memory: bytes that intermediate results may take, beyond the weights, where no gradient is taken; tiles of
             time are made as short as this needs. What is as long as the clip, about `bytes_per_code` for each of its
             codes, is needed whatever is asked. None gives tiles half a GiB on a CPU, a quarter of a GPU's memory there.
+        has_encoder: whether it can encode; False where it was loaded with `decoder_only=True`.
+        has_decoder: whether it can decode; False where it was loaded with `encoder_only=True`.
     """
 
     max_memory: int | None = None
+    has_encoder: bool = True
+    has_decoder: bool = True
+
+    # Names of modules that only one of encode and decode needs.
+    encoder_parts: tuple[str, ...] = ()
+    decoder_parts: tuple[str, ...] = ()
+
+    def _choose_half(self, encoder_only: bool, decoder_only: bool) -> None:
+        """Settle which half `__init__` is to build, if not both."""
+        if encoder_only and decoder_only:
+            raise InputError("encoder_only and decoder_only were both asked for; give one of them, or none for both")
+        self.has_encoder, self.has_decoder = not decoder_only, not encoder_only
+        absent = self.encoder_parts * decoder_only + self.decoder_parts * encoder_only
+        # They are in the checkpoint, and transformers need not wonder at that.
+        self._keys_to_ignore_on_load_unexpected = [rf"^{name}\." for name in absent]
+
+    def _needs(self, half: str) -> None:
+        """Refuse to do what needs the half, "encoder" or "decoder", that was not loaded."""
+        if not getattr(self, f"has_{half}"):
+            other = "decoder" if half == "encoder" else "encoder"
+            raise InputError(f"the model was loaded with {other}_only=True and has no {half}; load it without that")
+
+    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
+        """Write a checkpoint, as transformers does.
+
+        Raises:
+            InputError: where the model is only half of one.
+        """
+        for half in ("encoder", "decoder"):
+            self._needs(half)
+        super().save_pretrained(*args, **kwargs)
 
     @property
     def bytes_per_code(self) -> int:
@@ -55,7 +88,9 @@ class StrictPreTrainedModel(PreTrainedModel):
         Args:
             pretrained_model_name_or_path: a folder, or a hub id.
             *args: as in `transformers.PreTrainedModel.from_pretrained`.
-            **kwargs: likewise: `dtype`, `device_map`, `revision`, `cache_dir`, `local_files_only`, `config`, ...
+            **kwargs: likewise: `dtype`, `device_map`, `revision`, `cache_dir`, `local_files_only`, `config`, ... And
+                `encoder_only=True` or `decoder_only=True`, which builds and reads only what `encode` or `decode` needs;
+                the other half's tensors have to be in the checkpoint all the same.
 
         Raises:
             CheckpointError: where the checkpoint is not found, is of another model, or lacks, adds or reshapes a

@@ -73,6 +73,11 @@ class XcodecModel(StrictPreTrainedModel):
 
     A clip of n samples, prepared by `XcodecFeatureExtractor`, gives ceil(n / hop_length) frames of one code from each
     codebook, the same whatever else is in its batch. How many codebooks are used is chosen by `bandwidth`.
+
+    Args:
+        config: its configuration.
+        encoder_only: build no decoder.
+        decoder_only: build no encoder.
     """
 
     config_class = XcodecConfig
@@ -83,16 +88,15 @@ class XcodecModel(StrictPreTrainedModel):
     _no_split_modules = ["ConvLayer", "EncoderLayer", "EncoderBlock", "DecoderBlock", "Codebook"]  # noqa: RUF012
     _supports_sdpa = True
 
-    def __init__(self, config: XcodecConfig) -> None:
+    encoder_parts = ("acoustic_encoder", "encoder_semantic", "semantic_model", "fc", "fc1", "decoder_semantic")
+    # fc1 and decoder_semantic are for training, which needs both halves.
+    decoder_parts = ("acoustic_decoder", "fc2", "fc1", "decoder_semantic")
+
+    def __init__(self, config: XcodecConfig, encoder_only: bool = False, decoder_only: bool = False) -> None:
         super().__init__(config)
+        self._choose_half(encoder_only, decoder_only)
         acoustic, semantic = config.acoustic_model_config, config.semantic_model_config
         self.pad = config.hop_length // 2
-        self.acoustic_encoder = AcousticEncoder(
-            acoustic.encoder_hidden_size, acoustic.downsampling_ratios, acoustic.hidden_size, activation=Snake
-        )
-        self.acoustic_decoder = AcousticDecoder(
-            acoustic.hidden_size, acoustic.decoder_hidden_size, acoustic.upsampling_ratios
-        )
         convolutions = (
             semantic.hidden_size,
             config.channel_ratios,
@@ -101,13 +105,22 @@ class XcodecModel(StrictPreTrainedModel):
             config.unit_kernel_size,
             config.block_dilations,
         )
-        self.encoder_semantic = SemanticEncoder(*convolutions)
-        self.decoder_semantic = SemanticDecoder(*convolutions)
-        self.semantic_model = build_semantic_model(semantic)
-        self.fc = Linear(config.hidden_size, config.hidden_size)
-        self.fc1 = Linear(config.hidden_size, semantic.hidden_size)
-        self.fc2 = Linear(config.hidden_size, acoustic.hidden_size)
+        if self.has_encoder:
+            self.acoustic_encoder = AcousticEncoder(
+                acoustic.encoder_hidden_size, acoustic.downsampling_ratios, acoustic.hidden_size, activation=Snake
+            )
+            self.encoder_semantic = SemanticEncoder(*convolutions)
+            self.semantic_model = build_semantic_model(semantic)
+            self.fc = Linear(config.hidden_size, config.hidden_size)
         self.quantizer = ResidualVectorQuantizer(config.codebook_dim, config.codebook_size, config.num_quantizers)
+        if self.has_decoder:
+            self.fc2 = Linear(config.hidden_size, acoustic.hidden_size)
+            self.acoustic_decoder = AcousticDecoder(
+                acoustic.hidden_size, acoustic.decoder_hidden_size, acoustic.upsampling_ratios
+            )
+        if self.has_encoder and self.has_decoder:  # what only training uses
+            self.fc1 = Linear(config.hidden_size, semantic.hidden_size)
+            self.decoder_semantic = SemanticDecoder(*convolutions)
         self.post_init()  # type: ignore[no-untyped-call]
 
     @property
@@ -120,7 +133,7 @@ class XcodecModel(StrictPreTrainedModel):
         """About how much memory a code of a long clip takes, whatever the tiles."""
         states = 5 * self.config.semantic_model_config.hidden_size  # two, their sum, keys and values
         samples = 4 * self.hop_length  # four copies of them, as float32
-        return states * self.fc.weight.element_size() + samples * 4
+        return states * self.quantizer.codebooks[0].embed.element_size() + samples * 4
 
     def num_quantizers_at(self, bandwidth: float | None) -> int:
         """How many codebooks a bandwidth of the config's `target_bandwidths`, in kbit/s, uses; None means the highest.
@@ -165,6 +178,7 @@ class XcodecModel(StrictPreTrainedModel):
             InputError: where a shape or the bandwidth does not fit; it says what was expected.
         """
         refuse_wishes(kwargs)
+        self._needs("encoder")
         codes, codes_mask, _ = self._encode(input_values, bandwidth, padding_mask)
         if not self._wants_dict(return_dict):
             return codes
@@ -191,6 +205,7 @@ class XcodecModel(StrictPreTrainedModel):
             InputError: where a shape, dtype or code does not fit.
         """
         refuse_wishes(kwargs)
+        self._needs("decoder")
         self._check_codes_shape(audio_codes)
         lengths = None
         if audio_codes_mask is not None:
@@ -224,6 +239,8 @@ class XcodecModel(StrictPreTrainedModel):
             InputError: as in `encode` and `decode`.
         """
         refuse_wishes(kwargs)
+        self._needs("encoder")
+        self._needs("decoder")
         if audio_codes is None:
             codes, codes_mask, lengths = self._encode(input_values, bandwidth, padding_mask)
         else:
@@ -244,7 +261,8 @@ class XcodecModel(StrictPreTrainedModel):
         if padding_mask is not None:
             batch, _, num_samples = input_values.shape
             waveform = zero_past_end(waveform, mask_lengths(padding_mask, batch, num_samples, "padding_mask"))
-            waveform = F.pad(waveform, (0, -num_samples % self.hop_length))
+            if num_samples % self.hop_length:  # what has whole hops is not copied
+                waveform = F.pad(waveform, (0, -num_samples % self.hop_length))
         if lengths is not None:
             sample_lengths = lengths * self.hop_length
         waveform = waveform.to(self.fc.weight.dtype)

@@ -83,15 +83,15 @@ class Xcodec2FeatureExtractor(WaveformFeatureExtractor):
         Raises:
             InputError: for a wrong sampling rate, more than one channel, no samples, or samples that are not numbers.
         """
-        clips = [
-            torch.cat([clip, clip.new_zeros(1)]) for clip in self._waveforms(audio, raw_audio, sampling_rate, kwargs)
-        ]
+        clips = self._waveforms(audio, raw_audio, sampling_rate, kwargs)
         strategy = padding_strategy(padding)
         limit = limit_of(max_length, self.hop_length, truncation or strategy is PaddingStrategy.MAX_LENGTH)
+        lengths = torch.tensor([len(clip) + 1 for clip in clips])  # a zero is appended to each
         if truncation:
             clips = [clip[:limit] for clip in clips]
+            lengths = lengths.clamp(max=limit)
 
-        frames = torch.tensor([-(-len(clip) // self.hop_length) for clip in clips])
+        frames = (lengths + self.hop_length - 1) // self.hop_length
         longest = int(frames.max())
         num_frames = longest
         if strategy is PaddingStrategy.MAX_LENGTH and limit is not None:
@@ -99,7 +99,8 @@ class Xcodec2FeatureExtractor(WaveformFeatureExtractor):
         values = torch.zeros(len(clips), num_frames * self.hop_length)
         for row, clip in zip(values, clips, strict=True):
             row[: len(clip)] = clip
-        values, frames = values.to(device), frames.to(device)
+        del clips  # a long one is worth freeing
+        values, lengths, frames = values.to(device), lengths.to(device), frames.to(device)
 
         # Only as far as there is audio: padding='max_length' adds nothing to compute.
         features = self._features(values[:, : longest * self.hop_length], frames)
@@ -107,7 +108,7 @@ class Xcodec2FeatureExtractor(WaveformFeatureExtractor):
         features_mask = valid_steps(frames, num_frames)
         outputs = {
             "input_values": values[:, None],
-            "padding_mask": valid_steps(torch.tensor([len(c) for c in clips], device=device), values.shape[1]).int(),
+            "padding_mask": valid_steps(lengths, values.shape[1]).int(),
             "input_features": features.masked_fill(~features_mask[..., None], self.padding_value),
             "input_features_mask": features_mask.int(),
         }

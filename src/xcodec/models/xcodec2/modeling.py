@@ -81,6 +81,11 @@ class Xcodec2Model(StrictPreTrainedModel):
 
     A clip of n samples, prepared by `Xcodec2FeatureExtractor`, gives n // hop_length + 1 codes, the same whatever else
     is in its batch.
+
+    Args:
+        config: its configuration.
+        encoder_only: build no decoder.
+        decoder_only: build no encoder.
     """
 
     config_class = Xcodec2Config
@@ -91,8 +96,12 @@ class Xcodec2Model(StrictPreTrainedModel):
     _no_split_modules = ["ConformerLayer", "EncoderBlock", "TransformerLayer"]  # noqa: RUF012
     _supports_sdpa = True
 
-    def __init__(self, config: Xcodec2Config) -> None:
+    encoder_parts = ("semantic_encoder", "semantic_adapter", "acoustic_encoder", "fc_encoder")
+    decoder_parts = ("acoustic_decoder",)
+
+    def __init__(self, config: Xcodec2Config, encoder_only: bool = False, decoder_only: bool = False) -> None:
         super().__init__(config)
+        self._choose_half(encoder_only, decoder_only)
         semantic = config.semantic_model_config
         if config.quantization_dim != config.hidden_size + semantic.hidden_size:
             raise InputError(
@@ -109,16 +118,18 @@ class Xcodec2Model(StrictPreTrainedModel):
             raise InputError(
                 f"hidden_size={config.hidden_size}; expected a multiple of 32, the groups of the GroupNorms"
             )
-        num_mel_bins = semantic.feature_projection_input_dim // 2
-        self.semantic_features = SemanticFeatures(config.sampling_rate, num_mel_bins, config.hop_length)
-        self.semantic_encoder = build_semantic_encoder(semantic)
-        self.semantic_adapter = SemanticAdapter(semantic.hidden_size)
-        self.acoustic_encoder = AcousticEncoder(
-            config.encoder_hidden_size, config.downsampling_ratios, config.hidden_size
-        )
-        self.fc_encoder = Linear(config.quantization_dim, config.quantization_dim)
+        if self.has_encoder:
+            num_mel_bins = semantic.feature_projection_input_dim // 2
+            self.semantic_features = SemanticFeatures(config.sampling_rate, num_mel_bins, config.hop_length)
+            self.semantic_encoder = build_semantic_encoder(semantic)
+            self.semantic_adapter = SemanticAdapter(semantic.hidden_size)
+            self.acoustic_encoder = AcousticEncoder(
+                config.encoder_hidden_size, config.downsampling_ratios, config.hidden_size
+            )
+            self.fc_encoder = Linear(config.quantization_dim, config.quantization_dim)
         self.quantizer = FSQ(config.quantization_dim, tuple(config.quantization_levels))
-        self.acoustic_decoder = AcousticDecoder(config)
+        if self.has_decoder:
+            self.acoustic_decoder = AcousticDecoder(config)
         self.post_init()  # type: ignore[no-untyped-call]
 
     @property
@@ -130,8 +141,9 @@ class Xcodec2Model(StrictPreTrainedModel):
     def bytes_per_code(self) -> int:
         """About how much memory a code of a long clip takes, whatever the tiles."""
         width = max(self.config.hidden_size, self.config.semantic_model_config.hidden_size)
+        channels = self.config.quantization_dim + 3 * width
         samples = 4 * self.hop_length  # four copies of them, as float32
-        return (self.config.quantization_dim + 3 * width) * self.fc_encoder.weight.element_size() + samples * 4
+        return channels * self.quantizer.project_in.weight.element_size() + samples * 4
 
     def encode(
         self,
@@ -162,6 +174,7 @@ class Xcodec2Model(StrictPreTrainedModel):
             InputError: where a shape does not fit, or samples are not numbers; it says which and what was expected.
         """
         refuse_wishes(kwargs)
+        self._needs("encoder")
         latents, codes, codes_mask, _ = self._encode(
             input_values, input_features, padding_mask, input_features_mask, output_latents
         )
@@ -195,6 +208,7 @@ class Xcodec2Model(StrictPreTrainedModel):
             InputError: where neither is given, or a shape, dtype or code does not fit.
         """
         refuse_wishes(kwargs)
+        self._needs("decoder")
         lengths = None
         if audio_codes is not None:
             check_code_shape(audio_codes)
@@ -210,7 +224,7 @@ class Xcodec2Model(StrictPreTrainedModel):
                     f"latents: expected shape (batch, {self.config.quantization_dim}, codes), "
                     f"got {tuple(latents.shape)}"
                 )
-            quantized = latents.transpose(1, 2).to(self.fc_encoder.weight.dtype)
+            quantized = latents.transpose(1, 2).to(self.quantizer.project_in.weight.dtype)
             if audio_codes_mask is not None:
                 lengths = mask_lengths(audio_codes_mask, quantized.shape[0], quantized.shape[1], "audio_codes_mask")
         else:
@@ -231,6 +245,8 @@ class Xcodec2Model(StrictPreTrainedModel):
     ) -> Xcodec2Output | tuple[Tensor, ...]:
         """Encode and decode; the arguments are those of `encode`, and gradients pass the quantizer straight through."""
         refuse_wishes(kwargs)
+        self._needs("encoder")
+        self._needs("decoder")
         latents, codes, codes_mask, lengths = self._encode(
             input_values, input_features, padding_mask, input_features_mask, True
         )
@@ -274,7 +290,8 @@ class Xcodec2Model(StrictPreTrainedModel):
 
         sample_lengths = None if lengths is None else lengths * self.hop_length
         waveform = zero_past_end(input_values, own_samples)
-        waveform = F.pad(waveform, (0, num_codes * self.hop_length - num_samples))
+        if num_samples % self.hop_length:  # what has whole hops is not copied
+            waveform = F.pad(waveform, (0, -num_samples % self.hop_length))
         if input_features is None:
             every = torch.full((batch,), num_codes, device=waveform.device) if lengths is None else lengths
             input_features = self.semantic_features(waveform[:, 0], every)
@@ -303,7 +320,7 @@ class Xcodec2Model(StrictPreTrainedModel):
         max_bytes: int | None,
     ) -> Tensor:
         """What the two encoders make, side by side: (batch, codes, quantization_dim)."""
-        dtype = self.fc_encoder.weight.dtype
+        dtype = self.quantizer.project_in.weight.dtype
         semantic = self.semantic_encoder(features.to(dtype), lengths, max_bytes)
         waveform = waveform.to(dtype)
         if max_bytes is None:
@@ -339,7 +356,7 @@ class Xcodec2Model(StrictPreTrainedModel):
         if not torch.compiler.is_compiling() and not bool(latents.isfinite().all()):
             raise InputError(
                 "the input gives no codes: it holds samples or features that are NaN, infinite, or so far beyond full "
-                f"scale (1.0) that {self.fc_encoder.weight.dtype} overflows"
+                f"scale (1.0) that {self.quantizer.project_in.weight.dtype} overflows"
             )
 
     def _synthesized(self, latents: Tensor, lengths: Tensor | None) -> Tensor:
