@@ -384,7 +384,7 @@ class Codec:
         pieces = [piece for codes in loaded for piece in codes.segments]
         samples: dict[int, np.ndarray] = {}
         for batch in batches([piece.shape[1] / self.frame_rate for piece in pieces], batch_seconds):
-            samples |= zip(batch, self._decode_batch([pieces[i] for i in batch]), strict=True)
+            samples |= zip(batch, self.decode_ids([pieces[i] for i in batch]), strict=True)
         in_order = iter([samples[i] for i in range(len(pieces))])
         decoded = []
         for codes in loaded:
@@ -396,13 +396,20 @@ class Codec:
         return decoded
 
     @torch.inference_mode()
-    def _decode_batch(self, batch: list[np.ndarray]) -> list[np.ndarray]:
-        """Ids (codebooks, frames) -> the samples of each clip, whole frames of them."""
-        lengths = [ids.shape[1] for ids in batch]
-        padded = torch.zeros(len(batch), len(batch[0]), max(lengths), dtype=torch.int64)
-        mask = torch.zeros(len(batch), 1, max(lengths), dtype=torch.int32)
-        for i, ids in enumerate(batch):
-            padded[i, :, : lengths[i]] = torch.tensor(ids)
+    def decode_ids(self, ids: list[np.ndarray]) -> list[np.ndarray]:
+        """Decode bare codes as one batch; `decode` is for recordings.
+
+        Args:
+            ids: integers (codebooks, frames) of each clip, as many codebooks each.
+
+        Returns:
+            float32 mono samples of each clip, (samples,), whole frames of them.
+        """
+        lengths = [own.shape[1] for own in ids]
+        padded = torch.zeros(len(ids), len(ids[0]), max(lengths), dtype=torch.int64)
+        mask = torch.zeros(len(ids), 1, max(lengths), dtype=torch.int32)
+        for i, own in enumerate(ids):
+            padded[i, :, : lengths[i]] = torch.tensor(own)
             mask[i, :, : lengths[i]] = 1
         output = self.model.decode(padded.to(self.device), audio_codes_mask=mask.to(self.device))
         values = output.audio_values[:, 0].float().cpu().numpy()

@@ -1,0 +1,180 @@
+"""Streams: what leaves piece by piece is what leaves whole, if the windows are wide enough, and no seam can click."""
+
+import re
+
+import numpy as np
+import pytest
+
+import builders
+import xcodec_builders
+from xcodec import Audio, Codec, CodesError, InputError, Xcodec2FeatureExtractor, XcodecFeatureExtractor
+from xcodec.streaming import StreamDecoder, StreamEncoder
+
+SPEECH = Audio.read(builders.RECORDINGS[1])  # 47,840 samples at 16 kHz: 150 codes
+
+
+@pytest.fixture(scope="module")
+def xcodec2() -> Codec:
+    return Codec(builders.tiny_model(), Xcodec2FeatureExtractor())
+
+
+@pytest.fixture(scope="module")
+def xcodec1() -> Codec:
+    return Codec(xcodec_builders.tiny_xcodec("hubert"), XcodecFeatureExtractor())
+
+
+@pytest.fixture(params=["xcodec2", "xcodec1"])
+def codec(request: pytest.FixtureRequest) -> Codec:
+    found: Codec = request.getfixturevalue(request.param)
+    return found
+
+
+def pieces(decoder: StreamDecoder, ids: np.ndarray, size: int) -> list[Audio]:
+    """Push so many frames at a time, and flush."""
+    given = [decoder.push(ids[:, start : start + size]) for start in range(0, ids.shape[1], size)]
+    return [piece for piece in [*given, decoder.flush()] if piece is not None]
+
+
+def joined(audio: list[Audio]) -> np.ndarray:
+    return np.concatenate([piece.samples[0] for piece in audio])
+
+
+def test_a_stream_that_looks_ahead_to_the_end_is_the_whole(codec: Codec) -> None:
+    ids = np.asarray(codec.encode(SPEECH).ids)
+    whole = codec.decode_ids([ids])[0]
+    [only] = pieces(StreamDecoder(codec, lookahead=len(ids[0])), ids, size=7)
+    assert np.array_equal(only.samples[0], whole)
+    assert only.sampling_rate == 16000
+
+
+def test_a_convolutional_decoder_streams_exactly_with_its_halo_to_either_side(xcodec1: Codec) -> None:
+    halo = xcodec1.model.acoustic_decoder.halo
+    ids = np.asarray(xcodec1.encode(SPEECH).ids)
+    decoder = StreamDecoder(xcodec1, context=halo, lookahead=halo + 1, chunk=4)  # the fade sees one frame more
+    assert np.allclose(joined(pieces(decoder, ids, size=3)), xcodec1.decode_ids([ids])[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 4, 13, 1000])
+def test_how_codes_arrive_changes_nothing_and_every_frame_is_heard(codec: Codec, size: int) -> None:
+    ids = np.asarray(codec.encode(SPEECH).ids)
+    settings = {"context": 20, "lookahead": 3, "chunk": 5}
+    found = joined(pieces(StreamDecoder(codec, **settings), ids, size))
+    assert len(found) == ids.shape[1] * 320
+    assert np.allclose(found, joined(pieces(StreamDecoder(codec, **settings), ids, 2)), atol=1e-6)
+
+
+def test_audio_leaves_as_soon_as_its_lookahead_has_come(codec: Codec) -> None:
+    ids = np.asarray(codec.encode(SPEECH).ids)
+    decoder = StreamDecoder(codec, context=20, lookahead=3, chunk=5)
+    assert decoder.push(ids[:, :7]) is None
+    first = decoder.push(ids[:, 7:8])
+    assert first is not None
+    assert first.num_samples == 5 * 320
+    assert decoder.state.received == 8
+    decoder.push(ids[:, 8:])
+    assert decoder.state.ids.shape[1] <= 20 + 5 + 3  # what is not needed any more is forgotten
+    decoder.flush()
+    assert decoder.flush() is None
+
+
+def test_streams_decoded_together_are_those_decoded_alone(codec: Codec) -> None:
+    ids = np.asarray(codec.encode(SPEECH).ids)
+    lengths = [150, 40, 3]
+    settings = {"context": 20, "lookahead": 3, "chunk": 5}
+    together = [StreamDecoder(codec, **settings) for _ in lengths]
+    found = StreamDecoder.push_many(together, [ids[:, :length] for length in lengths])
+    for length, stream, audio in zip(lengths, together, found, strict=True):
+        alone = StreamDecoder(codec, **settings)
+        expected, rest = alone.push(ids[:, :length]), alone.flush()
+        assert (audio is None) == (expected is None)
+        if audio is not None and expected is not None:
+            assert np.allclose(audio.samples, expected.samples, atol=1e-5)
+        own_rest = stream.flush()
+        assert own_rest is not None
+        assert rest is not None
+        assert np.allclose(own_rest.samples, rest.samples, atol=1e-5)
+
+
+def test_no_seam_is_louder_than_what_it_joins() -> None:
+    codec = Codec.from_pretrained()
+    ids = np.asarray(codec.encode(SPEECH).ids)
+    found = joined(pieces(StreamDecoder(codec, context=50, lookahead=2, chunk=5), ids, 1))
+    steps = np.abs(np.diff(found))
+    seams = np.arange(5 * 320, len(found) - 1, 5 * 320)
+    assert steps[seams - 1].max() < np.quantile(steps, 0.999)
+
+
+def test_a_single_code_is_a_stream_too(xcodec2: Codec) -> None:
+    decoder = StreamDecoder(xcodec2)
+    assert decoder.push(7) is None
+    assert decoder.push([8, 9]) is None
+    rest = decoder.flush()
+    assert rest is not None
+    assert np.array_equal(rest.samples[0], xcodec2.decode_ids([np.array([[7, 8, 9]])])[0])
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        ([65536], "code 65536: codebook 0 has codes from 0 to 65535"),
+        ([-1], "code -1: codebook 0 has codes from 0 to 65535"),
+        ([0.5], "expected whole numbers, got float64"),
+        ([[1], [2]], "got codes of 2 codebooks, shape (2, 1); expected (codebooks, frames) with at most 1 of them"),
+    ],
+)
+def test_what_is_no_code_is_refused_and_the_stream_goes_on(xcodec2: Codec, ids: object, message: str) -> None:
+    decoder = StreamDecoder(xcodec2)
+    decoder.push([1, 2])
+    with pytest.raises(CodesError, match=re.escape(message).replace("at\\ most\\ 1", "(at most )?1")):
+        decoder.push(ids)  # type: ignore[arg-type]
+    assert decoder.state.received == 2
+
+
+def test_a_stream_keeps_its_number_of_codebooks(xcodec1: Codec) -> None:
+    decoder = StreamDecoder(xcodec1)
+    decoder.push(np.zeros((2, 3), np.int64))
+    with pytest.raises(CodesError, match=r"got codes of 4 codebooks, shape \(4, 1\); expected .* with 2 of them"):
+        decoder.push(np.zeros((4, 1), np.int64))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"lookahead": 0}, "lookahead=0: expected a whole number of frames, at least 1"),
+        ({"context": -1}, "context=-1: expected a whole number of frames, at least 0"),
+        ({"chunk": 2.5}, "chunk=2.5: expected a whole number of frames, at least 1"),
+    ],
+)
+def test_windows_that_are_none_are_refused(xcodec2: Codec, settings: dict[str, int], message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        StreamDecoder(xcodec2, **settings)
+
+
+# --- encoding
+
+
+def encoded(encoder: StreamEncoder, samples: np.ndarray, size: int) -> np.ndarray:
+    given = [encoder.push(samples[start : start + size]) for start in range(0, len(samples), size)]
+    return np.concatenate([*given, encoder.flush()], 1)
+
+
+@pytest.mark.parametrize("size", [100, 320, 9999])
+def test_live_audio_gives_as_many_codes_as_the_recording(codec: Codec, size: int) -> None:
+    samples = SPEECH.samples[0]
+    found = encoded(StreamEncoder(codec, context=30, lookahead=5, chunk=5), samples, size)
+    whole = np.asarray(codec.encode(SPEECH).ids)
+    assert found.shape == whole.shape
+    assert np.array_equal(found, encoded(StreamEncoder(codec, context=30, lookahead=5, chunk=5), samples, 640))
+
+
+@pytest.mark.parametrize("num_samples", [1, 319, 320, 321, 47840])
+def test_an_encoder_that_waits_for_the_end_gives_the_codes_of_the_whole(codec: Codec, num_samples: int) -> None:
+    samples = SPEECH.samples[0, :num_samples]
+    found = encoded(StreamEncoder(codec, lookahead=200), samples, 1000)
+    assert np.array_equal(found, np.asarray(codec.encode(Audio(samples, 16000)).ids))
+
+
+def test_what_is_no_sound_is_refused(codec: Codec) -> None:
+    with pytest.raises(InputError, match=r"expected floating-point samples \(samples,\), got int16 \(5,\)"):
+        StreamEncoder(codec).push(np.zeros(5, np.int16))
+    assert StreamEncoder(codec).flush().shape[1] == 0
