@@ -6,6 +6,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from xcodec.codec import Codec
+from xcodec.llasa import Llasa, SpeechTokens
+
 CHAT_TEMPLATE = """\
 {{- bos_token }}
 {%- if not date_string is defined %}{%- set date_string = strftime_now("%d %b %Y") %}{%- endif %}
@@ -42,3 +45,9 @@ def small_llama(vocabulary: int, seed: int = 0, **fields: Any) -> LlamaForCausal
     config = LlamaConfig(vocab_size=vocabulary, initializer_range=0.2, **(sizes | fields))
     return LlamaForCausalLM(config).eval()
 
+
+def small_llasa(codec: Codec, seed: int = 0, **fields: Any) -> Llasa:
+    """A language model with random weights that speaks a codec's codes."""
+    tokenizer = text_tokenizer()
+    SpeechTokens.add(tokenizer, codec.codebook_sizes[0])
+    return Llasa.of(small_llama(len(tokenizer), seed, **fields), tokenizer, codec)
