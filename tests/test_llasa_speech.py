@@ -384,9 +384,9 @@ class Completions(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(learned: Path, codec: Codec) -> Iterator[str]:
+def server(speaker: Llasa) -> Iterator[str]:
     """The address of such a server."""
-    handler = type("Handler", (Completions,), {"llasa": Llasa.from_pretrained(learned, codec)})
+    handler = type("Handler", (Completions,), {"llasa": speaker})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
         threading.Thread(target=httpd.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{httpd.server_address[1]}/v1"
@@ -461,22 +461,26 @@ def learned(codec: Codec, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "llm"
 
 
+@pytest.fixture(scope="module")
+def speaker(learned: Path, codec: Codec) -> Llasa:
+    return Llasa.from_pretrained(learned, codec)
+
+
 def original(codec: Codec, name: str) -> Audio:
     """What is left of a recording after the codec."""
     return codec.reconstruct(builders.RECORDINGS[0].with_name(f"{name}.wav"))
 
 
 @pytest.mark.gradients
-def test_two_sentences_are_learned_and_said(learned: Path, codec: Codec) -> None:
-    llasa = Llasa.from_pretrained(learned, codec)
-    together = llasa.say(list(LEARNED.values()), temperature=0)
+def test_two_sentences_are_learned_and_said(speaker: Llasa, codec: Codec) -> None:
+    together = speaker.say(list(LEARNED.values()), temperature=0)
     for name, audio in zip(LEARNED, together, strict=True):
         expected = original(codec, name)
         assert abs(audio.duration - expected.duration) < 0.05
         shared = min(audio.num_samples, expected.num_samples)
         error = audio.samples[0, :shared] - expected.samples[0, :shared]
         assert 10 * np.log10((expected.samples[0, :shared] ** 2).sum() / (error**2).sum()) > 20  # dB
-    streamed = heard(llasa.stream(LEARNED["austen-0880"], temperature=0))
+    streamed = heard(speaker.stream(LEARNED["austen-0880"], temperature=0))
     assert streamed.shape == together[0].samples.shape
     assert np.corrcoef(streamed[0], together[0].samples[0])[0, 1] > 0.9
 
@@ -535,16 +539,14 @@ class Result:
 
 
 @pytest.mark.gradients
-def test_say_writes_a_file(learned: Path, codec: Codec, tmp_path: Path) -> None:
+def test_say_writes_a_file(learned: Path, speaker: Llasa, tmp_path: Path) -> None:
     text = LEARNED["austen-0880"]
     common = ["--llm", learned, "--model", "mini", "--temperature", "0"]
     result = Result(text, *common, "-o", tmp_path / "new/said.wav")
     assert result.code == 0, result.err
     assert result.out.startswith("Said 3.0 s in ")
     said = Audio.read(tmp_path / "new/said.wav")
-    np.testing.assert_allclose(
-        said.samples, Llasa.from_pretrained(learned, codec).say(text, temperature=0).samples.clip(-1, 1), atol=1e-4
-    )
+    np.testing.assert_allclose(said.samples, speaker.say(text, temperature=0).samples.clip(-1, 1), atol=1e-4)
     assert Result("-", *common, "-o", tmp_path / "piped.flac", text=f"{text}\n").code == 0
     np.testing.assert_allclose(Audio.read(tmp_path / "piped.flac").samples, said.samples, atol=1e-4)
     again = Result(text, *common, "-o", tmp_path / "new/said.wav")
