@@ -29,7 +29,7 @@ from xcodec.codes import CodecIdentity, Codes
 from xcodec.errors import AudioError
 from xcodec.models.xcodec2 import Xcodec2FeatureExtractor
 
-COMMANDS = ["encode", "decode", "reconstruct", "info", "convert"]
+COMMANDS = ["encode", "decode", "reconstruct", "say", "info", "convert"]
 SPEECH = builders.RECORDINGS[1]  # austen-0880.wav: 16 kHz, mono, 47,840 samples, 150 codes
 MIXED = ["a.flac", "a.wav", "x/b.ogg", "x/deep/c.mp3", "x/deep/d.opus"]
 
@@ -555,7 +555,12 @@ def test_help_reads_like_a_manual(run: Run, command: str) -> None:
     assert text.startswith(f"Usage: xcodec {command} [OPTIONS]") or f"{command} [OPTIONS]" in text
     for part in ("Examples", f" xcodec {command} ", "Exit codes", "130: interrupted"):
         assert part in text
-    options = {"encode": "--batch-seconds", "decode": "--ignore-identity", "reconstruct": "--format"}
+    options = {
+        "encode": "--batch-seconds",
+        "decode": "--ignore-identity",
+        "reconstruct": "--format",
+        "say": "--voice-text",
+    }
     assert options.get(command, "--") in text
 
 

@@ -27,6 +27,9 @@ OPTIONS = {
     "give num_attention_heads": "give --num-attention-heads",
     "device='": "--device '",
     "dtype='": "--dtype '",
+    "top_p=": "--top-p ",
+    "repetition_penalty=": "--repetition-penalty ",
+    "max_seconds=": "--max-seconds ",
     "Codes.save or `xcodec encode`": "`xcodec encode`",
 }
 

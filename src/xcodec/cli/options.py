@@ -32,6 +32,7 @@ __all__ = [
     "load_codec",
     "not_empty",
     "output_suffix",
+    "written_suffix",
 ]
 
 BUILT_IN = "mini"
@@ -178,12 +179,22 @@ def output_suffix(audio_format: Format | None, inputs: list[str], output: str) -
     suffix = f".{(audio_format or Format.WAV).value}"
     if not names_a_file(inputs, output):
         return suffix
+    named = written_suffix(output)
+    if audio_format is not None and named != suffix:
+        raise typer.BadParameter(f"'{output}' ends in {named}, but --format says {audio_format.value}; leave one out")
+    return named
+
+
+def written_suffix(output: str) -> str:
+    """The suffix of a file to write, in lower case.
+
+    Raises:
+        typer.BadParameter: where no audio is written under it.
+    """
     named = Path(output).suffix.lower()
     known = [f".{each.value}" for each in Format]
     if named not in known:
         raise typer.BadParameter(f"'{output}' ends in {named or 'no suffix'}; audio is written as {', '.join(known)}")
-    if audio_format is not None and named != suffix:
-        raise typer.BadParameter(f"'{output}' ends in {named}, but --format says {audio_format.value}; leave one out")
     return named
 
 

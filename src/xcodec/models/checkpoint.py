@@ -34,12 +34,15 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 
 
-def resolve_checkpoint(name_or_path: str | Path, *, weights: bool = True, **hub_arguments: Any) -> Path:
+def resolve_checkpoint(
+    name_or_path: str | Path, *, weights: bool = True, others: Iterable[str] = (), **hub_arguments: Any
+) -> Path:
     """Find the folder of a checkpoint: a local one, or a model of the Hugging Face hub, downloaded where needed.
 
     Args:
         name_or_path: a folder, or a hub id such as "HKUSTAudio/xcodec2-hf".
         weights: whether the tensors are wanted too, or only the small files beside them.
+        others: patterns of further files to download, which are not there in every checkpoint.
         **hub_arguments: passed to `huggingface_hub.snapshot_download`: revision, cache_dir, token, local_files_only.
 
     Returns:
@@ -61,7 +64,7 @@ def resolve_checkpoint(name_or_path: str | Path, *, weights: bool = True, **hub_
             f"{folder} is a file; expected a folder with {CONFIG} and {WEIGHTS}. An original checkpoint is turned into "
             f"one with: xcodec convert {folder} NEW_FOLDER"
         )
-    patterns = ["*.json", "*.safetensors"] if weights else ["*.json"]
+    patterns = ["*.json", *(["*.safetensors"] if weights else []), *others]
     try:
         return Path(snapshot_download(str(name_or_path), allow_patterns=patterns, **hub_arguments))
     except HFValidationError:

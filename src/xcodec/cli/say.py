@@ -1,0 +1,194 @@
+"""`xcodec say`: text -> speech, through a language model that speaks a codec's codes."""
+
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import Progress, SpinnerColumn, TextColumn
+
+from xcodec.cli.console import errors, output, show_error, spoken_seconds
+from xcodec.cli.failures import FAILED
+from xcodec.cli.options import Device, Dtype, Model, Overwrite, Precision, load_codec, not_empty, written_suffix
+from xcodec.cli.paths import home
+from xcodec.cli.pipe import AudioPipe, PipeFormat
+from xcodec.errors import InputError
+
+if TYPE_CHECKING:
+    from xcodec.llasa import Llasa
+    from xcodec.llasa.model import Speaking
+
+__all__ = ["EPILOG", "HELP", "command"]
+
+HELP = """\
+Say a text with a language model such as LLaSA.
+
+The language model writes speech as codes, and the codec that it was trained with
+makes them audible. A long text is said in parts, cut between sentences, and
+comes out in one piece.
+
+With --voice it is said in somebody's voice: a recording of some seconds, and the
+text that is said in it. Without, the voice is the language model's choice, and
+another one each time unless a --seed is given.
+
+[bold]Examples[/bold]
+
+  xcodec say "Hello there." --llm HKUSTAudio/Llasa-1B -o hello.wav
+  xcodec say "Hello there." --llm HKUSTAudio/Llasa-1B -o hello.wav \\
+    --voice ann.wav --voice-text "What Ann says in it."
+  xcodec say "Hello there." --llm HKUSTAudio/Llasa-1B --stream wav | ffplay -
+  xcodec say - --llm my-llm/ --model mini --seed 1 -o book.flac < book.txt"""
+
+EPILOG = "[bold]Exit codes[/bold]  0: said. 1: not, or not to its end. 2: wrong usage. 130: interrupted."
+
+CODEC = "HKUSTAudio/xcodec2-hf"
+
+
+def command(
+    text: Annotated[
+        str, typer.Argument(metavar="TEXT", help="What to say; - reads it from standard input.", callback=not_empty)
+    ],
+    llm: Annotated[
+        str,
+        typer.Option(
+            "--llm",
+            metavar="LLM",
+            help="The language model: a folder or a hub id.",
+            show_default=False,
+            callback=not_empty,
+        ),
+    ],
+    file: Annotated[
+        str | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="The file to write.", show_default=False, callback=not_empty
+        ),
+    ] = None,
+    stream: Annotated[
+        PipeFormat | None,
+        typer.Option(
+            "--stream",
+            metavar="FORMAT",
+            help="Instead: write wav or raw (16-bit PCM) to standard output as it is said.",
+            show_default=False,
+        ),
+    ] = None,
+    voice: Annotated[
+        str | None, typer.Option("--voice", metavar="FILE", help="A recording of the voice.", callback=not_empty)
+    ] = None,
+    voice_text: Annotated[
+        str | None, typer.Option("--voice-text", metavar="TEXT", help="What is said in it.", callback=not_empty)
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option("--temperature", min=0.0, help="0 takes the likeliest code always.")
+    ] = 0.8,
+    top_p: Annotated[
+        float, typer.Option("--top-p", min=0.0, max=1.0, help="Draw from the likeliest codes that reach this share.")
+    ] = 1.0,
+    top_k: Annotated[int, typer.Option("--top-k", min=0, help="Draw from so many of the likeliest; 0 is all.")] = 50,
+    repetition_penalty: Annotated[
+        float, typer.Option("--repetition-penalty", help="Above 1, codes that were there become less likely.")
+    ] = 1.0,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, metavar="N", help="The same seed says it in the same way.")
+    ] = None,
+    max_seconds: Annotated[
+        float | None, typer.Option("--max-seconds", metavar="SECONDS", help="Cut the speech there.")
+    ] = None,
+    model: Model = CODEC,
+    device: Device = "auto",
+    dtype: Dtype = Precision.FLOAT32,
+    overwrite: Overwrite = False,
+) -> None:
+    """Say a text."""
+    if (file is None) == (stream is None):
+        raise typer.BadParameter("give either a file to write (-o) or --stream")
+    if (voice is None) != (voice_text is None):
+        raise typer.BadParameter("a voice is a recording and its text; give both --voice and --voice-text, or neither")
+    if file is not None:
+        written_suffix(file)
+        if home(file).exists() and not overwrite:
+            raise InputError(f"{file} exists already; give --overwrite to replace it")
+    pipe = None if stream is None else AudioPipe(stream)
+    if text == "-":
+        text = sys.stdin.read()
+    if not text.strip():
+        raise InputError("the text is empty; there is nothing to say")
+    llasa = load(llm, model, device, dtype)
+    how: Speaking = {
+        "voice": voice,
+        "voice_text": voice_text,
+        "temperature": temperature,
+        "top_p": top_p,
+        "top_k": top_k,
+        "repetition_penalty": repetition_penalty,
+        "seed": seed,
+        "max_seconds": max_seconds,
+    }
+    started = time.perf_counter()
+    with told_if_cut() as cut, speech_progress() as on_progress:
+        if pipe is not None:
+            for piece in llasa.stream(text, **how):
+                pipe.write(piece)
+                on_progress(piece.duration)
+            seconds, where = pipe.seconds, "standard output"
+        elif file is not None:
+            audio = llasa.say(text, on_progress=on_progress, **how)
+            home(file).parent.mkdir(parents=True, exist_ok=True)
+            audio.save(home(file))
+            seconds, where = audio.duration, file
+    elapsed = spoken_seconds(time.perf_counter() - started)
+    console = output() if pipe is None else errors()
+    console.print(f"Said {spoken_seconds(seconds)} in {elapsed}: {where}", soft_wrap=True, markup=False)
+    if cut and max_seconds is None:
+        show_error(cut[0])
+        raise typer.Exit(FAILED)
+    if cut:
+        errors().print(cut[0], soft_wrap=True, markup=False)
+
+
+def load(llm: str, model: str, device: str, dtype: Precision) -> "Llasa":
+    """Load the codec and the language model."""
+    codec = load_codec(model, device, dtype)
+    with errors().status(f"loading {llm}"):
+        from xcodec.llasa import Llasa
+
+        return Llasa.from_pretrained(llm, codec, device=device)
+
+
+@contextmanager
+def told_if_cut() -> Iterator[list[str]]:
+    """Collect what is said about speech that was cut, instead of showing it as Python does."""
+    from xcodec.llasa import SpeechCutWarning
+
+    told: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", SpeechCutWarning)
+        yield told
+    told += [str(warning.message) for warning in caught if issubclass(warning.category, SpeechCutWarning)]
+
+
+@contextmanager
+def speech_progress() -> Iterator[Callable[[float], None]]:
+    """Show the seconds of speech so far, on a terminal; nothing elsewhere."""
+    console = errors()
+    progress = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.fields[said]} of speech"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    with progress:
+        task = progress.add_task("", total=None, said=spoken_seconds(0))
+        seconds = 0.0
+
+        def advance(more: float) -> None:
+            nonlocal seconds
+            seconds += more
+            progress.update(task, said=spoken_seconds(seconds))
+
+        yield advance

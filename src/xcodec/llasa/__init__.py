@@ -1,0 +1,33 @@
+"""Codes inside a language model: LLaSA and its relatives speak the codes of X-Codec2 as tokens of their vocabulary."""
+
+from xcodec.llasa.answer import AnswerParser, Piece, parse
+from xcodec.llasa.engine import Engine, Sampling
+from xcodec.llasa.generation import TransformersEngine
+from xcodec.llasa.model import Llasa, SpeechCutWarning
+from xcodec.llasa.prompt import Prompts, Voice
+from xcodec.llasa.rows import RowsReport, TrainingRows, TrainingRowsWriter
+from xcodec.llasa.sentences import split_text
+from xcodec.llasa.speech import stream_answer
+from xcodec.llasa.tokens import LLASA, NEUTTS, Convention, SpeechTokens
+
+__all__ = [
+    "LLASA",
+    "NEUTTS",
+    "AnswerParser",
+    "Convention",
+    "Engine",
+    "Llasa",
+    "Piece",
+    "Prompts",
+    "RowsReport",
+    "Sampling",
+    "SpeechCutWarning",
+    "SpeechTokens",
+    "TrainingRows",
+    "TrainingRowsWriter",
+    "TransformersEngine",
+    "Voice",
+    "parse",
+    "split_text",
+    "stream_answer",
+]

@@ -1,0 +1,67 @@
+"""Language models on disk: found as codecs are, read by transformers, and completely or not at all."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from xcodec.device import choose_device, choose_dtype
+from xcodec.errors import CheckpointError, InputError
+from xcodec.models.auto import no_progress_bars
+from xcodec.models.checkpoint import HUB_ARGUMENTS, resolve_checkpoint, some_of
+
+__all__ = ["load_language_model"]
+
+TOKENIZER_FILES = ("*.jinja", "*.txt", "tokenizer.model")
+
+
+def load_language_model(
+    name_or_path: str | os.PathLike[str],
+    device: str | torch.device | None,
+    dtype: str | torch.dtype,
+    hub_arguments: Mapping[str, Any],
+) -> tuple[Any, Any]:
+    """Load a causal language model of transformers, from safetensors, and its tokenizer.
+
+    Args:
+        name_or_path: a folder or a hub id.
+        device: as in `xcodec.device.choose_device`.
+        dtype: "auto" for what it is stored in, or as in `choose_dtype`.
+        hub_arguments: for a hub id.
+
+    Raises:
+        CheckpointError: where it is not found, incomplete, damaged, or no language model.
+        InputError: for an unknown or unavailable device, dtype or argument.
+    """
+    if unknown := sorted(hub_arguments.keys() - set(HUB_ARGUMENTS)):
+        raise InputError(f"no argument {', '.join(unknown)}; of the hub there are {', '.join(HUB_ARGUMENTS)}")
+    chosen_device = choose_device(device)
+    chosen_dtype = dtype if dtype == "auto" else choose_dtype(dtype)
+    folder = resolve_checkpoint(os.fspath(name_or_path), others=TOKENIZER_FILES, **hub_arguments)
+    try:
+        with no_progress_bars():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=chosen_dtype, use_safetensors=True, output_loading_info=True
+            )
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{name_or_path} is no language model that transformers reads: {first_line(error)}"
+        ) from None
+    model, report = loaded
+    if absent := sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}):
+        raise CheckpointError(f"{name_or_path} is incomplete: it lacks {some_of(absent)}")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
+        raise CheckpointError(
+            f"{name_or_path} holds no tokenizer that transformers reads: {first_line(error)}"
+        ) from None
+    return model.to(chosen_device), tokenizer
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
