@@ -566,9 +566,9 @@ def test_say_in_a_voice(learned: Path, tmp_path: Path) -> None:
     ("arguments", "code", "message"),
     [
         (["Hello.", "-o", "x.wav"], 2, "Missing option '--llm'"),
-        (["Hello.", "--llm", "nowhere", "--model", "mini"], 2, "give either a file to write (-o) or --stream"),
-        (["Hello.", "--llm", "a", "-o", "x.wav", "--stream", "raw"], 2, "give either a file to write (-o) or --stream"),
-        (["Hello.", "--llm", "a", "--stream", "mp3"], 2, "'mp3' is not one of 'wav', 'raw'"),
+        (["Hello.", "--llm", "nowhere", "--model", "mini"], 2, "give either a place to write to (-o) or --stream"),
+        (["Hello.", "--llm", "a", "-o", "x.wav", "--stream"], 2, "give either a place to write to (-o) or --stream"),
+        (["Hello.", "--llm", "a", "-o", "x.wav", "--raw"], 2, "--raw is for --stream"),
         (["", "--llm", "a", "-o", "x.wav"], 2, "a name is empty"),
         (["Hello.", "--llm", "a", "-o", "x.doc"], 2, "audio is written as .wav, .flac"),
         (["Hello.", "--llm", "./nowhere", "--model", "mini", "-o", "x.wav"], 1, "checkpoint not found"),
@@ -606,7 +606,7 @@ def test_say_tells_that_speech_was_cut(random_llm: Path, tmp_path: Path) -> None
 @pytest.mark.gradients
 def test_say_streams_into_a_pipe(learned: Path) -> None:
     say = [LEARNED["austen-0880"], "--llm", learned, "--model", "mini", "--temperature", "0"]
-    wav, raw = Result(*say, "--stream", "wav"), Result(*say, "--stream", "raw")
+    wav, raw = Result(*say, "--stream"), Result(*say, "--stream", "--raw")
     assert wav.code == raw.code == 0, wav.err
     assert wav.err.startswith("Said 3.0 s in ")
     read, rate = soundfile.read(io.BytesIO(wav.sent), dtype="int16")
@@ -617,7 +617,7 @@ def test_say_streams_into_a_pipe(learned: Path) -> None:
 
 def test_a_terminal_is_no_place_for_audio(random_llm: Path) -> None:
     controller, terminal = pty.openpty()
-    say = [sys.executable, "-m", "xcodec", "say", "Hello.", "--llm", random_llm, "--stream", "raw"]
+    say = [sys.executable, "-m", "xcodec", "say", "Hello.", "--llm", random_llm, "--stream", "--raw"]
     with subprocess.Popen(say, stdout=terminal, stderr=subprocess.PIPE) as process:
         error = process.communicate()[1].decode()
     assert process.returncode == 2

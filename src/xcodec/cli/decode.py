@@ -1,11 +1,15 @@
 """`xcodec decode`: files of codes -> recordings."""
 
+import codecs
+import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xcodec.cli.code_text import CodeText
 from xcodec.cli.jobs import OnProgress, Run
 from xcodec.cli.manual import FAILURES_AT_THE_END
 from xcodec.cli.options import (
@@ -18,13 +22,18 @@ from xcodec.cli.options import (
     Inputs,
     MaxMemory,
     Model,
-    Output,
+    OptionalOutput,
     Overwrite,
     Precision,
+    Raw,
+    Stream,
+    check_stream,
     load_codec,
     output_suffix,
 )
 from xcodec.cli.paths import CODES_SUFFIX, audio_name, plan
+from xcodec.cli.pipe import AudioPipe
+from xcodec.errors import CodesError
 
 if TYPE_CHECKING:
     from xcodec.audio import Audio
@@ -32,6 +41,8 @@ if TYPE_CHECKING:
     from xcodec.codes import Codes
 
 __all__ = ["EPILOG", "HELP", "command"]
+
+STANDARD_INPUT = "-"
 
 HELP = """\
 Decode files of codes to recordings.
@@ -52,11 +63,19 @@ that lower bandwidth.
 The suffix .codes goes, and the suffix of the audio comes unless it is there.
 Folders are searched for *.codes; a file that is named may have any suffix.
 
+[bold]Streams[/bold]
+
+With --stream the input is -, standard input: codes as numbers or as speech
+tokens (<|s_123|>), with or without space between them; of X-Codec a line of
+numbers for each frame. Audio goes to standard output as soon as enough codes
+have come (see docs/streaming.md).
+
 [bold]Examples[/bold]
 
   xcodec decode codes/ -o decoded/
   xcodec decode codes/ -o decoded/ --format flac
-  xcodec decode a.wav.codes -o a.mp3 -m HKUSTAudio/xcodec2-hf"""
+  xcodec decode a.wav.codes -o a.mp3 -m HKUSTAudio/xcodec2-hf
+  my-language-model | xcodec decode --stream - | ffplay -"""
 
 EPILOG = f"""\
 {FAILURES_AT_THE_END}
@@ -66,7 +85,7 @@ EPILOG = f"""\
 
 def command(
     inputs: Inputs,
-    output: Output,
+    output: OptionalOutput = None,
     audio_format: AudioFormat = None,
     ignore_identity: Annotated[
         bool, typer.Option("--ignore-identity", help="Decode codes that another model made, whatever comes out.")
@@ -78,8 +97,17 @@ def command(
     overwrite: Overwrite = False,
     batch_seconds: BatchSeconds = 60.0,
     max_memory: MaxMemory = None,
+    stream: Stream = False,
+    raw: Raw = False,
 ) -> None:
     """Decode files of codes to recordings."""
+    check_stream(output, stream, raw)
+    load = partial(load_codec, model, device, dtype, max_memory, decoder_only=True)
+    if output is None:
+        if inputs != [STANDARD_INPUT]:
+            raise typer.BadParameter("--stream decodes standard input: give - as the only input")
+        pass_on(AudioPipe(raw), load)
+        return
     from xcodec.codes import Codes
 
     def decode(codec: "Codec", codes: "list[Codes]", on_progress: OnProgress) -> "list[Audio]":
@@ -95,5 +123,21 @@ def command(
         return codes if bandwidth is None else codes.at_bandwidth(bandwidth)
 
     jobs, failures = plan(inputs, output, (CODES_SUFFIX,), rename, overwrite)
-    load = partial(load_codec, model, device, dtype, max_memory, decoder_only=True)
     Run("Decoded", read, load, decode, batch_seconds).do(jobs, failures)
+
+
+def pass_on(pipe: AudioPipe, load: "Callable[[], Codec]") -> None:
+    """Decode the codes on standard input while they come."""
+    from xcodec.streaming import StreamDecoder
+
+    codec = load()
+    text, decoder = CodeText(len(codec.codebook_sizes)), StreamDecoder(codec)
+    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+    while not text.ended and (data := sys.stdin.buffer.read1()):  # type: ignore[union-attr]
+        if audio := decoder.push(text.push(decode(data))):
+            pipe.write(audio)
+    for audio in (decoder.push(text.close()), decoder.flush()):
+        if audio:
+            pipe.write(audio)
+    if not pipe.seconds:
+        raise CodesError("standard input: no codes came")

@@ -25,10 +25,14 @@ __all__ = [
     "Inputs",
     "MaxMemory",
     "Model",
+    "OptionalOutput",
     "Output",
     "Overwrite",
     "Precision",
+    "Raw",
     "SegmentSeconds",
+    "Stream",
+    "check_stream",
     "load_codec",
     "not_empty",
     "output_suffix",
@@ -84,17 +88,18 @@ Inputs = Annotated[
         callback=not_empty,
     ),
 ]
-Output = Annotated[
-    str,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="OUT",
-        help="Folder to write to; for one input file, it may name a file.",
-        show_default=False,
-        callback=not_empty,
-    ),
-]
+_output = typer.Option(
+    "--output",
+    "-o",
+    metavar="OUT",
+    help="Folder to write to; for one input file, it may name a file.",
+    show_default=False,
+    callback=not_empty,
+)
+Output = Annotated[str, _output]
+OptionalOutput = Annotated[str | None, _output]
+Stream = Annotated[bool, typer.Option("--stream", help="Write WAV to standard output as it comes, instead of files.")]
+Raw = Annotated[bool, typer.Option("--raw", help="With --stream: 16-bit little-endian PCM without a header.")]
 Model = Annotated[
     str,
     typer.Option(
@@ -196,6 +201,18 @@ def written_suffix(output: str) -> str:
     if named not in known:
         raise typer.BadParameter(f"'{output}' ends in {named or 'no suffix'}; audio is written as {', '.join(known)}")
     return named
+
+
+def check_stream(output: str | None, stream: bool, raw: bool) -> None:
+    """Refuse a command that writes to no place, or to two.
+
+    Raises:
+        typer.BadParameter: says what to give.
+    """
+    if (output is None) != stream:
+        raise typer.BadParameter("give either a place to write to (-o) or --stream")
+    if raw and not stream:
+        raise typer.BadParameter("--raw is for --stream; a file's format is in its name, or in --format")
 
 
 def load_codec(

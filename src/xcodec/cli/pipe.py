@@ -2,7 +2,6 @@
 
 import struct
 import sys
-from enum import Enum
 from typing import TYPE_CHECKING
 
 import typer
@@ -10,32 +9,25 @@ import typer
 if TYPE_CHECKING:
     from xcodec.audio import Audio
 
-__all__ = ["AudioPipe", "PipeFormat"]
+__all__ = ["AudioPipe"]
 
 UNKNOWN = 0xFFFFFFFF  # what a WAV header says of a length that is not known yet; sox and ffmpeg read on to the end
 
 
-class PipeFormat(str, Enum):
-    """What goes down the pipe: 16-bit little-endian PCM, with a WAV header or without."""
-
-    WAV = "wav"
-    RAW = "raw"
-
-
 class AudioPipe:
-    """Standard output as a sink of mono audio.
+    """Standard output as a sink of mono audio, 16-bit little-endian PCM.
 
     Args:
-        kind: with a header, or without.
+        raw: without a WAV header.
 
     Raises:
         typer.BadParameter: where standard output is a terminal.
     """
 
-    def __init__(self, kind: PipeFormat) -> None:
+    def __init__(self, raw: bool) -> None:
         if sys.stdout.isatty():
             raise typer.BadParameter("standard output is a terminal; send it into a player or a file: ... | aplay")
-        self._header = kind is PipeFormat.WAV
+        self._header = not raw
         self.seconds = 0.0
 
     def write(self, audio: "Audio") -> None:

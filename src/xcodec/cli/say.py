@@ -12,9 +12,21 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from xcodec.cli.console import errors, output, show_error, spoken_seconds
 from xcodec.cli.failures import FAILED
-from xcodec.cli.options import Device, Dtype, Model, Overwrite, Precision, load_codec, not_empty, written_suffix
+from xcodec.cli.options import (
+    Device,
+    Dtype,
+    Model,
+    Overwrite,
+    Precision,
+    Raw,
+    Stream,
+    check_stream,
+    load_codec,
+    not_empty,
+    written_suffix,
+)
 from xcodec.cli.paths import home
-from xcodec.cli.pipe import AudioPipe, PipeFormat
+from xcodec.cli.pipe import AudioPipe
 from xcodec.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,7 +51,7 @@ another one each time unless a --seed is given.
   xcodec say "Hello there." --llm HKUSTAudio/Llasa-1B -o hello.wav
   xcodec say "Hello there." --llm HKUSTAudio/Llasa-1B -o hello.wav \\
     --voice ann.wav --voice-text "What Ann says in it."
-  xcodec say "Hello there." --llm HKUSTAudio/Llasa-1B --stream wav | ffplay -
+  xcodec say "Hello there." --llm HKUSTAudio/Llasa-1B --stream | ffplay -
   xcodec say - --llm my-llm/ --model mini --seed 1 -o book.flac < book.txt"""
 
 EPILOG = "[bold]Exit codes[/bold]  0: said. 1: not, or not to its end. 2: wrong usage. 130: interrupted."
@@ -67,15 +79,8 @@ def command(
             "--output", "-o", metavar="FILE", help="The file to write.", show_default=False, callback=not_empty
         ),
     ] = None,
-    stream: Annotated[
-        PipeFormat | None,
-        typer.Option(
-            "--stream",
-            metavar="FORMAT",
-            help="Instead: write wav or raw (16-bit PCM) to standard output as it is said.",
-            show_default=False,
-        ),
-    ] = None,
+    stream: Stream = False,
+    raw: Raw = False,
     voice: Annotated[
         str | None, typer.Option("--voice", metavar="FILE", help="A recording of the voice.", callback=not_empty)
     ] = None,
@@ -104,15 +109,14 @@ def command(
     overwrite: Overwrite = False,
 ) -> None:
     """Say a text."""
-    if (file is None) == (stream is None):
-        raise typer.BadParameter("give either a file to write (-o) or --stream")
+    check_stream(file, stream, raw)
     if (voice is None) != (voice_text is None):
         raise typer.BadParameter("a voice is a recording and its text; give both --voice and --voice-text, or neither")
     if file is not None:
         written_suffix(file)
         if home(file).exists() and not overwrite:
             raise InputError(f"{file} exists already; give --overwrite to replace it")
-    pipe = None if stream is None else AudioPipe(stream)
+    pipe = AudioPipe(raw) if stream else None
     if text == "-":
         text = sys.stdin.read()
     if not text.strip():

@@ -10,6 +10,7 @@ from xcodec.codes import Codes
 from xcodec.errors import CodesError, InputError
 from xcodec.llasa.answer import AnswerParser, Piece
 from xcodec.llasa.tokens import SpeechTokens
+from xcodec.streaming import StreamDecoder
 
 __all__ = ["check_codec", "codes_of_ids", "single_codebook", "stream_answer", "stream_codes"]
 
@@ -46,13 +47,11 @@ def codes_in(pieces: Iterable[Piece], parser: AnswerParser) -> Iterator[np.ndarr
 
 def stream_codes(codes: Iterator[np.ndarray], codec: Codec) -> Generator[Audio, None, None]:
     """Audio of codes, as it becomes final."""
-    from xcodec.streaming import StreamDecoder
-
     decoder = StreamDecoder(codec)
     for ids in codes:
-        if len(ids) and (audio := decoder.push(ids)).num_samples:
+        if (audio := decoder.push(ids)) is not None:
             yield audio
-    if (audio := decoder.flush()).num_samples:
+    if (audio := decoder.flush()) is not None:
         yield audio
 
 

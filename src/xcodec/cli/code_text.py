@@ -1,0 +1,76 @@
+"""Codes as text on standard input: numbers, or speech tokens of a language model, in pieces cut anywhere."""
+
+import re
+
+import numpy as np
+
+from xcodec.errors import CodesError
+
+__all__ = ["CodeText"]
+
+ITEM = re.compile(
+    r"<\|s_(?P<token>\d+)\|>|(?P<number>-?\d+)(?=[\s,<])|(?P<marker><\|SPEECH_GENERATION_(START|END)\|>)|[\s,]+"
+)
+UNFINISHED = re.compile(r"-?\d*|<(\|([A-Za-z_]*\d*\|?)?)?")  # what may become an item when more comes
+SHOWN = 40  # characters of what is no code
+
+
+class CodeText:
+    """Reads codes from text that comes in pieces.
+
+    Codes of a single codebook are numbers, or tokens such as <|s_123|>, with or without space between them; LLaSA's
+    markers of the start and the end of speech may stand around them. Codes of several codebooks are numbers, a frame on
+    each line.
+
+    Args:
+        num_codebooks: most codebooks of the codec.
+    """
+
+    def __init__(self, num_codebooks: int) -> None:
+        self.single = num_codebooks == 1
+        self.num_codebooks = num_codebooks
+        self.ended = False
+        self._rest = ""
+
+    def push(self, text: str) -> np.ndarray:
+        """Read a piece, and give the codes that are complete with it, int64 (codebooks, frames).
+
+        Raises:
+            CodesError: for what is no code; it shows it.
+        """
+        self._rest += text
+        return self._items() if self.single else self._lines()
+
+    def close(self) -> np.ndarray:
+        """Give the last code, which nothing followed."""
+        return self.push("\n")
+
+    def _items(self) -> np.ndarray:
+        codes, position = [], 0
+        while not self.ended and (item := ITEM.match(self._rest, position)):
+            position = item.end()
+            self.ended = (item["marker"] or "").endswith("END|>")
+            if number := item["token"] or item["number"]:
+                codes.append(int(number))
+        self._rest = "" if self.ended else self._rest[position:]
+        if not UNFINISHED.fullmatch(self._rest):
+            raise CodesError(
+                f"standard input: {self._rest[:SHOWN]!r} is no code; expected numbers, or speech tokens like <|s_123|>"
+            )
+        return np.array(codes, dtype=np.int64)[None]
+
+    def _lines(self) -> np.ndarray:
+        *lines, self._rest = self._rest.split("\n")
+        frames = [line.replace(",", " ").split() for line in lines if line.strip()]
+        for frame in frames:
+            if len(frame) != len(frames[0]) or len(frame) > self.num_codebooks or not all(map(is_number, frame)):
+                raise CodesError(
+                    f"standard input: {' '.join(frame)[:SHOWN]!r} is no frame; expected a line of up to "
+                    f"{self.num_codebooks} numbers, a code of each codebook, as many on every line"
+                )
+        return np.array(frames, dtype=np.int64).T if frames else np.zeros((self.num_codebooks, 0), np.int64)
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a whole number."""
+    return re.fullmatch(r"-?\d+", text) is not None
