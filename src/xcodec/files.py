@@ -1,12 +1,13 @@
 """Files that appear whole or not at all."""
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["written_whole"]
+__all__ = ["folder_written_whole", "written_whole"]
 
 
 @contextmanager
@@ -37,3 +38,29 @@ def written_whole(path: Path) -> Iterator[Path]:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+@contextmanager
+def folder_written_whole(folder: Path) -> Iterator[Path]:
+    """Give a new folder beside `folder`, which takes its name if the block succeeds and is removed if it fails.
+
+    A folder that is there is replaced; whether it may be is for the caller to decide.
+    """
+    part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+    retired = part.with_suffix(".old")
+    try:
+        part.mkdir()
+        yield part
+        for path in part.iterdir():
+            with path.open("r+b") as file:
+                os.fsync(file.fileno())
+        if folder.exists():
+            folder.rename(retired)
+        part.rename(folder)
+    except BaseException:
+        if retired.exists() and not folder.exists():
+            retired.rename(folder)
+        raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(retired, ignore_errors=True)

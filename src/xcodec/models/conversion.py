@@ -1,7 +1,5 @@
 """Converting checkpoints, of whichever family: read from any file, checked completely, written whole or not at all."""
 
-import shutil
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from xcodec.errors import CheckpointError, InputError
+from xcodec.files import folder_written_whole
 from xcodec.models.checkpoint import (
     CONFIG,
     HUB_ARGUMENTS,
@@ -160,21 +159,8 @@ def write_whole(destination: str | Path, overwrite: bool, read: Callable[[], Che
     check_destination(folder, overwrite)
     checkpoint = read()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
-    retired = partial.with_suffix(".old")
-    try:
-        partial.mkdir()
-        checkpoint.write(partial)
-        if folder.exists():
-            folder.rename(retired)
-        partial.rename(folder)
-    except BaseException:
-        if retired.exists() and not folder.exists():
-            retired.rename(folder)
-        raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(retired, ignore_errors=True)
+    with folder_written_whole(folder) as part:
+        checkpoint.write(part)
     return checkpoint.report
 
 

@@ -1,0 +1,212 @@
+"""Codes as a language model's tokens: code 7 <-> `<|s_7|>` <-> that token's id in a given tokenizer."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from xcodec.codes import Codes
+from xcodec.errors import InputError
+
+__all__ = ["LLASA", "NEUTTS", "Convention", "SpeechTokens"]
+
+CodesLike: TypeAlias = Codes | np.ndarray | Sequence[int]
+"""`Codes` of one codebook, or their ids: shape (T,) or (1, T)."""
+
+
+@dataclass(frozen=True)
+class Convention:
+    """How a family of language models writes speech.
+
+    Args:
+        code: how a code is spelled, with {} in place of its number.
+        markers: the tokens that are added to a vocabulary before the codes, in order.
+        text_start: what opens the text to be said; one of `markers`, as the next three.
+        text_end: what closes it.
+        speech_start: what opens the speech.
+        speech_end: what closes it.
+        instruction: what the user says before the text.
+        chat_template: a Jinja template of a user's and an assistant's message; None is the tokenizer's own.
+    """
+
+    code: str
+    markers: tuple[str, ...]
+    text_start: str
+    text_end: str
+    speech_start: str = "<|SPEECH_GENERATION_START|>"
+    speech_end: str = "<|SPEECH_GENERATION_END|>"
+    instruction: str = "Convert the text to speech:"
+    chat_template: str | None = None
+
+
+LLASA = Convention(
+    code="<|s_{}|>",
+    markers=(
+        "<|TEXT_GENERATION_START|>",
+        "<|TEXT_GENERATION_END|>",
+        "<|TEXT_UNDERSTANDING_START|>",
+        "<|TEXT_UNDERSTANDING_END|>",
+        "<|SPEECH_GENERATION_START|>",
+        "<|SPEECH_GENERATION_END|>",
+        "<|SPEECH_UNDERSTANDING_START|>",
+        "<|SPEECH_UNDERSTANDING_END|>",
+    ),
+    text_start="<|TEXT_UNDERSTANDING_START|>",
+    text_end="<|TEXT_UNDERSTANDING_END|>",
+)
+"""The published LLaSA models: a Llama 3 vocabulary (128,256), these 8 markers, then `<|s_0|>` at id 128,264."""
+
+NEUTTS = Convention(
+    code="<|speech_{}|>",
+    markers=(
+        "<|TEXT_PROMPT_START|>",
+        "<|TEXT_PROMPT_END|>",
+        "<|SPEECH_GENERATION_START|>",
+        "<|SPEECH_GENERATION_END|>",
+    ),
+    text_start="<|TEXT_PROMPT_START|>",
+    text_end="<|TEXT_PROMPT_END|>",
+    chat_template="user: {{ messages[0].content }}\nassistant:{{ messages[1].content }}",
+)
+"""The NeuTTS models, whose text is phonemes: turn it into them first."""
+
+
+class SpeechTokens:
+    """The speech tokens of one vocabulary, looked up in tables: no loop over codes.
+
+    Make one with `of` (a tokenizer that has the tokens), `add` (one that lacks them) or `at_offset` (codes that have
+    ids but no spelling).
+
+    Args:
+        ids: shape (codebook size,): the id of each code's token.
+        start_id: of the marker that opens speech.
+        end_id: of the marker that closes it.
+        convention: how things are spelled.
+        spelled: whether the codes have a spelling in the vocabulary, or only ids.
+    """
+
+    def __init__(
+        self, ids: np.ndarray, start_id: int, end_id: int, convention: Convention = LLASA, spelled: bool = True
+    ) -> None:
+        self.ids = np.asarray(ids, dtype=np.int64)
+        self.ids.flags.writeable = False
+        self.start_id, self.end_id = int(start_id), int(end_id)
+        self.convention, self.spelled = convention, spelled
+
+    @classmethod
+    def of(cls, tokenizer: Any, codebook_size: int = 65536, convention: Convention = LLASA) -> "SpeechTokens":
+        """Look the tokens up in a tokenizer that has them.
+
+        Args:
+            tokenizer: of transformers.
+            codebook_size: of the codec.
+            convention: how they are spelled.
+
+        Raises:
+            InputError: where it lacks some of them.
+        """
+        vocabulary = tokenizer.get_vocab()
+        codes = spell_all(convention, codebook_size)
+        used = [convention.text_start, convention.text_end, convention.speech_start, convention.speech_end, *codes]
+        if missing := [token for token in used if token not in vocabulary]:
+            raise InputError(
+                f"the tokenizer lacks {len(missing)} of the {len(used)} tokens of speech, the first {missing[0]}; "
+                "give that of a model trained to speak, or put them in with SpeechTokens.add"
+            )
+        ids = np.array([vocabulary[code] for code in codes])
+        return cls(ids, vocabulary[convention.speech_start], vocabulary[convention.speech_end], convention)
+
+    @classmethod
+    def add(cls, tokenizer: Any, codebook_size: int = 65536, convention: Convention = LLASA) -> "SpeechTokens":
+        """Add those tokens that a tokenizer lacks, the markers and then the codes in ascending order.
+
+        A Llama 3 tokenizer becomes so what the published LLaSA models have, id for id. `fit` then makes room for them
+        in a model.
+        """
+        # Not as `special_tokens`, which decoding with skip_special_tokens=True would leave out.
+        tokenizer.add_tokens([*convention.markers, *spell_all(convention, codebook_size)])
+        return cls.of(tokenizer, codebook_size, convention)
+
+    @classmethod
+    def at_offset(
+        cls, offset: int, codebook_size: int = 65536, *, start_id: int, end_id: int, convention: Convention = LLASA
+    ) -> "SpeechTokens":
+        """Codes whose ids are `offset` + code, with no spelling: text of such a model cannot be read, its ids can."""
+        if offset < 0:
+            raise InputError(f"offset={offset}: expected the id of code 0, such as 128264")
+        return cls(offset + np.arange(codebook_size), start_id, end_id, convention, spelled=False)
+
+    @property
+    def codebook_size(self) -> int:
+        """How many codes there are."""
+        return len(self.ids)
+
+    @cached_property
+    def codes(self) -> np.ndarray:
+        """Shape (largest id + 1,): the code of each id, and -1 where it is no speech token."""
+        table = np.full(max(int(self.ids.max()), self.start_id, self.end_id) + 1, -1)
+        table[self.ids] = np.arange(self.codebook_size)
+        return table
+
+    @cached_property
+    def spellings(self) -> np.ndarray:
+        """Shape (codebook size,): the text of each code's token.
+
+        Raises:
+            InputError: where there is none.
+        """
+        self._need_spelling()
+        return np.array(spell_all(self.convention, self.codebook_size), dtype=object)
+
+    def to_ids(self, codes: CodesLike) -> np.ndarray:
+        """Token ids, int64 of shape (T,), of codes.
+
+        Raises:
+            InputError: for several codebooks, or a code that the vocabulary does not have.
+        """
+        return self.ids[self._checked(codes)]
+
+    def to_text(self, codes: CodesLike) -> str:
+        """The tokens of codes as text, `<|s_1|><|s_2|>`; errors as `to_ids`."""
+        return "".join(self.spellings[self._checked(codes)])
+
+    def fit(self, model: Any) -> None:
+        """Give a transformers model rows for all these ids where it has fewer; what it has stays as it is."""
+        needed = max(len(self.codes), int(self.ids.max()) + 1)
+        if model.get_input_embeddings().num_embeddings < needed:
+            model.resize_token_embeddings(needed)
+
+    def _checked(self, codes: CodesLike) -> np.ndarray:
+        if isinstance(codes, Codes) and codes.codebook_sizes != (self.codebook_size,):
+            raise InputError(
+                f"codes of {len(codes.codebook_sizes)} codebook(s) of {codes.codebook_sizes}: these speech tokens are "
+                f"of one codebook of {self.codebook_size}, as X-Codec2 has"
+            )
+        ids = np.asarray(codes.ids if isinstance(codes, Codes) else codes)
+        ids = ids[0] if ids.ndim == 2 and len(ids) == 1 else ids
+        if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
+            raise InputError(
+                f"codes of shape {ids.shape} and type {ids.dtype}: expected integers of shape (T,) or (1, T)"
+            )
+        if ids.size and not 0 <= ids.min() <= ids.max() < self.codebook_size:
+            raise InputError(f"codes from {ids.min()} to {ids.max()}: expected 0 to {self.codebook_size - 1}")
+        return ids.astype(np.int64)
+
+    def _need_spelling(self) -> None:
+        if not self.spelled:
+            raise InputError("these speech tokens are ids without a spelling; give and take ids instead of text")
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """Of one code in text, with its number as the only group; raises as `spellings`."""
+        self._need_spelling()
+        before, after = (re.escape(part) for part in self.convention.code.split("{}"))
+        return re.compile(f"{before}(0|[1-9][0-9]{{0,8}}){after}")
+
+
+def spell_all(convention: Convention, codebook_size: int) -> list[str]:
+    """How codes 0 to `codebook_size` - 1 are spelled."""
+    return [convention.code.format(code) for code in range(codebook_size)]
