@@ -41,4 +41,3 @@ def small_llama(vocabulary: int, seed: int = 0, **fields: Any) -> LlamaForCausal
     torch.manual_seed(seed)
     config = LlamaConfig(vocab_size=vocabulary, initializer_range=0.2, **(sizes | fields))
     return LlamaForCausalLM(config).eval()
-

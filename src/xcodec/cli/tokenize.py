@@ -67,7 +67,8 @@ Write the codes of a finished output in another form.
 
   npy          OUT's ids as a tree of .npy files, shape (T,) or (K, T)
   webdataset   one tar for each shard: NUMBER.npy and NUMBER.json
-  jsonl        codes.jsonl, an object for each recording"""
+  jsonl        codes.jsonl, an object for each recording
+  llasa        the memory maps that LLaSA's training reads, with --tokenizer"""
 
 
 class Engine(str, Enum):
@@ -83,6 +84,7 @@ class Form(str, Enum):
     NPY = "npy"
     WEBDATASET = "webdataset"
     JSONL = "jsonl"
+    LLASA = "llasa"
 
 
 class RunUnlessNamed(TyperGroup):
@@ -99,11 +101,9 @@ app = typer.Typer(cls=RunUnlessNamed, help=manual(HELP), no_args_is_help=True, r
 
 Folder = Annotated[
     str,
-    typer.Option(
-        "--output", "-o", metavar="OUT", help="Folder of the output.", show_default=False, callback=not_empty
-    ),
+    typer.Option("--output", "-o", metavar="OUT", help="Folder of the output.", show_default=False, callback=not_empty),
 ]
-Tokens = Annotated[
+OutputFolder = Annotated[
     str, typer.Argument(metavar="OUT", help="Folder of an output.", show_default=False, callback=not_empty)
 ]
 
@@ -185,7 +185,8 @@ def run(
         workers=workers or default_workers(),
         limits=ReadingLimits(file_seconds, longest),
     )
-    codec = load_codec(model, device, dtype)
+    # With Ray, actors do the work; here the codec only tells which one it is, and takes no memory of a GPU.
+    codec = load_codec(model, "cpu" if engine is Engine.RAY else device, dtype)
     with errors().status("planning"):
         plan = prepare(job, codec, Inputs(inputs, root) if inputs else None, shard_hours)
     if plan_only:
@@ -214,7 +215,8 @@ def run(
 
 @app.command("status", cls=Command, help="Show how far an output is, and how the runs on it are doing.")
 def status(
-    folder: Tokens, as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON object.")] = False
+    folder: OutputFolder,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON object.")] = False,
 ) -> None:
     """Show how far an output is."""
     from xcodec.tokenization.plan import Plan
@@ -230,16 +232,32 @@ def status(
 
 @app.command("export", cls=Command, help=manual(EXPORT_HELP), no_args_is_help=True)
 def export(
-    folder: Tokens,
+    folder: OutputFolder,
     form: Annotated[Form, typer.Option("--to", help="What to write.", show_default=False)],
     destination: Annotated[
         str,
         typer.Option("--output", "-o", metavar="DIR", help="Folder to write to.", callback=not_empty),
     ],
+    tokenizer: Annotated[
+        str | None,
+        typer.Option("--tokenizer", metavar="NAME", help="llasa: folder or hub id of the language model's tokenizer."),
+    ] = None,
+    text: Annotated[str, typer.Option("--text", metavar="COLUMN", help="llasa: the column with what is said.")] = (
+        "text"
+    ),
 ) -> None:
     """Write the codes of a finished output in another form."""
-    from xcodec.tokenization.exports import EXPORTS
     from xcodec.tokenization.tokens import Tokens
 
-    count = EXPORTS[form.value](Tokens(home(folder)), home(destination))
-    output().print(f"Exported {count:,} recordings to {destination}", soft_wrap=True, markup=False)
+    tokens = Tokens(home(folder))
+    if form is Form.LLASA:
+        if tokenizer is None:
+            raise typer.BadParameter("--to llasa needs --tokenizer")
+        from xcodec.tokenization.exports.llasa import export_llasa
+
+        done = str(export_llasa(tokens, home(destination), tokenizer, text))
+    else:
+        from xcodec.tokenization.exports import EXPORTS
+
+        done = f"{EXPORTS[form.value](tokens, home(destination)):,} recordings"
+    output().print(f"Exported to {destination}: {done}", soft_wrap=True, markup=False)

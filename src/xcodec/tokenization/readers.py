@@ -44,6 +44,10 @@ class ReadingLimits:
     longest: float = 3600.0
 
 
+class ReaderDiedError(AudioError):
+    """The process that read a file is gone, for a reason that may not be the file's."""
+
+
 class ReaderProcess:
     """One reader process, which is started when needed."""
 
@@ -67,7 +71,7 @@ class ReaderProcess:
         try:
             return self._exchange(process, entry, self.sampling_rate)
         except (EOFError, BrokenPipeError):
-            raise AudioError(f"{entry['uri']}: {self._why_gone(process)}") from None
+            raise self._why_gone(process, entry["uri"]) from None
         finally:
             timer.cancel()
 
@@ -124,13 +128,13 @@ class ReaderProcess:
         self._expired = True
         process.kill()
 
-    def _why_gone(self, process: subprocess.Popen[bytes]) -> str:
+    def _why_gone(self, process: subprocess.Popen[bytes], uri: str) -> AudioError:
         code = process.wait()
         self.close()
         if self._expired:
-            return f"was not read within {self.limits.seconds_to_read:g} s; its reader was stopped"
+            return AudioError(f"{uri}: was not read within {self.limits.seconds_to_read:g} s; its reader was stopped")
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return f"brought down the process that read it ({how})"
+        return ReaderDiedError(f"{uri}: brought down the process that read it, twice ({how})")
 
 
 class ReaderPool:
@@ -147,6 +151,7 @@ class ReaderPool:
             raise InputError(f"workers={count!r}: expected a whole number, at least 1")
         self.count = count
         self._closed = False
+        self.num_read = 0
         self._all = [ReaderProcess(sampling_rate, limits) for _ in range(count)]
         self._idle: queue.SimpleQueue[ReaderProcess] = queue.SimpleQueue()
         for reader in self._all:
@@ -163,8 +168,14 @@ class ReaderPool:
         try:
             if self._closed:
                 raise InterruptedError("the readers are closed")
-            return reader.read(entry)
+            try:
+                return reader.read(entry)
+            except ReaderDiedError:  # it may have been killed from outside, say for want of memory
+                if self._closed:
+                    raise InterruptedError("the readers are closed") from None
+                return reader.read(entry)
         finally:
+            self.num_read += 1  # threads may lose a count; it only has to grow
             self._idle.put(reader)
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from xcodec.audio import Audio
 from xcodec.errors import AudioError, XcodecError
-from xcodec.tokenization.inputs.location import Location, is_url
+from xcodec.tokenization.location import Location, is_url
 
 __all__ = ["SoundReader"]
 
@@ -80,4 +80,4 @@ class SoundReader:
 
 def as_bytes(audio: Audio) -> memoryview:
     """The samples of one channel, float32 in native order."""
-    return memoryview(np.ascontiguousarray(audio.samples[0])).cast("B")
+    return np.ascontiguousarray(audio.samples[0]).data.cast("B")

@@ -79,13 +79,14 @@ class Standing:
             shards=len(plan.shards(part)),
             shards_done=len(done),
             seconds_done=heard,
-            seconds_left=max(0.0, float(seconds) - planned) * ratio,
+            seconds_left=max(0.0, float(seconds) - planned) * ratio if len(done) < len(plan.shards(part)) else 0.0,
             failure_classes=tuple(Counter(map(failure_class, failures)).most_common(_LARGEST)),
         )
 
     def plus(self, header: ShardHeader) -> "Standing":
         """The same with one more shard done."""
         ratio = header.seconds / header.planned_seconds if header.seconds else 1.0
+        left = max(0.0, self.seconds_left - header.planned_seconds * ratio)
         counts = Counter(dict(self.failure_classes)) + Counter(map(failure_class, header.failures))
         return replace(
             self,
@@ -94,7 +95,7 @@ class Standing:
             left=self.left - header.rows - len(header.failures),
             shards_done=self.shards_done + 1,
             seconds_done=self.seconds_done + header.seconds,
-            seconds_left=max(0.0, self.seconds_left - header.planned_seconds * ratio),
+            seconds_left=left if self.shards_done + 1 < self.shards else 0.0,
             failure_classes=tuple(counts.most_common(_LARGEST)),
         )
 
@@ -231,8 +232,9 @@ def read_runs(folder: Path) -> list[RunStatus]:
     for path in sorted(folder.glob("status*.json")):
         with suppress(ValueError, TypeError, KeyError, OSError):
             stored = json.loads(path.read_text())
-            stored["standing"] = Standing(**stored["standing"])
-            runs.append(RunStatus(**stored))
+            standing = stored["standing"]
+            standing["failure_classes"] = tuple(map(tuple, standing["failure_classes"]))
+            runs.append(RunStatus(**stored | {"standing": Standing(**standing), "part": tuple(stored["part"])}))
     return runs
 
 

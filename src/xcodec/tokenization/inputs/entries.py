@@ -1,6 +1,6 @@
 """Entries: where each recording of a data set lies, and what its manifest says of it, as batches of Arrow."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Protocol
 
@@ -49,7 +49,9 @@ class Reader(Protocol):
         """All entries in a fixed order: the columns of `ENTRY`, then the carried ones."""
 
 
-def entries(carried: pa.Schema, columns: dict[str, Sequence[Any]], further: Sequence[pa.Array] = ()) -> pa.RecordBatch:
+def entries(
+    carried: pa.Schema, columns: Mapping[str, Sequence[Any]], further: Sequence[pa.Array] = ()
+) -> pa.RecordBatch:
     """A batch of entries.
 
     Args:

@@ -7,7 +7,7 @@ import pyarrow as pa
 from xcodec.audio import AUDIO_SUFFIXES
 from xcodec.errors import InputError
 from xcodec.tokenization.inputs.entries import BATCH_ROWS, entries, estimated_seconds
-from xcodec.tokenization.inputs.location import Location
+from xcodec.tokenization.location import Location
 
 __all__ = ["FileReader", "FolderReader"]
 

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from xcodec.errors import InputError
 from xcodec.tokenization.inputs.entries import check_carried, entries, estimated_seconds
-from xcodec.tokenization.inputs.location import Location
+from xcodec.tokenization.location import Location
 
 __all__ = ["DATASET_DICT", "DATASET_STATE", "HuggingFaceReader"]
 
@@ -86,9 +87,9 @@ def is_audio(feature: dict[str, Any]) -> bool:
 def addresses(values: pa.Array, base: int, file: Location) -> list[tuple[int, int] | None]:
     """Where in its file each value of a mapped column lies, (first byte, bytes); None for null."""
     _, offsets, data = values.buffers()
-    kind = "q" if pa.types.is_large_binary(values.type) else "i"
-    ends = memoryview(offsets).cast(kind)[values.offset : values.offset + len(values) + 1]
-    if data is not None and not 0 <= data.address - base < (file.size() or 0):
+    kind = np.int64 if pa.types.is_large_binary(values.type) else np.int32
+    ends = np.frombuffer(offsets, kind)[values.offset : values.offset + len(values) + 1].tolist()
+    if data is not None and ends[-1] > ends[0] and not 0 <= data.address - base < (file.size() or 0):
         raise InputError(f"{file}: is compressed, so that audio cannot be read where it lies; save the data set anew")
     return [
         (data.address - base + ends[i], ends[i + 1] - ends[i]) if valid else None

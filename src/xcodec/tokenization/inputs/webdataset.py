@@ -10,7 +10,7 @@ import pyarrow as pa
 from xcodec.audio import AUDIO_SUFFIXES
 from xcodec.errors import InputError
 from xcodec.tokenization.inputs.entries import BATCH_ROWS, check_carried, entries, estimated_seconds
-from xcodec.tokenization.inputs.location import Location
+from xcodec.tokenization.location import Location
 
 __all__ = ["WebDatasetReader"]
 
@@ -72,10 +72,14 @@ def pa_struct(samples: list[Sample]) -> pa.DataType:
 def samples_of(tar: Location) -> Iterator[Sample]:
     """The recordings in one tar."""
     if not tar.name.lower().endswith(".tar"):
-        raise InputError(f"{tar}: recordings in a compressed tar cannot be read where they lie; unpack it to .tar first")
+        raise InputError(
+            f"{tar}: recordings in a compressed tar cannot be read where they lie; unpack it to .tar first"
+        )
     try:
         with tar.open() as file, tarfile.open(fileobj=file, mode="r:") as members:
-            key, audio, carried = "", [], {}
+            key = ""
+            audio: list[dict[str, Any]] = []
+            carried: dict[str, Any] = {}
             for member in members:
                 folder, _, name = member.name.rpartition("/")
                 if not member.isfile() or name.startswith("."):
@@ -90,7 +94,7 @@ def samples_of(tar: Location) -> Iterator[Sample]:
                     stored = members.extractfile(member)
                     assert stored is not None  # it is a file
                     carried |= read_text(tar, member.name, stored.read())
-                members.members.clear()  # or tarfile would keep all that it has seen  # type: ignore[attr-defined]
+                members.members.clear()  # type: ignore[attr-defined]  # or tarfile would keep all that it has seen
             yield from ((entry, carried) for entry in audio)
     except (tarfile.TarError, EOFError) as error:
         raise InputError(f"{tar}: is damaged, cut short or no tar: {error}") from None
