@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from xcodec import __version__
-from xcodec.cli import convert, decode, encode, info, reconstruct, say
+from xcodec.cli import convert, decode, detokenize, encode, info, reconstruct, say, tokenize
 from xcodec.cli.failures import Command
 from xcodec.cli.manual import manual
 
@@ -34,6 +34,8 @@ recording becomes does not depend on which others are encoded with it.
   xcodec info speech.mp3 codes/a.wav.codes mini
   xcodec convert xcodec2.ckpt my-model/    an original checkpoint
   xcodec encode speech.wav -o codes/ --model my-model/
+  xcodec tokenize corpus/ -o tokens/       a data set, to Parquet of codes
+  xcodec detokenize tokens/ -o decoded/    and back
 
 [bold]Models[/bold]
 
@@ -76,12 +78,14 @@ COMMANDS = {
     "decode": decode,
     "reconstruct": reconstruct,
     "say": say,
+    "detokenize": detokenize,
     "info": info,
     "convert": convert,
 }
 for name, module in COMMANDS.items():
     text, epilog = manual(module.HELP), manual(module.EPILOG)
     app.command(name, cls=Command, help=text, epilog=epilog, no_args_is_help=True)(module.command)
+app.add_typer(tokenize.app, name="tokenize")
 
 
 def show_version(wanted: bool) -> None:

@@ -1,0 +1,35 @@
+"""The local engine: the model in this process, reader processes beside it."""
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+from xcodec.tokenization.job import Job
+from xcodec.tokenization.plan import Plan
+from xcodec.tokenization.shard import ShardWorker
+from xcodec.tokenization.status import Meter
+
+if TYPE_CHECKING:
+    from xcodec.codec import Codec
+
+__all__ = ["run_locally"]
+
+
+def run_locally(job: Job, plan: Plan, codec: "Codec", shards: Sequence[int], meter: Meter) -> list[str]:
+    """Do shards one after the other; Ctrl-C drops the one in hand.
+
+    Returns:
+        What was given up: nothing, since what stops a shard here stops the run.
+    """
+    with ShardWorker(
+        plan,
+        codec,
+        bandwidth=job.model.bandwidth,
+        batch_seconds=job.batch_seconds,
+        workers=job.workers,
+        limits=job.limits,
+        on_batch=meter.on_batch,
+    ) as worker:
+        for number, following in zip_longest(shards, shards[1:]):
+            meter.on_shard(worker.tokenize(number, following))
+    return []

@@ -1,0 +1,18 @@
+"""A finished output in the forms that other programs read."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from xcodec.tokenization.exports.arrays import export_arrays
+from xcodec.tokenization.exports.json_lines import export_json_lines
+from xcodec.tokenization.exports.webdataset import export_webdataset
+from xcodec.tokenization.tokens import Tokens
+
+__all__ = ["EXPORTS"]
+
+EXPORTS: dict[str, Callable[[Tokens, Path], int]] = {
+    "npy": export_arrays,
+    "webdataset": export_webdataset,
+    "jsonl": export_json_lines,
+}
+"""Each takes a finished output and a folder, and returns how many recordings it wrote."""

@@ -1,0 +1,73 @@
+"""LLaSA's training rows."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from xcodec.errors import CheckpointError, InputError
+from xcodec.llasa import Prompts, RowsReport, SpeechTokens, TrainingRowsWriter
+from xcodec.tokenization.tokens import Tokens
+
+__all__ = ["LlasaReport", "export_llasa"]
+
+
+@dataclass(frozen=True)
+class LlasaReport:
+    """What became of the recordings.
+
+    Args:
+        rows: of those that were written.
+        skipped: recordings that make no row, by reason.
+    """
+
+    rows: RowsReport
+    skipped: dict[str, int]
+
+    def __str__(self) -> str:
+        """The report in one line."""
+        return str(self.rows) + "".join(f"; {count:,} skipped: {reason}" for reason, count in self.skipped.items())
+
+
+def export_llasa(tokens: Tokens, folder: Path, tokenizer: str, text_column: str = "text") -> LlasaReport:
+    """Write the memory maps that LLaSA's training reads: a row for each recording that has a text.
+
+    Args:
+        tokens: a finished output of a codec with one codebook.
+        folder: to write, which must not be there yet.
+        tokenizer: folder or hub id of the tokenizer of the model to train; speech tokens that it lacks are added
+            behind its own, so that the ids of the codes follow from it.
+        text_column: the carried column that says what is said.
+
+    Raises:
+        InputError: where there is no such column, or several codebooks.
+        CheckpointError: where the tokenizer cannot be loaded.
+    """
+    tokens.check_finished()
+    if text_column not in tokens.plan.carried.names:
+        held = ", ".join(tokens.plan.carried.names) or "none"
+        raise InputError(f"{tokens.plan.folder}: carries no column {text_column!r} (it carries {held})")
+    sizes = tokens.codec["codebook_sizes"]
+    if len(sizes) > 1:
+        raise InputError(f"{tokens.plan.folder}: has {len(sizes)} codebooks; LLaSA's rows hold codes of one")
+    loaded = load_tokenizer(tokenizer)
+    prompts = Prompts(loaded, SpeechTokens.add(loaded, sizes[0]))
+    skipped: Counter[str] = Counter()
+    with TrainingRowsWriter(folder, prompts) as rows:
+        for row in tokens.rows():
+            text = row.carried[text_column]
+            try:
+                rows.write("" if text is None else str(text), row.codes)
+            except InputError as error:
+                skipped[str(error)] += 1
+    return LlasaReport(rows.report, dict(skipped))
+
+
+def load_tokenizer(name: str) -> object:
+    """Load a tokenizer of transformers."""
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else name)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{name}: no tokenizer that can be loaded ({reason}); give a folder or hub id") from None

@@ -1,0 +1,85 @@
+"""Entries: where each recording of a data set lies, and what its manifest says of it, as batches of Arrow."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from xcodec.errors import InputError
+
+__all__ = ["BATCH_ROWS", "ENTRY", "OUTPUT_COLUMNS", "Reader", "check_carried", "entries", "estimated_seconds"]
+
+BATCH_ROWS = 16384
+"""Rows that a reader holds at once."""
+
+ENTRY = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("uri", pa.string(), nullable=False),  # an absolute path, or what fsspec opens
+        ("byte_start", pa.int64()),  # where a recording lies inside the file, such as a tar; null: it is the file
+        ("byte_count", pa.int64()),
+        pa.field("start", pa.float64(), nullable=False),  # of a span of the recording, in seconds
+        ("duration", pa.float64()),  # in seconds; null: to the end
+        ("channel", pa.int32()),  # the one that is meant; null: the mean of all
+        pa.field("seconds", pa.float64(), nullable=False),  # `duration`, or an estimate of it
+    ]
+)
+"""The columns that every entry has; what a manifest holds beyond them is carried."""
+
+OUTPUT_COLUMNS = ("codes", "frames", "source_rate")
+"""What a row of codes has besides an entry's id and seconds."""
+
+_TAKEN = {*ENTRY.names, *OUTPUT_COLUMNS, "shard"}
+
+# Bytes of a second of speech, roughly. They only decide how shards of recordings of unknown length are cut.
+_BYTES_PER_SECOND = {".flac": 18_000, ".mp3": 8_000, ".ogg": 8_000, ".oga": 8_000, ".opus": 6_000}
+_PCM_BYTES_PER_SECOND = 32_000
+_UNKNOWN_SECONDS = 10.0
+
+
+class Reader(Protocol):
+    """One kind of input."""
+
+    @property
+    def carried(self) -> pa.Schema:
+        """The columns that go along with each entry, with their types."""
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """All entries in a fixed order: the columns of `ENTRY`, then the carried ones."""
+
+
+def entries(
+    carried: pa.Schema, columns: Mapping[str, Sequence[Any]], further: Sequence[pa.Array] = ()
+) -> pa.RecordBatch:
+    """A batch of entries.
+
+    Args:
+        carried: names and types of `further`.
+        columns: of `ENTRY`, at least id and uri; `seconds` where the length is only estimated.
+        further: the carried columns.
+    """
+    count = len(columns["id"])
+    given: dict[str, Sequence[Any]] = {"start": [0.0] * count, **columns}
+    if "seconds" not in given:
+        given["seconds"] = [_UNKNOWN_SECONDS if each is None else each for each in given["duration"]]
+    arrays = [pa.array(given.get(field.name, [None] * count), field.type) for field in ENTRY]
+    return pa.RecordBatch.from_arrays([*arrays, *further], schema=pa.schema([*ENTRY, *carried]))
+
+
+def estimated_seconds(name: str, num_bytes: int | None) -> float:
+    """How long a recording may be that takes so many bytes, for cutting shards; nothing is opened."""
+    if num_bytes is None:
+        return _UNKNOWN_SECONDS
+    return max(1.0, num_bytes / _BYTES_PER_SECOND.get(PurePosixPath(name).suffix.lower(), _PCM_BYTES_PER_SECOND))
+
+
+def check_carried(names: Sequence[str], source: str) -> None:
+    """Refuse further columns whose names mean something else in the plan or in the output."""
+    if taken := sorted(_TAKEN.intersection(names)):
+        raise InputError(
+            f"{source}: the column {taken[0]!r} has a name that the output needs for itself; rename it. Taken are "
+            f"{', '.join(sorted(_TAKEN))}"
+        )
+    if twice := sorted({name for name in names if list(names).count(name) > 1}):
+        raise InputError(f"{source}: has two columns called {twice[0]!r}; rename one")

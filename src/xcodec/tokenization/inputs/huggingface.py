@@ -1,0 +1,121 @@
+"""Data sets of the Hugging Face library, as `save_to_disk` leaves them: Arrow files with the audio inside."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from xcodec.errors import InputError
+from xcodec.tokenization.inputs.entries import check_carried, entries, estimated_seconds
+from xcodec.tokenization.location import Location
+
+__all__ = ["DATASET_DICT", "DATASET_STATE", "HuggingFaceReader"]
+
+DATASET_STATE = "state.json"
+DATASET_DICT = "dataset_dict.json"
+
+
+class HuggingFaceReader:
+    """A `Dataset` on disk, or one split of a `DatasetDict`. Audio is read where it lies inside the Arrow files.
+
+    An id is the column `id` if there is one, and else the split (if any) and the row's number.
+
+    Args:
+        folder: of the data set or the split.
+        split: what precedes numbers in ids.
+    """
+
+    def __init__(self, folder: Location, split: str = "") -> None:
+        if not folder.is_local:
+            raise InputError(f"{folder}: a Hugging Face data set is read from this machine's disk; copy it here")
+        self.folder, self.split = folder, split
+        self.files = [folder.child(item["filename"]) for item in read_json(folder.child(DATASET_STATE))["_data_files"]]
+        features = read_json(folder.child("dataset_info.json")).get("features") or {}
+        audio = [name for name, feature in features.items() if isinstance(feature, dict) and is_audio(feature)]
+        if len(audio) != 1:
+            found = f"{len(audio)} ({', '.join(audio)})" if audio else "none"
+            raise InputError(f"{folder}: expected one column of audio, found {found}; cast or select it in `datasets`")
+        self.audio = audio[0]
+        if not self.files:
+            raise InputError(f"{folder}: holds no Arrow file; the data set is empty")
+        with opened(self.files[0]) as (schema, _, _):
+            self.carried = pa.schema([f for f in schema if f.name not in (self.audio, "id")])
+            self.has_id = "id" in schema.names
+        check_carried(self.carried.names, str(folder))
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows in their order."""
+        number = 0
+        for file in self.files:
+            with opened(file) as (_, batches, base):
+                for batch in batches:
+                    yield self.entries_of(file, batch, base, number)
+                    number += len(batch)
+
+    def entries_of(self, file: Location, batch: pa.RecordBatch, base: int, number: int) -> pa.RecordBatch:
+        """Where the audio of each row lies: inside the file, or in one that the row names."""
+        audio = batch.column(self.audio)
+        inside = addresses(audio.field("bytes"), base, file)
+        rows: list[dict[str, Any]] = []
+        for i, (place, path) in enumerate(zip(inside, audio.field("path").to_pylist(), strict=True)):
+            if place is None and path is None:
+                raise InputError(f"{self.folder}: row {number + i} has neither audio nor a path of it")
+            name = path or ".wav"
+            rows.append(
+                {
+                    "id": f"{self.split}{number + i:08}",
+                    "uri": str(file) if place else str(Location.of(name)),
+                    "byte_start": place[0] if place else None,
+                    "byte_count": place[1] if place else None,
+                    "seconds": estimated_seconds(name, place[1] if place else Location.of(name).size()),
+                }
+            )
+        columns = {name: [row[name] for row in rows] for name in ("id", "uri", "byte_start", "byte_count", "seconds")}
+        if self.has_id:
+            columns["id"] = batch.column("id").cast(pa.string()).to_pylist()
+        return entries(self.carried, columns, [batch.column(name) for name in self.carried.names])
+
+
+def is_audio(feature: dict[str, Any]) -> bool:
+    """Whether a column holds recordings."""
+    return feature.get("_type") == "Audio"
+
+
+def addresses(values: pa.Array, base: int, file: Location) -> list[tuple[int, int] | None]:
+    """Where in its file each value of a mapped column lies, (first byte, bytes); None for null."""
+    _, offsets, data = values.buffers()
+    kind = np.int64 if pa.types.is_large_binary(values.type) else np.int32
+    ends = np.frombuffer(offsets, kind)[values.offset : values.offset + len(values) + 1].tolist()
+    if data is not None and ends[-1] > ends[0] and not 0 <= data.address - base < (file.size() or 0):
+        raise InputError(f"{file}: is compressed, so that audio cannot be read where it lies; save the data set anew")
+    return [
+        (data.address - base + ends[i], ends[i + 1] - ends[i]) if valid else None
+        for i, valid in enumerate(values.is_valid().to_pylist())
+    ]
+
+
+@contextmanager
+def opened(file: Location) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch], int]]:
+    """Map an Arrow file into memory: its schema, its batches, and the address of its first byte."""
+    try:
+        with pa.memory_map(file.path) as mapped:
+            whole = mapped.read_buffer()
+            stream = pa.ipc.open_stream(whole)
+            yield stream.schema.remove_metadata(), iter(stream), whole.address
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file, though the data set names it") from None
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{file}: is damaged or no Arrow file: {error}") from None
+
+
+def read_json(file: Location) -> dict[str, Any]:
+    """A small file of the data set."""
+    try:
+        with file.open() as stored:
+            values: dict[str, Any] = json.load(stored)
+            return values
+    except ValueError as error:
+        raise InputError(f"{file}: is damaged: {error}") from None

@@ -1,0 +1,40 @@
+"""A job: an output folder, a codec, and how much of the machine it may take."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from xcodec.errors import InputError
+from xcodec.tokenization.model import ModelChoice
+from xcodec.tokenization.readers import ReadingLimits
+
+__all__ = ["Job"]
+
+
+def default_workers() -> int:
+    """Reader processes beside a model: half of the processors, 16 at most."""
+    return max(1, min(16, (os.cpu_count() or 2) // 2))
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every process that works on an output is told.
+
+    Args:
+        folder: the output; with Ray, at the same path on all machines.
+        model: which codec.
+        batch_seconds: padded audio that the model takes at once.
+        workers: reader processes beside each model.
+        limits: for one file.
+    """
+
+    folder: Path
+    model: ModelChoice = field(default_factory=ModelChoice)
+    batch_seconds: float = 600.0
+    workers: int = field(default_factory=default_workers)
+    limits: ReadingLimits = field(default_factory=ReadingLimits)
+
+    def __post_init__(self) -> None:
+        for name, value in (("batch_seconds", self.batch_seconds), ("workers", self.workers)):
+            if not value > 0:
+                raise InputError(f"{name}={value!r}: expected a number above 0")

@@ -1,0 +1,181 @@
+"""The unit of work: a shard is read, batched by length, encoded, and written; nothing in it is lost."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from xcodec.batching import batches
+from xcodec.codes import Codes
+from xcodec.errors import XcodecError
+from xcodec.tokenization.feed import Feed, Loaded
+from xcodec.tokenization.inputs import ENTRY
+from xcodec.tokenization.model import probe
+from xcodec.tokenization.plan import Plan
+from xcodec.tokenization.readers import ReaderPool, ReadingLimits, Sound
+from xcodec.tokenization.sinks import Failure, ShardHeader, write_shard
+
+if TYPE_CHECKING:
+    from xcodec.codec import Codec
+
+__all__ = ["BatchReport", "ShardWorker"]
+
+_ERROR_LENGTH = 400  # characters of a message that are kept
+_WINDOW_BATCHES = 4  # read ahead: enough to find clips of like length, so that little is padded
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """What one batch took.
+
+    Args:
+        seconds: of audio.
+        padded_seconds: of audio and padding, as the model saw it.
+        model_seconds: that the model took.
+    """
+
+    seconds: float
+    padded_seconds: float
+    model_seconds: float
+
+
+@dataclass(frozen=True)
+class OpenShard:
+    """A shard that is being read."""
+
+    number: int
+    table: pa.Table
+    rows: Sequence[Mapping[str, Any]]
+    feed: Feed
+
+
+class ShardWorker:
+    """A codec with its reader processes, which does one shard after the other.
+
+    Args:
+        plan: what is tokenized.
+        codec: the plan's.
+        bandwidth: in kbit/s, or None for the highest.
+        batch_seconds: padded audio that the model takes at once; a longer recording goes alone.
+        workers: reader processes.
+        limits: for one file.
+        on_batch: called after each batch.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        codec: "Codec",
+        *,
+        bandwidth: float | None,
+        batch_seconds: float,
+        workers: int,
+        limits: ReadingLimits,
+        on_batch: Callable[[BatchReport], object],
+    ) -> None:
+        self.plan, self.codec, self.bandwidth = plan, codec, bandwidth
+        self.batch_seconds, self.on_batch = batch_seconds, on_batch
+        self.pool = ReaderPool(workers, codec.sampling_rate, limits)
+        self._ahead: OpenShard | None = None
+
+    def __enter__(self) -> "ShardWorker":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pool.close()
+
+    def tokenize(self, number: int, following: int | None = None) -> ShardHeader:
+        """Do a shard.
+
+        Args:
+            number: of the shard.
+            following: the shard that comes next, if that is known: it is read while the end of this one is encoded.
+
+        Returns:
+            What was written.
+
+        Raises:
+            Exception: where the model does not work any more; nothing is written then.
+        """
+        shard, self._ahead = self._ahead, None
+        if shard is None or shard.number != number:
+            self._drop(shard)
+            shard = self._open(number)
+        results: dict[int, Codes | Failure] = {}
+        try:
+            while len(results) < len(shard.rows):
+                window = shard.feed.window()
+                if following is not None and self._ahead is None and shard.feed.is_read:
+                    self._ahead = self._open(following)
+                self._encode_window(window, shard.rows, results)
+        finally:
+            self._drop(shard)
+        return write_shard(
+            self.plan.output(number), number, self.plan.fingerprint, shard.table, self.plan.carried, results
+        )
+
+    def _open(self, number: int) -> OpenShard:
+        table = self.plan.shard(number)
+        rows = table.select(ENTRY.names).to_pylist()
+        return OpenShard(number, table, rows, Feed(rows, self.pool, _WINDOW_BATCHES * self.batch_seconds))
+
+    @staticmethod
+    def _drop(shard: OpenShard | None) -> None:
+        if shard is not None:
+            shard.feed.stop()
+
+    def _encode_window(
+        self, window: Sequence[Loaded], rows: Sequence[Mapping[str, Any]], results: dict[int, Codes | Failure]
+    ) -> None:
+        sounds: dict[int, Sound] = {}
+        for loaded in window:
+            if isinstance(loaded.sound, Sound):
+                sounds[loaded.row] = loaded.sound
+            else:
+                results[loaded.row] = failure(rows[loaded.row], "read", str(loaded.sound))
+        order = sorted(sounds)
+        frame = 1 / self.codec.frame_rate
+        for batch in batches([sounds[row].audio.duration + frame for row in order], self.batch_seconds):
+            self._encode([order[i] for i in batch], sounds, rows, results)
+
+    def _encode(
+        self,
+        batch: Sequence[int],
+        sounds: Mapping[int, Sound],
+        rows: Sequence[Mapping[str, Any]],
+        results: dict[int, Codes | Failure],
+    ) -> None:
+        """Encode some rows as one batch; where that fails, in halves, to find out which of them is at fault."""
+        audio = [sounds[row].audio for row in batch]
+        started = time.perf_counter()
+        try:
+            if len(batch) == 1:
+                encoded = [self.codec.encode(audio[0], bandwidth=self.bandwidth)]
+            else:
+                encoded = self.codec.encode(audio, bandwidth=self.bandwidth, batch_seconds=self.batch_seconds)
+        except Exception as error:
+            reason = error if len(batch) == 1 else None
+        else:
+            padded = len(audio) * max(each.duration for each in audio)
+            seconds = sum(each.duration for each in audio)
+            self.on_batch(BatchReport(seconds, padded, time.perf_counter() - started))
+            for row, codes in zip(batch, encoded, strict=True):
+                results[row] = replace(codes, source_sampling_rate=sounds[row].source_rate)
+            return
+        if reason is None:  # out of the handler, whose traceback would keep the failed batch's memory
+            half = len(batch) // 2
+            self._encode(batch[:half], sounds, rows, results)
+            self._encode(batch[half:], sounds, rows, results)
+            return
+        if not isinstance(reason, XcodecError):
+            probe(self.codec, self.bandwidth)  # raises where it is not the recording, but the model or its device
+        said = str(reason) if isinstance(reason, XcodecError) else f"{type(reason).__name__}: {reason}"
+        results[batch[0]] = failure(rows[batch[0]], "encode", said)
+
+
+def failure(row: Mapping[str, Any], stage: str, error: str) -> Failure:
+    """Say why a row has no codes; the message need not repeat where it is."""
+    text = " ".join(error.split()).removeprefix(f"{row['uri']}: ")
+    return Failure(row["id"], row["uri"], stage, text[:_ERROR_LENGTH])

@@ -1,0 +1,142 @@
+"""The output of a shard: one Parquet file that appears whole or not at all, with codes, and failures beside them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from xcodec.codes import Codes
+from xcodec.errors import InputError
+from xcodec.files import written_whole
+from xcodec.tokenization.plan import Fingerprint
+
+__all__ = ["Failure", "ShardHeader", "output_schema", "read_header", "write_shard"]
+
+_METADATA = b"xcodec"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A recording that has no codes.
+
+    Args:
+        id: its id.
+        uri: where it is.
+        stage: "read" or "encode".
+        error: why.
+    """
+
+    id: str
+    uri: str
+    stage: str
+    error: str
+
+
+@dataclass(frozen=True)
+class ShardHeader:
+    """What the file of a shard says of itself.
+
+    Args:
+        shard: its number.
+        plan_hash: of the plan that it belongs to.
+        rows: with codes.
+        seconds: of audio in them.
+        planned_seconds: that the plan expected of all its recordings.
+        codec: as the fingerprint has it.
+        failures: the recordings without codes.
+    """
+
+    shard: int
+    plan_hash: str
+    rows: int
+    seconds: float
+    planned_seconds: float
+    codec: Mapping[str, Any]
+    failures: tuple[Failure, ...] = ()
+
+
+def output_schema(codec: Mapping[str, Any], carried: pa.Schema) -> pa.Schema:
+    """The columns of codes: `codes` is a list of ids, or where there are several codebooks, of one list for each."""
+    ids = pa.list_(pa.uint16())
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("codes", ids if len(codec["codebook_sizes"]) == 1 else pa.list_(ids)),
+            ("frames", pa.int32()),
+            ("seconds", pa.float64()),
+            ("source_rate", pa.int32()),
+            *carried,
+        ]
+    )
+
+
+def write_shard(
+    path: Path, number: int, fingerprint: Fingerprint, rows: pa.Table, carried: pa.Schema,
+    results: Mapping[int, Codes | Failure],
+) -> ShardHeader:  # fmt: skip
+    """Write what became of the rows of a shard. Equal codes give equal files.
+
+    Args:
+        path: of the file; a file that is there is replaced.
+        number: of the shard.
+        fingerprint: of the plan.
+        rows: of the plan, all of the shard.
+        carried: the columns of `rows` that go along.
+        results: of each row, codes or why there are none.
+    """
+    assert results.keys() == set(range(len(rows)))
+    done = [i for i in range(len(rows)) if isinstance(results[i], Codes)]
+    codes = [each for i in done if isinstance(each := results[i], Codes)]
+    failures = tuple(each for i in sorted(results) if isinstance(each := results[i], Failure))
+    kept = rows.take(pa.array(done, pa.int64()))
+    seconds = [each.duration for each in codes]
+    header = ShardHeader(
+        number,
+        fingerprint.plan_hash,
+        rows=len(done),
+        seconds=sum(seconds),
+        planned_seconds=sum(rows["seconds"].to_pylist()),
+        codec=fingerprint.codec,
+        failures=failures,
+    )
+    schema = output_schema(fingerprint.codec, carried).with_metadata({_METADATA: json.dumps(asdict(header))})
+    columns = [
+        kept["id"],
+        as_lists([each.ids for each in codes], nested=len(fingerprint.codec["codebook_sizes"]) > 1),
+        pa.array([len(each) for each in codes], pa.int32()),
+        pa.array(seconds, pa.float64()),
+        pa.array([each.source_sampling_rate for each in codes], pa.int32()),
+        *(kept[name] for name in carried.names),
+    ]
+    with written_whole(path) as part:
+        pq.write_table(pa.Table.from_arrays(columns, schema=schema), part, compression="zstd")
+    return header
+
+
+def as_lists(ids: list[np.ndarray], nested: bool) -> pa.Array:
+    """Arrays of shape (K, T) as lists of uint16, or as lists of K lists."""
+    rows = [row.astype(np.uint16) for each in ids for row in each]
+    ends = np.cumsum([0, *(len(row) for row in rows)])
+    values = pa.array(np.concatenate(rows) if rows else np.zeros(0, np.uint16))
+    lists = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), values)
+    if not nested:
+        return lists
+    return pa.ListArray.from_arrays(pa.array(np.cumsum([0, *(len(each) for each in ids)]), pa.int32()), lists)
+
+
+def read_header(path: Path) -> ShardHeader:
+    """What the file of a shard says of itself.
+
+    Raises:
+        InputError: where it is no such file, or damaged.
+    """
+    try:
+        header = json.loads((pq.read_schema(path).metadata or {})[_METADATA])
+        return ShardHeader(**header | {"failures": tuple(Failure(**each) for each in header["failures"])})
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: is damaged, or no file of codes ({error}); delete it and run again") from None

@@ -1,0 +1,530 @@
+"""A data set becomes codes: planned once, each recording exactly once whatever is killed, the same in any batch."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import builders
+import xcodec
+from tokenize_builders import counts, job_for, output_of, run, save_tiny, write_clips
+from xcodec.audio import Audio
+from xcodec.codec import Codec
+from xcodec.errors import AudioError, InputError
+from xcodec.tokenization.duplicates import DuplicateFinder
+from xcodec.tokenization.inputs import Inputs
+from xcodec.tokenization.plan import Plan
+from xcodec.tokenization.readers import ReaderPool, ReadingLimits
+from xcodec.tokenization.run import prepare, tokenize
+from xcodec.tokenization.shard import ShardWorker
+from xcodec.tokenization.status import Standing, read_runs
+from xcodec.tokenization.tokens import Tokens
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def codec(model: Path) -> Codec:
+    return Codec.from_pretrained(model)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clips")
+    write_clips(folder, 24)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(model: Path, codec: Codec, clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    run(job_for(model, folder), codec, clips)
+    return folder
+
+
+def refusal(call: object, *arguments: object, **named: object) -> str:
+    with pytest.raises(InputError) as caught:
+        call(*arguments, **named)  # type: ignore[operator]
+    return str(caught.value)
+
+
+# What comes out
+
+
+def test_each_row_holds_the_codes_of_its_recording(finished: Path, clips: Path, codec: Codec) -> None:
+    table = output_of(finished)
+    assert table.schema.names == ["id", "codes", "frames", "seconds", "source_rate"]
+    assert table.schema.field("codes").type == pa.list_(pa.uint16())
+    assert len(table) == 24
+    tokens = Tokens(finished)
+    for row in tokens.rows():
+        assert tokens.codes(row) == codec.encode(clips / row.id)
+
+
+def test_codes_do_not_depend_on_batches_nor_on_readers(
+    finished: Path, clips: Path, model: Path, codec: Codec, tmp_path: Path
+) -> None:
+    run(job_for(model, tmp_path, batch_seconds=1.0, workers=1), codec, clips)
+    files = sorted(path.name for path in (finished / "codes").iterdir())
+    assert len(files) > 3
+    for name in files:
+        assert (finished / "codes" / name).read_bytes() == (tmp_path / "codes" / name).read_bytes()
+
+
+def test_the_data_sets_library_reads_an_output(finished: Path, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    datasets.disable_progress_bars()
+    files = str(finished / "codes" / "*.parquet")
+    loaded = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(tmp_path))
+    assert loaded.to_dict() == output_of(finished).to_pydict()
+    assert loaded.features["codes"].feature.dtype == "uint16"
+
+
+def test_carried_columns_keep_types_and_rates_are_told(model: Path, codec: Codec, tmp_path: Path) -> None:
+    Audio(builders.speech(1.0), 16000).resample(44100).save(tmp_path / "x.wav")
+    day = pa.array([3, None], pa.date32())
+    columns = {"path": ["x.wav", "x.wav"], "id": ["all", "some"], "start": [None, 0.5], "day": day, "text": ["a", "b"]}
+    pq.write_table(pa.table(columns), tmp_path / "m.parquet")
+    run(job_for(model, tmp_path / "out"), codec, tmp_path / "m.parquet")
+    table = output_of(tmp_path / "out")
+    assert table.schema.field("day").type == pa.date32()
+    assert table["day"].to_pylist() == day.to_pylist()
+    assert table["text"].to_pylist() == ["a", "b"]
+    assert table["source_rate"].to_pylist() == [44100, 44100]
+    assert table["seconds"].to_pylist() == [1.0, 0.5]
+
+
+def test_files_of_codes_say_which_model_and_plan_made_them(finished: Path, codec: Codec) -> None:
+    stored = json.loads(pq.read_schema(finished / "codes/0000000.parquet").metadata[b"xcodec"])
+    assert stored["plan_hash"] == Plan(finished).fingerprint.plan_hash
+    assert stored["codec"]["weights_hash"] == codec.identity.weights_hash
+    assert stored["codec"]["dtype"] == "float32"
+
+
+# Bad recordings
+
+
+def test_bad_recordings_are_failures_and_the_others_are_done(model: Path, codec: Codec, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    good = write_clips(folder, 3)
+    (folder / "empty.wav").write_bytes(b"")
+    (folder / "text.wav").write_text("this is no audio\n" * 100)
+    (folder / "cut.wav").write_bytes(builders.RECORDINGS[0].read_bytes()[:9000])
+    (folder / "loud.wav").write_bytes((folder / "a/clip-000.wav").read_bytes())
+    import soundfile
+
+    soundfile.write(folder / "nan.wav", np.array([0.1, np.nan]), 16000, subtype="FLOAT")
+    soundfile.write(folder / "loud.wav", np.full(1600, 1e5), 16000, subtype="FLOAT")
+    soundfile.write(folder / "none.wav", np.zeros(0), 16000)
+    Audio(np.zeros(61 * 8000), 8000).save(folder / "long.wav")
+    Audio(np.zeros(16000), 16000).save(folder / "silence.wav")
+    status = run(job_for(model, tmp_path / "out"), codec, folder)
+    failures = {row["id"]: row for row in pq.read_table(tmp_path / "out/failures.parquet").to_pylist()}
+    assert set(output_of(tmp_path / "out")["id"].to_pylist()) == {*good, "silence.wav"}
+    said = {
+        "empty.wav": ("read", "is empty, 0 bytes; expected audio"),
+        "text.wav": ("read", "is not audio in a format that can be read"),
+        "cut.wav": ("read", "is cut short: its header promises"),
+        "nan.wav": ("read", "1 of 2 samples are NaN or infinite"),
+        "none.wav": ("read", "holds no samples"),
+        "long.wav": ("read", "is longer than the limit of 60 s"),
+        "loud.wav": ("encode", "samples reach 100000, where full scale is 1.0"),
+    }
+    assert failures.keys() == said.keys()
+    for name, (stage, beginning) in said.items():
+        assert failures[name]["stage"] == stage
+        assert failures[name]["error"].startswith(beginning)
+        assert failures[name]["uri"] == str(folder / name)
+    assert (status.standing.done, status.standing.failed, status.standing.left) == (4, 7, 0)
+    assert set(counts(tmp_path / "out").values()) == {1}
+
+
+@pytest.fixture
+def poison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A decoder that really crashes at crash.wav and hangs at hang.wav: libsndfile does neither on demand."""
+    (tmp_path / "poison").mkdir()
+    (tmp_path / "poison/sitecustomize.py").write_text(
+        "import ctypes, os, sys, time\n"
+        "def watch(event, arguments):\n"
+        "    if event == 'open' and 'crash.wav' in str(arguments[0]): ctypes.string_at(0)\n"
+        "    if event == 'open' and 'hang.wav' in str(arguments[0]): time.sleep(1000)\n"
+        "if 'xcodec.tokenization.reader_process' in sys.orig_argv: sys.addaudithook(watch)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "poison"), prepend=os.pathsep)
+    return tmp_path
+
+
+def test_a_decoder_that_crashes_or_hangs_costs_one_recording(model: Path, codec: Codec, poison: Path) -> None:
+    good = write_clips(poison / "in", 6)
+    for name in ("crash.wav", "hang.wav"):
+        (poison / "in" / name).write_bytes(builders.RECORDINGS[0].read_bytes())
+    run(job_for(model, poison / "out", limits=ReadingLimits(4.0, 60.0)), codec, poison / "in")
+    failures = {row["id"]: row["error"] for row in pq.read_table(poison / "out/failures.parquet").to_pylist()}
+    assert failures == {
+        "crash.wav": "brought down the process that read it, twice (SIGSEGV)",
+        "hang.wav": "was not read within 4 s; its reader was stopped",
+    }
+    assert set(output_of(poison / "out")["id"].to_pylist()) == good.keys()
+
+
+def test_a_reader_that_is_killed_from_outside_costs_nothing(tmp_path: Path) -> None:
+    pool = ReaderPool(1, 16000, ReadingLimits(60.0, 60.0))
+    entry = {"uri": str(builders.RECORDINGS[0]), "byte_start": None, "byte_count": None}
+    entry |= {"start": 0.0, "duration": None, "channel": None}
+    pool.read(entry)
+    process = pool._all[0]._process
+    assert process is not None
+    process.kill()
+    process.wait()
+    assert pool.read(entry).audio == Audio.read(builders.RECORDINGS[0])
+    pool.close()
+    with pytest.raises(InterruptedError):
+        pool.read(entry)
+
+
+def test_a_batch_that_fails_costs_only_what_is_at_fault(
+    model: Path, codec: Codec, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poisoned = Audio.read(clips / "a/clip-004.wav").num_samples
+    encode = codec._encode_batch
+
+    def fail_on_one(recordings: list[Audio], arguments: dict[str, float]) -> object:
+        if any(each.num_samples == poisoned for each in recordings):
+            raise RuntimeError("a kernel does not like this clip")
+        return encode(recordings, arguments)
+
+    monkeypatch.setattr(codec, "_encode_batch", fail_on_one)
+    run(job_for(model, tmp_path), codec, clips)
+    [failure] = pq.read_table(tmp_path / "failures.parquet").to_pylist()
+    assert (failure["id"], failure["stage"]) == ("a/clip-004.wav", "encode")
+    assert failure["error"] == "RuntimeError: a kernel does not like this clip"
+
+
+def test_a_model_that_is_broken_stops_the_run_and_blames_no_recording(
+    model: Path, codec: Codec, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_for(model, tmp_path)
+    plan = prepare(job, codec, Inputs([str(clips)]), 0.001)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("the device is gone")
+
+    monkeypatch.setattr(codec, "_encode_batch", fail)
+    from xcodec.tokenization.engines.local import run_locally
+
+    with pytest.raises(RuntimeError, match="the device is gone"):
+        tokenize(job, plan, codec, run_locally)
+    assert plan.done() == []
+    assert len(pq.read_table(tmp_path / "failures.parquet")) == 0
+    assert read_runs(tmp_path)[0].state == "failed"
+    assert not list((tmp_path / "codes").iterdir())
+
+
+# The plan
+
+
+def test_duplicate_ids_are_named(model: Path, codec: Codec, tmp_path: Path) -> None:
+    rows = [{"path": f"{i}.wav", "id": f"id-{i % 12}"} for i in range(19)]
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    message = refusal(run, job_for(model, tmp_path / "out"), codec, tmp_path / "m.jsonl")
+    assert message == (
+        "ids must be unique, but these occur more than once: 'id-0' (2 times), 'id-1' (2 times), 'id-2' (2 times), "
+        "'id-3' (2 times), 'id-4' (2 times), and 2 more"
+    )
+    assert not Plan.exists(tmp_path / "out")
+
+
+def test_duplicates_are_found_among_many() -> None:
+    ids = [f"{i}" for i in range(100_000)] + ["7", "99999", "7"]
+    with DuplicateFinder() as finder:
+        for first in range(0, len(ids), 1000):
+            finder.add(ids[first : first + 1000])
+        assert finder.found(lambda: ids) == {"7": 3, "99999": 2}
+
+
+def test_ids_whose_hashes_meet_are_no_duplicates() -> None:
+    class Colliding(str):
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            return 1
+
+    ids = [Colliding("a"), Colliding("b")]
+    with DuplicateFinder() as finder:
+        finder.add(ids)
+        assert finder.found(lambda: ids) == {}
+
+
+def test_shards_hold_so_many_hours(model: Path, codec: Codec, tmp_path: Path) -> None:
+    rows = [{"path": f"{i}.wav", "duration": 900.0} for i in range(10)]
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    plan = prepare(job_for(model, tmp_path / "out"), codec, Inputs([str(tmp_path / "m.jsonl")]), 0.5)
+    assert plan.fingerprint.shards == 5
+    assert plan.shard(2)["id"].to_pylist() == ["4.wav#0.0+900.0", "5.wav#0.0+900.0"]
+    assert plan.shard_sizes[0].tolist() == [2] * 5
+
+
+def test_an_empty_input_is_refused(model: Path, codec: Codec, tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("path\n")
+    assert refusal(run, job_for(model, tmp_path / "out"), codec, tmp_path / "m.csv") == "the input holds no recordings"
+    assert "nothing is planned here yet; give the input" in refusal(run, job_for(model, tmp_path / "out"), codec)
+
+
+def test_another_input_is_refused_and_the_change_is_named(model: Path, codec: Codec, tmp_path: Path) -> None:
+    folder, job = tmp_path / "in", job_for(model, tmp_path / "out")
+    write_clips(folder, 3)
+    run(job, codec, folder)
+    run(job, codec, folder)  # the same is welcome
+    assert "was planned with shard_hours=0.001, not 2" in refusal(run, job, codec, folder, hours=2.0)
+    (folder / "a/clip-0015.wav").write_bytes((folder / "b/clip-001.wav").read_bytes())
+    message = refusal(run, job, codec, folder)
+    assert "it had 3 recordings and has 4; recording 2 was 'a/clip-002.wav' and is 'a/clip-0015.wav'" in message
+    (folder / "a/clip-0015.wav").rename(folder / "c.wav")
+    assert "recording 4 ('c.wav') is new" in refusal(run, job, codec, folder)
+    (folder / "c.wav").unlink()
+    (folder / "b/clip-001.wav").unlink()
+    assert "recording 3 ('b/clip-001.wav') is gone" in refusal(run, job, codec, folder)
+    (tmp_path / "m.jsonl").write_text(json.dumps({"path": "x", "text": "x"}))
+    assert "the columns differ in text" in refusal(run, job, codec, tmp_path / "m.jsonl")
+    assert run(job, codec).standing.done == 3  # what was planned goes on without its input
+
+
+def test_a_recording_that_was_replaced_by_another_length_is_a_change(model: Path, codec: Codec, tmp_path: Path) -> None:
+    folder, job = tmp_path / "in", job_for(model, tmp_path / "out")
+    write_clips(folder, 1)
+    run(job, codec, folder)
+    (folder / "a/clip-000.wav").write_bytes(builders.RECORDINGS[0].read_bytes())
+    assert "recording 1 ('a/clip-000.wav'): seconds was " in refusal(run, job, codec, folder)
+
+
+def test_another_codec_is_refused_and_the_change_is_named(
+    model: Path, codec: Codec, clips: Path, finished: Path, tmp_path: Path
+) -> None:
+    other = Codec.from_pretrained(save_tiny(tmp_path / "other", seed=1))
+    message = refusal(run, job_for(model, finished), other, clips)
+    assert "was begun with the codec tiny, which is not this one: weights_hash was" in message
+    assert "config_hash" not in message
+    half = Codec.from_pretrained(model, dtype="bfloat16")
+    assert "dtype was 'float32' and is 'bfloat16'" in refusal(run, job_for(model, finished), half, clips)
+
+
+def test_damaged_plans_and_outputs_are_refused(finished: Path, tmp_path: Path) -> None:
+    assert "holds no plan.json, so it is no output of `xcodec tokenize`" in refusal(Plan, tmp_path)
+    (tmp_path / "plan.json").write_text("{")
+    assert "plan.json: is damaged" in refusal(Plan, tmp_path)
+    stored = json.loads((finished / "plan.json").read_text())
+    (tmp_path / "plan.json").write_text(json.dumps(stored | {"format_version": 99}))
+    assert "is of format version 99; this xcodec reads up to 1" in refusal(Plan, tmp_path)
+    for name in ("plan.json", "plan.parquet"):
+        (tmp_path / name).write_bytes((finished / name).read_bytes())
+    (tmp_path / "codes").mkdir()
+    (tmp_path / "codes/0000000.parquet").write_text("no Parquet")
+    assert "0000000.parquet: is damaged, or no file of codes" in refusal(Standing.of, Plan(tmp_path))
+
+
+# Going on
+
+
+def test_only_what_is_missing_is_done_again(model: Path, codec: Codec, clips: Path, tmp_path: Path) -> None:
+    job = job_for(model, tmp_path)
+    run(job, codec, clips)
+    files = sorted((tmp_path / "codes").iterdir())
+    before = {path: path.stat().st_mtime_ns for path in files}
+    files[1].unlink()
+    status = run(job, codec, clips)
+    assert status.seconds == pytest.approx(sum(row.seconds for row in Tokens(tmp_path).shard(1)))
+    assert [path for path in files if path.stat().st_mtime_ns != before[path]] == [files[1]]
+
+
+def test_parts_do_the_whole_together(model: Path, codec: Codec, clips: Path, finished: Path, tmp_path: Path) -> None:
+    job = job_for(model, tmp_path)
+    first = run(job, codec, clips, part=(0, 2))
+    assert first.standing.left == 0
+    assert 0 < Standing.of(Plan(tmp_path)).left < 24
+    run(job, codec, clips, part=(1, 2))
+    assert output_of(tmp_path) == output_of(finished)
+    assert [each.part for each in read_runs(tmp_path)] == [(0, 2), (1, 2)]
+
+
+def test_failures_can_be_tried_again(model: Path, codec: Codec, tmp_path: Path) -> None:
+    folder, job = tmp_path / "in", job_for(model, tmp_path / "out")
+    write_clips(folder, 6)
+    away = folder / "a/clip-002.wav"
+    run_prepared = prepare(job, codec, Inputs([str(folder)]), 0.0001)
+    away.rename(tmp_path / "away.wav")
+    assert run(job, codec).standing.failed == 1
+    (tmp_path / "away.wav").rename(away)
+    assert run(job, codec).standing.failed == 1
+    status = run(job, codec, retry_failed=True)
+    assert (status.standing.failed, status.standing.done) == (0, 6)
+    assert status.seconds < run_prepared.fingerprint.seconds  # the other shards were left alone
+
+
+DRIVER = """
+import os, sys, time
+import torch
+torch.set_num_threads(1)
+from tokenize_builders import job_for, run
+from xcodec.codec import Codec
+model, clips, out, rounds = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+from pathlib import Path
+codec = Codec.from_pretrained(model)
+codec.identity
+encode = codec._encode_batch
+codec._encode_batch = lambda *given: (time.sleep(0.15), encode(*given))[1]  # room between the batches to be killed in
+for _ in range(rounds):
+    child = os.fork()
+    if child == 0:
+        run(job_for(model, Path(out), batch_seconds=1.0), codec, clips, hours=0.0005)
+        os._exit(0)
+    print(child, flush=True)
+    sys.stdin.readline()
+    os.waitpid(child, 0)  # only now, so that its number stays its own
+"""
+
+
+def children_of(parent: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == parent and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc")
+def test_every_recording_is_there_exactly_once_whatever_is_killed(
+    model: Path, codec: Codec, finished: Path, clips: Path, tmp_path: Path
+) -> None:
+    chooser = np.random.default_rng(20261121)
+    rounds = 8
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(Path(xcodec.__file__).parent.parent), str(Path(__file__).parent)])
+    }
+    driver = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", DRIVER, str(model), str(clips), str(tmp_path), str(rounds)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    assert driver.stdin is not None
+    assert driver.stdout is not None
+    done: list[int] = []
+    killed_workers = 0
+    for turn in range(rounds):
+        process = int(driver.stdout.readline())
+        if turn < rounds - 1:
+            time.sleep(float(chooser.uniform(0.2, 1.8)))
+            if turn % 2 and (readers := children_of(process)):  # a worker first, then, a little later, the driver
+                os.kill(readers[0], signal.SIGKILL)
+                killed_workers += 1
+                time.sleep(float(chooser.uniform(0.1, 0.8)))
+            readers = children_of(process)
+            os.kill(process, signal.SIGKILL)
+            deadline = time.monotonic() + 20
+            while any(map(alive, readers)) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert not any(map(alive, readers)), "readers outlive their driver"
+            done.append(len(Plan(tmp_path).done()) if Plan.exists(tmp_path) else 0)
+        driver.stdin.write("\n")
+        driver.stdin.flush()
+        if turn == rounds - 1:
+            assert driver.wait(timeout=120) == 0
+    driver.communicate()
+    assert killed_workers
+    assert done == sorted(done)
+    assert any(0 < count < len(Plan(tmp_path).shards()) for count in done), f"no kill came in the middle: {done}"
+    assert counts(tmp_path) == dict.fromkeys(output_of(finished)["id"].to_pylist(), 1)
+    assert output_of(tmp_path) == output_of(finished)
+
+
+def test_interrupting_a_run_leaves_whole_shards_only(
+    model: Path, codec: Codec, clips: Path, finished: Path, tmp_path: Path
+) -> None:
+    job = job_for(model, tmp_path, batch_seconds=1.0)
+    seen: list[float] = []
+
+    def interrupt(status: object) -> None:
+        seen.append(0.0)
+        if len(seen) == 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(job, codec, clips, on_status=interrupt)
+    [state] = read_runs(tmp_path)
+    assert state.state == "interrupted"
+    assert 0 < len(Plan(tmp_path).done()) < len(Plan(tmp_path).shards())
+    assert {path.suffix for path in (tmp_path / "codes").iterdir()} == {".parquet"}
+    run(job, codec, clips)
+    assert output_of(tmp_path) == output_of(finished)
+
+
+# What is told
+
+
+def test_the_status_file_tells_how_a_run_went(model: Path, codec: Codec, clips: Path, tmp_path: Path) -> None:
+    told: list[float] = []
+    status = run(job_for(model, tmp_path), codec, clips, on_status=lambda status: told.append(status.seconds))
+    [stored] = read_runs(tmp_path)
+    assert stored.state == "finished"
+    assert stored.standing == status.standing
+    assert stored.seconds == pytest.approx(sum(output_of(tmp_path)["seconds"].to_pylist()))
+    assert told == sorted(told)
+    assert 0 < stored.model_share <= 1
+    assert 0 <= stored.padding_share < 0.2
+    assert (stored.standing.rows, stored.standing.left, stored.standing.seconds_left) == (24, 0, 0.0)
+
+
+def test_while_the_end_of_a_shard_is_encoded_the_next_one_is_read(model: Path, codec: Codec, finished: Path) -> None:
+    job = job_for(model, finished)
+    seen: list[int] = []
+
+    def count(_: object) -> None:
+        deadline = time.monotonic() + 20
+        while worker.pool.num_read < 2 * first and time.monotonic() < deadline:
+            time.sleep(0.01)
+        seen.append(worker.pool.num_read)
+
+    plan = Plan(finished)
+    first = len(plan.shard(0))
+    arguments = {"bandwidth": None, "batch_seconds": 60.0, "workers": 1, "limits": job.limits}
+    with ShardWorker(plan, codec, on_batch=count, **arguments) as worker:
+        worker.tokenize(0, following=1)
+    assert seen[-1] >= 2 * first
+
+
+def test_settings_out_of_range_are_refused(model: Path, tmp_path: Path) -> None:
+    assert "workers=0: expected a number above 0" in refusal(job_for, model, tmp_path, workers=0)
+    assert "batch_seconds=0.0: expected a number above 0" in refusal(job_for, model, tmp_path, batch_seconds=0.0)
+
+
+def test_a_recording_that_cannot_be_read_does_not_stop_its_reader(clips: Path) -> None:
+    pool = ReaderPool(1, 16000, ReadingLimits(60.0, 60.0))
+    entry = {"byte_start": None, "byte_count": None, "start": 0.0, "duration": None, "channel": None}
+    for _ in range(2):
+        with pytest.raises(AudioError, match=r"none.wav: no such file"):
+            pool.read(entry | {"uri": str(clips / "none.wav")})
+        assert pool.read(entry | {"uri": str(clips / "a/clip-000.wav")}).source_rate == 16000
+    pool.close()

@@ -1,0 +1,67 @@
+"""What the tests of `xcodec tokenize` build: data sets of short clips, tiny models on disk, and finished outputs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import builders
+from xcodec.audio import Audio
+from xcodec.codec import Codec
+from xcodec.models.xcodec2 import Xcodec2FeatureExtractor
+from xcodec.tokenization.engines.local import run_locally
+from xcodec.tokenization.inputs import Inputs
+from xcodec.tokenization.job import Job
+from xcodec.tokenization.model import ModelChoice
+from xcodec.tokenization.plan import Plan
+from xcodec.tokenization.readers import ReadingLimits
+from xcodec.tokenization.run import prepare, tokenize
+from xcodec.tokenization.status import RunStatus
+
+
+def save_tiny(folder: Path, seed: int = 0) -> Path:
+    builders.tiny_model(seed).save_pretrained(folder)
+    Xcodec2FeatureExtractor().save_pretrained(folder)
+    return folder
+
+
+def write_clips(folder: Path, count: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Clips of 0.1 to 1 s of real speech, in two folders; what is in each, by id."""
+    chooser = np.random.default_rng(seed)
+    speech = builders.speech()
+    clips = {}
+    for i in range(count):
+        length = int(chooser.integers(1600, 16000))
+        start = int(chooser.integers(0, len(speech) - length))
+        name = f"{'ab'[i % 2]}/clip-{i:03}.wav"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        audio = Audio(speech[start : start + length], 16000)
+        audio.save(folder / name)
+        clips[name] = audio.samples
+    return clips
+
+
+def job_for(model: Path | None, folder: Path, **fields: Any) -> Job:
+    fields = {"workers": 2, "limits": ReadingLimits(20.0, 60.0)} | fields
+    return Job(folder, ModelChoice(None if model is None else str(model), "cpu"), **fields)
+
+
+def run(job: Job, codec: Codec, *inputs: object, hours: float = 0.001, **options: Any) -> RunStatus:
+    """Plan and tokenize, as the command does."""
+    names = [str(each) for each in inputs]
+    plan = prepare(job, codec, Inputs(names) if names else None, hours if names else None)
+    return tokenize(job, plan, codec, run_locally, **options)
+
+
+def output_of(folder: Path) -> pa.Table:
+    """All rows of an output."""
+    return pa.concat_tables([pq.read_table(path) for path in sorted((folder / "codes").glob("*.parquet"))])
+
+
+def counts(folder: Path) -> dict[str, int]:
+    """How often each id is in an output, as codes or as a failure."""
+    ids = output_of(folder)["id"].to_pylist() if Plan(folder).done() else []
+    ids += pq.read_table(folder / "failures.parquet")["id"].to_pylist()
+    return {each: ids.count(each) for each in ids}
