@@ -199,8 +199,8 @@ def test_a_batch_that_fails_costs_only_what_is_at_fault(
     poisoned = Audio.read(clips / "a/clip-004.wav").num_samples
     encode = codec._encode_batch
 
-    def fail_on_one(recordings: list[Audio], arguments: dict[str, float]) -> object:
-        if any(each.num_samples == poisoned for each in recordings):
+    def fail_on_one(recordings: list[np.ndarray], arguments: dict[str, float]) -> object:
+        if any(len(each) == poisoned for each in recordings):
             raise RuntimeError("a kernel does not like this clip")
         return encode(recordings, arguments)
 

@@ -38,7 +38,7 @@ class ModelChoice:
         """Load the codec."""
         from xcodec.codec import Codec
 
-        return Codec.from_pretrained(self.name, device=self.device, dtype=self.dtype.value)
+        return Codec.from_pretrained(self.name, device=self.device, dtype=self.dtype.value, encoder_only=True)
 
 
 def probe(codec: "Codec", bandwidth: float | None) -> tuple[int, ...]:
