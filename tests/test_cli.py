@@ -665,6 +665,8 @@ def test_long_recordings_are_cut_on_request(run, model, tmp_path):
     codes = Codes.load(tmp_path / "a.codes")
     assert len(codes) == 150
     assert len(codes.segment_starts) >= 3
+    told = json.loads(run("info", "--json", tmp_path / "a.codes").out)
+    assert told["segment_starts"] == list(codes.segment_starts)
     assert run("decode", tmp_path / "a.codes", "-o", tmp_path / "a.wav", *options).code == 0
     assert run("reconstruct", SPEECH, "-o", tmp_path / "b.wav", "--segment-seconds", 1.2, *options).code == 0
     assert Audio.read(tmp_path / "a.wav") == Audio.read(tmp_path / "b.wav")

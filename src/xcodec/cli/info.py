@@ -206,6 +206,8 @@ def codes_facts(subject: str) -> Iterator[Fact]:
     yield Fact("shape", list(codes.ids.shape), "shape", "{} x {:,} (codebooks x frames)".format(*codes.ids.shape))
     yield Fact("duration", codes.duration, "duration", spoken_seconds(codes.duration))
     yield Fact("num_samples", codes.num_samples, "samples", f"{codes.num_samples:,}")
+    segments = f"{len(codes.segment_starts)}, encoded one by one" if len(codes.segment_starts) > 1 else "1, the whole"
+    yield Fact("segment_starts", list(codes.segment_starts), "segments", segments)
     yield from stream_facts(codes.frame_rate, codes.codebook_sizes)
     rate, source = codes.sampling_rate, codes.source_sampling_rate
     yield Fact("sampling_rate", rate, "rate", f"{rate:,} Hz, from a recording at {source:,} Hz")
