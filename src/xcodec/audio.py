@@ -43,6 +43,8 @@ _MAX_CHANNELS = 1024  # libsndfile's own limit; more means that time and channel
 _BLOCK = 1 << 16  # samples per channel to decode or encode at once; libvorbis overflows its stack on long blocks
 _SYSTEM_ERROR = 2  # libsndfile's code for errors of reading and writing
 _MAX_RATE = 2**31 - 1  # in Hz; what libsndfile can take
+_SEEKABLE = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC")  # containers that seek to the exact sample
+_ROUNDING = 0.05  # seconds by which a span may end past its file: manifests round
 _NOT_AUDIO = "is not audio in a format that can be read, or its beginning is damaged; expected one of " + ", ".join(
     AUDIO_SUFFIXES
 )
@@ -147,22 +149,54 @@ class Audio:
         return Audio(np.ascontiguousarray(resampled.T), rate)
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> "Audio":
-        """Read a whole file: WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF and whatever else libsndfile knows.
+    def read(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        start: float = 0.0,
+        duration: float | None = None,
+        longest: float | None = None,
+    ) -> "Audio":
+        """Read a file, or a span of it: WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF and whatever else libsndfile knows.
 
         Rate, channels and range are kept as they are in the file. A file that is cut short is an error, wherever it
-        shows: where the header or the stream says how much there should be.
+        shows: where the header or the stream says how much there should be. Of a span only its own samples are kept in
+        memory, and what follows it is neither read nor checked.
+
+        Args:
+            path: of the file.
+            start: where to begin, in seconds.
+            duration: how much to read, in seconds; None is to the end. Where the file ends up to 0.05 s earlier, as
+                where a manifest rounds, less is returned.
+            longest: in seconds; more than this is refused before it fills the memory.
 
         Raises:
             AudioError: where there is no such file, it may not be read, is not audio, is damaged, cut short or empty,
-                or holds NaN or infinite samples.
+                or holds NaN or infinite samples; where the span is not in it, or is longer than `longest`.
         """
         path = Path(path)
+        _check_span(path, start, duration)
         with _opened(path) as file:
-            blocks = list(_blocks(path, file))
-            samples = np.concatenate(blocks) if blocks else np.zeros((0, file.channels), np.float32)
-            check_complete(path, file, len(samples))
             rate = file.samplerate
+            first = round(start * rate)
+            count = None if duration is None else max(1, round(duration * rate))
+            blocks, num_read, num_kept = [], 0, 0
+            if first > 0 and file.format in _SEEKABLE and first < file.frames < UNKNOWN_LENGTH:
+                num_read = file.seek(first)
+            for block in _blocks(path, file):
+                kept = block[max(0, first - num_read) :]
+                kept = kept if count is None else kept[: count - num_kept]
+                num_read += len(block)
+                num_kept += len(kept)
+                blocks.append(kept)
+                if longest is not None and num_kept > longest * rate:
+                    raise AudioError(f"{path}: is longer than the limit of {longest:g} s; cut it into spans")
+                if num_kept == count:
+                    break
+            else:
+                check_complete(path, file, num_read)
+                _check_reached(path, start, duration, num_read / rate)
+            samples = np.concatenate(blocks) if blocks else np.zeros((0, file.channels), np.float32)
         try:
             return cls(np.ascontiguousarray(samples.T), rate)  # (samples, channels) -> (channels, samples)
         except AudioError as error:
@@ -274,6 +308,21 @@ def _checked_samples(given: Any) -> np.ndarray:
         )
     samples.flags.writeable = False
     return samples
+
+
+def _check_span(path: Path, start: float, duration: float | None) -> None:
+    if not (0 <= start < float("inf")):
+        raise AudioError(f"{path}: start={start!r}: expected a number of seconds, 0 or more")
+    if duration is not None and not (0 < duration < float("inf")):
+        raise AudioError(f"{path}: duration={duration!r}: expected a number of seconds above 0")
+
+
+def _check_reached(path: Path, start: float, duration: float | None, length: float) -> None:
+    """Raise where a file that was read to its end, `length` seconds, does not hold a span."""
+    if start > 0 and start >= length:
+        raise AudioError(f"{path}: has no span from {start:g} s on: it ends at {length:g} s")
+    if duration is not None and start + duration > length + _ROUNDING:
+        raise AudioError(f"{path}: has no span from {start:g} s to {start + duration:g} s: it ends at {length:g} s")
 
 
 def _system_path(path: Path) -> str | bytes:
