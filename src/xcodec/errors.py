@@ -4,7 +4,15 @@ Each also descends from the built-in exception a caller would expect, so that co
 plain Python keeps working. Messages say what was given, what was expected and what to do.
 """
 
-__all__ = ["AudioError", "CheckpointError", "CodesError", "InputError", "MissingExtraError", "TrainingError", "XcodecError"]
+__all__ = [
+    "AudioError",
+    "CheckpointError",
+    "CodesError",
+    "InputError",
+    "MissingExtraError",
+    "TrainingError",
+    "XcodecError",
+]
 
 
 class XcodecError(Exception):

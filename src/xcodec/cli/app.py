@@ -71,7 +71,14 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-COMMANDS = {"encode": encode, "decode": decode, "reconstruct": reconstruct, "info": info, "convert": convert, "train": train}
+COMMANDS = {
+    "encode": encode,
+    "decode": decode,
+    "reconstruct": reconstruct,
+    "info": info,
+    "convert": convert,
+    "train": train,
+}
 for name, module in COMMANDS.items():
     text, epilog = manual(module.HELP), manual(module.EPILOG)
     app.command(name, cls=Command, help=text, epilog=epilog, no_args_is_help=True)(module.command)

@@ -33,8 +33,8 @@ starts them. With tensorboard installed, OUT/tensorboard holds losses and sounds
   torchrun --nproc-per-node 8 -m xcodec train xcodec2 --data list.jsonl -o runs/big"""
 
 EPILOG = """\
-[bold]Exit codes[/bold]  0: done, or the time was up. 1: something is wrong, or the loss became infinite or NaN; the last \
-checkpoint is good. 2: wrong usage."""
+[bold]Exit codes[/bold]  0: done, or the time was up. 1: something is wrong, or the loss became infinite or NaN; the \
+last checkpoint is good. 2: wrong usage."""
 
 
 def command(
@@ -57,11 +57,15 @@ def command(
     ] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Stop after so long.")] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")] = None,
-    device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1; auto takes CUDA.")] = "auto",
+    device: Annotated[
+        str, typer.Option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1; auto takes CUDA.")
+    ] = "auto",
     export: Annotated[
         Path | None, typer.Option("--export", metavar="FOLDER", help="Write the model here at the end.")
     ] = None,
-    dtype: Annotated[Precision, typer.Option("--dtype", metavar="TYPE", help="Of the exported weights.")] = Precision.FLOAT32,
+    dtype: Annotated[
+        Precision, typer.Option("--dtype", metavar="TYPE", help="Of the exported weights.")
+    ] = Precision.FLOAT32,
 ) -> None:
     """Train a codec."""
     import torch

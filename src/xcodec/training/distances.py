@@ -35,7 +35,7 @@ class Distances(nn.Module):
         if recipe.perceptual:
             assert recipe.perceptual_model is not None
             if sampling_rate != LISTENING_RATE:
-                raise InputError(f"loss.perceptual: its models hear {LISTENING_RATE} Hz; this codec writes {sampling_rate}")
+                raise InputError(f"loss.perceptual hears {LISTENING_RATE} Hz; this codec writes {sampling_rate} Hz")
             self.perceptual = PerceptualLoss(recipe.perceptual_model, recipe.perceptual_layers)
 
     def forward(self, audio: Tensor, target: Tensor) -> dict[str, Tensor]:

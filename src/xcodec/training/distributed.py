@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from xcodec.device import choose_device
 
-__all__ = ["Processes", "joined"]
+__all__ = ["Processes", "joined", "unshared"]
 
 
 @dataclass(frozen=True)
@@ -54,21 +54,10 @@ class Processes:
         dist.all_reduce(flag, dist.ReduceOp.MAX)
         return bool(flag)
 
-    def mean(self, values: Tensor) -> Tensor:
-        """The average over the processes."""
-        if self.count > 1:
-            dist.all_reduce(values)
-        return values / self.count
-
     def wait(self) -> None:
         """Go on when all have come here."""
         if self.count > 1:
             dist.barrier()
-
-
-def own(module: nn.Module) -> nn.Module:
-    """What `Processes.share` was given."""
-    return module.module if isinstance(module, DistributedDataParallel) else module
 
 
 def unshared(module: nn.Module, really: bool) -> AbstractContextManager[None]:
@@ -88,7 +77,7 @@ def joined(device: str | None = None) -> Iterator[Processes]:
     if count == 1:
         yield Processes(chosen)
         return
-    if chosen.type == "cuda" and chosen.index is None:
+    if str(chosen) == "cuda":
         chosen = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(chosen)
     dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")

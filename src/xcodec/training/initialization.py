@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from xcodec.models.xcodec2 import Xcodec2Model
 from xcodec.training.losses.magnitude import log_magnitude
 
-__all__ = ["initialize", "initialize_head", "initialize_quantizer"]
+__all__ = ["HEAD_BIAS", "initialize", "initialize_head", "initialize_quantizer"]
 
 
+HEAD_BIAS = "acoustic_decoder.head.linear.bias"
 RESIDUAL_ENDS = ("o_proj.weight", "fc2.weight", "conv2.weight", "output_dense.weight", "linear_out.weight")
 NO_RESIDUAL_ENDS = ("acoustic_encoder.conv2", "acoustic_decoder.conv2", "decoder_semantic.conv2", "semantic_adapter")
 

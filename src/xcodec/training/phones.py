@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001  (phonetic letters are meant, and not the Latin ones they look like)
 """The phones that synthesized speech is labelled with: the letters of the International Phonetic Alphabet."""
 
 import unicodedata

@@ -15,5 +15,5 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 def precise_on_cpu(x: Tensor) -> AbstractContextManager[object]:
-    """No autocast where `x` is on the CPU, whose half-precision convolutions are not always faster, nor always right."""
+    """No autocast where `x` is on the CPU, whose half-precision convolutions are not always faster or even right."""
     return torch.autocast("cpu", enabled=False) if x.device.type == "cpu" else nullcontext()

@@ -36,13 +36,13 @@ class Recipe(Section):
 
     trains: Literal["xcodec2", "xcodec2-decoder", "xcodec"] = "xcodec2"
     """X-Codec2; its decoder alone, from stored codes; or X-Codec."""
-    model: dict[str, Any] = {}
+    model: dict[str, Any] = Field(default_factory=dict)
     """Fields of `Xcodec2Config` or `XcodecConfig`; what is not said is as in the model that the run starts from."""
     initialize_from: str | None = None
     """The model that the run starts from: "mini", a folder or hub id, or the state file of another run."""
     semantic_from: str | None = None
     """Where a run that starts from nothing takes its semantic encoder: a folder or hub id that transformers reads."""
-    frozen: list[str] = []
+    frozen: list[str] = Field(default_factory=list)
     """Parts of the model that are not trained."""
     seed: int = 0
     steps: Count = 10_000
@@ -65,10 +65,15 @@ class Recipe(Section):
     def _describes_a_model(self) -> "Recipe":
         """Refuse what the configuration would take for a field of its own, and never look at again."""
         _check_model(self.trains, self.model)
-        if self.model == {} and self.initialize_from is None and self.semantic_from is None:
+        if not self.model_fields_set & {"model", "initialize_from", "semantic_from"}:
             raise ValueError("model: Field required, or initialize_from, or semantic_from for the released size")
         if self.loss.perceptual and self.loss.perceptual_model is None:
             raise ValueError("loss.perceptual_model: Field required where loss.perceptual is not 0")
+        if self.trains == "xcodec2-decoder" and not self.augmentation.changes_nothing:
+            raise ValueError(
+                "augmentation: stored codes are of recordings as they are; give level_db: null, speed: [1, 1] and "
+                "probabilities of 0"
+            )
         return self
 
     @classmethod
@@ -116,7 +121,9 @@ def _spoken(problem: Any) -> str:
 
 def _check_model(trains: str, model: dict[str, Any]) -> None:
     """Refuse fields and values that describe no model."""
-    family, semantic_family = (XcodecConfig, HubertConfig) if trains == "xcodec" else (Xcodec2Config, Wav2Vec2BertConfig)
+    family, semantic_family = (
+        (XcodecConfig, HubertConfig) if trains == "xcodec" else (Xcodec2Config, Wav2Vec2BertConfig)
+    )
     try:
         _check_names(model, family.__init__, "")
         semantic = model.get("semantic_model_config")

@@ -54,7 +54,7 @@ def train(
             log(f"making speech in {path}")
             build_corpus(recipe.synthesis, path)
     processes.wait()
-    source = Mixture([open_source(path) for path in data])
+    source = Mixture([open_source(path, recipe.data.audio) for path in data])
     trainer = Trainer(recipe, source, output, log, processes, bar)
     if processes.is_first:
         trained = sum(x.numel() for x in trainer.generator.parameters() if x.requires_grad)

@@ -52,6 +52,8 @@ class DataRecipe(Section):
     shares: dict[str, Positive] = {}
     """How many crops of a stretch of audio an epoch has, by source: 1 where not said. A source is what the prepared
     speech says, or the name of the folder or file."""
+    audio: str | None = None
+    """Folder of the recordings whose codes are stored: their ids are paths in it."""
     workers: Count = 1
     """Threads that make batches beforehand."""
 
@@ -67,6 +69,12 @@ class AugmentationRecipe(Section):
     reverberation_probability: Probability = 0.2
     noise_probability: Probability = 0.4
     noise_snr_db: Interval = (15.0, 40.0)
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether crops stay as they are, so that stored codes are still theirs."""
+        probabilities = (self.tilt_probability, self.reverberation_probability, self.noise_probability)
+        return self.level_db is None and self.speed == (1.0, 1.0) and not any(probabilities)
 
 
 class LossRecipe(Section):

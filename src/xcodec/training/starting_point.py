@@ -21,32 +21,39 @@ __all__ = ["build_model"]
 BUILT_IN = "mini"
 
 
-def build_model(recipe: Recipe) -> StrictPreTrainedModel:
+def build_model(recipe: Recipe) -> tuple[StrictPreTrainedModel, frozenset[str]]:
     """Build what `recipe` trains, in float32 on the CPU.
+
+    Returns:
+        the model, and the names of the tensors that were drawn anew and taken from nowhere.
 
     Raises:
         CheckpointError: where what it starts from is not found, or has other tensors than the model.
         InputError: where it starts from a codec of another family.
     """
-    family: tuple[Any, Any] = (XcodecConfig, XcodecModel) if recipe.trains == "xcodec" else (Xcodec2Config, Xcodec2Model)
+    family: tuple[Any, Any] = (
+        (XcodecConfig, XcodecModel) if recipe.trains == "xcodec" else (Xcodec2Config, Xcodec2Model)
+    )
     config_class, model_class = family
     if recipe.initialize_from is None:
         model = model_class(config_class(**recipe.model))
         initialize(model)
         if recipe.semantic_from is not None:
             _load_semantic_encoder(model, recipe.semantic_from)
-        return model
+        return model, frozenset(model.state_dict())
     fields, weights = _read(recipe.initialize_from)
     if fields.get("model_type", config_class.model_type) != config_class.model_type:
         raise InputError(
             f"initialize_from: {recipe.initialize_from} is of model_type {fields['model_type']!r}; the recipe trains "
             f"{recipe.trains}, of model_type {config_class.model_type!r}"
         )
+    if "upsampling_ratios" in recipe.model:  # those of the model it starts from would not go with them
+        fields.pop("upsampling_kernel_sizes", None)
     model = model_class(config_class(**(fields | recipe.model)))
     initialize(model)
     # A decoder for another rate has other shapes at its end; there it begins anew.
-    _load(model, weights, "acoustic_decoder." if recipe.trains == "xcodec2-decoder" else None, recipe.initialize_from)
-    return model
+    may_differ = "acoustic_decoder." if recipe.trains == "xcodec2-decoder" else None
+    return model, _load(model, weights, may_differ, recipe.initialize_from)
 
 
 def _read(source: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -58,8 +65,11 @@ def _read(source: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 @torch.no_grad()
-def _load(model: nn.Module, weights: dict[str, Tensor], may_differ: str | None, source: str) -> None:
-    """Copy weights by name; only names that begin with `may_differ` may be missing or of another shape."""
+def _load(model: nn.Module, weights: dict[str, Tensor], may_differ: str | None, source: str) -> frozenset[str]:
+    """Copy weights by name, and return the names of those that were not given.
+
+    Only names that begin with `may_differ` may be missing or of another shape.
+    """
     own = model.state_dict()
     fitting = {name for name, tensor in weights.items() if name in own and tensor.shape == own[name].shape}
     wrong = sorted((own.keys() | weights.keys()) - fitting)
@@ -72,6 +82,7 @@ def _load(model: nn.Module, weights: dict[str, Tensor], may_differ: str | None, 
         )
     for name in fitting:
         own[name].copy_(weights[name])
+    return frozenset(own.keys() - fitting)
 
 
 @torch.no_grad()
@@ -83,7 +94,7 @@ def _load_semantic_encoder(model: StrictPreTrainedModel, source: str) -> None:
         given = AutoModel.from_pretrained(source, dtype=torch.float32).state_dict()
     except (OSError, ValueError) as error:
         raise CheckpointError(f"semantic_from: {source} cannot be read: {error}") from error
-    own = (model.semantic_model if isinstance(model, XcodecModel) else model.semantic_encoder).state_dict()
+    own = model.get_submodule("semantic_model" if isinstance(model, XcodecModel) else "semantic_encoder").state_dict()
     wrong = [name for name, tensor in own.items() if name not in given or given[name].shape != tensor.shape]
     if wrong:
         raise CheckpointError(

@@ -6,7 +6,6 @@ recordings of people.
 """
 
 import ctypes
-import itertools
 import random
 import shutil
 import subprocess
@@ -150,9 +149,7 @@ class Espeak:
         self._library.espeak_ng_SetRandSeed(ctypes.c_long(seed))
         self._chunks: list[np.ndarray] = []
         self._phones: list[tuple[float, int]] = []
-        prototype = ctypes.CFUNCTYPE(
-            ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
-        )
+        prototype = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
         self._callback = prototype(self._receive)  # held here: C keeps only a bare pointer to it
         self._library.espeak_SetSynthCallback(self._callback)
 
@@ -161,10 +158,12 @@ class Espeak:
     ) -> int:
         if samples and count > 0:
             self._chunks.append(np.ctypeslib.as_array(samples, (count,)).copy())
-        for event in itertools.takewhile(lambda event: event.type != self._LIST_TERMINATED, events or ()):
-            if event.type == self._PHONEME:
-                label = phone_of(event.name.decode("utf-8", "ignore"))  # eight bytes may end within a letter
-                self._phones.append((event.sample / self._source_rate, label))
+        number = 0
+        while events and events[number].type != self._LIST_TERMINATED:
+            if events[number].type == self._PHONEME:
+                label = phone_of(events[number].name.decode("utf-8", "ignore"))  # eight bytes may end within a letter
+                self._phones.append((events[number].sample / self._source_rate, label))
+            number += 1
         return 0
 
     def speak(

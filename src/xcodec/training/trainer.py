@@ -23,9 +23,9 @@ from xcodec.training.data.batch import Batch
 from xcodec.training.data.batches import Batches, Geometry
 from xcodec.training.data.sampler import Position
 from xcodec.training.data.source import Source
-from xcodec.training.discriminators import Discriminators, build_discriminators, judged_unchanged, real_and_fake
+from xcodec.training.discriminators import build_discriminators, judged_unchanged, real_and_fake
 from xcodec.training.distances import Distances
-from xcodec.training.distributed import Processes, own, unshared
+from xcodec.training.distributed import Processes, unshared
 from xcodec.training.generators import Reconstruction, build_generator
 from xcodec.training.losses.adversarial import adversarial_loss, discriminator_loss, feature_matching_loss
 from xcodec.training.monitor import Monitor
@@ -163,7 +163,7 @@ class Trainer:
         batches = [batch.to(self.processes.device) for batch in batches]
         # So that what is random does not depend on whether the run was resumed.
         torch.manual_seed(hash((recipe.seed, self.step, self.processes.rank)) % 2**31)
-        if self.step == 0 and recipe.initialize_from is None:
+        if self.step == 0:
             self.generator.begin(batches[0])
         rate = learning_rate(recipe.optimizer, self.step, recipe.steps)
         self.generator.train()
@@ -184,9 +184,8 @@ class Trainer:
         if bool(torch.isfinite(norm)):
             self._update_average()
         values["gradient"] = float(norm)
-        if self.discriminators is not None and recipe.adversarial is not None:
-            if self.step >= recipe.adversarial.first_step:
-                values |= self._train_discriminators(made)
+        if recipe.adversarial is not None and self.step >= recipe.adversarial.first_step:
+            values |= self._train_discriminators(made)
         self._guard(values)
         self.step += 1
         return values | {"learning_rate": rate}
@@ -196,15 +195,16 @@ class Trainer:
         adversarial = self.recipe.adversarial
         terms = result.terms | self.distances(result.audio, batch.target)
         weighted = {name: (float(getattr(self.recipe.loss, name)), term) for name, term in terms.items()}
-        if self.discriminators is not None and adversarial is not None:
-            if self.step >= adversarial.first_step + adversarial.lead_steps:
-                stretch = self._stretch(batch.target)
-                with autocast(self.processes.device, self.recipe.precision):
-                    fake = judged_unchanged(self.discriminators, result.audio[:, stretch])
-                    with torch.no_grad():
-                        real = self.discriminators(batch.target[:, stretch])
-                weighted["adversarial"] = (adversarial.weight, adversarial_loss(fake))
-                weighted["features"] = (adversarial.feature_matching, feature_matching_loss(real, fake))
+        if self.discriminators is None or adversarial is None:
+            return weighted
+        if self.step >= adversarial.first_step + adversarial.lead_steps:
+            stretch = self._stretch(batch.target)
+            with autocast(self.processes.device, self.recipe.precision):
+                fake = judged_unchanged(self.discriminators, result.audio[:, stretch])
+                with torch.no_grad():
+                    real = self.discriminators(batch.target[:, stretch])
+            weighted["adversarial"] = (adversarial.weight, adversarial_loss(fake))
+            weighted["features"] = (adversarial.feature_matching, feature_matching_loss(real, fake))
         return weighted
 
     def _stretch(self, target: Tensor) -> slice:
@@ -220,7 +220,8 @@ class Trainer:
 
     def _train_discriminators(self, made: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
         adversarial = self.recipe.adversarial
-        assert adversarial is not None
+        if adversarial is None or self.discriminators is None:
+            return {}
         recipe = adversarial.optimizer or self.recipe.optimizer
         total = 0.0
         for i, (audio, target) in enumerate(made):
@@ -243,8 +244,8 @@ class Trainer:
             last = self.checkpoints.last
             kept = f"the last good checkpoint is {last}" if last is not None else "no checkpoint was written before"
             raise TrainingError(
-                f"{', '.join(bad) or 'a value in another process'} has not been finite for {BAD_STEPS} steps up to step "
-                f"{self.step}; {kept}. Go on from there with a smaller optimizer.learning_rate, or in float32"
+                f"{', '.join(bad) or 'a value in another process'} has not been finite for {BAD_STEPS} steps up to "
+                f"step {self.step}; {kept}. Go on from there with a smaller optimizer.learning_rate, or in float32"
             )
 
     @torch.no_grad()

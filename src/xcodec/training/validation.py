@@ -1,5 +1,6 @@
 """How a model in training sounds on recordings it never trains on."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,7 +20,7 @@ WINDOWS, MELS = (64, 128, 256, 512, 1024, 2048), (5, 10, 20, 40, 80, 160)
 
 @dataclass(frozen=True)
 class Validation:
-    """Means over the clips, and how the codebook is used by all of them together."""
+    """Means over the clips that a measure can be computed for, and how the codebook is used by all of them together."""
 
     mel: float
     """Distance of log mel spectra, averaged over six resolutions."""
@@ -69,8 +70,8 @@ def validate(codec: Codec, clips: Sequence[Audio]) -> Validation:
             pesqs.append(pesq)
     return Validation(
         mel=float(np.mean(mels)),
-        stoi=float(np.mean(stois)) if stois else float("nan"),
-        pesq=float(np.mean(pesqs)) if pesqs else float("nan"),
+        stoi=_mean(stois),
+        pesq=_mean(pesqs),
         distinct_codes=len(counts),
         codes=len(used),
         entropy=float(-(shares * shares.log2()).sum()),
@@ -94,6 +95,7 @@ def _mel_distance(clip: Audio, output: Audio) -> float:
 
 
 def _scores(clip: Audio, output: Audio) -> tuple[float, float]:
+    """STOI and PESQ; NaN where a recording is too short or holds no speech, of which both complain."""
     from pesq import pesq
     from pystoi import stoi
 
@@ -102,4 +104,16 @@ def _scores(clip: Audio, output: Audio) -> tuple[float, float]:
         quality = float(pesq(SCORE_RATE, wanted, given, "wb"))
     except Exception:  # pesq has its own errors for outputs without speech, which early models give
         quality = float("nan")
-    return float(stoi(wanted, given, SCORE_RATE)), quality
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        try:
+            intelligibility = float(stoi(wanted, given, SCORE_RATE))
+        except RuntimeWarning:
+            intelligibility = float("nan")
+    return intelligibility, quality
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Of those that could be computed."""
+    computed = [value for value in values if np.isfinite(value)]
+    return float(np.mean(computed)) if computed else float("nan")

@@ -3,8 +3,9 @@
 So a run that resumes sees what it would have seen, and nothing random has to be saved.
 """
 
+import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,7 +87,7 @@ class Batches:
     def following(self, step: int, position: Position) -> Iterator[tuple[Batch, Position]]:
         """Yield the batches of `step`, `step` + 1, ..., making the next ones in threads meanwhile."""
         with ThreadPoolExecutor(self.data.workers) as pool:
-            upcoming = []
+            upcoming: list[tuple[Future[Batch], Position]] = []
             try:
                 while True:
                     while len(upcoming) <= self.data.workers:
@@ -100,7 +101,7 @@ class Batches:
                     future.cancel()
 
     def _choose(self, step: int, position: Position) -> tuple[list[Item], int, Position]:
-        """Which stretches, how many codes of each, and the position afterwards; the lengths are one for all processes."""
+        """Which stretches, how many codes of each, and the position afterwards; all processes take alike."""
         seconds = np.random.default_rng((self.seed, step)).uniform(*self.data.crop_seconds)
         codes = max(1, round(seconds / self.geometry.frame))
         clips = max(1, round(self.data.batch_seconds / (codes * self.geometry.frame)))
@@ -114,7 +115,9 @@ class Batches:
         waveform = target
         if self.geometry.output_rate != self.geometry.sampling_rate:
             length = codes * self.geometry.hop_length
-            down = (soxr.resample(row, self.geometry.output_rate, self.geometry.sampling_rate)[:length] for row in target)
+            down = (
+                soxr.resample(row, self.geometry.output_rate, self.geometry.sampling_rate)[:length] for row in target
+            )
             waveform = np.stack([np.pad(row, (0, length - len(row))) for row in down])
         stored = [ids for _, _, ids in crops if ids is not None]
         return Batch(
@@ -124,17 +127,21 @@ class Batches:
             codes=torch.from_numpy(np.stack(stored)) if stored else None,
         )
 
-    def _crop(self, item: Item, codes: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    def _crop(
+        self, item: Item, codes: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Samples at the output's rate, the phone at each code, and stored codes."""
         frame = self.geometry.frame
         speed = float(rng.uniform(*self.augmentation.speed))
         needed = codes * frame * speed
         start = item.start + rng.random() * max(0.0, item.seconds - needed)
-        if self.augmentation.speed == (1.0, 1.0):  # stored codes begin at whole frames
-            start = np.floor(start / frame + 1e-6) * frame
+        if self.augmentation.changes_nothing:  # stored codes begin at whole frames
+            start = math.floor(start / frame + 1e-6) * frame
         read = self.source.excerpt(item.clip, start, needed)
         samples = read.samples
         wanted = round(needed * read.sampling_rate)
+        if read.codes is not None and len(read.codes) < codes:  # up to the end of the last code
+            samples = np.pad(samples, (0, max(0, round(len(read.codes) * frame * read.sampling_rate) - len(samples))))
         if len(samples) < wanted:  # a clip that is too short is said again
             samples = np.resize(samples, wanted)
         length = self.geometry.samples(codes)

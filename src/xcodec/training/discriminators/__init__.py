@@ -34,8 +34,8 @@ class Discriminators(nn.Module):
 
     def forward(self, audio: Tensor) -> Judgement:
         """Judge `audio` of shape (clips, samples): the judgements of all members, one after the other."""
-        # On the CPU, torch 2.13 now and then gives garbage for the bfloat16 gradient of a convolution's weight over images
-        # that are a pixel wide (`test_discriminators_learn_in_float32_on_the_cpu`).
+        # On the CPU, torch 2.13 now and then gives garbage for the bfloat16 gradient of a convolution's weight, over
+        # images that are a pixel or two wide.
         with precise_on_cpu(audio):
             return [judgement for member in self.members for judgement in member(audio)]
 

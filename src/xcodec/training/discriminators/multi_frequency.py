@@ -52,7 +52,7 @@ class FrequencyDiscriminator(nn.Module):
         """Judge `audio` of shape (clips, samples): the outputs of all layers."""
         with torch.autocast(audio.device.type, enabled=False):
             x = self.spectrum(audio.float())
-        features = []
+        features: list[Tensor] = []
         for conv in self.convs:
             x = conv(F.leaky_relu(x, SLOPE) if features else x)
             features.append(x)
@@ -80,8 +80,7 @@ class MultiFrequencyDiscriminator(nn.Module):
                 f"hop_lengths={list(hop_lengths)}, channels={list(channels)}: expected one multiple of 32 for each hop"
             )
         self.parts = nn.ModuleList(
-            FrequencyDiscriminator(hop, width, sampling_rate)
-            for hop, width in zip(hop_lengths, channels, strict=True)
+            FrequencyDiscriminator(hop, width, sampling_rate) for hop, width in zip(hop_lengths, channels, strict=True)
         )
 
     def forward(self, audio: Tensor) -> Judgement:

@@ -6,6 +6,7 @@ the same resolution would not see the seams between frames.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -39,7 +40,7 @@ class ResolutionDiscriminator(nn.Module):
                 weight_norm(nn.Conv2d(1, widths[0], 5, stride=2, padding=2)),
                 *(
                     weight_norm(nn.Conv2d(width, wider, 5, stride=2, padding=2))
-                    for width, wider in zip(widths[:3], widths[1:4], strict=True)
+                    for width, wider in pairwise(widths[:4])
                 ),
                 weight_norm(nn.Conv2d(widths[3], widths[4], 3, padding=1)),
             ]

@@ -32,14 +32,18 @@ class Generator(nn.Module):
     Args:
         model: what is trained, saved and exported.
         frozen: names of its parts that are not: they stay in evaluation mode and take no gradient.
+        drawn: names of the model's tensors that were drawn at random, and may be fitted to the first batch.
 
     Raises:
         InputError: where the model has no such part.
     """
 
-    def __init__(self, model: StrictPreTrainedModel, frozen: Sequence[str]) -> None:
+    def __init__(
+        self, model: StrictPreTrainedModel, frozen: Sequence[str], drawn: frozenset[str] = frozenset()
+    ) -> None:
         super().__init__()
         self.model = model
+        self.drawn = drawn
         self.frozen = tuple(frozen)
         for name in self.frozen:
             try:
@@ -73,7 +77,7 @@ class Generator(nn.Module):
 
     @torch.no_grad()
     def begin(self, batch: Batch) -> None:
-        """Fit to the first batch of a run from nothing what depends on it."""
+        """Fit to the first batch of a run what was drawn at random and depends on it."""
 
     def forward(self, batch: Batch) -> Reconstruction:
         """Reconstruct a batch."""

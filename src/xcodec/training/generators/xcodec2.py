@@ -13,7 +13,7 @@ from xcodec.models.xcodec2 import Xcodec2Model
 from xcodec.training.data.batch import Batch
 from xcodec.training.generators.generator import Generator, Reconstruction
 from xcodec.training.generators.phones import PhoneHeads
-from xcodec.training.initialization import initialize_head, initialize_quantizer
+from xcodec.training.initialization import HEAD_BIAS, initialize_head, initialize_quantizer
 from xcodec.training.losses.magnitude import log_magnitude
 from xcodec.training.losses.spread import spread_loss
 from xcodec.training.precision import precise_on_cpu
@@ -74,12 +74,15 @@ class Xcodec2Generator(Generator):
         model: to train.
         frozen: parts of it that are not trained.
         loss: which terms are wanted.
+        drawn: as for `Generator`.
     """
 
     model: Xcodec2Model
 
-    def __init__(self, model: Xcodec2Model, frozen: Sequence[str], loss: LossRecipe) -> None:
-        super().__init__(model, frozen)
+    def __init__(
+        self, model: Xcodec2Model, frozen: Sequence[str], loss: LossRecipe, drawn: frozenset[str] = frozenset()
+    ) -> None:
+        super().__init__(model, frozen, drawn)
         self.loss = loss
         config = model.config
         semantic_size = config.semantic_model_config.hidden_size
@@ -91,8 +94,10 @@ class Xcodec2Generator(Generator):
     @torch.no_grad()
     def begin(self, batch: Batch) -> None:
         """Spread the codes, and set the head to the level of speech."""
-        initialize_quantizer(self.model, encode(self.model, batch.waveform).fused)
-        initialize_head(self.model, batch.target)
+        if "quantizer.project_in.weight" in self.drawn:
+            initialize_quantizer(self.model, encode(self.model, batch.waveform).fused)
+        if HEAD_BIAS in self.drawn:
+            initialize_head(self.model, batch.target)
 
     def forward(self, batch: Batch) -> Reconstruction:
         """Encode and decode; gradients flow through all of it."""

@@ -1,6 +1,6 @@
 """The perceptual loss: two signals as a frozen speech model hears them.
 
-X-Codec-2.0's last release was trained with hidden states of wav2vec2-large-xlsr; it helps speech synthesis on the codes.
+X-Codec-2.0's last release was trained with hidden states of wav2vec2-large-xlsr; they help speech synthesis on codes.
 """
 
 import torch

@@ -38,7 +38,8 @@ def prototype_filter(bands: int, taps: int = TAPS, beta: float = KAISER_BETA) ->
         correlation = F.conv1d(filter_[None, None], filter_[None, None], padding=taps)[0, 0, taps:]
         return float(correlation[2 * bands :: 2 * bands].abs().max() / correlation[0])
 
-    cutoffs = [(0.5 + 1.5 * i / 2000) / bands for i in range(2001)]  # in units of half the sampling rate
+    # In units of half the sampling rate, from a band's half width on; far wider filters would pass all bands.
+    cutoffs = [(0.5 + 0.2 * i / 1000) / bands for i in range(1001)]
     return low_pass(min(cutoffs, key=ripple))
 
 
@@ -53,18 +54,11 @@ class FilterBank(nn.Module):
         self.bands = bands
         prototype = prototype_filter(bands)
         time = torch.arange(TAPS + 1, dtype=torch.float64) - TAPS / 2
-        rows = []
-        for sign in (1, -1):
-            rows.append(
-                torch.stack(
-                    [
-                        2 * prototype * torch.cos((2 * k + 1) * math.pi / (2 * bands) * time + sign * (-1) ** k * math.pi / 4)
-                        for k in range(bands)
-                    ]
-                )
-            )
-        self.register_buffer("analysis", rows[0].float()[:, None], persistent=False)
-        self.register_buffer("synthesis", rows[1].float()[None], persistent=False)
+        band = torch.arange(bands, dtype=torch.float64)[:, None]
+        carrier = (2 * band + 1) * math.pi / (2 * bands) * time
+        phase = (1 - 2 * (band % 2)) * math.pi / 4  # alternates, so that neighbouring bands' aliases cancel
+        self.register_buffer("analysis", (2 * prototype * (carrier + phase).cos()).float()[:, None], persistent=False)
+        self.register_buffer("synthesis", (2 * prototype * (carrier - phase).cos()).float()[None], persistent=False)
 
     def split(self, audio: Tensor) -> Tensor:
         """(clips, samples) -> (clips, bands, samples / bands)."""
