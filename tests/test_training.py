@@ -112,7 +112,7 @@ def test_the_first_batch_spreads_the_codes_and_sets_the_level(recipe: Recipe, so
 def test_the_loss_falls_with_every_part_at_work(recipe: Recipe, source: Clips, tmp_path: Path) -> None:
     trainer = Trainer(recipe, source, tmp_path, quiet)
     batches = first_batches(trainer)
-    steps = [trainer.train_step(batches) for _ in range(30)]
+    steps = [trainer.train_step(batches) for _ in range(20)]
     mels = [step["mel"] + step["head"] for step in steps]
     assert np.mean(mels[-5:]) < 0.8 * np.mean(mels[:3])
     assert "adversarial" not in steps[0]  # the discriminators lead by a step
@@ -129,7 +129,7 @@ def test_half_precision_learns_and_keeps_float32_weights(precision: str, source:
     recipe = tiny_recipe(tmp_path, f"precision={precision}")
     trainer = Trainer(recipe, source, tmp_path / "run", quiet)
     batches = first_batches(trainer)
-    steps = [trainer.train_step(batches) for _ in range(30)]
+    steps = [trainer.train_step(batches) for _ in range(20)]
     mels = [step["mel"] + step["head"] for step in steps]
     assert np.mean(mels[-5:]) < 0.9 * np.mean(mels[:3])
     assert {parameter.dtype for parameter in trainer.generator.parameters()} == {torch.float32}
@@ -182,9 +182,9 @@ def test_phones_are_learnt_where_speech_is_labelled(recipe: Recipe, source: Clip
     # A label that can be heard: whether the frame is louder than most.
     loud = batch.waveform.unflatten(1, (-1, 320)).square().mean(-1)
     labelled = Batch(batch.waveform, batch.target, (loud > loud.median()).long())
-    phones = [trainer.train_step([labelled])["phones"] for _ in range(40)]
+    phones = [trainer.train_step([labelled])["phones"] for _ in range(25)]
     assert phones[0] > 2.0  # of ln 90
-    assert phones[-1] < 0.75
+    assert phones[-1] < 0.3 * phones[0]
 
 
 # A run is interrupted, and goes on
@@ -392,10 +392,10 @@ def test_x_codec_learns_with_its_own_losses(source: Clips, tmp_path: Path) -> No
     trainer = Trainer(recipe, source, tmp_path / "run", quiet)
     batches = first_batches(trainer)
     hubert = {name: x.clone() for name, x in trainer.generator.model.semantic_model.state_dict().items()}
-    steps = [trainer.train_step(batches) for _ in range(25)]
+    steps = [trainer.train_step(batches) for _ in range(12)]
     assert {"stft", "sub_band", "commitment", "semantic", "adversarial", "features"} <= steps[-1].keys()
     for name in ("stft", "semantic"):
-        assert np.mean([step[name] for step in steps[-4:]]) < 0.95 * steps[0][name], name
+        assert np.mean([step[name] for step in steps[-3:]]) < 0.97 * steps[0][name], name
     model = trainer.generator.model
     assert all(torch.equal(hubert[name], x) for name, x in model.semantic_model.state_dict().items())
     assert all(bool(codebook.inited) for codebook in model.quantizer.codebooks)

@@ -12,7 +12,7 @@ from xcodec.training.recipe import Recipe
 TINY = """
 steps: 30
 ema: 0.9
-data: {batch_seconds: 1.0, crop_seconds: [0.3, 0.5]}
+data: {batch_seconds: 0.6, crop_seconds: [0.2, 0.3]}
 model:
   encoder_hidden_size: 2
   downsampling_ratios: [8, 8, 5]
@@ -30,10 +30,10 @@ model:
      hidden_dropout: 0.0, attention_dropout: 0.0, activation_dropout: 0.0, feat_proj_dropout: 0.0,
      conformer_conv_dropout: 0.0}
 loss: {windows: [128, 512], mels: [10, 40], mel: 1.0, magnitude: 0.5, head: 1.0, spread: 0.5, phones: 0.1}
-optimizer: {learning_rate: 2.0e-3, warmup_steps: 3}
+optimizer: {learning_rate: 4.0e-3, warmup_steps: 3}
 adversarial:
-  multi_period: {periods: [2, 3], channels: 2, growth: 2, max_channels: 4}
-  spectral: {fft_sizes: [78, 126], channels: 2, max_channels: 4}
+  multi_period: {periods: [2], channels: 2, growth: 2, max_channels: 4}
+  spectral: {fft_sizes: [78], channels: 2, max_channels: 4}
   lead_steps: 1
 """
 

@@ -46,6 +46,12 @@ class Processes:
             find_unused_parameters=True,
         )
 
+    def equalize(self, module: nn.Module) -> None:
+        """Give a module the weights that it has in the first process."""
+        if self.count > 1:
+            for tensor in module.state_dict().values():
+                dist.broadcast(tensor, 0)
+
     def any(self, here: bool) -> bool:
         """Whether something holds in at least one process."""
         if self.count == 1:

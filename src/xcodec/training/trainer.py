@@ -165,6 +165,7 @@ class Trainer:
         torch.manual_seed(hash((recipe.seed, self.step, self.processes.rank)) % 2**31)
         if self.step == 0:
             self.generator.begin(batches[0])
+            self.processes.equalize(self.generator)
         rate = learning_rate(recipe.optimizer, self.step, recipe.steps)
         self.generator.train()
         values: dict[str, float] = {}
