@@ -172,7 +172,7 @@ def test_what_is_frozen_stays_as_it_is_and_in_evaluation_mode(source: Clips, tmp
     assert model.semantic_adapter.training
     optimized = {id(parameter) for group in trainer._generating.optimizer.param_groups for parameter in group["params"]}
     assert not any(id(parameter) in optimized for parameter in model.semantic_encoder.parameters())
-    with pytest.raises(InputError, match="the model has no part 'encoder'; its parts are semantic_features"):
+    with pytest.raises(InputError, match=r"the model has no part 'encoder'; its parts are semantic_features"):
         Trainer(tiny_recipe(tmp_path, "frozen=[encoder]"), source, tmp_path / "wrong", quiet)
 
 
@@ -338,7 +338,7 @@ def test_a_run_begins_with_a_checkpoint_or_the_state_of_another_run(source: Clip
 
 def test_a_run_cannot_begin_with_another_model(source: Clips, tmp_path: Path) -> None:
     tiny_model().save_pretrained(tmp_path / "other")
-    with pytest.raises(CheckpointError, match="is of another model than the recipe describes; .* another shape"):
+    with pytest.raises(CheckpointError, match=r"is of another model than the recipe describes; .* another shape"):
         Trainer(tiny_recipe(tmp_path, f"initialize_from={tmp_path / 'other'}"), source, tmp_path / "run", quiet)
     with pytest.raises(InputError, match="is of model_type 'xcodec2'; the recipe trains xcodec"):
         Trainer(
@@ -364,10 +364,10 @@ def test_the_semantic_encoder_comes_from_a_checkpoint_of_its_own(source: Clips, 
     narrow = fields | {"hidden_size": 16, "output_hidden_size": 16}
     Wav2Vec2BertModel(Wav2Vec2BertConfig(**narrow)).save_pretrained(tmp_path / "w2v")
     with pytest.raises(
-        CheckpointError, match="is no semantic encoder of this model; it lacks, or has in another shape"
+        CheckpointError, match=r"is no semantic encoder of this model; it lacks, or has in another shape"
     ):
         Trainer(recipe, source, tmp_path / "other", quiet)
-    with pytest.raises(CheckpointError, match="semantic_from: .*absent cannot be read"):
+    with pytest.raises(CheckpointError, match=r"semantic_from: .*absent cannot be read"):
         Trainer(tiny_recipe(tmp_path, f"semantic_from={tmp_path / 'absent'}"), source, tmp_path / "other", quiet)
 
 
@@ -470,7 +470,7 @@ def test_a_decoder_alone_needs_stored_codes(source: Clips, tmp_path: Path) -> No
 
 
 def test_rates_that_no_decoder_can_write_are_refused() -> None:
-    with pytest.raises(InputError, match="upsampling_kernel_sizes=.*larger by an even number"):
+    with pytest.raises(InputError, match=r"upsampling_kernel_sizes=.*larger by an even number"):
         Xcodec2Config(**TINY, upsampling_ratios=[2], upsampling_kernel_sizes=[5])
     with pytest.raises(InputError, match="expected whole numbers of at least 1"):
         Xcodec2Config(**TINY, decoder_hop_length=0)

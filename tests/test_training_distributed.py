@@ -33,7 +33,8 @@ def watched(trainer):
 with joined("cpu") as processes:
     assert processes.count == 2
     folder = Path(sys.argv[1])
-    recipe = tiny_recipe(folder / str(processes.rank), "accumulate=2", "adversarial.lead_steps=0", "optimizer.warmup_steps=0")
+    settings = ("accumulate=2", "adversarial.lead_steps=0", "optimizer.warmup_steps=0")
+    recipe = tiny_recipe(folder / str(processes.rank), *settings)
     source = Clips(list(speech(24.0).reshape(8, -1)))
     together = Trainer(recipe, source, folder / "run", lambda line: None, processes)
     made = [together.batches.batch(step, together.position)[0] for step in range(2)]
@@ -58,7 +59,8 @@ with joined("cpu") as processes:
         for i, (ours, theirs) in enumerate(zip(shared[name], own[name])):
             mean = torch.zeros_like(together.__dict__[name].parameters[i]) if theirs is None else theirs.clone()
             dist.all_reduce(mean)
-            torch.testing.assert_close(ours if ours is not None else torch.zeros_like(mean), mean / 2, rtol=1e-3, atol=1e-5)
+            ours = torch.zeros_like(mean) if ours is None else ours
+            torch.testing.assert_close(ours, mean / 2, rtol=1e-3, atol=1e-5)
 
     for step in range(2, 5):
         together.train_step([together.batches.batch(step, together.position)[0]] * 2)

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001  (phonetic letters are meant, and not the Latin ones they look like)
 """Speech to train on: made, labelled with phones, kept on disk."""
 
 import json
@@ -149,7 +150,7 @@ def test_what_is_no_corpus_is_said(tmp_path: Path) -> None:
     build_corpus(SynthesisRecipe(hours={"espeak": 0.002}), tmp_path)
     index = (tmp_path / "index.json").read_text()
     (tmp_path / "index.json").write_text(index[:-20])
-    with pytest.raises(InputError, match="is damaged .* remove it, to make it anew"):
+    with pytest.raises(InputError, match=r"is damaged .* remove it, to make it anew"):
         Corpus(tmp_path)
     cut = json.loads(index)
     (tmp_path / "index.json").write_text(json.dumps(cut | {"offsets": [*cut["offsets"][:-1], 7]}))

@@ -208,10 +208,10 @@ class Xcodec2Config(CodecConfig):
                 f"upsampling_kernel_sizes={self.upsampling_kernel_sizes}: expected one for each of "
                 f"upsampling_ratios={self.upsampling_ratios}, larger by an even number"
             )
-        if self.hidden_size % (32 * 2 ** len(self.upsampling_ratios)):
+        if self.upsampling_ratios and self.hidden_size % (32 * 2 ** len(self.upsampling_ratios)):
             raise InputError(
                 f"hidden_size={self.hidden_size}: with {len(self.upsampling_ratios)} upsampling stages expected a "
-                f"multiple of {32 * 2 ** len(self.upsampling_ratios)}, since each halves the width of norms of 32 groups"
+                f"multiple of {32 * 2 ** len(self.upsampling_ratios)}, which each halves, for norms of 32 groups"
             )
         if min(self.quantization_levels, default=0) < 2:
             raise InputError(f"quantization_levels={self.quantization_levels}: expected whole numbers of at least 2")
