@@ -1,468 +1,582 @@
-"""Training: speech is made, losses measure, a run learns, resumes and exports."""
+"""A run: it learns, is interrupted, goes on as if it had not been, and ends as a checkpoint folder."""
 
 import json
 import math
-import shutil
-from itertools import islice, pairwise
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from transformers import HubertConfig, HubertModel, Wav2Vec2BertConfig, Wav2Vec2BertModel
 
-from xcodec.errors import CheckpointError, InputError
-from xcodec.models.xcodec2 import Xcodec2FeatureExtractor, Xcodec2Model
-from xcodec.training.augmentation import augment, source_length
+from builders import RECORDINGS, TINY, prepare, speech, tiny_model
+from training_builders import FLAT, Clips, tiny_recipe
+from xcodec import Audio, Codec
+from xcodec.errors import CheckpointError, InputError, TrainingError
+from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
 from xcodec.training.checkpoints import export
-from xcodec.training.corpus import Corpus, build_corpus
-from xcodec.training.data import batches, make_batch
-from xcodec.training.forward import fused_latents, reconstruct
-from xcodec.training.initialization import initialize, initialize_from_batch
-from xcodec.training.losses import MelLoss, log_magnitude, mel_filters, spread_loss
-from xcodec.training.recipe import AugmentationRecipe, OptimizerRecipe, Recipe, SynthesisRecipe
-from xcodec.training.synthesis import ENGINES, Espeak, utterances
-from xcodec.training.texts import SCRIPTS, sentence
-from xcodec.training.trainer import Trainer, learning_rate
+from xcodec.training.data.batch import Batch
+from xcodec.training.data.sampler import Position
+from xcodec.training.generators.xcodec2 import Xcodec2Generator, encode
+from xcodec.training.losses.magnitude import log_magnitude
+from xcodec.training.recipe import Recipe
+from xcodec.training.trainer import BAD_STEPS, Trainer
 from xcodec.training.validation import validate
+from xcodec_builders import TINY_ACOUSTIC, TINY_SEMANTIC
 
 pytestmark = pytest.mark.gradients
 
-TINY = """
-steps: 30
-batch_seconds: 1.0
-crop_seconds: [0.3, 0.5]
-model:
-  encoder_hidden_size: 2
-  downsampling_ratios: [8, 8, 5]
-  hidden_size: 32
-  intermediate_size: 32
-  num_hidden_layers: 1
-  num_attention_heads: 2
-  num_key_value_heads: 2
-  head_dim: 16
-  activation_dropout: 0.0
-  quantization_dim: 64
-  semantic_model_config:
-    {hidden_size: 32, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 32,
-     feature_projection_input_dim: 160, conv_depthwise_kernel_size: 5, mask_time_prob: 0.0,
-     hidden_dropout: 0.0, attention_dropout: 0.0, activation_dropout: 0.0, feat_proj_dropout: 0.0,
-     conformer_conv_dropout: 0.0}
-loss: {windows: [128, 512], mels: [10, 40]}
-optimizer: {learning_rate: 2.0e-3, warmup_steps: 3, ema: 0.9}
-"""
+UNCHANGED = {
+    "level_db": None,
+    "speed": [1, 1],
+    "tilt_probability": 0,
+    "reverberation_probability": 0,
+    "noise_probability": 0,
+}
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
-    return build_corpus(SynthesisRecipe(seed=1, hours={"espeak": 0.02}), tmp_path_factory.mktemp("speech"))
+def source() -> Clips:
+    return Clips(list(speech(24.0).reshape(8, -1)))
 
 
-@pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
-    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
-    path.write_text(TINY)
-    return Recipe.read(path)
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
+    return tiny_recipe(tmp_path)
 
 
 def quiet(_line: str) -> None:
     pass
 
 
-# Speech
+def first_batches(trainer: Trainer, count: int = 1) -> list[Batch]:
+    made, position = [], Position()
+    for step in range(count):
+        batch, position = trainer.batches.batch(step, position)
+        made.append(batch)
+    return made
 
 
-def test_synthesis_is_the_same_for_the_same_seed_and_another_for_another() -> None:
-    first, again, other = (list(islice(utterances("espeak", seed), 3)) for seed in (5, 5, 6))
-    for one, same in zip(first, again, strict=True):
-        assert one.voice == same.voice
-        np.testing.assert_array_equal(one.samples, same.samples)
-    assert [one.voice for one in first] != [one.voice for one in other]
+def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    """All that learns: of the generator, the discriminators, and the average."""
+    assert trainer.discriminators is not None
+    parts = (trainer.generator.state_dict(), trainer.discriminators.state_dict(), trainer.average)
+    return {f"{i}.{name}": tensor for i, part in enumerate(parts) for name, tensor in part.items()}
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_every_synthesizer_speaks_audibly_at_16_khz(engine: str) -> None:
-    if engine != "espeak" and shutil.which(engine) is None:
-        pytest.skip(f"{engine} is not installed")
-    spoken = next(utterances(engine, 0))
-    assert spoken.samples.dtype == np.float32
-    assert 0.5 < len(spoken.samples) / 16_000 < 60
-    assert 0.01 < np.abs(spoken.samples).max() < 1.5
-    assert spoken.voice.startswith(f"{engine}:")
+def assert_equal(one: Trainer, other: Trainer) -> None:
+    assert (one.step, one.position) == (other.step, other.position)
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        assert torch.equal(tensor, second[name]), name
 
 
-def test_a_higher_pitch_setting_speaks_higher() -> None:
-    def period(pitch: int) -> int:
-        spoken = Espeak().speak("aaa aaa aaa aaa", "en-us", pitch=pitch, pitch_range=0)
-        assert spoken is not None
-        correlation = np.fft.irfft(np.abs(np.fft.rfft(spoken.samples)) ** 2)
-        return 40 + int(correlation[40:300].argmax())  # in samples; speech lies between 50 and 400 Hz
+# What a step does
 
-    assert period(95) < 0.6 * period(5)
 
-
-def test_an_unknown_synthesizer_or_voice_is_said() -> None:
-    with pytest.raises(InputError, match=r"unknown synthesizer 'parrot'; the known ones are espeak, flite, festival"):
-        next(utterances("parrot", 0))
-    assert Espeak().speak("hello", "klingonese") is None
-
-
-def test_an_optional_synthesizer_that_is_missing_is_left_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    built = build_corpus(SynthesisRecipe(hours={"espeak": 0.002, "flite": 1.0}, optional=["flite"]), tmp_path)
-    assert list(built.hours()) == ["espeak"]
-    assert "flite is not installed; its 1 h are left out" in capsys.readouterr().out
-    with pytest.raises(InputError, match="'flite' is not installed: apt-get install flite, or drop it"):
-        build_corpus(SynthesisRecipe(hours={"flite": 1.0}), tmp_path)
-
-
-@pytest.mark.parametrize("script", ["english", *SCRIPTS])
-def test_sentences_differ_and_leave_no_gap_unfilled(script: str) -> None:
-    import random
-
-    rng = random.Random(0)
-    made = [sentence(script, rng) for _ in range(20)]
-    assert len(set(made)) == 20
-    assert not any("{" in text for text in made)
-
-
-def test_a_corpus_keeps_clips_sources_and_recordings(tmp_path: Path) -> None:
-    (tmp_path / "recordings").mkdir()
-    time = np.arange(48_000) / 48_000
-    soundfile.write(tmp_path / "recordings" / "tone.wav", 0.1 * np.sin(2 * np.pi * 440 * time), 48_000)
-    asked = SynthesisRecipe(hours={"espeak": 0.002}, recordings=str(tmp_path / "recordings"), shares={"recordings": 2})
-    built = build_corpus(asked, tmp_path / "speech")
-    assert built.sources == ["espeak", "recordings"]
-    assert built.hours()["recordings"] == pytest.approx(1 / 3600)
-    assert built.hours()["espeak"] >= 0.002
-    tone = built.crop(len(built) - 1, 16_000, 0.0)
-    assert np.abs(tone).max() == pytest.approx(0.9, abs=0.01)
-    assert np.abs(np.fft.rfft(tone)).argmax() == 440
-    shares = built.likelihoods(asked.shares)
-    assert shares[-1] / shares[0] == pytest.approx(2 * 16_000 / np.diff(built.offsets)[0])
-
-
-def test_a_folder_without_speech_is_said(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no training speech at"):
-        Corpus(tmp_path)
-
-
-# Augmentation and batches
-
-
-@pytest.mark.parametrize("speed", [0.88, 1.0, 1.12])
-def test_an_augmented_crop_has_the_length_and_level_asked_for(speed: float) -> None:
-    recipe = AugmentationRecipe(level_db=(-12.0, -12.0), noise_probability=1, reverberation_probability=1)
-    rng = np.random.default_rng(0)
-    source = rng.standard_normal(source_length(8000, speed)).astype(np.float32)
-    made = augment(source, 8000, speed, recipe, rng)
-    assert made.shape == (8000,)
-    assert made.dtype == np.float32
-    assert np.abs(made).max() == pytest.approx(10 ** (-12 / 20), rel=1e-4)
-
-
-def test_playing_faster_raises_the_pitch() -> None:
-    recipe = AugmentationRecipe(tilt_probability=0, noise_probability=0, reverberation_probability=0)
-    tone = np.sin(2 * np.pi * 1000 * np.arange(20_000) / 16_000).astype(np.float32)
-    made = augment(tone, 16_000, 1.1, recipe, np.random.default_rng(0))
-    assert np.abs(np.fft.rfft(made)).argmax() == pytest.approx(1100, abs=1)
-
-
-def test_noise_lies_as_far_below_the_speech_as_asked() -> None:
-    def made(probability: float) -> np.ndarray:
-        recipe = AugmentationRecipe(
-            level_db=(0.0, 0.0),
-            tilt_probability=0,
-            reverberation_probability=0,
-            noise_probability=probability,
-            noise_snr_db=(20.0, 20.0),
-        )
-        tone = np.sin(2 * np.pi * 1000 * np.arange(16_001) / 16_000).astype(np.float32)
-        return augment(tone, 16_000, 1.0, recipe, np.random.default_rng(0))
-
-    clean, noisy = made(0), made(1)
-    scale = np.dot(clean, noisy) / np.dot(clean, clean)
-    noise = noisy - scale * clean
-    assert 20 * np.log10(np.linalg.norm(scale * clean) / np.linalg.norm(noise)) == pytest.approx(20.0, abs=0.5)
-
-
-def test_a_batch_depends_on_seed_and_step_alone(corpus: Corpus, recipe: Recipe) -> None:
-    begun_later = islice(batches(corpus, recipe, 320, 3), 2)
-    for step, batch in enumerate(begun_later, start=3):
-        assert torch.equal(batch, make_batch(corpus, recipe, 320, step))
-        assert batch.shape[1] % 320 == 0
-        assert 0.3 <= batch.shape[1] / 16_000 <= 0.51
-        assert batch.numel() / 16_000 == pytest.approx(recipe.batch_seconds, rel=0.3)
-    assert not torch.equal(make_batch(corpus, recipe, 320, 3)[0, :4000], make_batch(corpus, recipe, 320, 4)[0, :4000])
-
-
-# Losses
-
-
-def test_losses_of_equal_signals_are_zero_and_of_a_louder_one_its_logarithm() -> None:
-    signal = torch.randn(2, 4000, generator=torch.Generator().manual_seed(0))
-    loss = MelLoss([64, 512], [5, 40])
-    assert [term.item() for term in loss(signal, signal)] == [0.0, 0.0]
-    logarithmic, linear = loss(2 * signal, signal)
-    assert logarithmic.item() == pytest.approx(math.log(2), rel=1e-3)
-    assert linear.item() == pytest.approx(1.0, rel=0.02)
-
-
-def test_mel_loss_equals_a_direct_computation() -> None:
-    generator = torch.Generator().manual_seed(1)
-    given, wanted = torch.randn(2, 1, 1600, generator=generator, dtype=torch.float64).float()
-    window, bands = 256, 20
-
-    def mel(signal: np.ndarray) -> np.ndarray:
-        padded = np.pad(signal, window // 2, mode="reflect")
-        taper = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
-        frames = [padded[start : start + window] * taper for start in range(0, len(signal) + 1, window // 4)]
-        turns = np.exp(-2j * np.pi * np.outer(np.arange(window), np.arange(window // 2 + 1)) / window)
-        return np.abs(np.array(frames) @ turns) * 2 / window @ mel_filters(bands, window, 16_000).numpy()
-
-    one, other = mel(given[0].numpy()), mel(wanted[0].numpy())
-    logarithmic, linear = MelLoss([window], [bands])(given, wanted)
-    assert logarithmic.item() == pytest.approx(np.abs(np.log(one) - np.log(other)).mean(), rel=1e-3)
-    assert linear.item() == pytest.approx(np.abs(one - other).mean() / (other.mean() + 1e-3), rel=1e-3)
-
-
-@pytest.mark.parametrize(("bands", "n_fft"), [(5, 64), (80, 1024), (160, 512)])
-def test_no_mel_filter_is_empty(bands: int, n_fft: int) -> None:
-    filters = mel_filters(bands, n_fft, 16_000)
-    assert filters.shape == (n_fft // 2 + 1, bands)
-    assert (filters.amax(0) > 0).all()
-    assert filters.max() <= 1.0
-
-
-def test_silence_has_a_finite_gradient() -> None:
-    silence = torch.zeros(1, 2000, requires_grad=True)
-    sum(MelLoss([64, 256], [5, 20])(silence, torch.randn(1, 2000))).backward()  # type: ignore[union-attr]
-    assert silence.grad is not None
-    assert silence.grad.isfinite().all()
-
-
-def test_the_spread_loss_is_zero_on_white_inputs_and_sees_drift_width_and_correlation() -> None:
-    signs = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])[None]
-    assert spread_loss(signs).item() == pytest.approx(0.0)
-    assert spread_loss(signs + 3).item() == pytest.approx(9.0)
-    assert spread_loss(2 * signs).item() == pytest.approx(9 / 2)
-    assert spread_loss(signs[..., [0, 0]]).item() == pytest.approx(1 / 2)
-
-
-def test_windows_and_mel_bands_must_match() -> None:
-    with pytest.raises(InputError, match="2 windows and 1 numbers"):
-        MelLoss([64, 128], [5])
-
-
-# The recipe
-
-
-def test_the_built_in_recipe_is_read_and_describes_a_model_of_at_most_15_million_parameters() -> None:
-    from xcodec.models.xcodec2 import Xcodec2Config
-
-    mini = Recipe.read("mini")
-    with torch.device("meta"):
-        model = Xcodec2Model(Xcodec2Config(**mini.model))
-    assert sum(parameter.numel() for parameter in model.parameters()) <= 15e6
-    assert model.config.codebook_size == 65_536
-    assert model.config.frame_rate == 50.0
-
-
-def test_unknown_keys_and_wrong_values_are_errors_that_name_them(tmp_path: Path) -> None:
-    path = tmp_path / "recipe.yaml"
-    path.write_text("model: {}\nstpes: 5\noptimizer: {clip: -1}\n")
-    with pytest.raises(InputError, match=r"wrong in 2 places(.|\n)*optimizer\.clip: (.|\n)*stpes: Extra inputs"):
-        Recipe.read(path)
-
-
-@pytest.mark.parametrize(
-    ("model", "message"),
-    [
-        ("{hiden_size: 64}", "model: .*no field is called hiden_size; is it hidden_size"),
-        (
-            "{semantic_model_config: {layer_drop: 0.0}}",
-            "model: .*called semantic_model_config.layer_drop; is it .*layerdrop",
-        ),
-        ("{zzz: 1}", "model: .*no field is called zzz$"),
-        ("{hidden_size: 100}", "model: .*hidden_size"),  # names are right, values do not fit
-        ("{semantic_model_config: {num_hidden_layers: many}}", "model: .*num_hidden_layers"),
-        ("[1]", "model: .*dictionary"),
-    ],
-)
-def test_a_model_that_cannot_be_meant_is_an_error_that_names_the_field(
-    tmp_path: Path, model: str, message: str
-) -> None:
-    path = tmp_path / "recipe.yaml"
-    path.write_text(f"model: {model}\n")
-    with pytest.raises(InputError, match=rf"recipe\.yaml is wrong in 1 place:\n  {message}"):
-        Recipe.read(path)
-
-
-@pytest.mark.parametrize(
-    ("content", "settings", "message"),
-    [
-        (b"", (), r"is wrong in 1 place:\n  model: Field required"),
-        (b"", ("steps=5",), r"is wrong in 1 place:\n  model: Field required"),
-        (b"model: {", (), "is not YAML: while parsing a flow node"),
-        (b"model: {}\nseed: 2001-99-99\n", (), "is not YAML: month must be in 1..12"),
-        (b"- 1\n", (), "holds a list; expected keys and values"),
-        (b"\xff\xfe\xff", (), "cannot be read"),
-        (b"model: {}", ("steps=[",), r"the value of the setting 'steps=\[' is not YAML"),
-        (b"model: {}\nsteps: 5", ("steps.x=1",), r"the setting 'steps\.x=1' goes into 'steps', which is a value"),
-    ],
-)
-def test_a_recipe_that_cannot_be_read_says_why(
-    tmp_path: Path, content: bytes, settings: tuple[str, ...], message: str
-) -> None:
-    path = tmp_path / "recipe.yaml"
-    path.write_bytes(content)
-    with pytest.raises(InputError, match=message):
-        Recipe.read(path, settings)
-
-
-def test_a_section_that_the_file_leaves_empty_can_be_set(tmp_path: Path) -> None:
-    path = tmp_path / "recipe.yaml"
-    path.write_text("model: {}\noptimizer:\n")
-    assert Recipe.read(path, ("optimizer.clip=0.5",)).optimizer.clip == 0.5
-
-
-def test_settings_replace_what_the_file_says() -> None:
-    changed = Recipe.read("mini", ("steps=7", "optimizer.clip=0.5", "crop_seconds=[1, 2]"))
-    assert (changed.steps, changed.optimizer.clip, changed.crop_seconds) == (7, 0.5, (1.0, 2.0))
-    with pytest.raises(InputError, match=r"key=value, as optimizer\.clip=0\.5, but 'steps' was given"):
-        Recipe.read("mini", ("steps",))
-
-
-def test_a_recipe_that_does_not_exist_is_said_with_those_that_do() -> None:
-    with pytest.raises(InputError, match=r"no recipe at .*maxi.yaml(.|\n)*built-in recipes: mini"):
-        Recipe.read("maxi")
-
-
-def test_the_learning_rate_warms_up_and_falls_to_the_end() -> None:
-    rates = [learning_rate(OptimizerRecipe(warmup_steps=10), step, 100) for step in range(101)]
-    assert rates[0] == pytest.approx(5e-5)
-    assert max(rates) == pytest.approx(5e-4)
-    assert all(later <= earlier for earlier, later in pairwise(rates[10:]))
-    assert rates[-1] == pytest.approx(2e-5)
-
-
-# Learning
-
-
-def test_training_reconstructs_what_the_model_does(corpus: Corpus, recipe: Recipe, tmp_path: Path) -> None:
-    model = Trainer(recipe, corpus, tmp_path, quiet).model.eval()
-    waveform = make_batch(corpus, recipe, 320, 0)
+def test_training_reconstructs_what_the_model_does(recipe: Recipe, source: Clips, tmp_path: Path) -> None:
+    trainer = Trainer(recipe, source, tmp_path, quiet)
+    generator = trainer.generator.eval()
+    (batch,) = first_batches(trainer)
     with torch.no_grad():
-        result = reconstruct(model, waveform)
-        expected = model(waveform[:, None])
+        result = generator(batch)
+        expected = generator.model(batch.waveform[:, None])
     torch.testing.assert_close(result.audio, expected.audio_values[:, 0])
-    assert torch.equal(result.codes, expected.audio_codes[:, 0])
+    assert set(result.terms) == {"head", "spread", "phones"}
+    assert result.terms["phones"].item() == 0.0  # nothing is labelled
 
 
-def test_the_first_batch_spreads_the_codes_and_sets_the_level(corpus: Corpus, recipe: Recipe, tmp_path: Path) -> None:
-    model = Trainer(recipe, corpus, tmp_path, quiet).model
-    waveform = make_batch(corpus, recipe, 320, 0)
-    initialize(model)
-    initialize_from_batch(model, waveform)
+def test_the_first_batch_spreads_the_codes_and_sets_the_level(recipe: Recipe, source: Clips, tmp_path: Path) -> None:
+    trainer = Trainer(recipe, source, tmp_path, quiet)
+    (batch,) = first_batches(trainer)
+    generator = trainer.generator
+    assert isinstance(generator, Xcodec2Generator)
+    generator.begin(batch)
     with torch.no_grad():
-        projected = model.quantizer.project_in(fused_latents(model, waveform))
-        result = reconstruct(model, waveform)
+        projected = generator.model.quantizer.project_in(encode(generator.model, batch.waveform).fused)
+        output = generator.model(batch.waveform[:, None])
     torch.testing.assert_close(projected.std((0, 1)), torch.ones(8), rtol=0.1, atol=0.0)
-    assert len(result.codes.unique()) > 0.5 * result.codes.numel()
-    wanted = log_magnitude(waveform, 1280, 320)
-    assert (result.log_magnitude.mean() - wanted.mean()).abs() < 0.5
+    assert len(output.audio_codes.unique()) > 0.5 * output.audio_codes.numel()
+    level = log_magnitude(output.audio_values[:, 0], 1280, 320).mean()
+    assert (level - log_magnitude(batch.target, 1280, 320).mean()).abs() < 1.0
 
 
-def test_the_loss_falls(corpus: Corpus, recipe: Recipe, tmp_path: Path) -> None:
-    trainer = Trainer(recipe, corpus, tmp_path, quiet)
-    waveform = make_batch(corpus, recipe, 320, 0)
-    losses = [trainer.train_step(waveform)["loss"] for _ in range(30)]
-    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:3])
+def test_the_loss_falls_with_every_part_at_work(recipe: Recipe, source: Clips, tmp_path: Path) -> None:
+    trainer = Trainer(recipe, source, tmp_path, quiet)
+    batches = first_batches(trainer)
+    steps = [trainer.train_step(batches) for _ in range(20)]
+    mels = [step["mel"] + step["head"] for step in steps]
+    assert np.mean(mels[-5:]) < 0.8 * np.mean(mels[:3])
+    assert "adversarial" not in steps[0]  # the discriminators lead by a step
+    assert {"adversarial", "features", "discriminators", "discriminators_gradient"} <= steps[1].keys()
+    assert steps[-1]["discriminators"] < steps[0]["discriminators"]
+    terms = {name: getattr(recipe.loss, name) for name in ("mel", "magnitude", "head", "spread", "phones")}
+    terms |= {"adversarial": 1.0, "features": 1.0}
+    total = sum(weight * steps[-1][name] for name, weight in terms.items())
+    assert steps[-1]["loss"] == pytest.approx(total, rel=1e-4)
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(corpus: Corpus, recipe: Recipe, tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_learns_and_keeps_float32_weights(precision: str, source: Clips, tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path, f"precision={precision}")
+    trainer = Trainer(recipe, source, tmp_path / "run", quiet)
+    batches = first_batches(trainer)
+    steps = [trainer.train_step(batches) for _ in range(20)]
+    mels = [step["mel"] + step["head"] for step in steps]
+    assert np.mean(mels[-5:]) < 0.9 * np.mean(mels[:3])
+    assert {parameter.dtype for parameter in trainer.generator.parameters()} == {torch.float32}
+
+
+def test_gradients_of_several_batches_add_up_to_those_of_one_large_one(source: Clips, tmp_path: Path) -> None:
+    settings = ("loss.spread=0", "optimizer.clip=1000", "ema=0")  # the spread loss sees the whole batch at once
+    recipe = tiny_recipe(tmp_path, *settings, augmentation=UNCHANGED, adversarial=None)
+    one, several = (Trainer(recipe, source, tmp_path / name, quiet) for name in ("one", "several"))
+    (batch,) = first_batches(one)
+    half = len(batch.waveform) // 2
+    parts = [
+        Batch(batch.waveform[i : i + half], batch.target[i : i + half], batch.phones[i : i + half]) for i in (0, half)
+    ]
+    whole = Batch(batch.waveform[: 2 * half], batch.target[: 2 * half], batch.phones[: 2 * half])
+    for trainer in (one, several):
+        trainer.generator.begin(whole)
+        trainer.generator.drawn = frozenset()
+        trainer.generator.train()
+    first, second = one.train_step([whole]), several.train_step(parts)
+    assert first["mel"] == pytest.approx(second["mel"], rel=1e-4)
+    assert first["gradient"] == pytest.approx(second["gradient"], rel=0.05)
+
+
+def test_what_is_frozen_stays_as_it_is_and_in_evaluation_mode(source: Clips, tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path, "frozen=[semantic_encoder, quantizer]", "loss.semantic=1.0")
+    trainer = Trainer(recipe, source, tmp_path / "run", quiet)
+    model = trainer.generator.model
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    trainer.generator.drawn = frozenset()
+    batches = first_batches(trainer)
+    values = trainer.train_step(batches)
+    assert values["semantic"] > 0
+    frozen = ("semantic_encoder.", "quantizer.")
+    for name, tensor in model.state_dict().items():
+        changed = not torch.equal(before[name], tensor)
+        assert not changed if name.startswith(frozen) else True, name
+    assert not torch.equal(before["semantic_adapter.conv1.weight"], model.semantic_adapter.conv1.weight)
+    assert not model.semantic_encoder.training
+    assert model.semantic_adapter.training
+    optimized = {id(parameter) for group in trainer._generating.optimizer.param_groups for parameter in group["params"]}
+    assert not any(id(parameter) in optimized for parameter in model.semantic_encoder.parameters())
+    with pytest.raises(InputError, match=r"the model has no part 'encoder'; its parts are semantic_features"):
+        Trainer(tiny_recipe(tmp_path, "frozen=[encoder]"), source, tmp_path / "wrong", quiet)
+
+
+def test_phones_are_learnt_where_speech_is_labelled(recipe: Recipe, source: Clips, tmp_path: Path) -> None:
+    trainer = Trainer(recipe, source, tmp_path, quiet)
+    (batch,) = first_batches(trainer)
+    # A label that can be heard: whether the frame is louder than most.
+    loud = batch.waveform.unflatten(1, (-1, 320)).square().mean(-1)
+    labelled = Batch(batch.waveform, batch.target, (loud > loud.median()).long())
+    phones = [trainer.train_step([labelled])["phones"] for _ in range(25)]
+    assert phones[0] > 2.0  # of ln 90
+    assert phones[-1] < 0.3 * phones[0]
+
+
+# A run is interrupted, and goes on
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(source: Clips, tmp_path: Path) -> None:
     def run(folder: str, steps: int) -> Trainer:
-        trainer = Trainer(recipe.model_copy(update={"steps": steps}), corpus, tmp_path / folder, quiet)
+        recipe = tiny_recipe(tmp_path, *FLAT, f"steps={steps}", "accumulate=2", "data.workers=2")
+        trainer = Trainer(recipe, source, tmp_path / folder, quiet)
         trainer.run()
         return trainer
 
-    # The schedule depends on the number of steps, so it is held flat.
-    recipe = recipe.model_copy(update={"optimizer": OptimizerRecipe(learning_rate=1e-3, final_learning_rate=1e-3)})
     whole = run("whole", 6)
     run("halves", 3)
     resumed = run("halves", 6)
-    assert resumed.step == whole.step == 6
-    for name, tensor in whole.model.state_dict().items():
-        assert torch.equal(tensor, resumed.model.state_dict()[name]), name
-        assert torch.equal(whole.average[name], resumed.average[name]), name
+    assert resumed.step == 6
+    assert_equal(whole, resumed)
 
 
-def test_a_time_limit_ends_a_run_and_its_state_is_there(corpus: Corpus, recipe: Recipe, tmp_path: Path) -> None:
-    trainer = Trainer(recipe.model_copy(update={"steps": 10**6}), corpus, tmp_path, quiet)
+def test_a_killed_run_goes_on_from_its_last_checkpoint_as_if_it_had_not_been(source: Clips, tmp_path: Path) -> None:
+    """The process is killed outright, with no time to save anything, in the middle of its seventh step."""
+    script = f"""
+import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+import os, signal, torch
+torch.set_num_threads(1)
+from builders import speech
+from training_builders import FLAT, Clips, tiny_recipe
+from xcodec.training.trainer import Trainer
+folder = Path(sys.argv[1])
+trainer = Trainer(tiny_recipe(folder, *FLAT, "steps=9"), Clips(list(speech(24.0).reshape(8, -1))), folder / "run")
+train_step = trainer.train_step
+def step(batches):
+    if trainer.step == 4:
+        trainer.save()
+    if trainer.step == 6:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return train_step(batches)
+trainer.train_step = step
+trainer.run()
+"""
+    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    recipe = tiny_recipe(tmp_path, *FLAT, "steps=9")
+    resumed = Trainer(recipe, source, tmp_path / "run", quiet)
+    assert resumed.step == 4
+    resumed.run()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    whole = Trainer(recipe, source, tmp_path / "whole", quiet)
+    whole.run()
+    torch.set_num_threads(threads)
+    assert_equal(whole, resumed)
+
+
+def test_a_time_limit_ends_a_run_and_its_state_is_there(source: Clips, tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path, "steps=1000000")
+    trainer = Trainer(recipe, source, tmp_path / "run", quiet)
     trainer.run(minutes=0.02)
     assert 0 < trainer.step < 10**6
-    assert Trainer(recipe, corpus, tmp_path, quiet).step == trainer.step
+    assert_equal(trainer, Trainer(recipe, source, tmp_path / "run", quiet))
 
 
-def test_a_termination_signal_ends_a_run_after_its_step_and_keeps_it(
-    corpus: Corpus, recipe: Recipe, tmp_path: Path
-) -> None:
-    import os
-    import signal
-    import threading
-
-    trainer = Trainer(recipe.model_copy(update={"steps": 10**6}), corpus, tmp_path, quiet)
+def test_a_termination_signal_ends_a_run_after_its_step_and_keeps_it(source: Clips, tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path, "steps=1000000")
+    trainer = Trainer(recipe, source, tmp_path / "run", quiet)
     before = signal.getsignal(signal.SIGTERM)
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM))
     timer.start()
     trainer.run()
     assert 0 < trainer.step < 10**6
     assert signal.getsignal(signal.SIGTERM) == before
-    assert Trainer(recipe, corpus, tmp_path, quiet).step == trainer.step
+    assert Trainer(recipe, source, tmp_path / "run", quiet).step == trainer.step
 
 
-def test_a_run_of_another_model_or_a_damaged_one_is_not_taken_up(
-    corpus: Corpus, recipe: Recipe, tmp_path: Path
-) -> None:
-    Trainer(recipe, corpus, tmp_path, quiet).save()
+def test_the_last_states_and_the_best_are_kept(source: Clips, tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path, validation={"every_minutes": 1e-6, "checkpoint_minutes": 1e-6, "keep": 2})
+    recipe = recipe.model_copy(update={"steps": 4})
+    lines: list[str] = []
+    trainer = Trainer(recipe, source, tmp_path / "run", lines.append)
+    trainer.run([Audio(speech(1.0), 16_000)])
+    assert [path.name for path in trainer.checkpoints.steps()] == ["step-00000003.pt", "step-00000004.pt"]
+    assert sum("validation at step" in line for line in lines) == 5  # after every step, and at the end
+    best = torch.load(trainer.checkpoints.best, weights_only=True)
+    assert best["best"] == trainer.best
+    assert math.isfinite(trainer.best)
+
+
+def test_a_run_of_another_model_or_a_damaged_one_is_not_taken_up(source: Clips, tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path)
+    Trainer(recipe, source, tmp_path / "run", quiet).save()
     wider = recipe.model_copy(update={"model": {**recipe.model, "intermediate_size": 64}})
     with pytest.raises(CheckpointError, match="of another model than the recipe describes"):
-        Trainer(wider, corpus, tmp_path, quiet)
-    (tmp_path / "state.pt").write_bytes(b"not a checkpoint")
-    with pytest.raises(CheckpointError, match=r"state.pt cannot be read(.|\n)*another --output"):
-        Trainer(recipe, corpus, tmp_path, quiet)
+        Trainer(wider, source, tmp_path / "run", quiet)
+    (tmp_path / "run" / "step-00000000.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(CheckpointError, match=r"step-00000000.pt cannot be read(.|\n)*another --output"):
+        Trainer(recipe, source, tmp_path / "run", quiet)
 
 
-def test_an_export_loads_and_gives_the_same_audio(corpus: Corpus, recipe: Recipe, tmp_path: Path) -> None:
-    trainer = Trainer(recipe, corpus, tmp_path, quiet)
-    waveform = make_batch(corpus, recipe, 320, 0)
-    trainer.train_step(waveform)
-    export(trainer.model, trainer.average, tmp_path / "exported", torch.float32)
+def test_one_bad_batch_is_passed_over_and_many_end_the_run(source: Clips, tmp_path: Path) -> None:
+    trainer = Trainer(tiny_recipe(tmp_path, "ema=0"), source, tmp_path / "run", quiet)
+    (batch,) = first_batches(trainer)
+    trainer.train_step([batch])
+    trainer.save()
+    bad = Batch(torch.full_like(batch.waveform, math.nan), batch.target, batch.phones)
+    before = {name: tensor.clone() for name, tensor in trainer.generator.state_dict().items()}
+    values = trainer.train_step([bad])
+    assert math.isnan(values["gradient"])
+    assert all(torch.equal(before[name], tensor) for name, tensor in trainer.generator.state_dict().items())
+    assert math.isfinite(trainer.train_step([batch])["gradient"])
+    for _ in range(BAD_STEPS - 1):
+        trainer.train_step([bad])
+    with pytest.raises(
+        TrainingError, match=rf"has not been finite for {BAD_STEPS} steps .* last good checkpoint is .*00001"
+    ):
+        trainer.train_step([bad])
+
+
+def test_a_run_that_leaves_the_numbers_keeps_its_last_good_checkpoint(source: Clips, tmp_path: Path) -> None:
+    class Broken(Clips):
+        def excerpt(self, clip: int, start: float, seconds: float):  # type: ignore[no-untyped-def]
+            read = super().excerpt(clip, start, seconds)
+            return type(read)(np.full_like(read.samples, np.nan), read.sampling_rate)
+
+    recipe = tiny_recipe(tmp_path)
+    good = Trainer(recipe.model_copy(update={"steps": 3}), source, tmp_path / "run", quiet)
+    good.run()
+    broken = Trainer(recipe, Broken(source.clips), tmp_path / "run", quiet)
+    with pytest.raises(TrainingError, match=r"the last good checkpoint is .*step-00000003.pt"):
+        broken.run()
+    assert_equal(good, Trainer(recipe, source, tmp_path / "run", quiet))
+
+
+# Where a run begins
+
+
+def test_a_run_begins_with_a_checkpoint_or_the_state_of_another_run(source: Clips, tmp_path: Path) -> None:
+    first = Trainer(tiny_recipe(tmp_path, "steps=2"), source, tmp_path / "first", quiet)
+    first.run()
+    export(first.averaged_model(), tmp_path / "exported", torch.float32)
+    assert first.checkpoints.last is not None
+    for start in (tmp_path / "exported", first.checkpoints.last):
+        recipe = tiny_recipe(tmp_path, f"initialize_from={start}", model={})
+        second = Trainer(recipe, source, tmp_path / "second", quiet)
+        assert second.step == 0
+        expected = first.averaged_model().state_dict()
+        for name, tensor in second.generator.model.state_dict().items():
+            assert torch.equal(tensor, expected[name]), name
+        assert second.generator.drawn == frozenset()
+
+
+def test_a_run_cannot_begin_with_another_model(source: Clips, tmp_path: Path) -> None:
+    tiny_model().save_pretrained(tmp_path / "other")
+    with pytest.raises(CheckpointError, match=r"is of another model than the recipe describes; .* another shape"):
+        Trainer(tiny_recipe(tmp_path, f"initialize_from={tmp_path / 'other'}"), source, tmp_path / "run", quiet)
+    with pytest.raises(InputError, match="is of model_type 'xcodec2'; the recipe trains xcodec"):
+        Trainer(
+            tiny_recipe(tmp_path, f"initialize_from={tmp_path / 'other'}", "trains=xcodec", model={}),
+            source, tmp_path / "run", quiet,
+        )  # fmt: skip
+    torch.save({"weights": 1}, tmp_path / "any.pt")
+    with pytest.raises(CheckpointError, match="this is no state of a training run"):
+        Trainer(tiny_recipe(tmp_path, f"initialize_from={tmp_path / 'any.pt'}"), source, tmp_path / "run", quiet)
+
+
+def test_the_semantic_encoder_comes_from_a_checkpoint_of_its_own(source: Clips, tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path, f"semantic_from={tmp_path / 'w2v'}", "frozen=[semantic_encoder]", "loss.semantic=5")
+    fields = recipe.model["semantic_model_config"] | {"num_hidden_layers": 2}  # one more than the codec needs
+    torch.manual_seed(7)
+    pretrained = Wav2Vec2BertModel(Wav2Vec2BertConfig(**fields))
+    pretrained.save_pretrained(tmp_path / "w2v")
+    trainer = Trainer(recipe, source, tmp_path / "run", quiet)
+    encoder = trainer.generator.model.semantic_encoder
+    for name, tensor in encoder.state_dict().items():
+        assert torch.equal(tensor, pretrained.state_dict()[name]), name
+    assert trainer.train_step(first_batches(trainer))["semantic"] > 0
+    narrow = fields | {"hidden_size": 16, "output_hidden_size": 16}
+    Wav2Vec2BertModel(Wav2Vec2BertConfig(**narrow)).save_pretrained(tmp_path / "w2v")
+    with pytest.raises(
+        CheckpointError, match=r"is no semantic encoder of this model; it lacks, or has in another shape"
+    ):
+        Trainer(recipe, source, tmp_path / "other", quiet)
+    with pytest.raises(CheckpointError, match=r"semantic_from: .*absent cannot be read"):
+        Trainer(tiny_recipe(tmp_path, f"semantic_from={tmp_path / 'absent'}"), source, tmp_path / "other", quiet)
+
+
+# The families
+
+
+def test_x_codec_learns_with_its_own_losses(source: Clips, tmp_path: Path) -> None:
+    HubertModel(HubertConfig(**TINY_SEMANTIC)).save_pretrained(tmp_path / "hubert")
+    recipe = tiny_recipe(
+        tmp_path,
+        trains="xcodec",
+        semantic_from=str(tmp_path / "hubert"),
+        model={
+            "semantic_model_config": TINY_SEMANTIC,
+            "acoustic_model_config": TINY_ACOUSTIC,
+            "codebook_size": 16,
+            "target_bandwidths": [0.2, 0.4],
+        },
+        loss={"mel": 0, "stft": 1.0, "sub_band": 1.0, "commitment": 1.0, "semantic": 100.0},
+        adversarial={"multi_frequency": {"hop_lengths": [32], "channels": [32]}, "feature_matching": 20.0},
+    )
+    trainer = Trainer(recipe, source, tmp_path / "run", quiet)
+    batches = first_batches(trainer)
+    hubert = {name: x.clone() for name, x in trainer.generator.model.semantic_model.state_dict().items()}
+    steps = [trainer.train_step(batches) for _ in range(12)]
+    assert {"stft", "sub_band", "commitment", "semantic", "adversarial", "features"} <= steps[-1].keys()
+    for name in ("stft", "semantic"):
+        assert np.mean([step[name] for step in steps[-3:]]) < 0.97 * steps[0][name], name
+    model = trainer.generator.model
+    assert all(torch.equal(hubert[name], x) for name, x in model.semantic_model.state_dict().items())
+    assert all(bool(codebook.inited) for codebook in model.quantizer.codebooks)
+    export(trainer.averaged_model(), tmp_path / "exported", torch.float32)
+    codec = Codec.from_pretrained(tmp_path / "exported")
+    codes = codec.encode(RECORDINGS[0], bandwidth=0.4)
+    assert codes.ids.shape[0] == 2
+    assert codec.decode(codes).duration == pytest.approx(7.1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "rate"),
+    [
+        ({"decoder_hop_length": 480}, 24_000),
+        ({"decoder_hop_length": 98, "upsampling_ratios": [3, 3]}, 44_100),
+        ({"decoder_hop_length": 240, "upsampling_ratios": [2, 2]}, 48_000),
+    ],
+)
+def test_a_decoder_alone_learns_another_rate_from_stored_codes(
+    fields: dict[str, object], rate: int, tmp_path: Path
+) -> None:
+    start = tiny_model(hidden_size=128, quantization_dim=160, num_attention_heads=8)
+    start.save_pretrained(tmp_path / "start")
+    codec = Codec(start, Xcodec2FeatureExtractor())
+    recordings = [Audio(speech(4.0)[i : i + 32_000], 16_000) for i in (0, 32_000)]
+    codes = [each.ids[0].astype(np.int64) for each in codec.encode(recordings)]
+    stored = Clips([each.resample(rate).samples[0] for each in recordings], rate, codes)
+    recipe = tiny_recipe(
+        tmp_path,
+        "loss.spread=0",
+        "loss.phones=0",
+        trains="xcodec2-decoder",
+        initialize_from=str(tmp_path / "start"),
+        model=fields,
+        augmentation=UNCHANGED,
+    )
+    trainer = Trainer(recipe, stored, tmp_path / "run", quiet)
+    assert trainer.generator.output_rate == rate
+    batches = first_batches(trainer)
+    assert batches[0].target.shape[1] == batches[0].waveform.shape[1] * rate // 16_000
+    steps = [trainer.train_step(batches) for _ in range(12)]
+    assert steps[-1]["mel"] + steps[-1]["head"] < 0.95 * (steps[0]["mel"] + steps[0]["head"])
+    for name, tensor in start.state_dict().items():
+        if not name.startswith("acoustic_decoder."):
+            assert torch.equal(tensor, trainer.generator.model.state_dict()[name]), name
+
+    export(trainer.averaged_model(), tmp_path / "exported", torch.float32)
+    other = Codec.from_pretrained(tmp_path / "exported")
+    made = codec.encode(RECORDINGS[1])
+    np.testing.assert_array_equal(other.encode(RECORDINGS[1]).ids, made.ids)
+    audio = other.decode(made, check_identity=False)
+    assert audio.sampling_rate == rate
+    assert audio.duration == pytest.approx(2.99, abs=1e-4)
+    with torch.no_grad():  # a padded batch equals single clips here too
+        whole = other.decode([made, other.encode(RECORDINGS[0])], check_identity=False)
+    np.testing.assert_allclose(whole[0].samples, audio.samples, atol=1e-5)
+    inputs = prepare(speech(1.0), speech(0.5))
+    with torch.no_grad():
+        values = other.model(**inputs).audio_values
+    assert values.shape[-1] == -(-inputs["input_values"].shape[-1] * rate // 16_000)
+
+
+def test_a_decoder_alone_needs_stored_codes(source: Clips, tmp_path: Path) -> None:
+    tiny_model().save_pretrained(tmp_path / "start")
+    recipe = tiny_recipe(
+        tmp_path, "loss.spread=0", "loss.phones=0", trains="xcodec2-decoder",
+        initialize_from=str(tmp_path / "start"), model={}, augmentation=UNCHANGED,
+    )  # fmt: skip
+    trainer = Trainer(recipe, source, tmp_path / "run", quiet)
+    with pytest.raises(InputError, match="trains on stored codes, and some of the data has none"):
+        trainer.run()
+
+
+def test_rates_that_no_decoder_can_write_are_refused() -> None:
+    with pytest.raises(InputError, match=r"upsampling_kernel_sizes=.*larger by an even number"):
+        Xcodec2Config(**TINY, upsampling_ratios=[2], upsampling_kernel_sizes=[5])
+    with pytest.raises(InputError, match="expected whole numbers of at least 1"):
+        Xcodec2Config(**TINY, decoder_hop_length=0)
+    with pytest.raises(InputError, match="expected a multiple of 128"):
+        Xcodec2Config(**TINY, upsampling_ratios=[2, 2])
+    assert "decoder_hop_length" not in Xcodec2Config(**TINY).architecture()  # codes of older models keep their identity
+    assert Xcodec2Config(**TINY, decoder_hop_length=480).architecture()["decoder_hop_length"] == 480
+
+
+# What comes of it
+
+
+def test_an_export_loads_and_gives_the_same_audio(recipe: Recipe, source: Clips, tmp_path: Path) -> None:
+    trainer = Trainer(recipe, source, tmp_path, quiet)
+    trainer.train_step(first_batches(trainer))
+    model = trainer.averaged_model()
+    assert isinstance(model, Xcodec2Model)
+    export(model, tmp_path / "exported", torch.float32)
     loaded = Xcodec2Model.from_pretrained(tmp_path / "exported").eval()
     inputs = Xcodec2FeatureExtractor.from_pretrained(tmp_path / "exported")(
-        audio=[waveform[0].numpy()], sampling_rate=16_000, return_tensors="pt"
+        audio=[speech(1.0)], sampling_rate=16_000, return_tensors="pt"
     )
     with torch.no_grad():
-        torch.testing.assert_close(
-            loaded(**inputs).audio_values, trainer.averaged_model()(**inputs).audio_values, rtol=0, atol=0
-        )
-    export(trainer.model, trainer.average, tmp_path / "half", torch.float16)
+        torch.testing.assert_close(loaded(**inputs).audio_values, model(**inputs).audio_values, rtol=0, atol=0)
+    export(model, tmp_path / "half", torch.float16)
     assert json.loads((tmp_path / "half" / "config.json").read_text())["dtype"] == "float16"
     half = (tmp_path / "half" / "model.safetensors").stat().st_size
     assert half < 0.6 * (tmp_path / "exported" / "model.safetensors").stat().st_size
 
 
-def test_validation_measures_recordings(corpus: Corpus, recipe: Recipe, tmp_path: Path) -> None:
-    clip, _ = soundfile.read(Path(__file__).parent / "audio" / "austen-0880.wav", dtype="float32")
-    trainer = Trainer(recipe, corpus, tmp_path, quiet)
-    trainer.train_step(make_batch(corpus, recipe, 320, 0))
-    measured = validate(trainer.averaged_model(), [clip])
-    assert -1.0 <= measured.stoi <= 1.0
-    assert math.isnan(measured.pesq) or 1.0 <= measured.pesq <= 4.7
-    assert measured.codes == len(clip) // 320 + 1
+def test_validation_measures_recordings(recipe: Recipe, source: Clips, tmp_path: Path) -> None:
+    trainer = Trainer(recipe, source, tmp_path, quiet)
+    trainer.train_step(first_batches(trainer))
+    model = trainer.averaged_model()
+    clip = Audio.read(RECORDINGS[1])
+    measured = validate(Codec(model, Xcodec2FeatureExtractor()), [clip, Audio(speech(0.05), 16_000).resample(44_100)])
+    assert -1.0 <= measured.stoi <= 1.0 or math.isnan(measured.stoi)
+    assert measured.mel > 0
+    assert measured.codes == clip.num_samples // 320 + 1 + 3
     assert 1 < measured.distinct_codes <= measured.codes
     assert 0 < measured.entropy <= math.log2(measured.codes)
-    assert len(measured.reconstructions[0]) == len(clip)
-    assert "STOI" in str(measured)
+    assert measured.reconstructions[0].num_samples == clip.num_samples
+    assert "mel distance" in str(measured)
+    assert measured.figure("mel") == -measured.mel
+
+
+def run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "xcodec", "train", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_command_makes_speech_trains_measures_and_exports(tmp_path: Path) -> None:
+    tiny_recipe(tmp_path)
+    (tmp_path / "recordings").mkdir()
+    soundfile.write(tmp_path / "recordings" / "one.wav", speech(1.0), 16_000)
+    common = (
+        str(tmp_path / "tiny.yaml"), "--data", str(tmp_path / "speech"), "-o", str(tmp_path / "run"),
+        "--set", "synthesis.hours={espeak: 0.01}", "--set", "validation.log_steps=2", "--threads", "1",
+    )  # fmt: skip
+    ran = run_cli(*common, "--set", "steps=4", "--validation", str(tmp_path / "recordings"),
+                  "--export", str(tmp_path / "model"), "--dtype", "float16")  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert f"making speech in {tmp_path / 'speech'}" in ran.stdout
+    assert "steps/s" in ran.stdout
+    assert "audio-s/s" in ran.stdout
+    assert "learning_rate" in ran.stdout
+    assert "validation at step 4: mel distance" in ran.stdout
+    assert Codec.from_pretrained(tmp_path / "model").reconstruct(RECORDINGS[0]).duration == pytest.approx(7.1)
+    events = list((tmp_path / "run" / "tensorboard").glob("events*"))
+    assert events
+    assert scalars(events) >= {"training/loss", "training/discriminators", "validation/mel"}
+    again = run_cli(*common, "--set", "steps=6")
+    assert again.returncode == 0, again.stderr
+    assert "taking up" in again.stdout
+    assert "step 6 " in again.stdout
+
+
+def scalars(events: Sequence[Path]) -> set[str]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    reader = EventAccumulator(str(events[0].parent))
+    reader.Reload()
+    assert reader.Tags()["audio"] == ["reconstruction/0"]
+    return set(reader.Tags()["scalars"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("maxi", "--data", "x", "-o", "run"), "no recipe at"),
+        (("mini", "--data", "x", "-o", "run", "--set", "stpes=1"), "stpes: Extra inputs are not permitted"),
+        (("xcodec2-decoder", "--data", "absent", "-o", "run"), "there is nothing to train on at absent"),
+        (("mini", "--data", "empty", "-o", "run"), "empty holds no recordings to train on"),
+        (("mini", "--data", "empty", "-o", "run", "--validation", "empty"), "no recordings in empty to measure on"),
+        (("mini", "--data", "text", "-o", "run"), "is not audio in a format that can be read"),
+    ],
+)
+def test_what_is_wrong_is_said_without_a_traceback(
+    arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "a.wav").write_text("this is text")
+    ran = run_cli(*arguments)
+    assert ran.returncode == 1
+    assert message in ran.stderr
+    assert "Traceback" not in ran.stderr

@@ -4,7 +4,15 @@ Each also descends from the built-in exception a caller would expect, so that co
 plain Python keeps working. Messages say what was given, what was expected and what to do.
 """
 
-__all__ = ["AudioError", "CheckpointError", "CodesError", "InputError", "MissingExtraError", "XcodecError"]
+__all__ = [
+    "AudioError",
+    "CheckpointError",
+    "CodesError",
+    "InputError",
+    "MissingExtraError",
+    "TrainingError",
+    "XcodecError",
+]
 
 
 class XcodecError(Exception):
@@ -29,3 +37,7 @@ class CheckpointError(XcodecError, OSError):
 
 class MissingExtraError(XcodecError, ImportError):
     """An optional library is needed; the message names the extra that installs it."""
+
+
+class TrainingError(XcodecError, ArithmeticError):
+    """A training run has left the numbers: its loss or gradients are infinite or NaN."""

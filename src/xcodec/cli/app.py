@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from xcodec import __version__
-from xcodec.cli import convert, decode, detokenize, encode, info, reconstruct, say, tokenize
+from xcodec.cli import convert, decode, detokenize, encode, info, reconstruct, say, tokenize, train
 from xcodec.cli.failures import Command
 from xcodec.cli.manual import manual
 
@@ -36,6 +36,7 @@ recording becomes does not depend on which others are encoded with it.
   xcodec encode speech.wav -o codes/ --model my-model/
   xcodec tokenize corpus/ -o tokens/       a data set, to Parquet of codes
   xcodec detokenize tokens/ -o decoded/    and back
+  xcodec train mini --data data/speech -o runs/mini   a codec of your own
 
 [bold]Models[/bold]
 
@@ -79,6 +80,7 @@ COMMANDS = {
     "reconstruct": reconstruct,
     "say": say,
     "detokenize": detokenize,
+    "train": train,
     "info": info,
     "convert": convert,
 }

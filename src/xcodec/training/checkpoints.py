@@ -1,6 +1,6 @@
 """A run on disk: what it takes to go on as if never interrupted, and the model it has come to."""
 
-import os
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,43 +8,112 @@ import torch
 from torch import Tensor, nn
 
 from xcodec.errors import CheckpointError
+from xcodec.files import written_whole
+from xcodec.models.pretrained import StrictPreTrainedModel
+from xcodec.models.xcodec import XcodecFeatureExtractor
 from xcodec.models.xcodec2 import Xcodec2FeatureExtractor, Xcodec2Model
 
-__all__ = ["export", "load_state", "save_state"]
+__all__ = ["Checkpoints", "export", "feature_extractor_of", "load_state", "model_of"]
+
+
+class Checkpoints:
+    """The states of a run in its folder: the last few, and the best.
+
+    Args:
+        folder: made if it does not exist.
+        keep: how many of the last states stay.
+    """
+
+    def __init__(self, folder: str | Path, keep: int) -> None:
+        self.folder = Path(folder)
+        self.keep = keep
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def best(self) -> Path:
+        """Where the best state lies, if there is one."""
+        return self.folder / "best.pt"
+
+    def steps(self) -> list[Path]:
+        """The states by step, oldest first."""
+        return sorted(self.folder.glob("step-*.pt"))
+
+    @property
+    def last(self) -> Path | None:
+        """The newest state, if there is one."""
+        return next(reversed(self.steps()), None)
+
+    def save(self, state: dict[str, Any]) -> Path:
+        """Write a state, whole or not at all, and then remove the oldest of too many."""
+        path = self.folder / f"step-{int(state['step']):08}.pt"
+        save_state(path, state)
+        for old in self.steps()[: -self.keep]:
+            old.unlink()
+        return path
+
+    def save_best(self, state: dict[str, Any]) -> None:
+        """Write the best state."""
+        save_state(self.best, state)
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
     """Write tensors, numbers and strings so that the file is the old one or the new one, whenever power fails."""
-    temporary = path.with_name(f".{path.name}")
-    with temporary.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with written_whole(path) as part:
+        torch.save(state, part)
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """Read what `save_state` wrote, executing nothing."""
+    """Read what `save_state` wrote, executing nothing.
+
+    Raises:
+        CheckpointError: where it cannot be read.
+    """
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise CheckpointError(f"the checkpoint {path} cannot be read ({error}); give another --output") from error
+        raise CheckpointError(
+            f"the state {path} cannot be read ({str(error).splitlines()[0]}); remove it to go on from the one before, "
+            "or give another --output to begin anew"
+        ) from error
     return state
 
 
-def export(model: Xcodec2Model, weights: dict[str, Tensor], folder: str | Path, dtype: torch.dtype) -> None:
+def model_of(state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The model in a run's state: the fields of its configuration, and its weights, the averaged ones where there are.
+
+    Raises:
+        CheckpointError: where it is no state of a run.
+    """
+    try:
+        fields = json.loads(state["config"]) if "config" in state else json.loads(state["recipe"])["model"]
+        prefix = "model."
+        # States of version 0.1 hold the bare model.
+        generator = state["generator"] if "generator" in state else {prefix + k: v for k, v in state["model"].items()}
+        weights = {name.removeprefix(prefix): x for name, x in generator.items() if name.startswith(prefix)}
+        return fields, weights | state["average"]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise CheckpointError(f"this is no state of a training run: it has no {error}") from None
+
+
+def feature_extractor_of(model: StrictPreTrainedModel) -> Xcodec2FeatureExtractor | XcodecFeatureExtractor:
+    """The feature extractor that goes with a model."""
+    config = model.config
+    if isinstance(model, Xcodec2Model):
+        return Xcodec2FeatureExtractor(sampling_rate=config.sampling_rate, hop_length=config.hop_length)
+    return XcodecFeatureExtractor(sampling_rate=config.sampling_rate, hop_length=config.hop_length)
+
+
+def export(model: StrictPreTrainedModel, folder: str | Path, dtype: torch.dtype) -> None:
     """Write a folder that `from_pretrained` reads.
 
     Args:
-        model: gives the configuration.
-        weights: what to write, under the model's own names.
+        model: what to write; it is not changed.
         folder: made if it does not exist.
         dtype: what floating-point weights are stored in.
     """
-    copy = Xcodec2Model(model.config)
-    copy.load_state_dict(weights)
+    copy = type(model)(model.config)
+    copy.load_state_dict(model.state_dict())
     cast: nn.Module = copy
     cast.to(dtype)
     copy.save_pretrained(folder)
-    config = model.config
-    Xcodec2FeatureExtractor(sampling_rate=config.sampling_rate, hop_length=config.hop_length).save_pretrained(folder)
+    feature_extractor_of(model).save_pretrained(folder)

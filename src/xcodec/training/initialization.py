@@ -11,41 +11,50 @@ import torch
 from torch import Tensor, nn
 
 from xcodec.models.xcodec2 import Xcodec2Model
-from xcodec.training.forward import fused_latents
-from xcodec.training.losses import log_magnitude
+from xcodec.training.losses.magnitude import log_magnitude
 
-__all__ = ["initialize", "initialize_from_batch"]
+__all__ = ["HEAD_BIAS", "initialize", "initialize_head", "initialize_quantizer"]
+
+
+HEAD_BIAS = "acoustic_decoder.head.linear.bias"
+RESIDUAL_ENDS = ("o_proj.weight", "fc2.weight", "conv2.weight", "output_dense.weight", "linear_out.weight")
+NO_RESIDUAL_ENDS = ("acoustic_encoder.conv2", "acoustic_decoder.conv2", "decoder_semantic.conv2", "semantic_adapter")
 
 
 @torch.no_grad()
-def initialize(model: Xcodec2Model) -> None:
+def initialize(model: nn.Module) -> None:
     """Draw the weights of every convolution and linear layer anew, and halve the last layer of each residual."""
     for module in model.modules():
-        if isinstance(module, nn.Conv1d | nn.Linear):
+        if isinstance(module, nn.Conv1d | nn.Linear | nn.ConvTranspose1d):
             fan_in = module.weight[0].numel()
+            if isinstance(module, nn.ConvTranspose1d):  # each output sees a part of the kernel
+                fan_in = module.in_channels * module.kernel_size[0] // module.stride[0]
             module.weight.normal_(0.0, fan_in**-0.5)
             if module.bias is not None:
                 module.bias.zero_()
-    residual_ends = ("o_proj.weight", "fc2.weight", "conv2.weight", "output_dense.weight", "linear_out.weight")
     for name, parameter in model.named_parameters():
-        if name.endswith(residual_ends) and not name.startswith(("acoustic_encoder.conv2", "semantic_adapter")):
+        if name.endswith(RESIDUAL_ENDS) and not name.startswith(NO_RESIDUAL_ENDS):
             parameter.mul_(0.5)
-    model.acoustic_decoder.head.linear.weight.mul_(0.3)
+    if isinstance(model, Xcodec2Model):
+        model.acoustic_decoder.head.linear.weight.mul_(0.3)
 
 
 @torch.no_grad()
-def initialize_from_batch(model: Xcodec2Model, waveform: Tensor) -> None:
-    """Fit the quantizer's input and the head's biases to a batch (clips, samples)."""
+def initialize_quantizer(model: Xcodec2Model, latents: Tensor) -> None:
+    """Give the quantizer's inputs zero mean and unit variance over latents (clips, codes, quantization_dim)."""
     projection = model.quantizer.project_in
-    latents = fused_latents(model, waveform).float()
     projected = projection(latents).flatten(0, 1)
     deviation = projected.std(0) + 1e-6
     projection.weight.div_(deviation[:, None])
     projection.bias.sub_(projected.mean(0)).div_(deviation)
 
+
+@torch.no_grad()
+def initialize_head(model: Xcodec2Model, target: Tensor) -> None:
+    """Fit the head's biases to recordings (clips, samples)."""
     head = model.acoustic_decoder.head
     bins = head.n_fft // 2 + 1
-    head.linear.bias[:bins] = log_magnitude(waveform, head.n_fft, head.hop_length).mean((0, 1))
+    head.linear.bias[:bins] = log_magnitude(target, head.n_fft, head.hop_length).mean((0, 1))
     # A frame of zero phase peaks at its first sample, where the window is zero; turning each odd bin by half a turn
     # moves the peak to the frame's middle.
     head.linear.bias[bins:] = math.pi * (torch.arange(bins) % 2)

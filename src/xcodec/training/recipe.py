@@ -7,127 +7,74 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from huggingface_hub.errors import StrictDataclassError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from transformers import Wav2Vec2BertConfig
+from pydantic import Field, ValidationError, model_validator
+from transformers import HubertConfig, Wav2Vec2BertConfig
 
 from xcodec.errors import InputError, MissingExtraError
+from xcodec.models.xcodec import XcodecConfig
 from xcodec.models.xcodec2 import Xcodec2Config
+from xcodec.training.sections import (
+    AdversarialRecipe,
+    AugmentationRecipe,
+    Count,
+    DataRecipe,
+    LossRecipe,
+    OptimizerRecipe,
+    Section,
+    SynthesisRecipe,
+    ValidationRecipe,
+)
 
-__all__ = [
-    "AugmentationRecipe",
-    "LossRecipe",
-    "OptimizerRecipe",
-    "Recipe",
-    "SynthesisRecipe",
-    "ValidationRecipe",
-]
+__all__ = ["Recipe"]
 
-Probability = Annotated[float, Field(ge=0, le=1)]
-Interval = tuple[float, float]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SynthesisRecipe(_Section):
-    """Which speech is made, and how much."""
-
-    seed: int = 0
-    hours: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=lambda: {"espeak": 1.0})
-    """Hours of speech by synthesizer: espeak, flite, festival."""
-    optional: list[str] = []
-    """Synthesizers that are left out, with a notice, where they are not installed."""
-    recordings: str | None = None
-    """A folder of recordings of people to add, used where it exists."""
-    shares: dict[str, Annotated[float, Field(gt=0)]] = {}
-    """How much likelier a second of a source is drawn in training: 1 where not said. Recordings are "recordings"."""
+SUFFIX = ".yaml"
+BUILT_IN = Path(__file__).parent / "recipes"
 
 
-class AugmentationRecipe(_Section):
-    """What is done to a crop before it is both input and target."""
-
-    level_db: Interval = (-25.0, 0.0)
-    """Peak level, in dB relative to full scale."""
-    speed: Interval = (0.88, 1.12)
-    """Factor of the resampling that changes pitch and pace together."""
-    tilt_probability: Probability = 0.7
-    reverberation_probability: Probability = 0.2
-    noise_probability: Probability = 0.4
-    noise_snr_db: Interval = (15.0, 40.0)
-
-
-class LossRecipe(_Section):
-    """Weights of the loss terms."""
-
-    windows: list[int] = [64, 128, 256, 512, 1024, 2048]
-    """STFT windows of the mel loss, in samples; each hops by a quarter of itself."""
-    mels: list[int] = [5, 10, 20, 40, 80, 160]
-    """Mel bands, one number for each window."""
-    mel: float = 1.0
-    """L1 of log mel spectra, averaged over the windows."""
-    magnitude: float = 0.5
-    """L1 of mel spectra in linear scale relative to the target's mean, averaged over the windows."""
-    head: float = 1.0
-    """L1 between the log magnitudes that the decoder's head asks for and the target's: it reaches the codes at once,
-    before the phases are good enough for the waveform to tell."""
-    spread: float = 0.5
-    """How strongly the quantizer's inputs are held at zero mean, unit variance and no correlation."""
-
-
-class OptimizerRecipe(_Section):
-    """AdamW, warm-up, cosine."""
-
-    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
-    final_learning_rate: Annotated[float, Field(ge=0)] = 2e-5
-    warmup_steps: Annotated[int, Field(ge=0)] = 300
-    betas: tuple[float, float] = (0.8, 0.9)
-    weight_decay: float = 0.01
-    clip: Annotated[float, Field(gt=0)] = 1.0
-    """Largest norm of the whole gradient."""
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
-    """Decay of the moving average of the weights, which is what is validated and exported."""
-
-
-class ValidationRecipe(_Section):
-    """When the moving average is measured, and what is kept."""
-
-    every_minutes: Annotated[float, Field(gt=0)] = 5.0
-    checkpoint_minutes: Annotated[float, Field(gt=0)] = 5.0
-    log_steps: Annotated[int, Field(gt=0)] = 50
-
-
-class Recipe(_Section):
+class Recipe(Section):
     """Everything that decides a run's outcome, except for the machine it runs on."""
 
+    trains: Literal["xcodec2", "xcodec2-decoder", "xcodec"] = "xcodec2"
+    """X-Codec2; its decoder alone, from stored codes; or X-Codec."""
+    model: dict[str, Any] = Field(default_factory=dict)
+    """Fields of `Xcodec2Config` or `XcodecConfig`; what is not said is as in the model that the run starts from."""
+    initialize_from: str | None = None
+    """The model that the run starts from: "mini", a folder or hub id, or the state file of another run."""
+    semantic_from: str | None = None
+    """Where a run that starts from nothing takes its semantic encoder: a folder or hub id that transformers reads."""
+    frozen: list[str] = Field(default_factory=list)
+    """Parts of the model that are not trained."""
     seed: int = 0
-    model: dict[str, Any]
-    """Arguments of `Xcodec2Config`."""
-    steps: Annotated[int, Field(gt=0)] = 10_000
-    batch_seconds: Annotated[float, Field(gt=0)] = 16.0
-    """Audio in a batch; the number of clips follows from the crop's length."""
-    crop_seconds: Interval = (1.0, 3.0)
-    """Crops are as long as a number drawn from here, one for each batch."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    synthesis: SynthesisRecipe = SynthesisRecipe()
+    steps: Count = 10_000
+    accumulate: Count = 1
+    """Batches whose gradients are added up for one step."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """What autocast computes in; weights and their optimizer stay in float32."""
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay of the moving average of the weights, which is then what is validated and exported; 0 keeps none."""
+    synthesis: SynthesisRecipe | None = None
+    """Speech to make where the folder to train on does not exist."""
+    data: DataRecipe = DataRecipe()
     augmentation: AugmentationRecipe = AugmentationRecipe()
     loss: LossRecipe = LossRecipe()
+    adversarial: AdversarialRecipe | None = None
     optimizer: OptimizerRecipe = OptimizerRecipe()
     validation: ValidationRecipe = ValidationRecipe()
 
-    @field_validator("model")
-    @classmethod
-    def _describes_a_model(cls, model: dict[str, Any]) -> dict[str, Any]:
+    @model_validator(mode="after")
+    def _describes_a_model(self) -> "Recipe":
         """Refuse what the configuration would take for a field of its own, and never look at again."""
-        _check_names(model, Xcodec2Config.__init__, "")
-        semantic = model.get("semantic_model_config")
-        if isinstance(semantic, dict):
-            _check_names(semantic, Wav2Vec2BertConfig, "semantic_model_config.")
-        try:
-            Xcodec2Config(**model)
-        except (TypeError, AttributeError, StrictDataclassError) as error:
-            raise ValueError(" ".join(str(error).split())) from None
-        return model
+        _check_model(self.trains, self.model)
+        if not self.model_fields_set & {"model", "initialize_from", "semantic_from"}:
+            raise ValueError("model: Field required, or initialize_from, or semantic_from for the released size")
+        if self.loss.perceptual and self.loss.perceptual_model is None:
+            raise ValueError("loss.perceptual_model: Field required where loss.perceptual is not 0")
+        if self.trains == "xcodec2-decoder" and not self.augmentation.changes_nothing:
+            raise ValueError(
+                "augmentation: stored codes are of recordings as they are; give level_db: null, speed: [1, 1] and "
+                "probabilities of 0"
+            )
+        return self
 
     @classmethod
     def read(cls, source: str | Path, overrides: tuple[str, ...] = ()) -> "Recipe":
@@ -144,9 +91,9 @@ class Recipe(_Section):
         """
         path = Path(source)
         if not path.suffix:
-            path = Path(__file__).parent / "recipes" / f"{source}.yaml"
+            path = BUILT_IN / f"{source}{SUFFIX}"
         if not path.is_file():
-            built_in = ", ".join(sorted(file.stem for file in (Path(__file__).parent / "recipes").glob("*.yaml")))
+            built_in = ", ".join(sorted(file.stem for file in BUILT_IN.glob(f"*{SUFFIX}")))
             raise InputError(f"no recipe at {path}; give a YAML file, or one of the built-in recipes: {built_in}")
         try:
             text = path.read_text(encoding="utf-8")
@@ -161,9 +108,30 @@ class Recipe(_Section):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            problems = [f"  {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+            problems = [f"  {_spoken(one)}" for one in error.errors()]
             count = f"{len(problems)} place{'s' * (len(problems) != 1)}"
             raise InputError(f"the recipe {path} is wrong in {count}:\n" + "\n".join(problems)) from error
+
+
+def _spoken(problem: Any) -> str:
+    """Where a problem is, and what it is."""
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{'.'.join(map(str, problem['loc']))}: {message}" if problem["loc"] else message
+
+
+def _check_model(trains: str, model: dict[str, Any]) -> None:
+    """Refuse fields and values that describe no model."""
+    family, semantic_family = (
+        (XcodecConfig, HubertConfig) if trains == "xcodec" else (Xcodec2Config, Wav2Vec2BertConfig)
+    )
+    try:
+        _check_names(model, family.__init__, "")
+        semantic = model.get("semantic_model_config")
+        if isinstance(semantic, dict):
+            _check_names(semantic, semantic_family, "semantic_model_config.")
+        family(**model)
+    except (TypeError, AttributeError, ValueError, StrictDataclassError) as error:
+        raise ValueError(f"model: {' '.join(str(error).split())}") from None
 
 
 def _parsed(text: str, name: str) -> Any:

@@ -18,6 +18,7 @@ import numpy as np
 
 from xcodec.audio import Audio
 from xcodec.errors import InputError, MissingExtraError
+from xcodec.training.phones import SILENCE, phone_of
 from xcodec.training.texts import sentence
 
 __all__ = ["ENGINES", "SAMPLING_RATE", "Utterance", "utterances"]
@@ -62,20 +63,50 @@ _FESTIVAL_VOICES = {
 
 @dataclass(frozen=True)
 class Utterance:
-    """One spoken sentence: float32 samples of shape (samples,) at 16 kHz, and who said it."""
+    """One spoken sentence.
+
+    Attributes:
+        samples: float32 (samples,) at 16 kHz.
+        voice: who said it.
+        phones: when each phone begins, in seconds from 0, and its label in `xcodec.training.phones`; None where the
+            synthesizer does not tell.
+    """
 
     samples: np.ndarray
     voice: str
+    phones: tuple[tuple[float, int], ...] | None = None
 
 
-def _finish(audio: Audio, voice: str) -> Utterance:
+def _finish(audio: Audio, voice: str, phones: list[tuple[float, int]] | None = None) -> Utterance:
     """Resample to 16 kHz and keep a quarter of a second of silence at most on either side."""
     samples = audio.mono().resample(SAMPLING_RATE).samples[0]
     loud = np.flatnonzero(np.abs(samples) > 1e-3)
     margin = SAMPLING_RATE // 4
+    first = 0
     if len(loud):
-        samples = samples[max(0, loud[0] - margin) : loud[-1] + margin]
-    return Utterance(samples, voice)
+        first = max(0, int(loud[0]) - margin)
+        samples = samples[first : loud[-1] + margin]
+    if phones is None:
+        return Utterance(samples, voice)
+    cut = first / SAMPLING_RATE
+    before = [label for second, label in phones if second <= cut]
+    kept = ((second - cut, label) for second, label in phones if cut < second < cut + len(samples) / SAMPLING_RATE)
+    return Utterance(samples, voice, ((0.0, before[-1] if before else SILENCE), *kept))
+
+
+class _Event(ctypes.Structure):
+    """espeak_EVENT of speak_lib.h; `name` is a union of which phonemes use eight bytes of text."""
+
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),  # milliseconds
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("name", ctypes.c_char * 8),
+    )
 
 
 class Espeak:
@@ -86,6 +117,8 @@ class Espeak:
     """
 
     _RETRIEVAL_SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: samples go to the callback, the call returns when done
+    _PHONEME_EVENTS_IN_IPA = 1 | 2  # espeakINITIALIZE_PHONEME_EVENTS | espeakINITIALIZE_PHONEME_IPA
+    _LIST_TERMINATED, _PHONEME = 0, 7  # types of events
     _UTF8 = 1
     _RATE, _PITCH, _RANGE = 1, 3, 4
 
@@ -108,18 +141,29 @@ class Espeak:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             self._library = ctypes.CDLL(shutil.copy(espeakng_loader.get_library_path(), folder))
         data = str(espeakng_loader.get_data_path())
-        self._source_rate = self._library.espeak_Initialize(self._RETRIEVAL_SYNCHRONOUS, 0, data.encode(), 0)
+        self._source_rate = self._library.espeak_Initialize(
+            self._RETRIEVAL_SYNCHRONOUS, 0, data.encode(), self._PHONEME_EVENTS_IN_IPA
+        )
         if self._source_rate <= 0:
             raise InputError(f"espeak-ng did not start: no usable voice data at {data}")
         self._library.espeak_ng_SetRandSeed(ctypes.c_long(seed))
         self._chunks: list[np.ndarray] = []
-        prototype = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+        self._phones: list[tuple[float, int]] = []
+        prototype = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
         self._callback = prototype(self._receive)  # held here: C keeps only a bare pointer to it
         self._library.espeak_SetSynthCallback(self._callback)
 
-    def _receive(self, samples: "ctypes._Pointer[ctypes.c_short]", count: int, _events: int | None) -> int:
+    def _receive(
+        self, samples: "ctypes._Pointer[ctypes.c_short]", count: int, events: "ctypes._Pointer[_Event]"
+    ) -> int:
         if samples and count > 0:
             self._chunks.append(np.ctypeslib.as_array(samples, (count,)).copy())
+        number = 0
+        while events and events[number].type != self._LIST_TERMINATED:
+            if events[number].type == self._PHONEME:
+                label = phone_of(events[number].name.decode("utf-8", "ignore"))  # eight bytes may end within a letter
+                self._phones.append((events[number].sample / self._source_rate, label))
+            number += 1
         return 0
 
     def speak(
@@ -142,12 +186,13 @@ class Espeak:
         for parameter, value in ((self._RATE, rate), (self._PITCH, pitch), (self._RANGE, pitch_range)):
             self._library.espeak_SetParameter(parameter, value, 0)
         self._chunks.clear()
+        self._phones.clear()
         encoded = text.encode()
         self._library.espeak_Synth(encoded, ctypes.c_size_t(len(encoded) + 1), 0, 1, 0, self._UTF8, None, None)
         self._library.espeak_Synchronize()
         if not self._chunks:
             return None
-        return _finish(Audio(np.concatenate(self._chunks), self._source_rate), f"espeak:{voice}")
+        return _finish(Audio(np.concatenate(self._chunks), self._source_rate), f"espeak:{voice}", self._phones)
 
 
 def espeak(rng: random.Random) -> Iterator[Utterance]:

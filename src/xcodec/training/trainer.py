@@ -1,5 +1,7 @@
-"""The training loop: plain PyTorch, one process, resumable at any step."""
+"""The training loop: plain PyTorch, in one process or several, resumable at any step."""
 
+import copy
+import json
 import math
 import signal
 import time
@@ -10,201 +12,317 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from xcodec.errors import CheckpointError
-from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2Model
-from xcodec.training.checkpoints import load_state, save_state
-from xcodec.training.corpus import Corpus
-from xcodec.training.data import batches
-from xcodec.training.forward import Reconstruction, reconstruct
-from xcodec.training.initialization import initialize, initialize_from_batch
-from xcodec.training.losses import MelLoss, log_magnitude, spread_loss
-from xcodec.training.recipe import OptimizerRecipe, Recipe
-from xcodec.training.synthesis import SAMPLING_RATE
-from xcodec.training.validation import Validation, validate
+from xcodec.audio import Audio
+from xcodec.codec import Codec
+from xcodec.errors import CheckpointError, MissingExtraError, TrainingError
+from xcodec.models.pretrained import StrictPreTrainedModel
+from xcodec.training.checkpoints import Checkpoints, feature_extractor_of, load_state
+from xcodec.training.data.batch import Batch
+from xcodec.training.data.batches import Batches, Geometry
+from xcodec.training.data.sampler import Position
+from xcodec.training.data.source import Source
+from xcodec.training.discriminators import build_discriminators, judged_unchanged, real_and_fake
+from xcodec.training.distances import Distances
+from xcodec.training.distributed import Processes, unshared
+from xcodec.training.generators import Reconstruction, build_generator
+from xcodec.training.losses.adversarial import adversarial_loss, discriminator_loss, feature_matching_loss
+from xcodec.training.monitor import Monitor
+from xcodec.training.optimization import Optimization, learning_rate
+from xcodec.training.precision import autocast
+from xcodec.training.recipe import Recipe
+from xcodec.training.validation import Validation, scores_installed, validate
 
-__all__ = ["Trainer", "learning_rate"]
+__all__ = ["Trainer"]
 
-
-def learning_rate(recipe: OptimizerRecipe, step: int, steps: int) -> float:
-    """Linear warm-up from near zero, then half a cosine down to the final rate at the last step."""
-    if step < recipe.warmup_steps:
-        return recipe.learning_rate * (step + 1) / recipe.warmup_steps
-    done = min(1.0, (step - recipe.warmup_steps) / max(1, steps - recipe.warmup_steps))
-    fall = recipe.learning_rate - recipe.final_learning_rate
-    return recipe.final_learning_rate + fall * 0.5 * (1 + math.cos(math.pi * done))
+ALONE = Processes(torch.device("cpu"))
+BAD_STEPS = 10
+"""So many steps without a finite gradient, one after the other, end a run; single ones are passed over."""
 
 
 class Trainer:
-    """A run: model, optimizer, moving average and step, in one folder on disk.
+    """A run: codec, discriminators, optimizers, moving average, step and position, in one folder on disk.
 
     Attributes:
-        model: the model in training.
-        average: the moving average of its weights, by name; what is validated and exported.
+        generator: the codec in training.
+        discriminators: its judges, if the recipe has any.
+        average: the moving average of the model's trained weights, by name; empty if the recipe keeps none.
         step: steps done.
+        position: where the sampler stands.
     """
 
-    def __init__(self, recipe: Recipe, corpus: Corpus, folder: str | Path, log: Callable[[str], None] = print) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        source: Source,
+        folder: str | Path,
+        log: Callable[[str], None] = print,
+        processes: Processes = ALONE,
+        bar: bool = False,
+    ) -> None:
         """Begin a run, or take up the one whose state lies in `folder`.
 
         Raises:
             CheckpointError: where the state there is of another model, or damaged.
+            MissingExtraError: where the recipe keeps the best by a measure that is not installed.
         """
+        if recipe.validation.best != "mel" and not scores_installed():
+            raise MissingExtraError(
+                f"validation.best={recipe.validation.best} needs pystoi and pesq: pip install 'xcodec[eval]'"
+            )
         self.recipe = recipe
-        self.corpus = corpus
-        self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.log = log
+        self.processes = processes
+        self.log = log if processes.is_first else None
+        self.bar = bar
+        self.checkpoints = Checkpoints(folder, recipe.validation.keep)
         torch.manual_seed(recipe.seed)
-        self.model = Xcodec2Model(Xcodec2Config(**recipe.model))
-        initialize(self.model)
-        self.loss = MelLoss(recipe.loss.windows, recipe.loss.mels, SAMPLING_RATE)
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(),
-            lr=recipe.optimizer.learning_rate,
-            betas=recipe.optimizer.betas,
-            weight_decay=recipe.optimizer.weight_decay,
-            fused=True,
-        )
-        self.step = 0
+        device = processes.device
+        self.generator = build_generator(recipe).to(device)
+        output_rate = self.generator.output_rate
+        self.distances = Distances(recipe.loss, output_rate).to(device)
+        self.discriminators = build_discriminators(recipe.adversarial, output_rate)
         self.average: dict[str, Tensor] = {}
+        self.step = 0
+        self.position = Position()
+        self.best = -math.inf
+        scaled = recipe.precision == "float16"
+        self._generating = Optimization(self.generator, recipe.optimizer, scaled)
+        self._shared_generator = processes.share(self.generator)
+        if self.discriminators is not None:
+            assert recipe.adversarial is not None
+            self.discriminators.to(device)
+            self._judging = Optimization(self.discriminators, recipe.adversarial.optimizer or recipe.optimizer, scaled)
+            self._shared_discriminators = processes.share(self.discriminators)
+        geometry = Geometry(self.generator.sampling_rate, output_rate, self.generator.hop_length)
+        self.batches = Batches(
+            source, recipe.data, recipe.augmentation, geometry, recipe.seed, processes.rank, processes.count
+        )
         self._stopping = False
-        if self.state_path.exists():
-            self._restore(load_state(self.state_path))
-            self.log(f"taking up {self.state_path} at step {self.step}")
+        self._bad_steps = 0
+        if (last := self.checkpoints.last) is not None:
+            self._restore(load_state(last), last)
+            self._say(f"taking up {last}")
 
-    @property
-    def state_path(self) -> Path:
-        """Where the run's state lies."""
-        return self.folder / "state.pt"
+    def _say(self, line: str) -> None:
+        if self.log is not None:
+            self.log(line)
 
-    def _restore(self, state: dict[str, Any]) -> None:
+    def _restore(self, state: dict[str, Any], path: Path) -> None:
         try:
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            self.generator.load_state_dict(state["generator"])
+            self._generating.load_state_dict(state["generating"])
+            if self.discriminators is not None:
+                self.discriminators.load_state_dict(state["discriminators"])
+                self._judging.load_state_dict(state["judging"])
         except (RuntimeError, ValueError, KeyError) as error:
             raise CheckpointError(
-                f"the run in {self.folder} is of another model than the recipe describes: {error}; "
+                f"the run at {path} is of another model than the recipe describes: {error}; "
                 "give another --output to begin anew"
             ) from error
-        self.average = state["average"]
+        self.average = {name: tensor.to(self.processes.device) for name, tensor in state["average"].items()}
         self.step = int(state["step"])
+        self.position = Position(*state["position"])
+        self.best = float(state["best"])
+
+    def state(self) -> dict[str, Any]:
+        """What it takes to go on. Random numbers are drawn from the seed, the step and the process, so none is kept."""
+        state = {
+            "generator": self.generator.state_dict(),
+            "generating": self._generating.state_dict(),
+            "average": self.average,
+            "step": self.step,
+            "position": [self.position.epoch, self.position.taken],
+            "best": self.best,
+            "recipe": self.recipe.model_dump_json(),
+            "config": json.dumps(self.generator.model.config.to_dict()),
+        }
+        if self.discriminators is not None:
+            state |= {"discriminators": self.discriminators.state_dict(), "judging": self._judging.state_dict()}
+        return state
 
     def save(self) -> None:
         """Write the run's state, whole or not at all."""
-        save_state(
-            self.state_path,
-            {
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "average": self.average,
-                "step": self.step,
-                "recipe": self.recipe.model_dump_json(),
-            },
-        )
+        if self.processes.is_first:
+            self.checkpoints.save(self.state())
+        self.processes.wait()
 
-    def averaged_model(self) -> Xcodec2Model:
-        """A second model that carries the moving average."""
-        model = Xcodec2Model(self.model.config)
-        model.load_state_dict(self.average or self.model.state_dict())
-        model.train(False)
-        return model
+    def averaged_model(self) -> StrictPreTrainedModel:
+        """A second model that carries the moving average, or the weights as they are where none is kept."""
+        model = copy.deepcopy(self.generator.model)
+        model.load_state_dict(model.state_dict() | self.average)
+        return model.train(False)
 
-    def train_step(self, waveform: Tensor) -> dict[str, float]:
-        """Learn from (clips, samples); return the loss, its terms, and the gradient's norm."""
+    def train_step(self, batches: Sequence[Batch]) -> dict[str, float]:
+        """Learn from the batches of a step; return the loss, its terms, and the gradients' norms.
+
+        Raises:
+            TrainingError: where gradients have not been finite for `BAD_STEPS` steps.
+        """
         recipe = self.recipe
+        batches = [batch.to(self.processes.device) for batch in batches]
+        # So that what is random does not depend on whether the run was resumed.
+        torch.manual_seed(hash((recipe.seed, self.step, self.processes.rank)) % 2**31)
         if self.step == 0:
-            initialize_from_batch(self.model, waveform)
-        torch.manual_seed(hash((recipe.seed, self.step)) % 2**31)  # so that what is random does not depend on resuming
+            self.generator.begin(batches[0])
+            self.processes.equalize(self.generator)
         rate = learning_rate(recipe.optimizer, self.step, recipe.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.model.train()
-        with torch.autocast(waveform.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
-            result = reconstruct(self.model, waveform)
-        terms = self._terms(result, waveform)
-        loss = torch.stack([getattr(recipe.loss, name) * term for name, term in terms.items()]).sum()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), recipe.optimizer.clip)
-        if bool(torch.isfinite(norm)):  # one bad batch must not end a run
-            self.optimizer.step()
-        self._update_average()
+        self.generator.train()
+        values: dict[str, float] = {}
+        made = []
+        for i, batch in enumerate(batches):
+            with unshared(self._shared_generator, i + 1 < len(batches)):
+                with autocast(self.processes.device, self.recipe.precision):
+                    result: Reconstruction = self._shared_generator(batch)
+                terms = self._terms(result, batch)
+                loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
+                self._generating.backward(loss / len(batches))
+            measured = {"loss": loss, **{name: term for name, (_, term) in terms.items()}}
+            for name, value in measured.items():
+                values[name] = values.get(name, 0.0) + float(value.detach()) / len(batches)
+            made.append((result.audio.detach(), batch.target))
+        norm = self._generating.update(rate)
+        if bool(torch.isfinite(norm)):
+            self._update_average()
+        values["gradient"] = float(norm)
+        if recipe.adversarial is not None and self.step >= recipe.adversarial.first_step:
+            values |= self._train_discriminators(made)
+        self._guard(values)
         self.step += 1
-        values = {"loss": loss, **terms, "gradient": norm}
-        return {name: float(value.detach()) for name, value in values.items()} | {"learning_rate": rate}
+        return values | {"learning_rate": rate}
 
-    def _terms(self, result: Reconstruction, target: Tensor) -> dict[str, Tensor]:
-        """The terms of the loss, by the names of their weights in the recipe."""
-        head = self.model.acoustic_decoder.head
-        mel, magnitude = self.loss(result.audio, target)
-        wanted = log_magnitude(target, head.n_fft, head.hop_length)
-        return {
-            "mel": mel,
-            "magnitude": magnitude,
-            "head": (result.log_magnitude - wanted).abs().mean(),
-            "spread": spread_loss(result.projected),
-        }
+    def _terms(self, result: Reconstruction, batch: Batch) -> dict[str, tuple[float, Tensor]]:
+        """Every term of the generator's loss with its weight, by name."""
+        adversarial = self.recipe.adversarial
+        terms = result.terms | self.distances(result.audio, batch.target)
+        weighted = {name: (float(getattr(self.recipe.loss, name)), term) for name, term in terms.items()}
+        if self.discriminators is None or adversarial is None:
+            return weighted
+        if self.step >= adversarial.first_step + adversarial.lead_steps:
+            stretch = self._stretch(batch.target)
+            with autocast(self.processes.device, self.recipe.precision):
+                fake = judged_unchanged(self.discriminators, result.audio[:, stretch])
+                with torch.no_grad():
+                    real = self.discriminators(batch.target[:, stretch])
+            weighted["adversarial"] = (adversarial.weight, adversarial_loss(fake))
+            weighted["features"] = (adversarial.feature_matching, feature_matching_loss(real, fake))
+        return weighted
+
+    def _stretch(self, target: Tensor) -> slice:
+        """Which part of (clips, samples) the discriminators judge in this step."""
+        assert self.recipe.adversarial is not None
+        seconds = self.recipe.adversarial.seconds
+        if seconds is None:
+            return slice(None)
+        clips, samples = target.shape
+        length = min(samples, round(seconds * self.generator.output_rate / clips))
+        first = int(np.random.default_rng((self.recipe.seed, self.step)).integers(samples - length + 1))
+        return slice(first, first + length)
+
+    def _train_discriminators(self, made: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
+        adversarial = self.recipe.adversarial
+        if adversarial is None or self.discriminators is None:
+            return {}
+        recipe = adversarial.optimizer or self.recipe.optimizer
+        total = 0.0
+        for i, (audio, target) in enumerate(made):
+            stretch = self._stretch(target)
+            with unshared(self._shared_discriminators, i + 1 < len(made)):
+                with autocast(self.processes.device, self.recipe.precision):
+                    judgement = self._shared_discriminators(torch.cat([target[:, stretch], audio[:, stretch]]))
+                loss = discriminator_loss(*real_and_fake(judgement)) / len(made)
+                self._judging.backward(loss)
+            total += float(loss.detach())
+        step, steps = (max(0, count - adversarial.first_step) for count in (self.step, self.recipe.steps))
+        norm = self._judging.update(learning_rate(recipe, step, steps))
+        return {"discriminators": total, "discriminators_gradient": float(norm)}
+
+    def _guard(self, values: dict[str, float]) -> None:
+        """End a run that has left the numbers."""
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        self._bad_steps = self._bad_steps + 1 if self.processes.any(bool(bad)) else 0
+        if self._bad_steps >= BAD_STEPS:
+            last = self.checkpoints.last
+            kept = f"the last good checkpoint is {last}" if last is not None else "no checkpoint was written before"
+            raise TrainingError(
+                f"{', '.join(bad) or 'a value in another process'} has not been finite for {BAD_STEPS} steps up to "
+                f"step {self.step}; {kept}. Go on from there with a smaller optimizer.learning_rate, or in float32"
+            )
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        state = self.model.state_dict()
+        if not self.recipe.ema:
+            return
+        state = self.generator.model.state_dict()
         if not self.average:
-            self.average = {name: tensor.clone() for name, tensor in state.items()}
+            frozen = tuple(f"{name}." for name in self.generator.frozen)
+            self.average = {name: x.clone() for name, x in state.items() if not name.startswith(frozen)}
             return
         # Early on the average reaches back no further than a tenth of the run so far.
-        decay = min(self.recipe.optimizer.ema, (1 + self.step) / (10 + self.step))
-        for name, tensor in state.items():
-            self.average[name].lerp_(tensor, 1 - decay)
+        decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
+        for name, tensor in self.average.items():
+            tensor.lerp_(state[name], 1 - decay)
 
-    def run(self, validation_clips: Sequence[np.ndarray] = (), minutes: float | None = None) -> None:
+    def run(self, validation_clips: Sequence[Audio] = (), minutes: float | None = None) -> None:
         """Train to the recipe's last step, to the time limit, or until SIGTERM or Ctrl-C, and save the state.
 
         Args:
-            validation_clips: recordings, float32 (samples,) at 16 kHz, that the moving average is measured on.
+            validation_clips: recordings that the model is measured on.
             minutes: time limit of this call.
+
+        Raises:
+            TrainingError: where the loss leaves the numbers; the last checkpoint is then the last good one.
         """
+        timing = self.recipe.validation
         previous = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        folder = self.checkpoints.folder
         try:
-            self._loop(validation_clips, math.inf if minutes is None else 60 * minutes)
+            with Monitor(folder, self.recipe.steps, self.step, timing.log_steps, self.log, self.bar) as monitor:
+                limit = math.inf if minutes is None else 60 * minutes
+                self._loop(validation_clips, limit, monitor)
+                if validation_clips:
+                    self._validate(validation_clips, monitor)
+                self.save()
         finally:
-            self.save()
             for number, handler in previous.items():
                 signal.signal(number, handler)
-        if validation_clips:
-            self.validate(validation_clips)
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         self._stopping = True
 
-    def _loop(self, clips: Sequence[np.ndarray], limit: float) -> None:
-        timing = self.recipe.validation
-        begin = logged = saved = validated = time.monotonic()
-        seconds, sums, count = 0.0, dict[str, float](), 0
-        for waveform in batches(self.corpus, self.recipe, self.model.hop_length, self.step):
+    def _loop(self, clips: Sequence[Audio], limit: float, monitor: Monitor) -> None:
+        timing, count = self.recipe.validation, self.recipe.accumulate
+        begin = saved = validated = time.monotonic()
+        upcoming = self.batches.following(self.step * count, self.position)
+        while self.step < self.recipe.steps:
             now = time.monotonic()
-            if self._stopping or self.step >= self.recipe.steps or now - begin >= limit:
+            if self.processes.any(self._stopping or now - begin >= limit):
                 return
-            values = self.train_step(waveform)
-            seconds += waveform.numel() / SAMPLING_RATE
-            count += 1
-            sums = {name: sums.get(name, 0.0) + value for name, value in values.items()}
+            made = [next(upcoming) for _ in range(count)]
+            batches = [batch for batch, _ in made]
+            values = self.train_step(batches)
+            self.position = made[-1][1]
+            seconds = sum(batch.target.numel() for batch in batches) / self.generator.output_rate
+            monitor.step(self.step, values, seconds * self.processes.count)
             now = time.monotonic()
-            if self.step % timing.log_steps == 0:
-                means = "  ".join(f"{name} {value / count:.4g}" for name, value in sums.items())
-                rate = f"{count / (now - logged):.2f} steps/s  {seconds / (now - logged):.1f} audio-s/s"
-                self.log(f"step {self.step}  {means}  {rate}")
-                logged, seconds, sums, count = now, 0.0, {}, 0
-            if now - saved >= 60 * timing.checkpoint_minutes:
+            if self.processes.any(now - saved >= 60 * timing.checkpoint_minutes):
                 self.save()
                 saved = now
-            if clips and now - validated >= 60 * timing.every_minutes:
-                self.validate(clips)
+            if self.processes.any(bool(clips) and now - validated >= 60 * timing.every_minutes):
+                self._validate(clips, monitor)
                 validated = time.monotonic()
 
-    def validate(self, clips: Sequence[np.ndarray]) -> Validation:
-        """Measure the moving average on recordings, float32 (samples,) at 16 kHz."""
-        measured = validate(self.averaged_model(), clips)
-        self.log(f"validation at step {self.step}: {measured}")
-        return measured
+    def _validate(self, clips: Sequence[Audio], monitor: Monitor) -> None:
+        if self.processes.is_first:
+            measured = self.validate(clips)
+            monitor.validation(self.step, measured)
+            figure = measured.figure(self.recipe.validation.best)
+            if figure > self.best:
+                self.best = figure
+                self.checkpoints.save_best(self.state())
+        self.processes.wait()
+
+    def validate(self, clips: Sequence[Audio]) -> Validation:
+        """Measure the model, averaged if an average is kept, on recordings."""
+        model = self.averaged_model()
+        return validate(Codec(model, feature_extractor_of(model)), clips)

@@ -42,6 +42,8 @@ SEMANTIC_ARCHITECTURE = [
     "hidden_act",
     "layer_norm_eps",
 ]
+# What a decoder has that writes at another rate than the encoder reads; the others have the defaults.
+OUTPUT_ARCHITECTURE = ["decoder_hop_length", "upsampling_ratios", "upsampling_kernel_sizes"]
 RELEASED_SEMANTIC_LAYERS = 16  # of w2v-BERT 2.0's 24: the later ones are never used
 
 
@@ -71,6 +73,9 @@ class Xcodec2Config(CodecConfig):
         activation_dropout: probability of dropping an activation in the decoder's ResNet blocks in training.
         quantization_dim: width of the quantized latents: hidden_size + semantic_model_config.hidden_size.
         quantization_levels: FSQ levels per dimension; their product is the size of the codebook.
+        decoder_hop_length: samples that each step of the inverse STFT writes; None means the hop length. 480 is 24 kHz.
+        upsampling_ratios: steps that each stage between the decoder's transformer and its inverse STFT makes of one.
+        upsampling_kernel_sizes: taps of these stages; None means twice the ratio, and one more if that is odd.
         **kwargs: further fields of `PreTrainedConfig`.
 
     Raises:
@@ -104,6 +109,9 @@ class Xcodec2Config(CodecConfig):
         activation_dropout: float = 0.1,
         quantization_dim: int = 2048,
         quantization_levels: Sequence[int] = (4, 4, 4, 4, 4, 4, 4, 4),
+        decoder_hop_length: int | None = None,
+        upsampling_ratios: Sequence[int] = (),
+        upsampling_kernel_sizes: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
         self.hidden_size = hidden_size
@@ -127,6 +135,13 @@ class Xcodec2Config(CodecConfig):
         self.activation_dropout = activation_dropout
         self.quantization_dim = quantization_dim
         self.quantization_levels = list(quantization_levels)
+        self.decoder_hop_length = decoder_hop_length
+        self.upsampling_ratios = list(upsampling_ratios)
+        self.upsampling_kernel_sizes = (
+            [2 * ratio + ratio % 2 for ratio in upsampling_ratios]
+            if upsampling_kernel_sizes is None
+            else list(upsampling_kernel_sizes)
+        )
         self._check()
         super().__init__(**({"tie_word_embeddings": tie_word_embeddings} | kwargs))
 
@@ -136,9 +151,19 @@ class Xcodec2Config(CodecConfig):
         return math.prod(self.downsampling_ratios)
 
     @property
+    def output_hop_length(self) -> int:
+        """Samples that the decoder's inverse STFT writes of a step."""
+        return self.hop_length if self.decoder_hop_length is None else self.decoder_hop_length
+
+    @property
     def n_fft(self) -> int:
         """Samples in a frame of the decoder's inverse STFT."""
-        return 4 * self.hop_length
+        return 4 * self.output_hop_length
+
+    @property
+    def output_sampling_rate(self) -> int:
+        """In Hz, of what the decoder writes."""
+        return round(self.frame_rate * self.output_hop_length * math.prod(self.upsampling_ratios))
 
     @property
     def frame_rate(self) -> float:
@@ -154,6 +179,8 @@ class Xcodec2Config(CodecConfig):
         """The fields that decide the outputs; the others concern training, interchange or who wrote the file."""
         fields: dict[str, Any] = {name: getattr(self, name) for name in ARCHITECTURE}
         semantic = {name: getattr(self.semantic_model_config, name) for name in SEMANTIC_ARCHITECTURE}
+        if self.decoder_hop_length is not None or self.upsampling_ratios:
+            fields |= {name: getattr(self, name) for name in OUTPUT_ARCHITECTURE}
         return fields | {"semantic_model_config": semantic}
 
     def _check(self) -> None:
@@ -168,6 +195,24 @@ class Xcodec2Config(CodecConfig):
             )
         if min(self.downsampling_ratios, default=0) < 1:
             raise InputError(f"downsampling_ratios={self.downsampling_ratios}: expected whole numbers of at least 1")
+        if self.output_hop_length < 1 or min(self.upsampling_ratios, default=1) < 1:
+            raise InputError(
+                f"decoder_hop_length={self.decoder_hop_length}, upsampling_ratios={self.upsampling_ratios}: expected "
+                "whole numbers of at least 1"
+            )
+        stages = list(zip(self.upsampling_ratios, self.upsampling_kernel_sizes, strict=False))
+        if len(self.upsampling_kernel_sizes) != len(self.upsampling_ratios) or any(
+            (k - u) % 2 or k < u for u, k in stages
+        ):
+            raise InputError(
+                f"upsampling_kernel_sizes={self.upsampling_kernel_sizes}: expected one for each of "
+                f"upsampling_ratios={self.upsampling_ratios}, larger by an even number"
+            )
+        if self.upsampling_ratios and self.hidden_size % (32 * 2 ** len(self.upsampling_ratios)):
+            raise InputError(
+                f"hidden_size={self.hidden_size}: with {len(self.upsampling_ratios)} upsampling stages expected a "
+                f"multiple of {32 * 2 ** len(self.upsampling_ratios)}, which each halves, for norms of 32 groups"
+            )
         if min(self.quantization_levels, default=0) < 2:
             raise InputError(f"quantization_levels={self.quantization_levels}: expected whole numbers of at least 2")
 

@@ -13,12 +13,16 @@ from xcodec.modules.linear import Linear
 from xcodec.modules.resnet import ResNetBlock
 from xcodec.modules.tiles import join, steps_within, tiles
 from xcodec.modules.transformer import MLP, TransformerLayer
+from xcodec.modules.upsampler import Upsampler
 
 __all__ = ["AcousticDecoder"]
 
 
 class AcousticDecoder(nn.Module):
-    """Linear, convolution, two ResNet blocks, transformer, two ResNet blocks, LayerNorm, ISTFT head."""
+    """Linear, convolution, two ResNet blocks, transformer, two ResNet blocks, LayerNorm, ISTFT head.
+
+    An upsampler stands before the head where the configuration asks for one.
+    """
 
     def __init__(self, config: Xcodec2Config) -> None:
         super().__init__()
@@ -29,7 +33,12 @@ class AcousticDecoder(nn.Module):
         self.layers = nn.ModuleList(transformer_layer(config) for _ in range(config.num_hidden_layers))
         self.post_net = nn.ModuleList(ResNetBlock(size, config.activation_dropout) for _ in range(2))
         self.norm = nn.LayerNorm(size, eps=1e-6)
-        self.head = ISTFTHead(size, config.n_fft, config.hop_length)
+        self.upsampler = (
+            Upsampler(size, config.upsampling_ratios, config.upsampling_kernel_sizes, config.activation_dropout)
+            if config.upsampling_ratios
+            else None
+        )
+        self.head = ISTFTHead(size, config.n_fft, config.output_hop_length)
 
     def forward(self, latents: Tensor, lengths: Tensor | None = None, max_bytes: int | None = None) -> Tensor:
         """Decode.
@@ -40,7 +49,7 @@ class AcousticDecoder(nn.Module):
             max_bytes: for a tile of time; without gradients. None computes all at once.
 
         Returns:
-            float32 samples, shape (batch, 1, time * hop_length), zeros past each clip's end.
+            float32 samples, shape (batch, 1, samples) at the output's rate, zeros past each clip's end.
         """
         x = self._embedded(latents, lengths, max_bytes)
         for block in self.prior_net:
@@ -53,10 +62,13 @@ class AcousticDecoder(nn.Module):
             x = block(x, lengths, max_bytes)
         x = x.transpose(1, 2)  # -> (batch, time, channels)
         if max_bytes is None:
-            return self.head(self.norm(x), lengths)
+            return self.head(*self._upsampled(self.norm(x), lengths))
         for tile in tiles(x.shape[1], steps_within(max_bytes, 3 * x.shape[0] * x.shape[2] * x.element_size())):
             x[:, tile.wanted] = self.norm(x[:, tile.wanted])
-        return self.head(x, lengths, max_bytes)
+        return self.head(*self._upsampled(x, lengths), max_bytes)
+
+    def _upsampled(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        return (x, lengths) if self.upsampler is None else self.upsampler(x, lengths)
 
     def _embedded(self, latents: Tensor, lengths: Tensor | None, max_bytes: int | None) -> Tensor:
         """(batch, time, quantization_dim) -> (batch, channels, time)."""

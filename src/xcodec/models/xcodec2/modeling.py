@@ -53,7 +53,8 @@ class Xcodec2DecoderOutput(ModelOutput):
     """What `Xcodec2Model.decode` returns.
 
     Attributes:
-        audio_values: float32 samples (batch, 1, codes * hop_length), zeros past a clip's end.
+        audio_values: float32 samples (batch, 1, codes * hop_length), or as many more as the decoder's rate is higher;
+            zeros past a clip's end.
     """
 
     audio_values: Tensor | None = None
@@ -64,7 +65,7 @@ class Xcodec2Output(ModelOutput):
     """What `Xcodec2Model.forward` returns.
 
     Attributes:
-        audio_values: float32 samples (batch, 1, samples), as long as the input, zeros past a clip's end.
+        audio_values: float32 samples (batch, 1, samples), lasting as long as the input, zeros past a clip's end.
         audio_codes: as in `Xcodec2EncoderOutput`.
         latents: as in `Xcodec2EncoderOutput`.
         audio_codes_mask: as in `Xcodec2EncoderOutput`.
@@ -136,6 +137,11 @@ class Xcodec2Model(StrictPreTrainedModel):
     def hop_length(self) -> int:
         """Samples per code."""
         return self.config.hop_length
+
+    def output_length(self, num_samples: int) -> int:
+        """How many samples the decoder writes for so many that were encoded."""
+        config = self.config
+        return -(-num_samples * config.output_sampling_rate // config.sampling_rate)
 
     @property
     def bytes_per_code(self) -> int:
@@ -252,7 +258,7 @@ class Xcodec2Model(StrictPreTrainedModel):
         )
         assert latents is not None, "they were wanted"
         output = Xcodec2Output(
-            audio_values=self._synthesized(latents, lengths)[..., : input_values.shape[-1]],
+            audio_values=self._synthesized(latents, lengths)[..., : self.output_length(input_values.shape[-1])],
             audio_codes=codes[:, None],
             latents=latents.transpose(1, 2) if output_latents else None,
             audio_codes_mask=codes_mask,

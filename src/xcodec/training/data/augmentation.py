@@ -6,38 +6,51 @@ A codec that heard only clean synthesizers, each at one level, would know nothin
 import numpy as np
 import soxr
 
-from xcodec.training.recipe import AugmentationRecipe
-from xcodec.training.synthesis import SAMPLING_RATE
+from xcodec.training.sections import AugmentationRecipe
 
-__all__ = ["augment", "source_length"]
+__all__ = ["augment"]
 
 _KNOTS = np.array([60.0, 150.0, 400.0, 1000.0, 2500.0, 5000.0, 8000.0])  # Hz, where the random equalizer is drawn
 
 
-def source_length(length: int, speed: float) -> int:
-    """Samples to read so that `length` are left after playing them `speed` times as fast."""
-    return int(np.ceil(length * speed)) + 1
-
-
 def augment(
-    samples: np.ndarray, length: int, speed: float, recipe: AugmentationRecipe, rng: np.random.Generator
+    samples: np.ndarray,
+    sampling_rate: float,
+    output_rate: int,
+    length: int,
+    recipe: AugmentationRecipe,
+    rng: np.random.Generator,
 ) -> np.ndarray:
-    """Return float32 (length,) made from float32 (source_length(length, speed),), both at 16 kHz."""
-    samples = soxr.resample(samples, SAMPLING_RATE * speed, SAMPLING_RATE, quality="LQ")[:length]
-    samples = np.pad(samples, (0, length - len(samples)))
+    """Make a crop of what was read.
+
+    Args:
+        samples: float32 (samples,), longer than the crop or the crop itself; cut, or padded with zeros.
+        sampling_rate: of `samples`, in Hz; times a speed, if they are to be played faster.
+        output_rate: in Hz, of the crop.
+        length: of the crop, in samples.
+        recipe: what to do.
+        rng: draws how much.
+
+    Returns:
+        float32 (length,).
+    """
+    if sampling_rate != output_rate:
+        samples = soxr.resample(samples, sampling_rate, output_rate)
+    samples = np.pad(samples[:length], (0, max(0, length - len(samples))))
     # Everything linear is one multiplication in the frequency domain; that it wraps around the crop's end does no harm.
     spectrum = np.fft.rfft(samples)
-    frequencies = np.fft.rfftfreq(length, 1 / SAMPLING_RATE)
+    frequencies = np.fft.rfftfreq(length, 1 / output_rate)
     if rng.random() < recipe.tilt_probability:
         spectrum *= _equalizer(frequencies, rng)
     if rng.random() < recipe.reverberation_probability:
-        spectrum *= np.fft.rfft(_room(length, rng))
+        spectrum *= np.fft.rfft(_room(length, output_rate, rng))
     if rng.random() < recipe.noise_probability:
         spectrum += _noise(spectrum, frequencies, recipe.noise_snr_db, rng)
     samples = np.fft.irfft(spectrum, length)
-    peak = float(np.abs(samples).max(initial=0.0))
-    level = 10 ** (rng.uniform(*recipe.level_db) / 20)
-    return (samples * (level / max(peak, 1e-4))).astype(np.float32)
+    if recipe.level_db is not None:
+        level = 10 ** (rng.uniform(*recipe.level_db) / 20)
+        samples = samples * (level / max(float(np.abs(samples).max(initial=0.0)), 1e-4))
+    return samples.astype(np.float32)
 
 
 def _equalizer(frequencies: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -48,10 +61,10 @@ def _equalizer(frequencies: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(10 ** (curve / 20))
 
 
-def _room(length: int, rng: np.random.Generator) -> np.ndarray:
+def _room(length: int, sampling_rate: int, rng: np.random.Generator) -> np.ndarray:
     """An impulse response: the direct sound, then noise that decays by 60 dB in 0.1 to 0.5 s."""
     seconds = rng.uniform(0.1, 0.5)
-    time = np.arange(min(length, int(seconds * SAMPLING_RATE))) / SAMPLING_RATE
+    time = np.arange(min(length, int(seconds * sampling_rate))) / sampling_rate
     tail = rng.standard_normal(len(time)) * 10 ** (-3.0 * time / seconds)
     tail *= 10 ** (rng.uniform(-20.0, -6.0) / 20) / np.sqrt(np.square(tail).sum())
     response = np.zeros(length)

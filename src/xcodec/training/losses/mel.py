@@ -1,4 +1,4 @@
-"""Spectral losses: what a decoder's waveform is held against where only what is heard matters, and no phase is sent."""
+"""The mel loss: spectra as an ear groups them, at several resolutions, without phases."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from xcodec.errors import InputError
 
-__all__ = ["MelLoss", "log_magnitude", "mel_filters", "spread_loss"]
+__all__ = ["FLOOR", "MelLoss", "mel_filters"]
 
-_FLOOR = 1e-5  # of a magnitude where full scale is about 1: -100 dB, below what 16 bits hold
+FLOOR = 1e-5  # of a magnitude where full scale is about 1: -100 dB, below what 16 bits hold
 
 
 def mel_filters(bands: int, n_fft: int, sampling_rate: int) -> Tensor:
@@ -74,45 +74,7 @@ class MelLoss(nn.Module):
         linear = audio.new_zeros(())
         for window in self.windows:
             given, wanted = self.spectrum(audio, window), self.spectrum(target, window)
-            logarithmic = logarithmic + (given.clamp(min=_FLOOR).log() - wanted.clamp(min=_FLOOR).log()).abs().mean()
+            logarithmic = logarithmic + (given.clamp(min=FLOOR).log() - wanted.clamp(min=FLOOR).log()).abs().mean()
             scale = wanted.mean(dim=(1, 2)) + 1e-3
             linear = linear + ((given - wanted).abs().mean(dim=(1, 2)) / scale).mean()
         return logarithmic / len(self.windows), linear / len(self.windows)
-
-
-def log_magnitude(audio: Tensor, n_fft: int, hop_length: int) -> Tensor:
-    """Natural log STFT magnitudes in the frames of the decoder's inverse transform.
-
-    Args:
-        audio: (batch, samples), samples a multiple of `hop_length`.
-        n_fft: transform length in samples.
-        hop_length: in samples.
-
-    Returns:
-        (batch, samples / hop_length, n_fft / 2 + 1), floored at -100 dB of a full sine.
-    """
-    margin = (n_fft - hop_length) // 2
-    padded = nn.functional.pad(audio, (margin, margin))
-    window = torch.hann_window(n_fft, device=audio.device)
-    transform = torch.stft(padded, n_fft, hop_length, window=window, center=False, return_complex=True)
-    return transform.abs().clamp(min=_FLOOR * n_fft / 2).log().transpose(1, 2)
-
-
-def spread_loss(projected: Tensor) -> Tensor:
-    """How far the quantizer's inputs are from zero mean, unit variance and no correlation between dimensions.
-
-    Rounding passes gradients straight through, so nothing else calls latents back once they have drifted to where all
-    of them round to the same code.
-
-    Args:
-        projected: (clips, codes, dimensions), before bounding.
-
-    Returns:
-        the mean square of the means, plus the mean square of (covariance - identity).
-    """
-    points = projected.flatten(0, 1)
-    mean = points.mean(0)
-    centred = points - mean
-    covariance = centred.T @ centred / len(points)
-    identity = torch.eye(len(mean), device=projected.device)
-    return mean.square().mean() + (covariance - identity).square().mean()

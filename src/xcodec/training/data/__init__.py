@@ -1,0 +1,39 @@
+"""From audio on disk to batches: sources, an order over them, crops, and what is done to a crop."""
+
+from pathlib import Path
+
+from xcodec.errors import InputError
+from xcodec.training.data.corpus import Corpus
+from xcodec.training.data.recordings import Recordings
+from xcodec.training.data.source import Source
+from xcodec.training.data.stored_codes import StoredCodes
+
+__all__ = ["open_source"]
+
+
+def open_source(path: str | Path, audio: str | Path | None = None) -> Source:
+    """Open what is trained on.
+
+    Args:
+        path: a folder of prepared speech, of Parquet files of codes, or of recordings; or a list of recordings.
+        audio: the folder of the recordings whose codes are stored.
+
+    Raises:
+        InputError: where it is none of these.
+        AudioError: where a recording cannot be read.
+    """
+    path = Path(path)
+    if path.is_file():
+        return Recordings.of_manifest(path)
+    if not path.is_dir():
+        raise InputError(
+            f"there is nothing to train on at {path}; give a folder of recordings, a list of them, prepared speech, or "
+            "Parquet of codes. A recipe with a synthesis section makes speech in a folder that does not exist"
+        )
+    if (path / "index.json").is_file():
+        return Corpus(path)
+    if next(path.rglob("*.parquet"), None) is not None:
+        if audio is None:
+            raise InputError(f"{path} holds codes; data.audio has to name the folder of their recordings")
+        return StoredCodes(path, Path(audio))
+    return Recordings.of_folder(path)

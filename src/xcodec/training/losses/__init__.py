@@ -1,0 +1,1 @@
+"""What a codec in training is held against, one distance a file."""

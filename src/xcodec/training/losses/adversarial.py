@@ -1,0 +1,32 @@
+"""Least-squares adversarial losses (Mao et al., 2017) and feature matching (Larsen et al., 2016)."""
+
+import torch
+from torch import Tensor
+
+from xcodec.training.discriminators.judgement import Judgement
+
+__all__ = ["adversarial_loss", "discriminator_loss", "feature_matching_loss"]
+
+
+def discriminator_loss(real: Judgement, fake: Judgement) -> Tensor:
+    """How far the scores are from 1 on recordings and from 0 on reconstructions: mean squares, averaged over parts."""
+    losses = [
+        (1 - yes[-1].float()).square().mean() + no[-1].float().square().mean()
+        for yes, no in zip(real, fake, strict=True)
+    ]
+    return torch.stack(losses).mean()
+
+
+def adversarial_loss(fake: Judgement) -> Tensor:
+    """How far the scores of reconstructions are from 1: mean squares, averaged over the parts."""
+    return torch.stack([(1 - part[-1].float()).square().mean() for part in fake]).mean()
+
+
+def feature_matching_loss(real: Judgement, fake: Judgement) -> Tensor:
+    """The mean absolute difference of what the layers before the scores see, averaged over layers and parts."""
+    distances = [
+        (wanted.detach().float() - given.float()).abs().mean()
+        for one, other in zip(real, fake, strict=True)
+        for wanted, given in zip(one[:-1], other[:-1], strict=True)
+    ]
+    return torch.stack(distances).mean()

@@ -1,0 +1,75 @@
+"""A training run from its parts: recipe, audio, recordings to measure on, and what is written at the end."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from xcodec.audio import AUDIO_SUFFIXES, Audio
+from xcodec.errors import InputError
+from xcodec.training.checkpoints import export
+from xcodec.training.data import open_source
+from xcodec.training.data.corpus import build_corpus
+from xcodec.training.data.mixture import Mixture
+from xcodec.training.distributed import Processes
+from xcodec.training.recipe import Recipe
+from xcodec.training.trainer import Trainer
+
+__all__ = ["train"]
+
+
+def train(
+    recipe: Recipe,
+    data: Sequence[Path],
+    output: Path,
+    processes: Processes,
+    *,
+    validation: Path | None = None,
+    minutes: float | None = None,
+    export_to: Path | None = None,
+    export_dtype: torch.dtype = torch.float32,
+    log: Callable[[str], None] = print,
+    bar: bool = False,
+) -> None:
+    """Train what `recipe` describes, or go on with it.
+
+    Args:
+        recipe: what and how.
+        data: what to train on, as for `open_source`; a folder that does not exist is filled by the recipe's synthesis.
+        output: folder of the run; a run that lies there is taken up.
+        processes: this one among those that train.
+        validation: folder of recordings to measure on.
+        minutes: time limit of this call.
+        export_to: folder to write the model to at the end.
+        export_dtype: of the written weights.
+        log: takes a line.
+        bar: whether to draw a progress bar on standard error.
+
+    Raises:
+        XcodecError: where something is missing or wrong, or the loss leaves the numbers.
+    """
+    clips = [] if validation is None else _recordings(validation)
+    for path in data:
+        if not path.exists() and recipe.synthesis is not None and processes.is_first:
+            log(f"making speech in {path}")
+            build_corpus(recipe.synthesis, path)
+    processes.wait()
+    source = Mixture([open_source(path, recipe.data.audio) for path in data])
+    trainer = Trainer(recipe, source, output, log, processes, bar)
+    if processes.is_first:
+        trained = sum(x.numel() for x in trainer.generator.parameters() if x.requires_grad)
+        judges = sum(x.numel() for x in trainer.discriminators.parameters()) if trainer.discriminators else 0
+        hours = ", ".join(f"{name} {value:.2f} h" for name, value in source.hours().items())
+        log(f"{trained / 1e6:.2f}M parameters to train, {judges / 1e6:.2f}M in discriminators; audio: {hours}")
+    trainer.run(clips, minutes)
+    if export_to is not None and processes.is_first:
+        export(trainer.averaged_model(), export_to, export_dtype)
+        log(f"exported to {export_to}")
+
+
+def _recordings(folder: Path) -> list[Audio]:
+    """Every recording in a folder, by name."""
+    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    if not paths:
+        raise InputError(f"no recordings in {folder} to measure on; expected one of {', '.join(AUDIO_SUFFIXES)}")
+    return [Audio.read(path) for path in paths]

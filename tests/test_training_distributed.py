@@ -1,0 +1,93 @@
+"""Two processes train one model: gradients of codec and discriminators are averaged, and weights stay equal."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import sys; sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+import torch
+import torch.distributed as dist
+torch.set_num_threads(1)
+from builders import speech
+from training_builders import Clips, tiny_recipe
+from xcodec.training.distributed import joined
+from xcodec.training.trainer import Trainer
+
+
+def watched(trainer):
+    # The gradients that the optimizers are given, in order of the parameters.
+    seen = {}
+    for name in ("_generating", "_judging"):
+        optimization = getattr(trainer, name)
+        def update(rate, optimization=optimization, name=name, update=optimization.update):
+            seen[name] = [None if p.grad is None else p.grad.clone() for p in optimization.parameters]
+            return update(rate)
+        optimization.update = update
+    return seen
+
+
+with joined("cpu") as processes:
+    assert processes.count == 2
+    folder = Path(sys.argv[1])
+    settings = ("accumulate=2", "adversarial.lead_steps=0", "optimizer.warmup_steps=0")
+    recipe = tiny_recipe(folder / str(processes.rank), *settings)
+    source = Clips(list(speech(24.0).reshape(8, -1)))
+    together = Trainer(recipe, source, folder / "run", lambda line: None, processes)
+    made = [together.batches.batch(step, together.position)[0] for step in range(2)]
+    mine = made[0].waveform[0, :1000].contiguous()
+    both = [torch.empty_like(mine) for _ in range(2)]
+    dist.all_gather(both, mine)
+    assert not torch.equal(*both), "the processes see different audio"
+    together.generator.begin(made[0])  # from each one's own batch: the first one's has to hold for both
+    processes.equalize(together.generator)
+    together.generator.drawn = frozenset()
+    shared = watched(together)
+
+    alone = Trainer(recipe, source, folder / f"alone-{processes.rank}", lambda line: None)
+    alone.generator.load_state_dict(together.generator.state_dict())
+    alone.generator.drawn = frozenset()
+    alone.processes = type(processes)(torch.device("cpu"), rank=processes.rank)
+    own = watched(alone)
+    together.train_step(made)
+    alone.train_step(made)
+    for name in ("_generating", "_judging"):
+        assert len(shared[name]) > 10
+        for i, (ours, theirs) in enumerate(zip(shared[name], own[name])):
+            mean = torch.zeros_like(together.__dict__[name].parameters[i]) if theirs is None else theirs.clone()
+            dist.all_reduce(mean)
+            ours = torch.zeros_like(mean) if ours is None else ours
+            torch.testing.assert_close(ours, mean / 2, rtol=1e-3, atol=1e-5)
+
+    for step in range(2, 5):
+        together.train_step([together.batches.batch(step, together.position)[0]] * 2)
+    for part in (together.generator, together.discriminators):
+        for name, tensor in part.state_dict().items():
+            first = tensor.clone()
+            dist.broadcast(first, 0)
+            assert torch.equal(first, tensor), name
+    together.save()
+    again = Trainer(recipe, source, folder / "run", lambda line: None, processes)
+    assert again.step == together.step == 4
+    print("equal", processes.rank, flush=True)
+"""
+
+
+@pytest.mark.gradients
+def test_two_processes_average_the_gradients_of_codec_and_discriminators(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    for rank in range(2):
+        (tmp_path / str(rank)).mkdir()
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    ran = subprocess.run(
+        [*command, str(tmp_path / "script.py"), str(tmp_path), str(Path(__file__).parent)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    assert {"equal 0", "equal 1"} <= set(ran.stdout.split("\n"))

@@ -1,0 +1,359 @@
+"""What a codec in training is held against, and who judges it."""
+
+import copy
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import auraloss
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+from builders import speech
+from xcodec.errors import CheckpointError, InputError
+from xcodec.quantizers.rvq import ResidualVectorQuantizer
+from xcodec.training.codebooks import quantize_and_learn
+from xcodec.training.discriminators import (
+    Discriminators,
+    MultiFrequencyDiscriminator,
+    MultiPeriodDiscriminator,
+    SpectralDiscriminator,
+    build_discriminators,
+    judged_unchanged,
+    real_and_fake,
+)
+from xcodec.training.distances import Distances
+from xcodec.training.losses.adversarial import adversarial_loss, discriminator_loss, feature_matching_loss
+from xcodec.training.losses.level import level_loss
+from xcodec.training.losses.mel import MelLoss, mel_filters
+from xcodec.training.losses.perceptual import PerceptualLoss
+from xcodec.training.losses.spread import spread_loss
+from xcodec.training.losses.stft import Resolution, STFTLoss
+from xcodec.training.losses.sub_band import FilterBank, SubBandLoss
+from xcodec.training.sections import AdversarialRecipe, LossRecipe, SpectralRecipe
+
+pytestmark = pytest.mark.gradients
+
+
+def spoken_pair() -> tuple[Tensor, Tensor]:
+    """A reconstruction of a kind, and a recording: each (2, 16000)."""
+    target = torch.tensor(speech(2.0)).view(2, -1)
+    return 0.7 * target + 0.01 * torch.randn(2, 16_000, generator=torch.Generator().manual_seed(0)), target
+
+
+# Spectra
+
+
+def test_losses_of_equal_signals_are_zero_and_of_a_louder_one_its_logarithm() -> None:
+    signal = torch.randn(2, 4000, generator=torch.Generator().manual_seed(0))
+    loss = MelLoss([64, 512], [5, 40])
+    assert [term.item() for term in loss(signal, signal)] == [0.0, 0.0]
+    logarithmic, linear = loss(2 * signal, signal)
+    assert logarithmic.item() == pytest.approx(math.log(2), rel=1e-3)
+    assert linear.item() == pytest.approx(1.0, rel=0.02)
+
+
+def test_mel_loss_equals_a_direct_computation() -> None:
+    generator = torch.Generator().manual_seed(1)
+    given, wanted = torch.randn(2, 1, 1600, generator=generator, dtype=torch.float64).float()
+    window, bands = 256, 20
+
+    def mel(signal: np.ndarray) -> np.ndarray:
+        padded = np.pad(signal, window // 2, mode="reflect")
+        taper = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
+        frames = [padded[start : start + window] * taper for start in range(0, len(signal) + 1, window // 4)]
+        turns = np.exp(-2j * np.pi * np.outer(np.arange(window), np.arange(window // 2 + 1)) / window)
+        return np.abs(np.array(frames) @ turns) * 2 / window @ mel_filters(bands, window, 16_000).numpy()
+
+    one, other = mel(given[0].numpy()), mel(wanted[0].numpy())
+    logarithmic, linear = MelLoss([window], [bands])(given, wanted)
+    assert logarithmic.item() == pytest.approx(np.abs(np.log(one) - np.log(other)).mean(), rel=1e-3)
+    assert linear.item() == pytest.approx(np.abs(one - other).mean() / (other.mean() + 1e-3), rel=1e-3)
+
+
+@pytest.mark.parametrize(("bands", "n_fft"), [(5, 64), (80, 1024), (160, 512)])
+def test_no_mel_filter_is_empty(bands: int, n_fft: int) -> None:
+    filters = mel_filters(bands, n_fft, 16_000)
+    assert filters.shape == (n_fft // 2 + 1, bands)
+    assert (filters.amax(0) > 0).all()
+    assert filters.max() <= 1.0
+
+
+def test_silence_has_a_finite_gradient() -> None:
+    silence = torch.zeros(1, 2000, requires_grad=True)
+    sum(MelLoss([64, 256], [5, 20])(silence, torch.randn(1, 2000))).backward()  # type: ignore[union-attr]
+    assert silence.grad is not None
+    assert silence.grad.isfinite().all()
+
+
+def test_the_spread_loss_is_zero_on_white_inputs_and_sees_drift_width_and_correlation() -> None:
+    signs = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])[None]
+    assert spread_loss(signs).item() == pytest.approx(0.0)
+    assert spread_loss(signs + 3).item() == pytest.approx(9.0)
+    assert spread_loss(2 * signs).item() == pytest.approx(9 / 2)
+    assert spread_loss(signs[..., [0, 0]]).item() == pytest.approx(1 / 2)
+
+
+def test_windows_and_mel_bands_must_match() -> None:
+    with pytest.raises(InputError, match="2 windows and 1 numbers"):
+        MelLoss([64, 128], [5])
+
+
+def test_the_mel_loss_equals_auralosss_with_the_same_filters() -> None:
+    audio, target = spoken_pair()
+    window, bands = 512, 40
+    oracle = auraloss.freq.STFTLoss(window, window // 4, window, w_sc=0.0, w_log_mag=1.0, eps=1e-12)
+    oracle.scale = "mel"  # its own filters come with a library that is not needed here
+    oracle.fb = mel_filters(bands, window, 16_000).T[None] * 2 / window
+    expected = oracle(audio[:, None], target[:, None])
+    assert MelLoss([window], [bands])(audio, target)[0].item() == pytest.approx(expected.item(), rel=1e-2)
+
+
+def test_the_stft_loss_equals_auralosss() -> None:
+    audio, target = spoken_pair()
+    resolutions = (Resolution(512, 480, 120), Resolution(1024, 960, 240))
+    fft_sizes, windows, hops = ([getattr(each, name) for each in resolutions] for name in Resolution._fields)
+    oracle = auraloss.freq.MultiResolutionSTFTLoss(fft_sizes, hops, windows, eps=1e-7)
+    # auraloss takes spectral convergence of each clip and averages; X-Codec v1 takes that of the whole batch.
+    expected = oracle(audio[:1, None], target[:1, None]).item()
+    assert STFTLoss(resolutions)(audio[:1], target[:1]).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_bands_add_up_to_the_signal_and_hold_their_own_frequencies() -> None:
+    filters = FilterBank(6)
+    signal = torch.tensor(speech(1.0))[None]
+    error = filters.join(filters.split(signal))[:, 200:15_800] - signal[:, 200:15_800]
+    assert 20 * math.log10(float(error.norm() / signal.norm())) < -40
+    time = torch.arange(16_000) / 16_000
+    for band in range(6):
+        tone = torch.sin(2 * math.pi * (band + 0.5) * 8000 / 6 * time)[None]
+        energies = filters.split(tone).square().sum(-1)[0]
+        assert energies.argmax() == band
+        assert energies[band] > 0.98 * energies.sum()
+
+
+def test_the_sub_band_loss_hears_an_error_in_any_band() -> None:
+    target = torch.tensor(speech(1.0))[None]
+    loss = SubBandLoss()
+    assert loss(target, target).item() == 0.0
+    time = torch.arange(16_000) / 16_000
+    for frequency in (300.0, 3500.0, 7500.0):
+        assert loss(target + 0.05 * torch.sin(2 * math.pi * frequency * time), target).item() > 0.1
+
+
+def test_the_level_loss_counts_tens_of_decibels() -> None:
+    signal = torch.randn(2, 16_000, generator=torch.Generator().manual_seed(0))
+    assert level_loss(signal, signal, 16_000).item() == 0.0
+    assert level_loss(signal * 10**0.5, signal, 16_000).item() == pytest.approx(1.0, rel=1e-3)
+    silence = torch.zeros(1, 3200, requires_grad=True)
+    level_loss(silence, signal[:1, :3200], 16_000).backward()
+    assert silence.grad is not None
+    assert silence.grad.isfinite().all()
+
+
+# A frozen listener
+
+
+@pytest.fixture(scope="module")
+def listener(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("listener")
+    torch.manual_seed(0)
+    config = Wav2Vec2Config(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16, conv_dim=(8,) * 7,
+        num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=2,
+    )  # fmt: skip
+    Wav2Vec2Model(config).save_pretrained(folder)
+    return folder
+
+
+def test_the_perceptual_loss_moves_the_audio_and_never_the_listener(listener: Path) -> None:
+    loss = PerceptualLoss(str(listener)).train()
+    assert not loss.listener.training
+    before = copy.deepcopy(loss.state_dict())
+    target = torch.tensor(speech(0.5))[None]
+    assert loss(target, target).item() == 0.0
+    audio = (target + 0.05 * torch.randn_like(target)).requires_grad_()
+    loss(audio, target).backward()
+    assert audio.grad is not None
+    assert audio.grad.abs().max() > 0
+    assert all(parameter.grad is None for parameter in loss.parameters())
+    assert all(torch.equal(before[name], tensor) for name, tensor in loss.state_dict().items())
+    one, other = (PerceptualLoss(str(listener), [i])(audio, target).item() for i in (0, 2))
+    assert one != other
+
+
+def test_a_listener_that_is_not_there_or_has_no_such_layer_is_said(listener: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="the listener of the perceptual loss"):
+        PerceptualLoss(str(tmp_path / "absent"))
+    with pytest.raises(InputError, match=r"perceptual_layers=\[3\]: .* has hidden states 0 to 2"):
+        PerceptualLoss(str(listener), [3])
+    with pytest.raises(InputError, match="hears 16000 Hz; this codec writes 24000 Hz"):
+        Distances(LossRecipe(perceptual=1.0, perceptual_model=str(listener)), 24_000)
+
+
+def test_only_distances_with_a_weight_are_taken(listener: Path) -> None:
+    audio, target = spoken_pair()
+    assert set(Distances(LossRecipe(mel=0.0), 16_000)(audio, target)) == set()
+    every = LossRecipe(magnitude=1.0, stft=1.0, sub_band=1.0, level=1.0, perceptual=1.0, perceptual_model=str(listener))
+    names = {"mel", "magnitude", "stft", "sub_band", "level", "perceptual"}
+    terms = Distances(every, 16_000)(audio, target)
+    assert set(terms) == names
+    assert all(term.item() > 0 for term in terms.values())
+
+
+# Discriminators
+
+
+def small_discriminators() -> Discriminators:
+    torch.manual_seed(0)
+    return Discriminators(
+        [
+            MultiPeriodDiscriminator([2, 3], channels=4, growth=2, max_channels=8),
+            SpectralDiscriminator([78, 206], channels=4, max_channels=8),
+            MultiFrequencyDiscriminator([32, 64], [32, 32]),
+        ]
+    )
+
+
+def test_the_released_discriminators_have_the_sizes_of_their_sources() -> None:
+    built = build_discriminators(
+        AdversarialRecipe(multi_period={}, spectral={}, multi_frequency={}),
+        16_000,  # type: ignore[arg-type]
+    )
+    assert built is not None
+    periods, spectra, frequencies = built.members
+    assert [part.period for part in periods.parts] == [2, 3, 5, 7, 11]
+    assert [part.n_fft for part in spectra.parts] == [78, 126, 206, 334, 542, 876, 1418, 2296]
+    assert [part.hop_length for part in frequencies.parts] == [32, 64, 128, 256, 512, 1024]
+    widths = [conv.weight.shape[0] for conv in periods.parts[0].convs]
+    assert widths == [16, 64, 256, 512, 512]
+    assert [conv.weight.shape[0] for conv in spectra.parts[0].convs] == [32, 64, 128, 256, 512]
+    assert build_discriminators(AdversarialRecipe(), 16_000) is None
+    assert build_discriminators(None, 16_000) is None
+
+
+@pytest.mark.parametrize("samples", [8000, 8001, 6007])
+def test_any_length_is_judged_by_every_part(samples: int) -> None:
+    judgement = small_discriminators()(torch.randn(2, samples))
+    assert len(judgement) == 6
+    for part in judgement:
+        assert all(len(features) == 2 for features in part)
+        assert part[-1].shape[1] == 1
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [
+        lambda: MultiPeriodDiscriminator([2, 3], channels=8, growth=2, max_channels=16),
+        lambda: SpectralDiscriminator([78, 206], channels=8, max_channels=16),
+        lambda: MultiFrequencyDiscriminator([32, 64], [32, 64]),
+    ],
+)
+def test_a_discriminator_learns_to_tell_noise_from_speech(judge: Callable[[], nn.Module]) -> None:
+    torch.manual_seed(0)
+    judges = Discriminators([judge()])
+    optimizer = torch.optim.Adam(judges.parameters(), 5e-3)
+    audio = torch.cat([torch.tensor(speech(2.0)).view(4, -1)[:, :4000], 0.1 * torch.randn(4, 4000)])
+    for _ in range(80):
+        loss = discriminator_loss(*real_and_fake(judges(audio)))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.4  # who always says one half has 0.5
+
+
+def test_judging_unchanged_teaches_the_audio_and_not_the_judges() -> None:
+    judges = small_discriminators()
+    audio = (0.1 * torch.randn(2, 8000)).requires_grad_()
+    judged = judged_unchanged(judges, audio)
+    for one, other in zip(judged, judges(audio), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    adversarial_loss(judged).backward()
+    assert audio.grad is not None
+    assert audio.grad.abs().max() > 0
+    assert all(parameter.grad is None for parameter in judges.parameters())
+
+
+def test_adversarial_losses_have_their_known_values() -> None:
+    ones, zeros = [[torch.ones(3)], [torch.ones(2)]], [[torch.zeros(3)], [torch.zeros(2)]]
+    assert discriminator_loss(ones, zeros).item() == 0.0
+    assert discriminator_loss(zeros, ones).item() == 2.0
+    assert adversarial_loss(ones).item() == 0.0
+    assert adversarial_loss(zeros).item() == 1.0
+    real, fake = (
+        [[torch.zeros(4), torch.zeros(2), torch.ones(1)]],
+        [[torch.ones(4), torch.full((2,), 3.0), torch.ones(1)]],
+    )
+    assert feature_matching_loss(real, fake).item() == 2.0
+
+
+def test_discriminators_compute_in_float32_on_the_cpu() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        judgement = small_discriminators()(torch.randn(2, 8000))
+    assert {features.dtype for part in judgement for features in part} == {torch.float32}
+
+
+def test_a_multi_frequency_discriminator_takes_a_width_for_each_hop() -> None:
+    with pytest.raises(InputError, match="one multiple of 32 for each hop"):
+        MultiFrequencyDiscriminator([32, 64], [64])
+    assert SpectralRecipe().fft_sizes[0] == 78
+
+
+# Codebooks
+
+
+def blank_quantizer() -> ResidualVectorQuantizer:
+    quantizer = ResidualVectorQuantizer(dim=4, codebook_size=8, num_quantizers=3)
+    for codebook in quantizer.codebooks:
+        codebook.inited.zero_()
+    return quantizer
+
+
+def test_codebooks_find_the_clusters_and_leave_ever_less() -> None:
+    torch.manual_seed(0)
+    centres = 3 * torch.randn(8, 4)
+    latents = (centres[torch.randint(8, (4, 100))] + 0.05 * torch.randn(4, 100, 4)).requires_grad_()
+    quantizer = blank_quantizer()
+    left = []
+    for _ in range(30):
+        quantized, commitment = quantize_and_learn(quantizer, latents, 3, learns=True)
+        left.append((quantized - latents).square().mean().item())
+    assert left[-1] < 0.02
+    assert all(bool(codebook.inited) for codebook in quantizer.codebooks)
+    torch.testing.assert_close(
+        quantizer.decode(quantizer.encode(latents.detach())), quantized.detach(), atol=0.2, rtol=0
+    )
+    errors = [
+        (quantizer.decode(quantizer.encode(latents.detach(), k)) - latents).square().mean().item() for k in (1, 2, 3)
+    ]
+    assert errors[0] > errors[1] > errors[2]
+    (quantized.sum() + 0 * commitment).backward()
+    assert torch.equal(latents.grad, torch.ones_like(latents))  # straight through
+
+
+def test_commitment_pulls_latents_towards_their_code_vectors() -> None:
+    quantizer = blank_quantizer()
+    codebook = quantizer.codebooks[0]
+    codebook.embed.copy_(torch.arange(8.0)[:, None].expand(8, 4))
+    latents = torch.full((1, 1, 4), 2.25, requires_grad=True)
+    quantized, commitment = quantize_and_learn(quantizer, latents, 1, learns=False)
+    assert torch.equal(quantized, torch.full((1, 1, 4), 2.0))
+    assert commitment.item() == pytest.approx(0.0625)
+    commitment.backward()
+    assert (latents.grad > 0).all()
+    assert torch.equal(codebook.embed, torch.arange(8.0)[:, None].expand(8, 4))
+
+
+def test_code_vectors_that_nobody_chooses_are_moved_to_where_latents_are() -> None:
+    torch.manual_seed(0)
+    quantizer = ResidualVectorQuantizer(dim=4, codebook_size=8, num_quantizers=1)
+    codebook = quantizer.codebooks[0]
+    codebook.embed.fill_(100.0)
+    codebook.embed[0] = 0.0
+    latents = torch.randn(2, 50, 4)
+    quantize_and_learn(quantizer, latents, 1, learns=True)
+    assert codebook.embed.abs().max() < 10
+    assert len(codebook.encode(latents).unique()) > 4
