@@ -197,21 +197,21 @@ TEXT = "<|SPEECH_GENERATION_START|><|s_12|><|s_7|> 65535,\n3 <|s_0|><|SPEECH_GEN
 def test_codes_are_read_from_text_cut_anywhere(size: int) -> None:
     text = CodeText(num_codebooks=1)
     found = [text.push(TEXT[start : start + size]) for start in range(0, len(TEXT), size)]
-    assert np.concatenate([*found, text.close()], 1).tolist() == [[12, 7, 65535, 3, 0]]
+    assert [code for [codes] in [*found, text.close()] for code in codes] == [12, 7, 65535, 3, 0]
     assert text.ended
 
 
 def test_the_last_number_needs_no_end() -> None:
     text = CodeText(num_codebooks=1)
-    assert text.push("1 23").tolist() == [[1]]  # 23 may become 234
-    assert text.close().tolist() == [[23]]
+    assert text.push("1 23") == [[1]]  # 23 may become 234
+    assert text.close() == [[23]]
 
 
 def test_codes_of_several_codebooks_are_lines() -> None:
     text = CodeText(num_codebooks=8)
-    assert text.push("1 2\n3, 4\n5").tolist() == [[1, 3], [2, 4]]
-    assert text.push(" 6").shape[1] == 0
-    assert text.close().tolist() == [[5], [6]]
+    assert text.push("1 2\n3, 4\n5") == [[1, 3], [2, 4]]
+    assert text.push(" 6") == []
+    assert text.close() == [[5], [6]]
 
 
 @pytest.mark.parametrize(

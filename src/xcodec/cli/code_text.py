@@ -2,8 +2,6 @@
 
 import re
 
-import numpy as np
-
 from xcodec.errors import CodesError
 
 __all__ = ["CodeText"]
@@ -32,8 +30,8 @@ class CodeText:
         self.ended = False
         self._rest = ""
 
-    def push(self, text: str) -> np.ndarray:
-        """Read a piece, and give the codes that are complete with it, int64 (codebooks, frames).
+    def push(self, text: str) -> list[list[int]]:
+        """Read a piece, and give the codes that are complete with it: the frames of each codebook.
 
         Raises:
             CodesError: for what is no code; it shows it.
@@ -41,11 +39,11 @@ class CodeText:
         self._rest += text
         return self._items() if self.single else self._lines()
 
-    def close(self) -> np.ndarray:
+    def close(self) -> list[list[int]]:
         """Give the last code, which nothing followed."""
         return self.push("\n")
 
-    def _items(self) -> np.ndarray:
+    def _items(self) -> list[list[int]]:
         codes, position = [], 0
         while not self.ended and (item := ITEM.match(self._rest, position)):
             position = item.end()
@@ -57,9 +55,9 @@ class CodeText:
             raise CodesError(
                 f"standard input: {self._rest[:SHOWN]!r} is no code; expected numbers, or speech tokens like <|s_123|>"
             )
-        return np.array(codes, dtype=np.int64)[None]
+        return [codes]
 
-    def _lines(self) -> np.ndarray:
+    def _lines(self) -> list[list[int]]:
         *lines, self._rest = self._rest.split("\n")
         frames = [line.replace(",", " ").split() for line in lines if line.strip()]
         for frame in frames:
@@ -68,7 +66,7 @@ class CodeText:
                     f"standard input: {' '.join(frame)[:SHOWN]!r} is no frame; expected a line of up to "
                     f"{self.num_codebooks} numbers, a code of each codebook, as many on every line"
                 )
-        return np.array(frames, dtype=np.int64).T if frames else np.zeros((self.num_codebooks, 0), np.int64)
+        return [[int(code) for code in book] for book in zip(*frames, strict=True)]
 
 
 def is_number(text: str) -> bool:

@@ -134,9 +134,9 @@ def pass_on(pipe: AudioPipe, load: "Callable[[], Codec]") -> None:
     text, decoder = CodeText(len(codec.codebook_sizes)), StreamDecoder(codec)
     decode = codecs.getincrementaldecoder("utf-8")("replace").decode
     while not text.ended and (data := sys.stdin.buffer.read1()):  # type: ignore[union-attr]
-        if audio := decoder.push(text.push(decode(data))):
+        if (ids := text.push(decode(data))) and (audio := decoder.push(ids)):
             pipe.write(audio)
-    for audio in (decoder.push(text.close()), decoder.flush()):
+    for audio in (decoder.push(ids) if (ids := text.close()) else None, decoder.flush()):
         if audio:
             pipe.write(audio)
     if not pipe.seconds:
