@@ -13,13 +13,14 @@ import torch
 
 from xcodec.errors import CheckpointError, InputError
 from xcodec.models.xcodec2 import Xcodec2FeatureExtractor, Xcodec2Model
+from xcodec.modules.mel import mel_filters
 from xcodec.training.augmentation import augment, source_length
 from xcodec.training.checkpoints import export
 from xcodec.training.corpus import Corpus, build_corpus
 from xcodec.training.data import batches, make_batch
 from xcodec.training.forward import fused_latents, reconstruct
 from xcodec.training.initialization import initialize, initialize_from_batch
-from xcodec.training.losses import MelLoss, log_magnitude, mel_filters, spread_loss
+from xcodec.training.losses import MelLoss, log_magnitude, spread_loss
 from xcodec.training.recipe import AugmentationRecipe, OptimizerRecipe, Recipe, SynthesisRecipe
 from xcodec.training.synthesis import ENGINES, Espeak, utterances
 from xcodec.training.texts import SCRIPTS, sentence
