@@ -1,4 +1,4 @@
-"""The command line: `xcodec encode`, `decode`, `reconstruct`, `info` and `convert`."""
+"""The command line: `xcodec encode`, `decode`, `reconstruct`, `info`, `evaluate` and `convert`."""
 
 import sys
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from xcodec import __version__
-from xcodec.cli import convert, decode, encode, info, reconstruct
+from xcodec.cli import convert, decode, encode, evaluate, info, reconstruct
 from xcodec.cli.failures import Command
 from xcodec.cli.manual import manual
 
@@ -31,6 +31,7 @@ recording becomes does not depend on which others are encoded with it.
   xcodec decode codes/ -o decoded/         and back to audio
   xcodec reconstruct speech.mp3 -o out.wav both at once: how the codes sound
   xcodec info speech.mp3 codes/a.wav.codes mini
+  xcodec evaluate recordings/ -m mini      how much of them a codec keeps
   xcodec convert xcodec2.ckpt my-model/    an original checkpoint
   xcodec encode speech.wav -o codes/ --model my-model/
 
@@ -70,7 +71,14 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-COMMANDS = {"encode": encode, "decode": decode, "reconstruct": reconstruct, "info": info, "convert": convert}
+COMMANDS = {
+    "encode": encode,
+    "decode": decode,
+    "reconstruct": reconstruct,
+    "info": info,
+    "evaluate": evaluate,
+    "convert": convert,
+}
 for name, module in COMMANDS.items():
     text, epilog = manual(module.HELP), manual(module.EPILOG)
     app.command(name, cls=Command, help=text, epilog=epilog, no_args_is_help=True)(module.command)
