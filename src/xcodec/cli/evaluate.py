@@ -239,11 +239,12 @@ def show(result: "Evaluation", per_clip: bool) -> None:
     """Print the tables, and what is missing from them."""
     from xcodec.evaluation.table import codebook_tables, means_table, rows_tables
 
-    console = output()
     if not result.clips:
         return
+    console = output()
+    console.width = max(console.width, WIDEST)
     for table in (means_table(result), *codebook_tables(result), *(rows_tables(result) if per_clip else ())):
-        console.print(table, width=WIDEST, crop=False)
+        console.print(table)
     if result.missing:
         console.print("not measured:")
     for missing in result.missing:

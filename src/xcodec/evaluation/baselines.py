@@ -83,8 +83,9 @@ class Opus(System):
         check_installed("opus-tools", "opusenc", "opusdec")
         self.kilobits = kilobits
         self.name = f"opus:{kilobits:g}"
-        program = subprocess.run(["opusenc", "--version"], capture_output=True, text=True, check=False)
-        self.about = f"Opus at {kilobits:g} kbit/s by opusenc --hard-cbr and opusdec ({program.stdout.splitlines()[0].removeprefix('opusenc ')})"
+        told = subprocess.run(["opusenc", "--version"], capture_output=True, text=True, check=False).stdout
+        version = told.splitlines()[0].removeprefix("opusenc ") if told else "of unknown version"
+        self.about = f"Opus at {kilobits:g} kbit/s by opusenc --hard-cbr and opusdec ({version})"
 
     def reconstruct(self, clip: Clip, recording: Audio) -> Reconstruction:  # noqa: ARG002
         """Encode and decode."""

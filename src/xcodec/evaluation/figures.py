@@ -10,7 +10,8 @@ NONE = "-"
 
 def heading(scale: Scale) -> str:
     """Label, unit, and an arrow to where better is."""
-    return f"{scale.label}{f' [{scale.unit}]' if scale.unit else ''} {'↑' if scale.higher_is_better else '↓'}"
+    unit = f" [{scale.unit}]" if scale.unit else ""
+    return f"{scale.label}{unit}\N{NO-BREAK SPACE}{'↑' if scale.higher_is_better else '↓'}"
 
 
 def mean_text(scale: Scale, mean: Mean | None) -> str:

@@ -1,11 +1,10 @@
 """What is evaluated: anything that gives a recording back."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from xcodec.audio import AUDIO_SUFFIXES, Audio
 from xcodec.codec import Codec
@@ -65,9 +64,15 @@ class Model(System):
         codec: the codec.
         name: as reports call it.
         bandwidth: in kbit/s, one of the codec's; None for its highest.
+
+    Raises:
+        InputError: where the codec does not have this bandwidth.
     """
 
     def __init__(self, codec: Codec, name: str, bandwidth: float | None = None) -> None:
+        if bandwidth is not None and not any(math.isclose(bandwidth, offered) for offered in codec.bandwidths):
+            offers = ", ".join(f"{offered:g}" for offered in codec.bandwidths)
+            raise InputError(f"bandwidth={bandwidth:g}: {name} has {offers} kbit/s")
         self.codec, self.bandwidth = codec, bandwidth
         self.name = name if bandwidth is None else f"{name} at {bandwidth:g} kbit/s"
         self.about = f"{codec!r}, {codec.identity}"
@@ -81,7 +86,7 @@ class Model(System):
         """Encode and decode."""
         codes = self.codec.encode(recording, bandwidth=self.bandwidth)
         audio = self.codec.decode(codes, check_identity=False)
-        bits = len(codes) * sum(float(np.log2(size)) for size in codes.codebook_sizes)
+        bits = len(codes) * sum(math.log2(size) for size in codes.codebook_sizes)
         return Reconstruction(audio, bits, codes)
 
 
