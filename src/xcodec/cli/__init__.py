@@ -1,4 +1,4 @@
-"""The command line: `xcodec encode`, `decode`, `reconstruct`, `say`, `info` and `convert`."""
+"""The command line: one file for each command."""
 
 import sys
 

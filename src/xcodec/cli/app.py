@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from xcodec import __version__
-from xcodec.cli import convert, decode, detokenize, encode, info, reconstruct, say, tokenize, train
+from xcodec.cli import convert, decode, detokenize, encode, evaluate, info, reconstruct, say, tokenize, train
 from xcodec.cli.failures import Command
 from xcodec.cli.manual import manual
 
@@ -32,6 +32,7 @@ recording becomes does not depend on which others are encoded with it.
   xcodec reconstruct speech.mp3 -o out.wav both at once: how the codes sound
   xcodec say "Hello." --llm my-llm/ -o hello.wav
   xcodec info speech.mp3 codes/a.wav.codes mini
+  xcodec evaluate recordings/ -m mini      how much of them a codec keeps
   xcodec convert xcodec2.ckpt my-model/    an original checkpoint
   xcodec encode speech.wav -o codes/ --model my-model/
   xcodec tokenize corpus/ -o tokens/       a data set, to Parquet of codes
@@ -81,6 +82,7 @@ COMMANDS = {
     "say": say,
     "detokenize": detokenize,
     "train": train,
+    "evaluate": evaluate,
     "info": info,
     "convert": convert,
 }

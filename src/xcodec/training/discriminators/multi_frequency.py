@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from xcodec.errors import InputError
+from xcodec.modules.mel import mel_filters
 from xcodec.training.discriminators.judgement import Judgement
 from xcodec.training.discriminators.spectral import magnitudes
-from xcodec.training.losses.mel import mel_filters
 
 __all__ = ["MultiFrequencyDiscriminator"]
 

@@ -1,0 +1,258 @@
+"""`xcodec evaluate`: recordings against what came back of them, in figures."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from xcodec.cli.console import errors, output, show_error
+from xcodec.cli.failures import FAILED
+from xcodec.cli.options import Bandwidth, Device, Dtype, Inputs, Overwrite, Precision, load_codec, not_empty
+from xcodec.cli.paths import find_files, home
+from xcodec.errors import InputError, MissingExtraError
+from xcodec.files import written_whole
+
+if TYPE_CHECKING:
+    from xcodec.evaluation.evaluation import Evaluation
+    from xcodec.evaluation.metric import Missing
+    from xcodec.evaluation.systems import Model, System
+
+__all__ = ["EPILOG", "HELP", "command"]
+
+WIDEST = 1000  # columns; a table wider than the terminal is broken there, and loses nothing
+
+HELP = """\
+Measure how much of recordings a codec keeps.
+
+Recordings are held against the reconstructions of one or more systems, on the
+same clips in the same run:
+
+  --model MODEL             a codec, which encodes and decodes them here
+  --reconstructions FOLDER  files that are there already, in a folder laid out
+                            as the recordings are (`xcodec reconstruct` does)
+  --baseline NAME           codec2:3200 (also 2400, 1600, 1400, 1300, 1200,
+                            700C) or opus:6 (to 256 kbit/s)
+
+[bold]What is measured[/bold]
+
+  always         SI-SDR, mel distance, log-spectral distance, bitrate, and of a
+                 model how its codebook is used
+  with packages  STOI, ESTOI, PESQ-WB, PESQ-NB      'xcodec\\[eval]'
+                 DNSMOS                             'xcodec\\[dnsmos]'
+                 WER by pocketsphinx, where there are transcripts: --transcripts,
+                 or transcripts.tsv or *.trans.txt beside the recordings
+                                                    'xcodec\\[asr]'
+  with models    WER (--asr), SIM (--speaker), UTMOS (--utmos)
+
+What is missing is named, with how to get it. A metric that is not defined for a
+clip, such as STOI of silence, is left out of its mean, and --json says why.
+
+[bold]Examples[/bold]
+
+  xcodec evaluate recordings/ -m mini --baseline codec2:3200 --baseline opus:6
+  xcodec evaluate recordings/ -r again/ --html report.html --json report.json
+  xcodec evaluate recordings/ -m my-model/ --asr facebook/hubert-large-ls960-ft"""
+
+EPILOG = """\
+A recording that cannot be read, or has no counterpart, is named at the end with
+the reason; all others are measured.
+
+[bold]Exit codes[/bold]  0: all done. 1: something failed. 2: wrong usage. 130: interrupted."""
+
+
+def command(
+    inputs: Inputs,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="A checkpoint folder, a hub id, or the built-in mini. May be given again.",
+            show_default=False,
+            callback=lambda value: not_empty(value or []),
+        ),
+    ] = None,
+    folders: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reconstructions",
+            "-r",
+            metavar="FOLDER",
+            help="Reconstructions that are there already. May be given again.",
+            show_default=False,
+            callback=lambda value: not_empty(value or []),
+        ),
+    ] = None,
+    baselines: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--baseline", metavar="NAME", help="codec2:MODE or opus:KBPS. May be given again.", show_default=False
+        ),
+    ] = None,
+    bandwidth: Bandwidth = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write all figures as JSON.", show_default=False)
+    ] = None,
+    html_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            metavar="FILE",
+            help="Write a page with players, spectrograms and codes, in one file.",
+            show_default=False,
+        ),
+    ] = None,
+    examples: Annotated[int, typer.Option(min=0, metavar="N", help="Clips to be heard on the page.")] = 12,
+    per_clip: Annotated[bool, typer.Option("--per-clip", help="Print every clip's scores too.")] = False,
+    transcripts: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Lines of a clip's name, a tab and what is said.", show_default=False),
+    ] = None,
+    asr: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="For WER: pocketsphinx, a transformers id or folder, or none; else pocketsphinx if installed.",
+            show_default=False,
+        ),
+    ] = None,
+    speaker: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="For SIM: a transformers id or folder with x-vectors.", show_default=False),
+    ] = None,
+    utmos: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="For UTMOS: its TorchScript file.", show_default=False)
+    ] = None,
+    device: Device = "auto",
+    dtype: Dtype = Precision.FLOAT32,
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure how much of recordings a codec keeps."""
+    if not (models or folders or baselines):
+        raise typer.BadParameter("there is nothing to evaluate; give --model, --reconstructions or --baseline")
+    check_writable([file for file in (json_file, html_file) if file is not None], overwrite)
+
+    from xcodec.audio import AUDIO_SUFFIXES
+    from xcodec.device import choose_device
+    from xcodec.evaluation.clips import clips_of, spread
+    from xcodec.evaluation.evaluation import evaluate
+    from xcodec.evaluation.selection import select_metrics
+    from xcodec.evaluation.systems import Folder
+    from xcodec.evaluation.transcripts import Transcripts
+
+    found, failures = find_files(inputs, AUDIO_SUFFIXES)
+    clips = clips_of([(item.relative, item.path) for item in found], Transcripts(transcripts))
+    metrics, missing = select_metrics(
+        transcribed=any(clip.transcript is not None for clip in clips),
+        recognizer=asr,
+        speaker=speaker,
+        utmos=utmos,
+        device=choose_device(device),
+    )
+    systems: list[System] = [load_model(name, device, dtype, bandwidth) for name in models or ()]
+    systems += [Folder(home(folder), folder) for folder in folders or ()]
+    systems += load_baselines(baselines or [], missing)
+
+    with ClipsBar(len(clips)) as bar:
+        result = evaluate(clips, systems, metrics, missing, spread(clips, examples if html_file else 0), bar.advance)
+    show(result, per_clip)
+    if json_file is not None:
+        from xcodec.evaluation.record import record
+
+        write(json_file, json.dumps(record(result), indent=2, ensure_ascii=False) + "\n")
+    if html_file is not None:
+        from xcodec.evaluation.page import page
+
+        write(html_file, page(result))
+    for failure in (*failures, *result.failures):
+        show_error(str(failure))
+    for folder in (system for system in systems if isinstance(system, Folder)):
+        if extra := folder.left_over():
+            names = ", ".join(str(path.relative_to(folder.path)) for path in extra[:3])
+            more = " ..." if len(extra) > 3 else ""
+            errors().print(f"{folder.name}: {len(extra)} files are no recording's counterpart: {names}{more}")
+    if failures or result.failures or not result.clips:
+        raise typer.Exit(FAILED)
+
+
+class ClipsBar:
+    """Clips done, on a terminal; nothing elsewhere."""
+
+    def __init__(self, total: int) -> None:
+        console = errors()
+        columns = (TextColumn("Measured"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._progress.add_task("", total=total)
+
+    def __enter__(self) -> "ClipsBar":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def advance(self) -> None:
+        """Count a clip."""
+        self._progress.advance(self._task)
+
+
+def check_writable(files: list[Path], overwrite: bool) -> None:
+    """See, before hours of measuring, whether reports can be written.
+
+    Raises:
+        InputError: where one exists already, or its folder does not.
+    """
+    for file in files:
+        if file.is_dir():
+            raise InputError(f"{file}: it is a folder; give the name of a file")
+        if file.exists() and not overwrite:
+            raise InputError(f"{file}: exists already; give --overwrite to replace it")
+        if not file.parent.is_dir():
+            raise InputError(f"{file}: the folder {file.parent} does not exist; make it first")
+
+
+def load_model(name: str, device: str, dtype: Precision, bandwidth: float | None) -> "Model":
+    """A codec as a system, by the name that was given."""
+    from xcodec.evaluation.systems import Model
+
+    return Model(load_codec(name, device, dtype), name, bandwidth)
+
+
+def load_baselines(names: list[str], missing: "list[Missing]") -> "Iterator[System]":
+    """The baselines whose programs are there; of the others, how to get them."""
+    from xcodec.evaluation.baselines import baseline
+    from xcodec.evaluation.metric import Missing
+
+    for name in names:
+        try:
+            yield baseline(name)
+        except MissingExtraError as error:
+            missing.append(Missing(name, str(error)))
+
+
+def show(result: "Evaluation", per_clip: bool) -> None:
+    """Print the tables, and what is missing from them."""
+    from xcodec.evaluation.table import codebook_tables, means_table, rows_tables
+
+    if not result.clips:
+        return
+    console = output()
+    console.width = max(console.width, WIDEST)
+    for table in (means_table(result), *codebook_tables(result), *(rows_tables(result) if per_clip else ())):
+        console.print(table)
+    if result.missing:
+        console.print("not measured:")
+    for missing in result.missing:
+        console.print(Text(f"  {missing.what}: {missing.how_to_get}"), soft_wrap=True)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a report, whole or not at all, and say where it is."""
+    with written_whole(path) as part:
+        part.write_text(text, encoding="utf-8")
+    output().print(Text(f"wrote {path}"), soft_wrap=True)

@@ -1,0 +1,1 @@
+"""How good reconstructions are: pairs of recordings in, scores with their intervals out, as a table, JSON or a page."""

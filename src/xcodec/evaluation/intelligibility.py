@@ -1,0 +1,48 @@
+"""Short-time objective intelligibility, by pystoi."""
+
+import warnings
+
+from xcodec.errors import MissingExtraError
+from xcodec.evaluation.clips import Pair
+from xcodec.evaluation.metric import Metric, Scale, Score, UndefinedError, audible
+
+__all__ = ["Stoi"]
+
+SAMPLING_RATE = 16_000  # pystoi goes on to 10 kHz with the resampler of its definition
+
+
+class Stoi(Metric):
+    """STOI, or extended STOI.
+
+    Args:
+        extended: whether spectral correlation is used, which hears modulated noise too.
+
+    Raises:
+        MissingExtraError: where pystoi is not installed.
+    """
+
+    packages = ("pystoi",)
+
+    def __init__(self, extended: bool = False) -> None:
+        try:
+            from pystoi import stoi
+        except ImportError as error:
+            raise MissingExtraError("pip install 'xcodec[eval]' (pystoi)") from error
+        self._stoi = stoi
+        self.extended = extended
+        name = "ESTOI" if extended else "STOI"
+        source = "Jensen and Taal 2016" if extended else "Taal et al. 2011"
+        about = f"short-time objective intelligibility ({source}), up to 4.3 kHz, 1 at best"
+        self.scales = (Scale(name.lower(), name, about, 3),)
+
+    def measure(self, pair: Pair) -> dict[str, Score]:
+        """Score a pair."""
+        reference, reconstruction = pair.at(SAMPLING_RATE)
+        audible(reference, "recording")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)
+            try:
+                value = self._stoi(reference, reconstruction, SAMPLING_RATE, extended=self.extended)
+            except (RuntimeWarning, ValueError):  # too few frames for one segment, or for one frame
+                raise UndefinedError("fewer than 30 frames, 0.4 s, are within 40 dB of the loudest") from None
+        return {self.scales[0].key: Score(float(value))}

@@ -1,0 +1,74 @@
+"""Spectrograms and codes as PNG files, drawn without a drawing library."""
+
+import struct
+import zlib
+
+import numpy as np
+import torch
+
+from xcodec.audio import Audio
+from xcodec.codes import Codes
+from xcodec.evaluation.distortion import decibels, magnitudes
+
+__all__ = ["LEVEL_COLOURS", "codes_picture", "spectrogram_picture"]
+
+SAMPLING_RATE = 16_000
+WINDOW, HOP = 512, 128  # 32 ms every 8 ms
+RANGE = 75.0  # decibels below the loudest point of the recording that are shown
+LEVEL_COLOURS = ("#22223b", "#6a4c93", "#e07a5f", "#f6d99a")  # from the lowest to the highest
+
+
+def spectrogram_picture(audio: Audio, reference: Audio) -> bytes:
+    """The spectrogram of a mono or averaged signal up to 8 kHz, as loud as it is beside the loudest of a reference.
+
+    Returns:
+        A PNG file, one column every 8 ms, 0 Hz at the bottom.
+    """
+    power, top = _spectrogram(audio), _spectrogram(reference).max()
+    shade = ((power - top + RANGE) / RANGE).clip(0.0, 1.0)
+    return png(np.round(255 * shade[:-1][::-1]).astype(np.uint8), ramp(256))  # without Nyquist: 256 rows
+
+
+def codes_picture(codes: Codes, levels: tuple[int, ...] = ()) -> bytes:
+    """A code stream: a column for each frame, a row for each digit of its code, or else for each codebook.
+
+    Args:
+        codes: the stream.
+        levels: of each dimension of a finite scalar quantizer of one codebook, the first being the least significant
+            digit.
+
+    Returns:
+        A PNG file of one pixel a cell; darker is lower.
+    """
+    if levels:
+        basis = np.cumprod([1, *levels[:-1]])
+        cells = codes.ids[0][None] // basis[:, None] % np.array(levels)[:, None]
+        highest = np.array(levels)[:, None] - 1
+    else:
+        cells, highest = codes.ids, np.array(codes.codebook_sizes)[:, None] - 1
+    return png(np.round(255 * cells / np.maximum(highest, 1)).astype(np.uint8), ramp(256))
+
+
+def ramp(steps: int) -> np.ndarray:
+    """Colours from dark to light, (steps, 3) uint8, straight between the four of a code's levels."""
+    anchors = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in LEVEL_COLOURS])
+    places = np.linspace(0, len(anchors) - 1, steps)
+    channels = [np.interp(places, np.arange(len(anchors)), anchors[:, c]) for c in range(3)]
+    return np.round(np.stack(channels, 1)).astype(np.uint8)
+
+
+def png(pixels: np.ndarray, palette: np.ndarray) -> bytes:
+    """A PNG file of (rows, columns) uint8, indices into a palette of (256, 3) uint8."""
+    height, width = pixels.shape
+    header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)  # 8 bits, indexed, not interlaced
+    rows = np.pad(pixels, ((0, 0), (1, 0)))  # each row starts with its filter, 0 for none
+    chunks = {b"IHDR": header, b"PLTE": palette.tobytes(), b"IDAT": zlib.compress(rows.tobytes(), 9), b"IEND": b""}
+    file = b"\x89PNG\r\n\x1a\n"
+    for kind, data in chunks.items():
+        file += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return file
+
+
+def _spectrogram(audio: Audio) -> np.ndarray:
+    samples = torch.tensor(audio.mono().resample(SAMPLING_RATE).samples[0])
+    return decibels(magnitudes(samples, WINDOW, HOP)).T.numpy()  # (frames, frequencies) -> (frequencies, frames)

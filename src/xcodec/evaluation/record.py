@@ -1,0 +1,71 @@
+"""An evaluation as JSON: every score, every mean, and what they were made with."""
+
+import platform
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from xcodec.evaluation.codebook import CodebookUse
+from xcodec.evaluation.evaluation import Evaluation, SystemResult
+from xcodec.evaluation.summary import METHOD
+
+__all__ = ["record", "versions"]
+
+FORMAT = "xcodec.evaluation"
+FORMAT_VERSION = 1
+ALWAYS = ("xcodec", "torch", "transformers", "numpy", "soundfile", "soxr")
+
+
+def record(evaluation: Evaluation) -> dict[str, Any]:
+    """The evaluation as what JSON can hold."""
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "versions": versions((*ALWAYS, *evaluation.packages)),
+        "intervals": METHOD,
+        "metrics": [vars(scale) for scale in evaluation.scales],
+        "missing": [vars(missing) for missing in evaluation.missing],
+        "systems": [system_record(system, evaluation) for system in evaluation.systems],
+        "failures": [vars(failure) for failure in evaluation.failures],
+    }
+
+
+def system_record(system: SystemResult, evaluation: Evaluation) -> dict[str, Any]:
+    """One system: means, codebooks, and a row for each clip."""
+    means = {scale.key: system.mean(scale.key) for scale in evaluation.scales}
+    return {
+        "name": system.name,
+        "about": system.about,
+        "bitrate": system.bitrate,
+        "means": {key: vars(mean) if mean else None for key, mean in means.items()},
+        "codebooks": [codebook_record(codebook) for codebook in system.codebooks],
+        "clips": [
+            {
+                "name": row.name,
+                "seconds": row.seconds,
+                "bits": row.bits,
+                "scores": {key: score and score.value for key, score in row.scores.items()},
+                "reasons": row.reasons,
+            }
+            for row in system.rows
+        ],
+    }
+
+
+def codebook_record(codebook: CodebookUse) -> dict[str, Any]:
+    """The use of one codebook."""
+    return vars(codebook) | {"perplexity": codebook.perplexity, "level_entropies": codebook.level_entropies}
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Of the packages that are installed."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # run from a folder that was never installed
+            continue
+    return found

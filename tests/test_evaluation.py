@@ -1,0 +1,326 @@
+"""`xcodec evaluate`, as people run it: recordings, a tiny model, folders of reconstructions, and all three reports."""
+
+import base64
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import builders
+from xcodec.audio import Audio
+from xcodec.cli.app import app
+from xcodec.codec import Codec
+from xcodec.errors import InputError
+from xcodec.evaluation.clips import Clip, clips_of, spread
+from xcodec.evaluation.distortion import MelDistance
+from xcodec.evaluation.evaluation import evaluate
+from xcodec.evaluation.pictures import codes_picture, png, ramp, spectrogram_picture
+from xcodec.evaluation.systems import Folder, Model
+from xcodec.evaluation.transcripts import Transcripts
+from xcodec.models.xcodec2 import Xcodec2FeatureExtractor
+
+pytest.importorskip("pystoi", reason="needs pip install 'xcodec[eval]'")
+
+
+class Result:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+        assert "Traceback" not in out + err
+
+
+def run(*arguments: object) -> Result:
+    result = CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return Result(result.exit_code, result.stdout, " ".join(result.stderr.split()))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    builders.tiny_model().save_pretrained(folder)
+    Xcodec2FeatureExtractor().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    """Two recordings of speech, one of them below in a folder and with a transcript beside it."""
+    folder = tmp_path / "recordings"
+    (folder / "x").mkdir(parents=True)
+    Audio(builders.speech(1.0), 16_000).resample(44_100).save(folder / "a.flac")
+    shutil.copy(builders.RECORDINGS[1], folder / "x" / "b.wav")
+    (folder / "x" / "transcripts.tsv").write_text("b.wav\the was not an ill disposed young man\n")
+    return folder
+
+
+@pytest.fixture
+def again(recordings: Path, tmp_path: Path) -> Path:
+    """Reconstructions: quieter, named as `xcodec reconstruct` names them, one a little shorter."""
+    folder = tmp_path / "again"
+    (folder / "x").mkdir(parents=True)
+    for name, target in (("a.flac", "a.flac.wav"), ("x/b.wav", "x/b.ogg")):
+        audio = Audio.read(recordings / name)
+        Audio(0.5 * audio.samples[:, :-50], audio.sampling_rate).save(folder / target)
+    return folder
+
+
+def scores(report: dict, system: str, clip: str) -> dict:
+    (found,) = [each for each in report["systems"] if each["name"] == system]
+    return next(row["scores"] for row in found["clips"] if row["name"] == clip)
+
+
+def test_a_model_and_a_folder_are_measured_on_the_same_clips(
+    recordings: Path, again: Path, model: Path, tmp_path: Path
+) -> None:
+    result = run(recordings, "-m", model, "-r", again, "--asr", "none", "--json", tmp_path / "report.json")
+    assert result.code == 0, result.err
+    report = json.loads((tmp_path / "report.json").read_text())
+    names = [system["name"] for system in report["systems"] if system["name"] != "recordings"]
+    assert names == [str(model), str(again)]
+    for system in report["systems"]:
+        assert [row["name"] for row in system["clips"]] == ["a.flac", "x/b.wav"]
+    assert scores(report, str(again), "x/b.wav")["stoi"] > 0.99
+    assert scores(report, str(model), "x/b.wav")["stoi"] < 0.9
+    for key in ("stoi", "mel_distance"):
+        for system in report["systems"][-2:]:
+            values = [row["scores"][key] for row in system["clips"]]
+            assert system["means"][key]["value"] == pytest.approx(sum(values) / 2)
+            assert system["means"][key]["low"] <= system["means"][key]["value"] <= system["means"][key]["high"]
+    assert {"xcodec", "torch", "pystoi", "numpy"} <= report["versions"].keys()
+    assert "bootstrap" in report["intervals"]
+    assert "STOI" in result.out
+    assert "WER: leave --asr none out" in result.out
+
+
+def test_a_model_s_scores_are_those_of_its_reconstructions(recordings: Path, model: Path, tmp_path: Path) -> None:
+    codec = Codec.from_pretrained(model)
+    (tmp_path / "again/x").mkdir(parents=True)
+    for name in ("a.flac", "x/b.wav"):
+        codec.reconstruct(recordings / name).save(tmp_path / "again" / f"{name}.wav", subtype="FLOAT")
+    arguments = ("-m", model, "-r", tmp_path / "again", "--asr", "none", "--json", tmp_path / "report.json")
+    assert run(recordings, *arguments).code == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    made, read = report["systems"][-2:]
+    for one, other in zip(made["clips"], read["clips"], strict=True):
+        assert one["scores"] == pytest.approx(other["scores"])
+    assert read["bitrate"] is None
+    frames = 16_000 // 320 + 1 + 47_840 // 320 + 1
+    assert made["bitrate"] == pytest.approx(16 * frames / (1 + 2.99))
+    (codebook,) = made["codebooks"]
+    assert (codebook["codes"], codebook["size"]) == (frames, 65_536)
+    assert [len(shares) for shares in codebook["levels"]] == [4] * 8
+    assert 0 < codebook["entropy"] <= codebook["corrected_entropy"] <= 16
+
+
+def test_silence_and_very_short_clips_have_reasons_instead_of_scores(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    Audio(np.zeros(16_000, np.float32), 16_000).save(folder / "silence.wav")
+    Audio(builders.speech(samples=160), 16_000).save(folder / "short.wav")
+    Audio(np.ones(1, np.float32), 16_000).save(folder / "sample.wav")
+    result = run(folder, "-m", model, "--json", tmp_path / "report.json", "--html", tmp_path / "report.html")
+    assert result.code == 0, result.err
+    report = json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
+    system = report["systems"][-1]
+    assert system["means"]["stoi"] is None
+    for row in system["clips"]:
+        assert row["scores"]["stoi"] is None
+        assert row["reasons"]["stoi"]
+        assert row["scores"]["mel_distance"] is not None
+    assert {row["name"]: row["reasons"]["stoi"] for row in system["clips"]}["silence.wav"] == (
+        "the recording is digital silence"
+    )
+
+
+def test_what_cannot_be_measured_is_named_and_keeps_no_other_from_it(
+    recordings: Path, again: Path, tmp_path: Path
+) -> None:
+    (recordings / "notes.wav").write_text("no audio\n")
+    (recordings / "empty.wav").touch()
+    Audio(builders.speech(1.0), 16_000).save(recordings / "alone.wav")
+    Audio(builders.speech(1.0), 16_000).save(recordings / "longer.wav")
+    Audio(builders.speech(2.0), 16_000).save(again / "longer.wav")
+    shutil.copy(again / "longer.wav", again / "nobody.wav")
+    result = run(recordings, "-r", again, "--asr", "none", "--json", tmp_path / "report.json")
+    assert result.code == 1
+    assert "notes.wav: is not audio" in result.err
+    assert "empty.wav: is empty" in result.err
+    assert f"alone.wav, {again}: there is no counterpart in {again}; expected alone.wav, alone.wav.wav" in result.err
+    assert "takes 2.00 s and the recording 1.00 s" in result.err
+    assert "1 files are no recording's counterpart: nobody.wav" in result.err
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [row["name"] for row in report["systems"][-1]["clips"]] == ["a.flac", "x/b.wav"]
+    assert len(report["failures"]) == 4
+
+
+def test_two_counterparts_of_one_recording_are_an_error(recordings: Path, again: Path) -> None:
+    shutil.copy(again / "a.flac.wav", again / "a.flac.ogg")
+    result = run(recordings / "a.flac", "-r", again, "--asr", "none")
+    assert result.code == 1
+    assert "holds a.flac.wav, a.flac.ogg; expected one counterpart of a.flac" in result.err
+
+
+def test_missing_programs_are_reported_and_the_rest_is_measured(
+    recordings: Path, again: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = run(recordings, "-r", again, "--baseline", "codec2:3200", "--asr", "none")
+    assert result.code == 0
+    assert "codec2:3200: apt-get install codec2 (c2enc and c2dec)" in result.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ((), 2, "there is nothing to evaluate; give --model, --reconstructions or --baseline"),
+        (("-r", "nowhere"), 1, "nowhere: is no folder; give the folder of the reconstructions"),
+        (("--baseline", "mp3:64"), 1, "'mp3:64' is no baseline"),
+        (("-m", "mini", "--json", "nowhere/report.json"), 1, "the folder nowhere does not exist; make it first"),
+        (("-m", "mini", "--html", "."), 1, "it is a folder; give the name of a file"),
+        (("-m", "mini", "--json", __file__), 1, "exists already; give --overwrite to replace it"),
+        (("-m", "mini", "--utmos", __file__), 1, "is not a TorchScript file"),
+        (("-m", "mini", "--speaker", "./nowhere"), 1, "cannot be loaded as a model of speakers' voices"),
+        (("-m", "mini", "--transcripts", "nowhere.tsv"), 1, "nowhere.tsv: cannot be read: No such file"),
+        (("-m", "mini", "-b", "7"), 1, "bandwidth=7: mini has 0.8 kbit/s"),
+    ],
+)
+def test_wrong_usage_is_said_before_anything_is_measured(arguments: tuple[str, ...], code: int, message: str) -> None:
+    result = run(builders.RECORDINGS[1], *arguments, *(() if "--transcripts" in arguments else ("--asr", "none")))
+    assert result.code == code
+    assert message in result.err.replace("│ ", "").replace(" │", "")
+
+
+def test_a_report_that_is_there_is_replaced_only_when_asked(recordings: Path, again: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    report.write_text("precious")
+    assert run(recordings, "-r", again, "--json", report).code == 1
+    assert report.read_text() == "precious"
+    assert run(recordings, "-r", again, "--asr", "none", "--json", report, "--overwrite").code == 0
+    assert json.loads(report.read_text())["format"] == "xcodec.evaluation"
+
+
+def test_a_folder_without_recordings_is_an_error(tmp_path: Path) -> None:
+    result = run(tmp_path, "-m", "mini", "--asr", "none")
+    assert result.code == 1
+    assert "no file ending in" in result.err
+
+
+# The page
+
+
+class Page(HTMLParser):
+    """The elements of a page, with their attributes; what is not closed, and what lies outside the file."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "br", "html"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def test_the_page_holds_all_that_is_heard_and_seen(recordings: Path, again: Path, model: Path, tmp_path: Path) -> None:
+    arguments = ("-m", model, "-r", again, "--asr", "none", "--html", tmp_path / "page.html")
+    assert run(recordings, *arguments).code == 0
+    text = (tmp_path / "page.html").read_text()
+    page = Page(text)
+    assert page.open == []
+    sources = [attributes["src"] for tag in ("img", "audio") for attributes in page.all(tag)]
+    assert all(source and source.startswith("data:") for source in sources)
+    assert "http" not in re.sub(r'src="data:[^"]*"', "", text)
+    assert len(page.all("audio")) == 2 * 3  # two clips: the recording, the model's, the folder's
+    kinds = [image["class"] for image in page.all("img")]
+    assert (kinds.count("spectrogram"), kinds.count("codes")) == (6, 2)
+    heard = tmp_path / "heard.flac"
+    heard.write_bytes(base64.b64decode(str(page.all("audio")[0]["src"]).partition(",")[2]))
+    assert Audio.read(heard).duration == 1.0
+    assert "he was not an ill disposed young man" in text
+
+
+def test_names_are_text_on_the_page_and_no_markup(tmp_path: Path) -> None:
+    folder = tmp_path / "<b>bold & loud"
+    folder.mkdir()
+    Audio(builders.speech(1.0), 16_000).save(folder / "<i>.wav")
+    assert run(folder, "-r", folder, "--asr", "none", "--html", tmp_path / "page.html").code == 0
+    text = (tmp_path / "page.html").read_text()
+    assert "&lt;i&gt;.wav" in text
+    assert "<i>" not in text
+    assert Page(text).open == []
+
+
+def test_the_page_has_so_many_players_as_asked_for_evenly_spaced() -> None:
+    clips = [Clip(str(i), Path(str(i))) for i in range(100)]
+    assert spread(clips, 3) == {"0", "50", "99"}
+    assert spread(clips[:2], 12) == {"0", "1"}
+    assert spread(clips, 0) == set()
+
+
+def test_a_picture_is_the_png_that_other_programs_read(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image", reason="pillow reads the picture")
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 9)).astype(np.uint8)
+    (tmp_path / "a.png").write_bytes(png(pixels, ramp(256)))
+    with image.open(tmp_path / "a.png") as read:
+        assert np.array_equal(np.array(read.convert("RGB")), ramp(256)[pixels])
+
+
+def test_a_tone_is_a_line_in_the_spectrogram_at_its_frequency(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image", reason="pillow reads the picture")
+    tone = Audio(np.sin(2 * np.pi * 2000 * np.arange(16_000) / 16_000), 16_000)
+    (tmp_path / "tone.png").write_bytes(spectrogram_picture(tone, tone))
+    with image.open(tmp_path / "tone.png") as read:
+        assert read.size == (16_000 // 128 + 1, 256)
+        brightest = np.array(read).argmax(0)  # indices of the palette; row 0 is 8 kHz
+    assert set(brightest[4:-4].tolist()) == {255 - 64}
+
+
+def test_the_picture_of_codes_has_a_column_for_each_and_a_row_for_each_digit(model: Path, tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image", reason="pillow reads the picture")
+    codec = Codec.from_pretrained(model)
+    codes = codec.encode(Audio(builders.speech(1.0), 16_000))
+    (tmp_path / "codes.png").write_bytes(codes_picture(codes, Model(codec, "tiny").levels))
+    with image.open(tmp_path / "codes.png") as read:
+        shown = np.array(read)
+    digits = np.array([[code // 4**i % 4 for code in codes.ids[0]] for i in range(8)])
+    assert np.array_equal(shown, 85 * digits)
+
+
+# Clips, transcripts, and the library's own interface
+
+
+def test_transcripts_are_found_as_librispeech_and_as_tables_have_them(tmp_path: Path) -> None:
+    (tmp_path / "19-198.trans.txt").write_text("19-198-0000 NORTHANGER ABBEY\n19-198-0001 BY JANE AUSTEN\n")
+    found = Transcripts()
+    assert found.of("x/19-198-0001.flac", tmp_path / "19-198-0001.flac") == "BY JANE AUSTEN"
+    assert found.of("other.flac", tmp_path / "other.flac") is None
+    (tmp_path / "table.tsv").write_text("x/a.wav\tone\nb\ttwo\n")
+    given = Transcripts(tmp_path / "table.tsv")
+    assert given.of("x/a.wav", tmp_path / "a.wav") == "one"
+    assert given.of("y/b.flac", tmp_path / "b.flac") == "two"
+    (tmp_path / "bad.tsv").write_text("a.wav one\n")
+    with pytest.raises(InputError, match=r"bad\.tsv, line 1: expected a name, a tab and a text; found 'a\.wav one'"):
+        Transcripts(tmp_path / "bad.tsv")
+
+
+def test_two_recordings_of_one_name_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"are both called a\.wav; give the folder above them"):
+        clips_of([(Path("a.wav"), tmp_path / "x/a.wav"), (Path("a.wav"), tmp_path / "y/a.wav")], Transcripts())
+
+
+def test_two_systems_of_one_name_are_an_error(again: Path) -> None:
+    with pytest.raises(InputError, match="two systems are called again; give each once"):
+        evaluate([], [Folder(again, "again"), Folder(again, "again")], [MelDistance()])

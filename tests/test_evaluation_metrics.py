@@ -1,0 +1,333 @@
+"""Metrics: what they are held against, where they have no value, and what they say when something is missing."""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    Wav2Vec2Config,
+    Wav2Vec2CTCTokenizer,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2ForCTC,
+    Wav2Vec2ForXVector,
+    Wav2Vec2Processor,
+)
+
+import builders
+from xcodec.audio import Audio
+from xcodec.errors import CheckpointError, InputError, MissingExtraError
+from xcodec.evaluation.clips import Clip, Pair
+from xcodec.evaluation.codebook import CodeCounter, corrected_entropy, entropy
+from xcodec.evaluation.distortion import LogSpectralDistance, MelDistance, SiSdr
+from xcodec.evaluation.intelligibility import Stoi
+from xcodec.evaluation.metric import Metric, Score, UndefinedError
+from xcodec.evaluation.opinion import Dnsmos, Utmos
+from xcodec.evaluation.perceptual import Pesq
+from xcodec.evaluation.recognition import PocketSphinx, TransformersRecognizer, WordErrorRate, normalized
+from xcodec.evaluation.selection import select_metrics
+from xcodec.evaluation.speaker import SpeakerSimilarity
+from xcodec.evaluation.summary import mean_of
+from xcodec.quantizers.fsq import FSQ
+
+CPU = torch.device("cpu")
+SPEECH = builders.speech(3.0)
+NOISY = SPEECH + 0.02 * np.random.default_rng(0).normal(size=len(SPEECH)).astype(np.float32)
+TINY_WAV2VEC2 = {
+    "hidden_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "conv_dim": (16, 16),
+    "conv_stride": (5, 4),
+    "conv_kernel": (10, 8),
+    "num_conv_pos_embeddings": 4,
+    "num_conv_pos_embedding_groups": 2,
+}
+
+
+def pair(
+    reference: np.ndarray, reconstruction: np.ndarray, transcript: str | None = None, sampling_rate: int = 16_000
+) -> Pair:
+    clip = Clip("clip.wav", Path("clip.wav"), transcript)
+    return Pair(clip, Audio(reference, sampling_rate), Audio(reconstruction, sampling_rate))
+
+
+def value(metric: Metric, given: Pair) -> float:
+    (score,) = metric.measure(given).values()
+    return score.value
+
+
+def test_library_metrics_are_taken_at_their_own_rates() -> None:
+    pesq, stoi = pytest.importorskip("pesq").pesq, pytest.importorskip("pystoi").stoi
+    wide = [Audio(signal, 16_000).resample(48_000).samples[0] for signal in (SPEECH, NOISY)]
+    given = pair(*wide, sampling_rate=48_000)
+    for rate, band in ((16_000, "wb"), (8_000, "nb")):
+        at_rate = [Audio(signal, 48_000).resample(rate).samples[0] for signal in wide]
+        assert value(Pesq(band), given) == pytest.approx(pesq(rate, *at_rate, band))  # type: ignore[arg-type]
+    at_16 = [Audio(signal, 48_000).resample(16_000).samples[0] for signal in wide]
+    assert value(Stoi(), given) == pytest.approx(stoi(*at_16, 16_000))
+    assert value(Stoi(extended=True), given) == pytest.approx(stoi(*at_16, 16_000, extended=True))
+
+
+def test_si_sdr_is_auraloss_s_and_ignores_scale_and_offset() -> None:
+    oracle = -pytest.importorskip("auraloss").time.SISDRLoss()(
+        torch.tensor(NOISY).double()[None, None], torch.tensor(SPEECH).double()[None, None]
+    )
+    assert value(SiSdr(), pair(SPEECH, NOISY)) == pytest.approx(float(oracle), abs=1e-4)
+    assert value(SiSdr(), pair(SPEECH, 0.25 * NOISY + 0.1)) == pytest.approx(float(oracle), abs=1e-3)
+
+
+@pytest.mark.parametrize("metric", [MelDistance(), LogSpectralDistance()], ids=["mel", "LSD"])
+def test_a_signal_at_half_the_level_is_six_decibels_away_in_spectrum(metric: Metric) -> None:
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 16_000).astype(np.float32)
+    assert value(metric, pair(noise, noise / 2)) == pytest.approx(20 * math.log10(2), abs=0.01)
+    assert value(metric, pair(noise, noise)) == 0
+    assert value(metric, pair(noise, -noise)) == 0  # which phase hears, and these do not
+
+
+def test_log_spectral_distance_is_its_definition() -> None:
+    window, hop = 512, 128
+    taper = np.hanning(window + 1)[:-1]
+    powers = []
+    for signal in (SPEECH, NOISY):
+        padded = np.pad(signal.astype(np.float64), window // 2)
+        frames = np.stack([padded[i : i + window] for i in range(0, len(padded) - window + 1, hop)])
+        magnitude = np.abs(np.fft.rfft(frames * taper)) * 2 / window
+        powers.append(10 * np.log10(np.maximum(magnitude, 1e-5) ** 2))
+    expected = np.sqrt(((powers[0] - powers[1]) ** 2).mean(1)).mean()
+    assert value(LogSpectralDistance(), pair(SPEECH, NOISY)) == pytest.approx(expected, rel=1e-6)
+
+
+SILENCE = np.zeros(16_000, np.float32)
+TOO_SHORT = SPEECH[8000:8160]
+
+
+@pytest.mark.parametrize(
+    ("metric", "given", "reason"),
+    [
+        (Stoi, (SILENCE, SILENCE), "the recording is digital silence"),
+        (Stoi, (TOO_SHORT, TOO_SHORT), "fewer than 30 frames"),
+        (Stoi, (SPEECH[8000:11200], SPEECH[8000:11200]), "fewer than 30 frames"),
+        (lambda: Pesq("wb"), (SILENCE, SPEECH[:16_000]), "the recording is digital silence"),
+        (lambda: Pesq("wb"), (SPEECH[:16_000], SILENCE), "the reconstruction is digital silence"),
+        (lambda: Pesq("nb"), (TOO_SHORT, TOO_SHORT), "PESQ says: Buffer needs to be at least 1/4 of a second long"),
+        (lambda: Pesq("wb"), (np.tile(SPEECH, 21), np.tile(NOISY, 21)), "longer than 60 s"),
+        (SiSdr, (SPEECH, SPEECH), "equals the recording"),
+        (SiSdr, (SPEECH, np.zeros_like(SPEECH)), "the reconstruction is digital silence"),
+        (SiSdr, (np.tile([1.0, 0.0, -1.0, 0.0], 8), np.tile([0.0, 1.0, 0.0, -1.0], 8)), "nothing of the recording"),
+    ],
+)
+def test_where_a_metric_has_no_value_it_says_why(metric, given: tuple[np.ndarray, np.ndarray], reason: str) -> None:
+    try:
+        made = metric()
+    except MissingExtraError as error:
+        pytest.skip(str(error))
+    with pytest.raises(UndefinedError, match=reason):
+        made.measure(pair(*given))
+
+
+@pytest.mark.parametrize("metric", [MelDistance(), LogSpectralDistance()], ids=["mel", "LSD"])
+def test_spectral_distances_are_defined_for_silence_and_for_one_sample(metric: Metric) -> None:
+    assert value(metric, pair(SILENCE, SILENCE)) == 0
+    assert value(metric, pair(SPEECH[5000:5001], NOISY[5000:5001])) >= 0
+
+
+def test_a_pair_is_cut_to_the_shorter_unless_it_cannot_be_of_one_clip() -> None:
+    reference, reconstruction = pair(SPEECH, NOISY[:-1000]).at(16_000)
+    assert np.array_equal(reference, SPEECH[:-1000])
+    assert np.array_equal(reconstruction, NOISY[:-1000])
+    with pytest.raises(InputError, match=r"takes 2\.00 s and the recording 3\.00 s.*Are they of the same clip"):
+        pair(SPEECH, NOISY[:32_000])
+
+
+# Codebooks
+
+
+def test_the_corrected_entropy_is_chao_and_shen_s() -> None:
+    coverage = 1 - 2 / 5  # two codes of five were seen once
+    expected = -sum(
+        coverage * p * math.log2(coverage * p) / (1 - (1 - coverage * p) ** 5) for p in (3 / 5, 1 / 5, 1 / 5)
+    )
+    assert corrected_entropy(np.array([3, 1, 1])) == pytest.approx(expected)
+    assert entropy(np.array([3, 1, 1])) == pytest.approx(-(0.6 * math.log2(0.6) + 0.4 * math.log2(0.2)))
+
+
+def test_few_draws_of_many_codes_tell_the_entropy_where_the_observed_frequencies_do_not() -> None:
+    ids = np.random.default_rng(0).integers(0, 4096, 2000)
+    counter = CodeCounter(4096)
+    counter.add(ids)
+    use = counter.use()
+    miller_madow = use.entropy + (use.distinct - 1) / (2 * use.codes) / math.log(2)
+    assert use.entropy < 10.7
+    assert use.corrected_entropy == pytest.approx(12, abs=0.15)
+    assert abs(miller_madow - 12) > 4 * abs(use.corrected_entropy - 12)
+    assert use.perplexity == pytest.approx(2**use.corrected_entropy)
+    assert use.coverage == pytest.approx(use.distinct / 4096, abs=0.05)  # uniform: the share of codes that were met
+
+
+def test_one_code_over_and_over_has_no_entropy_and_codes_all_different_have_no_coverage() -> None:
+    same, different = CodeCounter(65536), CodeCounter(65536)
+    same.add(np.full(100, 7))
+    different.add(np.arange(100))
+    assert (same.use().entropy, same.use().corrected_entropy, same.use().distinct) == (0, 0, 1)
+    assert different.use().coverage == 0
+    assert math.log2(100) < different.use().corrected_entropy <= 16
+
+
+def test_the_use_of_levels_counts_the_digits_of_the_quantizer() -> None:
+    quantizer = FSQ(8, (4, 3, 5))
+    ids = torch.randint(0, 60, (1, 500), generator=torch.Generator().manual_seed(0))
+    counter = CodeCounter(60, quantizer.levels)
+    counter.add(ids.numpy())
+    digits = quantizer.digits(ids)[0]
+    for dimension, shares in enumerate(counter.use().levels):
+        counts = digits[:, dimension].bincount(minlength=quantizer.levels[dimension])
+        assert shares == pytest.approx(tuple((counts / 500).tolist()))
+
+
+# Means
+
+
+def test_the_mean_counts_each_clip_by_its_weight() -> None:
+    mean = mean_of([Score(50.0, weight=2), Score(0.0, weight=8)])
+    assert mean is not None
+    assert mean.value == 10  # one word of ten is wrong
+    assert mean.clips == 2
+
+
+def test_the_interval_is_that_of_the_mean_and_one_clip_has_none() -> None:
+    values = np.random.default_rng(0).normal(3.0, 1.0, 400)
+    mean = mean_of([Score(float(each)) for each in values])
+    assert mean is not None
+    assert mean.low is not None
+    assert mean.high is not None
+    half = 1.96 * values.std() / math.sqrt(400)
+    assert mean.low == pytest.approx(values.mean() - half, abs=0.1 * half)
+    assert mean.high == pytest.approx(values.mean() + half, abs=0.1 * half)
+    assert mean_of([Score(1.0)]).low is None  # type: ignore[union-attr]
+    assert mean_of([]) is None
+
+
+# Extras
+
+
+def test_dnsmos_is_what_its_package_says() -> None:
+    pytest.importorskip("onnxruntime", reason="needs pip install 'xcodec[dnsmos]'")
+    pytest.importorskip("librosa", reason="what speechmos itself imports")
+    dnsmos = pytest.importorskip("speechmos.dnsmos", reason="needs pip install 'xcodec[dnsmos]'")
+    for samples in (SPEECH, builders.speech(12.0)):
+        told = dnsmos.run(samples, 16_000)
+        scores = Dnsmos().measure(pair(samples, samples))
+        for key in ("sig", "bak", "ovrl"):
+            assert scores[f"dnsmos_{key}"].value == pytest.approx(told[f"{key}_mos"], abs=1e-4)
+
+
+def test_dnsmos_hears_noise() -> None:
+    pytest.importorskip("onnxruntime", reason="needs pip install 'xcodec[dnsmos]'")
+    pytest.importorskip("speechmos", reason="needs pip install 'xcodec[dnsmos]'")
+    clean, noisy = (Dnsmos().measure(pair(SPEECH, each)) for each in (SPEECH, NOISY))
+    assert clean["dnsmos_bak"].value > noisy["dnsmos_bak"].value + 0.5
+    with pytest.raises(UndefinedError, match="reconstruction is digital silence"):
+        Dnsmos().measure(pair(SPEECH, np.zeros_like(SPEECH)))
+
+
+class Loudness(torch.nn.Module):
+    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
+        return waveform.unfold(1, 400, 400).abs().amax().reshape(1)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # of writing the file
+def test_utmos_is_any_torchscript_file_from_a_waveform_to_a_number(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.script(Loudness()), tmp_path / "predictor.jit")
+    utmos = Utmos(tmp_path / "predictor.jit", CPU)
+    assert value(utmos, pair(SPEECH, NOISY)) == pytest.approx(np.abs(NOISY).max())
+    with pytest.raises(UndefinedError, match=r"predictor\.jit says: .*size"):
+        utmos.measure(pair(TOO_SHORT, TOO_SHORT))
+    torch.jit.save(torch.jit.script(torch.nn.Identity()), tmp_path / "identity.jit")
+    with pytest.raises(CheckpointError, match="gives 48000 numbers for a clip; expected one"):
+        Utmos(tmp_path / "identity.jit", CPU).measure(pair(SPEECH, NOISY))
+    with pytest.raises(CheckpointError, match=r"transcripts\.tsv: is not a TorchScript file"):
+        Utmos(builders.RECORDINGS[0].with_name("transcripts.tsv"), CPU)
+
+
+def test_the_similarity_of_voices_is_by_any_x_vector_model(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = Wav2Vec2Config(**TINY_WAV2VEC2, tdnn_dim=(16, 16, 24), xvector_output_dim=16)
+    Wav2Vec2ForXVector(config).save_pretrained(tmp_path)
+    Wav2Vec2FeatureExtractor().save_pretrained(tmp_path)
+    similarity = SpeakerSimilarity(str(tmp_path), CPU)
+    assert value(similarity, pair(SPEECH, SPEECH)) == pytest.approx(1, abs=1e-5)
+    assert -1 <= value(similarity, pair(SPEECH, NOISY)) < 0.9999
+    with pytest.raises(UndefinedError, match="too short for a voice"):
+        similarity.measure(pair(TOO_SHORT, TOO_SHORT))
+    with pytest.raises(CheckpointError, match="cannot be loaded as a model of speakers' voices"):
+        SpeakerSimilarity(str(tmp_path / "nowhere"), CPU)
+
+
+def test_words_are_compared_without_case_and_punctuation() -> None:
+    said = "He was NOT, an ill-disposed young man\N{RIGHT SINGLE QUOTATION MARK}s 'friend'."
+    assert normalized(said) == "he was not an ill disposed young man's friend"
+
+
+def test_the_word_error_rate_by_a_transformers_model_is_jiwer_s(tmp_path: Path) -> None:
+    jiwer = pytest.importorskip("jiwer", reason="needs pip install 'xcodec[eval]'")
+    torch.manual_seed(0)
+    letters = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ'"]
+    (tmp_path / "vocab.json").write_text(json.dumps({letter: i for i, letter in enumerate(letters)}))
+    tokenizer = Wav2Vec2CTCTokenizer(str(tmp_path / "vocab.json"))
+    Wav2Vec2Processor(Wav2Vec2FeatureExtractor(), tokenizer).save_pretrained(tmp_path)
+    Wav2Vec2ForCTC(Wav2Vec2Config(**TINY_WAV2VEC2, vocab_size=len(letters))).save_pretrained(tmp_path)
+    recognizer = TransformersRecognizer(str(tmp_path), CPU)
+    heard = recognizer.transcribe(SPEECH)
+    assert heard
+    said = "and mister john dashwood"
+    score = WordErrorRate(recognizer).measure(pair(SPEECH, SPEECH, said))["wer"]
+    assert score == Score(100 * jiwer.wer(said, normalized(heard)), weight=4)
+    with pytest.raises(UndefinedError, match="no transcript"):
+        WordErrorRate(recognizer).measure(pair(SPEECH, SPEECH))
+    with pytest.raises(UndefinedError, match="has no words"):
+        WordErrorRate(recognizer).measure(pair(SPEECH, SPEECH, " -- "))
+    with pytest.raises(CheckpointError, match="cannot be loaded as a speech recogniser"):
+        TransformersRecognizer(str(tmp_path / "nowhere"), CPU)
+
+
+def test_pocketsphinx_understands_most_of_a_recording_and_nothing_of_silence() -> None:
+    pytest.importorskip("pocketsphinx", reason="needs pip install 'xcodec[asr]'")
+    pytest.importorskip("jiwer", reason="needs pip install 'xcodec[asr]'")
+    recording = Audio.read(builders.RECORDINGS[4]).samples[0]
+    metric = WordErrorRate(PocketSphinx())
+    said = "he might even have been made amiable himself"
+    assert value(metric, pair(recording, recording, said)) < 50
+    assert value(metric, pair(SILENCE, SILENCE, said)) >= 75
+
+
+@pytest.mark.parametrize(
+    ("module", "what", "how"),
+    [
+        ("pystoi", "STOI", "pip install 'xcodec[eval]' (pystoi)"),
+        ("pesq", "PESQ-NB", "pip install 'xcodec[eval]' (pesq, which needs a C compiler)"),
+        ("speechmos", "DNSMOS", "pip install 'xcodec[dnsmos]' (speechmos, which carries the network)"),
+        ("pocketsphinx", "WER", "pip install 'xcodec[asr]' (pocketsphinx)"),
+    ],
+)
+def test_a_metric_whose_package_is_missing_is_named_with_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, module: str, what: str, how: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    metrics, missing = select_metrics(transcribed=True, device=CPU)
+    assert {each.what: each.how_to_get for each in missing}[what] == how
+    assert what not in {scale.label for metric in metrics for scale in metric.scales}
+
+
+def test_what_was_not_given_is_named_too() -> None:
+    _, missing = select_metrics(transcribed=False, device=CPU)
+    told = {each.what: each.how_to_get for each in missing}
+    assert "--utmos" in told["UTMOS"]
+    assert "--speaker" in told["SIM"]
+    assert "--transcripts" in told["WER"]
+    _, missing = select_metrics(transcribed=True, recognizer="none", device=CPU)
+    assert "--asr" in {each.what: each.how_to_get for each in missing}["WER"]
