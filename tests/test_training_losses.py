@@ -14,6 +14,7 @@ from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from builders import speech
 from xcodec.errors import CheckpointError, InputError
+from xcodec.modules.mel import mel_filters
 from xcodec.quantizers.rvq import ResidualVectorQuantizer
 from xcodec.training.codebooks import quantize_and_learn
 from xcodec.training.discriminators import (
@@ -28,7 +29,7 @@ from xcodec.training.discriminators import (
 from xcodec.training.distances import Distances
 from xcodec.training.losses.adversarial import adversarial_loss, discriminator_loss, feature_matching_loss
 from xcodec.training.losses.level import level_loss
-from xcodec.training.losses.mel import MelLoss, mel_filters
+from xcodec.training.losses.mel import MelLoss
 from xcodec.training.losses.perceptual import PerceptualLoss
 from xcodec.training.losses.spread import spread_loss
 from xcodec.training.losses.stft import Resolution, STFTLoss
