@@ -74,6 +74,11 @@ def test_nothing_is_changed_where_nothing_is_asked_for() -> None:
     np.testing.assert_allclose(made, samples, atol=1e-6)
 
 
+def test_digital_silence_becomes_noise_that_nobody_hears() -> None:
+    made = augment(np.zeros(8000, np.float32), 16_000, 16_000, 8000, UNCHANGED, np.random.default_rng(0))
+    assert 0 < np.abs(made).max() < 1e-3
+
+
 # The sampler
 
 

@@ -44,7 +44,7 @@ def initialize_quantizer(model: Xcodec2Model, latents: Tensor) -> None:
     """Give the quantizer's inputs zero mean and unit variance over latents (clips, codes, quantization_dim)."""
     projection = model.quantizer.project_in
     projected = projection(latents).flatten(0, 1)
-    deviation = projected.std(0) + 1e-6
+    deviation = projected.std(0).clamp(min=1e-3)  # in silence all latents are one
     projection.weight.div_(deviation[:, None])
     projection.bias.sub_(projected.mean(0)).div_(deviation)
 

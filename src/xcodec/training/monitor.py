@@ -41,7 +41,7 @@ class Monitor(AbstractContextManager["Monitor"]):
 
     def _begin(self) -> None:
         self._since = time.monotonic()
-        self._sums: dict[str, float] = {}
+        self._values: dict[str, list[float]] = {}  # some are not measured in every step
         self._count = 0
         self._seconds = 0.0
 
@@ -69,12 +69,12 @@ class Monitor(AbstractContextManager["Monitor"]):
         self._count += 1
         self._seconds += seconds
         for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
+            self._values.setdefault(name, []).append(value)
         if self._progress is not None:
             bar, task = self._progress
             bar.update(task, completed=step, speed=self._speed(), loss=f"loss {values['loss']:.4g}")
         if step % self.log_steps == 0:
-            means = {name: value / self._count for name, value in self._sums.items()}
+            means = {name: sum(measured) / len(measured) for name, measured in self._values.items()}
             self.say(f"step {step}  {'  '.join(f'{name} {x:.4g}' for name, x in means.items())}  {self._speed()}")
             if self._writer is not None:
                 for name, value in means.items():

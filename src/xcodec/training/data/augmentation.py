@@ -10,6 +10,7 @@ from xcodec.training.sections import AugmentationRecipe
 
 __all__ = ["augment"]
 
+SILENCE = 1e-4  # of a peak: -80 dB
 _KNOTS = np.array([60.0, 150.0, 400.0, 1000.0, 2500.0, 5000.0, 8000.0])  # Hz, where the random equalizer is drawn
 
 
@@ -50,6 +51,9 @@ def augment(
     if recipe.level_db is not None:
         level = 10 ** (rng.uniform(*recipe.level_db) / 20)
         samples = samples * (level / max(float(np.abs(samples).max(initial=0.0)), 1e-4))
+    if float(np.abs(samples).max(initial=0.0)) < SILENCE:
+        # Norms over digital silence, one inside the other, have gradients that overflow, and the step would be lost.
+        samples = samples + SILENCE * rng.standard_normal(length)
     return samples.astype(np.float32)
 
 
