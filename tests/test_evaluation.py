@@ -22,7 +22,9 @@ from xcodec.evaluation.evaluation import evaluate
 from xcodec.evaluation.pictures import codes_picture, png, ramp, spectrogram_picture
 from xcodec.evaluation.systems import Folder, Model
 from xcodec.evaluation.transcripts import Transcripts
+from xcodec.models.xcodec import XcodecFeatureExtractor
 from xcodec.models.xcodec2 import Xcodec2FeatureExtractor
+from xcodec_builders import tiny_xcodec
 
 pytest.importorskip("pystoi", reason="needs pip install 'xcodec[eval]'")
 
@@ -115,6 +117,29 @@ def test_a_model_s_scores_are_those_of_its_reconstructions(recordings: Path, mod
     assert (codebook["codes"], codebook["size"]) == (frames, 65_536)
     assert [len(shares) for shares in codebook["levels"]] == [4] * 8
     assert 0 < codebook["entropy"] <= codebook["corrected_entropy"] <= 16
+
+
+def test_a_residual_stream_is_measured_at_the_bandwidth_asked_for(recordings: Path, tmp_path: Path) -> None:
+    tiny_xcodec().save_pretrained(tmp_path / "xcodec")
+    XcodecFeatureExtractor().save_pretrained(tmp_path / "xcodec")
+    report, page = tmp_path / "report.json", tmp_path / "page.html"
+    arguments = ("-m", tmp_path / "xcodec", "-b", 1.5, "--asr", "none", "--json", report, "--html", page)
+    result = run(recordings, *arguments)
+    assert result.code == 0, result.err
+    system = json.loads(report.read_text())["systems"][-1]
+    assert system["name"].endswith("xcodec at 1.5 kbit/s")
+    assert [(use["size"], use["codes"], use["levels"]) for use in system["codebooks"]] == [(1024, 50 + 150, [])] * 3
+    assert system["bitrate"] == pytest.approx(1500, rel=0.01)
+    assert "codebook 3" in page.read_text()
+
+
+def test_a_mean_of_fewer_clips_than_there_are_says_of_how_many(recordings: Path, again: Path, tmp_path: Path) -> None:
+    for folder in (recordings, again):
+        Audio(np.zeros(16_000, np.float32), 16_000).save(folder / "silence.wav")
+    result = run(recordings, "-r", again, "--asr", "none", "--html", tmp_path / "page.html")
+    assert result.code == 0, result.err
+    assert "of 2 clips" in result.out
+    assert "<small>of 2 clips</small>" in (tmp_path / "page.html").read_text()
 
 
 def test_silence_and_very_short_clips_have_reasons_instead_of_scores(model: Path, tmp_path: Path) -> None:

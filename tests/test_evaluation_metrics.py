@@ -1,6 +1,5 @@
 """Metrics: what they are held against, where they have no value, and what they say when something is missing."""
 
-import json
 import math
 import sys
 from pathlib import Path
@@ -8,16 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import (
-    Wav2Vec2Config,
-    Wav2Vec2CTCTokenizer,
-    Wav2Vec2FeatureExtractor,
-    Wav2Vec2ForCTC,
-    Wav2Vec2ForXVector,
-    Wav2Vec2Processor,
-)
 
 import builders
+from evaluation_builders import save_predictor, save_recognizer, save_voices
 from xcodec.audio import Audio
 from xcodec.errors import CheckpointError, InputError, MissingExtraError
 from xcodec.evaluation.clips import Clip, Pair
@@ -36,17 +28,6 @@ from xcodec.quantizers.fsq import FSQ
 CPU = torch.device("cpu")
 SPEECH = builders.speech(3.0)
 NOISY = SPEECH + 0.02 * np.random.default_rng(0).normal(size=len(SPEECH)).astype(np.float32)
-TINY_WAV2VEC2 = {
-    "hidden_size": 32,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "conv_dim": (16, 16),
-    "conv_stride": (5, 4),
-    "conv_kernel": (10, 8),
-    "num_conv_pos_embeddings": 4,
-    "num_conv_pos_embedding_groups": 2,
-}
 
 
 def pair(
@@ -235,31 +216,21 @@ def test_dnsmos_hears_noise() -> None:
         Dnsmos().measure(pair(SPEECH, np.zeros_like(SPEECH)))
 
 
-class Loudness(torch.nn.Module):
-    def forward(self, waveform: torch.Tensor) -> torch.Tensor:
-        return waveform.unfold(1, 400, 400).abs().amax().reshape(1)
-
-
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # of writing the file
 def test_utmos_is_any_torchscript_file_from_a_waveform_to_a_number(tmp_path: Path) -> None:
-    torch.jit.save(torch.jit.script(Loudness()), tmp_path / "predictor.jit")
-    utmos = Utmos(tmp_path / "predictor.jit", CPU)
+    utmos = Utmos(save_predictor(tmp_path / "predictor.jit"), CPU)
     assert value(utmos, pair(SPEECH, NOISY)) == pytest.approx(np.abs(NOISY).max())
     with pytest.raises(UndefinedError, match=r"predictor\.jit says: .*size"):
         utmos.measure(pair(TOO_SHORT, TOO_SHORT))
-    torch.jit.save(torch.jit.script(torch.nn.Identity()), tmp_path / "identity.jit")
+    identity = save_predictor(tmp_path / "identity.jit", torch.nn.Identity())
     with pytest.raises(CheckpointError, match="gives 48000 numbers for a clip; expected one"):
-        Utmos(tmp_path / "identity.jit", CPU).measure(pair(SPEECH, NOISY))
+        Utmos(identity, CPU).measure(pair(SPEECH, NOISY))
     with pytest.raises(CheckpointError, match=r"transcripts\.tsv: is not a TorchScript file"):
         Utmos(builders.RECORDINGS[0].with_name("transcripts.tsv"), CPU)
 
 
 def test_the_similarity_of_voices_is_by_any_x_vector_model(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    config = Wav2Vec2Config(**TINY_WAV2VEC2, tdnn_dim=(16, 16, 24), xvector_output_dim=16)
-    Wav2Vec2ForXVector(config).save_pretrained(tmp_path)
-    Wav2Vec2FeatureExtractor().save_pretrained(tmp_path)
-    similarity = SpeakerSimilarity(str(tmp_path), CPU)
+    similarity = SpeakerSimilarity(str(save_voices(tmp_path / "voices")), CPU)
     assert value(similarity, pair(SPEECH, SPEECH)) == pytest.approx(1, abs=1e-5)
     assert -1 <= value(similarity, pair(SPEECH, NOISY)) < 0.9999
     with pytest.raises(UndefinedError, match="too short for a voice"):
@@ -275,13 +246,7 @@ def test_words_are_compared_without_case_and_punctuation() -> None:
 
 def test_the_word_error_rate_by_a_transformers_model_is_jiwer_s(tmp_path: Path) -> None:
     jiwer = pytest.importorskip("jiwer", reason="needs pip install 'xcodec[eval]'")
-    torch.manual_seed(0)
-    letters = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ'"]
-    (tmp_path / "vocab.json").write_text(json.dumps({letter: i for i, letter in enumerate(letters)}))
-    tokenizer = Wav2Vec2CTCTokenizer(str(tmp_path / "vocab.json"))
-    Wav2Vec2Processor(Wav2Vec2FeatureExtractor(), tokenizer).save_pretrained(tmp_path)
-    Wav2Vec2ForCTC(Wav2Vec2Config(**TINY_WAV2VEC2, vocab_size=len(letters))).save_pretrained(tmp_path)
-    recognizer = TransformersRecognizer(str(tmp_path), CPU)
+    recognizer = TransformersRecognizer(str(save_recognizer(tmp_path / "recognizer")), CPU)
     heard = recognizer.transcribe(SPEECH)
     assert heard
     said = "and mister john dashwood"

@@ -1,4 +1,4 @@
-"""The demonstration and the benchmark, run as people run them, on a tiny model of random weights."""
+"""The demonstration and a benchmark, run as people run them, on a tiny model of random weights."""
 
 import json
 import re
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import builders
+from evaluation_builders import save_predictor, save_recognizer, save_voices
 from xcodec.audio import Audio
 from xcodec.codes import Codes
 from xcodec.models.xcodec2 import Xcodec2FeatureExtractor
@@ -54,23 +55,58 @@ def test_the_demonstration_writes_codes_speech_and_a_picture(model: Path, tmp_pa
     assert ("pip install pesq (needs a C compiler)" in shown.stdout) == without_pesq
 
 
-def test_the_benchmark_measures_each_recording_and_their_means(model: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def librispeech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two recordings in LibriSpeech's layout."""
+    folder = tmp_path_factory.mktemp("librispeech") / "test-clean"
+    chapter = folder / "19" / "198"
+    chapter.mkdir(parents=True)
+    texts = dict(line.split("\t") for line in SPEECH.with_name("transcripts.tsv").read_text().splitlines())
+    lines = []
+    for i, recording in enumerate((builders.RECORDINGS[1], builders.RECORDINGS[4])):
+        Audio.read(recording).save(chapter / f"19-198-{i:04}.flac")
+        lines.append(f"19-198-{i:04} {texts[recording.name].upper()}\n")
+    (chapter / "19-198.trans.txt").write_text("".join(lines))
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # of writing the predictor
+def test_table_1_is_measured_on_a_folder_of_librispeech_s_layout(
+    librispeech: Path, model: Path, tmp_path: Path
+) -> None:
     pytest.importorskip("pesq", reason="needs a C compiler")
-    record = tmp_path / "quality.json"
-    shown = run("benchmarks/quality.py", SPEECH, builders.RECORDINGS[0], "--model", model, "--json", record)
+    options = {
+        "--model": model,
+        "--asr": save_recognizer(tmp_path / "recognizer"),
+        "--speaker": save_voices(tmp_path / "voices"),
+        "--utmos": save_predictor(tmp_path / "predictor.jit"),
+        "--json": tmp_path / "table1.json",
+    }
+    arguments = [part for option in options.items() for part in option]
+    shown = run("benchmarks/table1.py", librispeech, *arguments)
     assert shown.returncode == 0, shown.stderr
-    told = json.loads(record.read_text())
-    assert [row["recording"] for row in told["rows"]] == [SPEECH.stem, builders.RECORDINGS[0].stem]
-    assert told["rows"][0]["codes"] == 150
-    for name in ("stoi", "pesq_wb"):
-        assert told["means"][name] == pytest.approx(sum(row[name] for row in told["rows"]) / 2)
-    table = [line for line in shown.stdout.splitlines() if line.startswith("|")]
-    assert len(table) == 2 + 2 + 1
-    assert table[-1] == f"| mean | | | | {told['means']['stoi']:.3f} | {told['means']['pesq_wb']:.2f} |"
+    told = json.loads((tmp_path / "table1.json").read_text())
+    truth, system = told["systems"]
+    assert [row["name"] for row in system["clips"]] == ["19/198/19-198-0000.flac", "19/198/19-198-0001.flac"]
+    means = {key: mean["value"] for key, mean in system["means"].items() if mean}
+    keys = ("wer", "stoi", "pesq_wb", "pesq_nb", "speaker_similarity", "utmos")
+    cells = [f"{means[key]:.{3 if key == 'stoi' else 2}f}" for key in keys]
+    lines = shown.stdout.splitlines()
+    assert f"| **{model} @ 50, measured** | {' | '.join(cells)} |" in lines
+    assert "| X-Codec2 @ 50, published | 2.47 | .92 | 2.43 | 3.04 | .82 | 4.13 |" in lines
+    words = sum(len(row.split()) - 1 for row in (librispeech / "19/198/19-198.trans.txt").read_text().splitlines())
+    errors = sum(row["scores"]["wer"] * n / 100 for row, n in zip(truth["clips"], (8, 8), strict=True))
+    assert words == 16
+    assert truth["means"]["wer"]["value"] == pytest.approx(100 * errors / words)
+    assert "Measured on 2 clips" in shown.stdout
 
 
-def test_the_benchmark_says_how_to_get_what_it_measures_with(model: Path) -> None:
-    shown = run("benchmarks/quality.py", SPEECH, "--model", model, without_pesq=True)
+def test_table_1_says_what_it_could_not_measure_and_what_it_expects(librispeech: Path, model: Path) -> None:
+    shown = run("benchmarks/table1.py", librispeech, "--model", model, without_pesq=True)
+    assert shown.returncode == 0, shown.stderr
+    assert "PESQ-WB was not measured: pip install 'xcodec[eval]'" in shown.stdout
+    assert "UTMOS was not measured: give --utmos" in shown.stdout
+    shown = run("benchmarks/table1.py", model, "--model", model)
     assert shown.returncode == 1
-    assert "pip install 'xcodec[eval]'" in shown.stderr
+    assert "no .flac files; expected LibriSpeech's layout" in shown.stderr
     assert "Traceback" not in shown.stderr

@@ -3,7 +3,7 @@
 from xcodec.evaluation.metric import Scale
 from xcodec.evaluation.summary import Mean
 
-__all__ = ["NONE", "bitrate_text", "half_interval_text", "heading", "interval_text", "mean_text"]
+__all__ = ["NONE", "bitrate_text", "half_interval_text", "heading", "interval_text", "mean_text", "support_text"]
 
 NONE = "-"
 
@@ -31,6 +31,11 @@ def half_interval_text(scale: Scale, mean: Mean | None) -> str:
     if mean is None or mean.low is None or mean.high is None:
         return ""
     return f"±{(mean.high - mean.low) / 2:.{scale.digits}f}"
+
+
+def support_text(mean: Mean | None, clips: int) -> str:
+    """Of how many clips a mean is, where that is not all of them; else empty."""
+    return "" if mean is None or mean.clips == clips else f"of {mean.clips} clip{'s' * (mean.clips != 1)}"
 
 
 def bitrate_text(bitrate: float | None) -> str:

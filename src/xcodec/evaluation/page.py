@@ -10,7 +10,7 @@ from string import Template
 
 from xcodec.audio import Audio
 from xcodec.evaluation.evaluation import Evaluation, Example, SystemResult
-from xcodec.evaluation.figures import NONE, bitrate_text, heading, interval_text, mean_text
+from xcodec.evaluation.figures import NONE, bitrate_text, heading, interval_text, mean_text, support_text
 from xcodec.evaluation.metric import Scale, Score
 from xcodec.evaluation.pictures import LEVEL_COLOURS, codes_picture, spectrogram_picture
 from xcodec.evaluation.record import record
@@ -52,7 +52,9 @@ def _means(evaluation: Evaluation) -> str:
         for scale in evaluation.scales:
             mean = system.mean(scale.key)
             kind = ' class="best"' if system is _best(evaluation, scale) else ""
-            cells.append(f"<td{kind}>{mean_text(scale, mean)}<small>{interval_text(scale, mean)}</small></td>")
+            below = (interval_text(scale, mean), support_text(mean, len(system.rows)))
+            small = "".join(f"<small>{text}</small>" for text in below if text)
+            cells.append(f"<td{kind}>{mean_text(scale, mean)}{small}</td>")
         body.append(f"<tr>{''.join(cells)}</tr>")
     return (
         f'<h2>Means</h2><div class="scroll"><table><thead><tr><th></th><th>bit/s</th>{head}</tr></thead>'

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from xcodec.evaluation.codebook import CodebookUse
 from xcodec.evaluation.evaluation import Evaluation, SystemResult
-from xcodec.evaluation.figures import NONE, bitrate_text, half_interval_text, heading, mean_text
+from xcodec.evaluation.figures import NONE, bitrate_text, half_interval_text, heading, mean_text, support_text
 from xcodec.evaluation.metric import Scale
 
 __all__ = ["codebook_tables", "means_table", "rows_tables"]
@@ -26,7 +26,8 @@ def means_table(evaluation: Evaluation) -> Table:
         cells = []
         for system in evaluation.systems:
             mean = system.mean(scale.key)
-            cells.append(Text.assemble((mean_text(scale, mean), "bold"), f"\n{half_interval_text(scale, mean)}"))
+            below = (half_interval_text(scale, mean), support_text(mean, len(system.rows)))
+            cells.append(Text("\n".join((mean_text(scale, mean), *filter(None, below)))))
         table.add_row(Text(heading(scale)), *cells)
     table.add_row("bit/s", *(Text(bitrate_text(system.bitrate), style="bold") for system in evaluation.systems))
     return table
