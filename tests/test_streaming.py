@@ -10,11 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 import builders
 import xcodec_builders
 from xcodec import Audio, Codec, CodesError, InputError, Xcodec2FeatureExtractor, XcodecFeatureExtractor
 from xcodec.cli.code_text import CodeText
+from xcodec.models.xcodec2 import Xcodec2Model
+from xcodec.models.xcodec2.decoder_stream import Past, Window
+from xcodec.modules.resnet import MaskedGroupNorm
 from xcodec.streaming import StreamDecoder, StreamEncoder
 
 SPEECH = Audio.read(builders.RECORDINGS[1])  # 47,840 samples at 16 kHz: 150 codes
@@ -64,10 +68,11 @@ def test_a_convolutional_decoder_streams_exactly_with_its_halo_to_either_side(xc
 @pytest.mark.parametrize("size", [1, 4, 13, 1000])
 def test_how_codes_arrive_changes_nothing_and_every_frame_is_heard(codec: Codec, size: int) -> None:
     ids = np.asarray(codec.encode(SPEECH).ids)
-    settings = {"context": 20, "lookahead": 3, "chunk": 5}
-    found = joined(pieces(StreamDecoder(codec, **settings), ids, size))
-    assert len(found) == ids.shape[1] * 320
-    assert np.allclose(found, joined(pieces(StreamDecoder(codec, **settings), ids, 2)), atol=1e-6)
+    for carry in (True, False):
+        settings = {"context": 20, "lookahead": 3, "chunk": 5, "carry": carry}
+        found = joined(pieces(StreamDecoder(codec, **settings), ids, size))
+        assert len(found) == ids.shape[1] * 320
+        assert np.allclose(found, joined(pieces(StreamDecoder(codec, **settings), ids, 2)), atol=1e-6)
 
 
 def test_audio_leaves_as_soon_as_its_lookahead_has_come(codec: Codec) -> None:
@@ -100,6 +105,81 @@ def test_streams_decoded_together_are_those_decoded_alone(codec: Codec) -> None:
         assert own_rest is not None
         assert rest is not None
         assert np.allclose(own_rest.samples, rest.samples, atol=1e-5)
+
+
+@pytest.mark.parametrize("carry", [True, False])
+def test_streams_at_different_points_are_decoded_together(codec: Codec, carry: bool) -> None:
+    ids = np.asarray(codec.encode(SPEECH).ids)
+    settings = {"context": 30, "lookahead": 3, "chunk": 1, "carry": carry}
+    before = [100, 33, 17, 4, 0]
+    together, alone = ([StreamDecoder(codec, **settings) for _ in before] for _ in range(2))
+    for count, pair in zip(before, zip(together, alone, strict=True), strict=True):
+        for stream in pair:
+            stream.push(ids[:, :count])
+    found = StreamDecoder.push_many(together, [ids[:, count : count + 8] for count in before])
+    for count, audio, stream in zip(before, found, alone, strict=True):
+        expected = stream.push(ids[:, count : count + 8])
+        assert audio is not None
+        assert expected is not None
+        assert np.allclose(audio.samples, expected.samples, atol=1e-5)
+
+
+def test_a_window_of_all_but_the_end_is_exact(xcodec2: Codec) -> None:
+    ids = np.asarray(xcodec2.encode(SPEECH).ids)
+    piece = StreamDecoder(xcodec2, chunk=140, lookahead=10).push(ids)
+    assert piece is not None
+    assert np.allclose(piece.samples[0], xcodec2.decode_ids([ids])[0][: 140 * 320], atol=1e-5)
+
+
+def test_what_convolutions_and_the_inverse_stft_carry_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Without norms over time and attention the decoder reaches so far ahead: by its first convolution, those of its
+    # four blocks, and the inverse STFT.
+    reach = 3 + 4 * 2 + 2
+    model = builders.tiny_model()
+    for layer in model.acoustic_decoder.layers:
+        torch.nn.init.zeros_(layer.self_attn.o_proj.weight)
+    monkeypatch.setattr(MaskedGroupNorm, "forward", lambda norm, x, lengths=None: x.tanh())
+    monkeypatch.setattr(Window, "normalize", lambda window, name, norm, x: x.tanh())
+    codec = Codec(model, Xcodec2FeatureExtractor())
+    ids = np.asarray(codec.encode(SPEECH).ids)
+    whole = codec.decode_ids([ids])[0]
+    for chunk in (1, 4, 30):
+        exact = StreamDecoder(codec, lookahead=reach + 1, chunk=chunk)  # the fade sees one frame more
+        assert np.allclose(joined(pieces(exact, ids, size=9)), whole, atol=1e-5)
+        short = StreamDecoder(codec, lookahead=reach - 3, chunk=chunk)
+        assert not np.allclose(joined(pieces(short, ids, size=9)), whole, atol=1e-5)
+
+
+def test_norms_and_attention_of_the_last_window_see_all_that_came_before(tiny: Xcodec2Model) -> None:
+    decoder = tiny.acoustic_decoder
+    norm, layer = decoder.prior_net[0].norm1, decoder.layers[0]
+    x = torch.randn(2, 64, 40)
+    pasts = [Past(), Past()]
+    for start, stop, last in [(0, 1, 6), (1, 20, 22), (20, 40, 40)]:
+        window = Window(pasts, num_final=stop - start, context=1000)
+        normal = window.normalize("norm", norm, x[..., start:last])
+        passed = window.pass_layer("layer", layer, x.transpose(1, 2)[:, start:last])
+        pasts = window.after
+    assert torch.allclose(normal, norm(x)[..., 20:], atol=1e-5)
+    assert torch.allclose(passed, layer(x.transpose(1, 2))[:, 20:], atol=1e-5)
+
+
+def test_what_is_carried_stays_small(xcodec2: Codec) -> None:
+    decoder = StreamDecoder(xcodec2, context=20, lookahead=3, chunk=5)
+    sizes = []
+    for _ in range(3):
+        decoder.push(np.arange(100))
+        past = decoder.state.past
+        stored = [*past.steps.values(), *past.moments.values(), *past.keys.values()]
+        assert all(keys.shape[1] == 20 for keys in past.keys.values())
+        sizes.append(sum(tensor.untyped_storage().nbytes() for tensor in stored))
+    assert sizes[0] == sizes[1] == sizes[2]
+
+
+def test_a_convolutional_decoder_is_shown_no_more_than_its_halo(xcodec1: Codec) -> None:
+    decoder = StreamDecoder(xcodec1, context=10**6, lookahead=3, chunk=5)
+    decoder.push(np.zeros((8, 100), np.int64))
+    assert decoder.state.ids.shape[1] <= xcodec1.model.acoustic_decoder.halo + 3 + 5
 
 
 def test_no_seam_is_louder_than_what_it_joins() -> None:

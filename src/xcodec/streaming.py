@@ -1,20 +1,26 @@
 """Codes that arrive one by one become audio that leaves piece by piece, and live audio becomes codes likewise.
 
 The models see their whole input at once: their attention and norms reach over all of it. A stream shows them a window
-in place of the whole, with `context` frames before the piece that is wanted and `lookahead` frames after it. What that
-costs is in benchmarks/streaming.py; with windows as long as the whole, it costs nothing.
+in place of the whole, with `lookahead` frames after the piece that is wanted. Before it is the past: X-Codec2's decoder
+carries on what it made of that, and other models are shown `context` frames of it again. What that costs is in
+benchmarks/streaming.py; with windows as long as the whole, it costs nothing.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 
 from xcodec.audio import Audio
 from xcodec.codec import Codec
 from xcodec.errors import CodesError, InputError
+from xcodec.models.xcodec import XcodecModel
+from xcodec.models.xcodec2 import Xcodec2Model
+from xcodec.models.xcodec2.decoder_stream import Past, decode_onwards
 from xcodec.modules.tiles import Tile
 
 __all__ = ["DecoderState", "StreamDecoder", "StreamEncoder"]
@@ -36,12 +42,14 @@ class DecoderState:
         first: the stream's frame that `ids` begins with.
         done: frames whose audio has left.
         after: what the last window said comes after them, float32 (samples,): the next one fades in over it.
+        past: what the model keeps of the frames that are done, where it carries that on.
     """
 
-    ids: np.ndarray
+    ids: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     first: int = 0
     done: int = 0
     after: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    past: Past = field(default_factory=Past)
 
     @property
     def received(self) -> int:
@@ -57,9 +65,11 @@ class StreamDecoder:
 
     Args:
         codec: the model.
-        context: frames before a piece that its window shows, at least 0.
+        context: frames before a piece that the attention sees, at least 0.
         lookahead: frames after a piece that its window waits for, at least 1, over which the next one fades in.
         chunk: frames decoded at a time, at least 1. More costs less and comes later.
+        carry: whether what the decoder made of the past is carried on, where that is possible: with X-Codec2. Else each
+            window shows it `context` frames again, which costs more the more they are.
 
     Attributes:
         state: all that changes.
@@ -68,11 +78,23 @@ class StreamDecoder:
         InputError: for a number out of range.
     """
 
-    def __init__(self, codec: Codec, context: int = CONTEXT, lookahead: int = LOOKAHEAD, chunk: int = CHUNK) -> None:
+    def __init__(
+        self,
+        codec: Codec,
+        context: int = CONTEXT,
+        lookahead: int = LOOKAHEAD,
+        chunk: int = CHUNK,
+        carry: bool = True,
+    ) -> None:
         check_windows(context, lookahead, chunk, least_lookahead=1)
         self.codec = codec
         self.context, self.lookahead, self.chunk = context, lookahead, chunk
-        self.state = DecoderState(np.zeros((0, 0), np.int64))
+        model = codec.model
+        self.carry = carry and isinstance(model, Xcodec2Model) and model.acoustic_decoder.upsampler is None
+        # Before a window, of codes: a decoder of convolutions alone reaches no further than its halo.
+        halo = model.acoustic_decoder.halo if isinstance(model, XcodecModel) else context
+        self.shown = 0 if self.carry else min(context, halo)
+        self.state = DecoderState()
 
     def push(self, ids: Ids) -> Audio | None:
         """Take the next codes of the stream, and give the audio that has become final; None where none has.
@@ -87,12 +109,14 @@ class StreamDecoder:
 
     def flush(self) -> Audio | None:
         """End the stream and give the rest of its audio; the next `push` begins a new stream."""
-        state, self.state = self.state, DecoderState(np.zeros((0, 0), np.int64))
+        state = self.state
         if state.done == state.received:
-            return None
-        window = Tile(state.done, state.received, max(state.first, state.done - self.context), state.received)
-        [samples] = self.codec.decode_ids([state.ids[:, window.first - state.first :]])
-        return self._finish(state, window, samples)
+            piece = None
+        else:
+            window = Tile(state.done, state.received, max(state.first, state.done - self.shown), state.received)
+            [piece] = decode_windows([(self, window)])
+        self.state = DecoderState()
+        return piece
 
     @staticmethod
     def push_many(streams: Sequence["StreamDecoder"], ids: Sequence[Ids]) -> list[Audio | None]:
@@ -111,9 +135,9 @@ class StreamDecoder:
             state.ids = np.concatenate([state.ids, columns], 1) if state.received else columns
         pieces: list[list[Audio]] = [[] for _ in streams]
         while ready := [(i, window) for i, stream in enumerate(streams) if (window := stream._next_window())]:
-            wanted = [streams[i].state.ids[:, slice_of(window, streams[i].state.first)] for i, window in ready]
-            for (i, window), samples in zip(ready, streams[0].codec.decode_ids(wanted), strict=True):
-                pieces[i].append(streams[i]._finish(streams[i].state, window, samples))
+            audio = decode_windows([(streams[i], window) for i, window in ready])
+            for (i, _), piece in zip(ready, audio, strict=True):
+                pieces[i].append(piece)
         return [
             Audio(np.concatenate([piece.samples for piece in own], 1), own[0].sampling_rate) if own else None
             for own in pieces
@@ -146,10 +170,11 @@ class StreamDecoder:
         stop = state.done + self.chunk
         if stop + self.lookahead > state.received:
             return None
-        return Tile(state.done, stop, max(state.first, state.done - self.context), stop + self.lookahead)
+        return Tile(state.done, stop, max(state.first, state.done - self.shown), stop + self.lookahead)
 
-    def _finish(self, state: DecoderState, window: Tile, samples: np.ndarray) -> Audio:
+    def _finish(self, window: Tile, samples: np.ndarray) -> Audio:
         """Cut the wanted piece out of a decoded window, fade it in, and forget what is not needed any more."""
+        state = self.state
         per_frame = len(samples) // (window.last - window.first)
         kept = window.kept
         piece = samples[kept.start * per_frame : kept.stop * per_frame].copy()
@@ -158,9 +183,47 @@ class StreamDecoder:
             piece[:fade] = rising * piece[:fade] + (1 - rising) * state.after
         state.after = samples[kept.stop * per_frame : (kept.stop + 1) * per_frame].copy()
         state.done = window.stop
-        keep_from = max(state.first, state.done - self.context)
+        keep_from = max(state.first, state.done - self.shown)
         state.ids, state.first = state.ids[:, keep_from - state.first :], keep_from
         return Audio(piece, round(per_frame * self.codec.frame_rate))
+
+
+def decode_windows(windows: Sequence[tuple[StreamDecoder, Tile]]) -> list[Audio]:
+    """Decode the next windows of streams of one codec, those that can be a batch as one."""
+    batches: dict[Hashable, list[int]] = defaultdict(list)
+    for i, (stream, window) in enumerate(windows):
+        whole = window.start == 0 and window.stop == window.last  # then there is nothing to carry
+        alike = (window.last - window.first, window.stop - window.first, stream.context, stream.state.past.overlap)
+        batches[alike if stream.carry and not whole else None].append(i)
+    pieces: dict[int, Audio] = {}
+    for kind, batch in batches.items():
+        own = [windows[i] for i in batch]
+        decode = decode_again if kind is None else decode_further
+        for i, (stream, window), samples in zip(batch, own, decode(own), strict=True):
+            pieces[i] = stream._finish(window, samples)
+    return [pieces[i] for i in range(len(windows))]
+
+
+def decode_again(windows: Sequence[tuple[StreamDecoder, Tile]]) -> list[np.ndarray]:
+    """Decode all that each window shows."""
+    shown = [stream.state.ids[:, slice_of(window, stream.state.first)] for stream, window in windows]
+    return windows[0][0].codec.decode_ids(shown)
+
+
+@torch.inference_mode()
+def decode_further(windows: Sequence[tuple[StreamDecoder, Tile]]) -> list[np.ndarray]:
+    """Decode new frames, as many in each window, from what the streams carry; and let them carry the final ones too."""
+    stream, window = windows[0]
+    model = stream.codec.model
+    assert isinstance(model, Xcodec2Model)
+    codes = torch.tensor(np.concatenate([s.state.ids[:, slice_of(w, s.state.first)] for s, w in windows]))
+    latents = model.quantizer.decode(codes.to(stream.codec.device))
+    pasts = [s.state.past for s, _ in windows]
+    num_final = window.stop - window.start
+    samples, after = decode_onwards(model.acoustic_decoder, latents, pasts, num_final, stream.context)
+    for (s, _), past in zip(windows, after, strict=True):
+        s.state.past = past
+    return list(samples.cpu().numpy())
 
 
 @dataclass

@@ -76,8 +76,7 @@ class BlockwiseAttention(nn.Module, ABC):
         _, project_k, project_v, _ = self.projections
         k, v = project_k(x), project_v(x)
         blocks = [
-            self._attend(x[:, block.wanted], block.start, k, v, lengths, biases)
-            for block in self._blocks(k, MASK_BYTES)
+            self.attend(x[:, block.wanted], block.start, k, v, lengths, biases) for block in self._blocks(k, MASK_BYTES)
         ]
         return blocks[0] if len(blocks) == 1 else torch.cat(blocks, 1)
 
@@ -107,7 +106,7 @@ class BlockwiseAttention(nn.Module, ABC):
         k, v = (join((project(norm(x[:, tile.wanted])) for tile in rows), time) for project in (project_k, project_v))
         for block in self._blocks(k, max_bytes):
             own = norm(x[:, block.wanted])
-            yield block.wanted, self._attend(own, block.start, k, v, lengths, biases)
+            yield block.wanted, self.attend(own, block.start, k, v, lengths, biases)
 
     def _blocks(self, k: Tensor, max_bytes: int) -> Iterator[Tile]:
         """Blocks of queries whose scores by themselves, and a mask as large, take so many bytes."""
@@ -115,7 +114,7 @@ class BlockwiseAttention(nn.Module, ABC):
         size = steps_within(max_bytes, 2 * batch * (width // self.head_dim) * time * k.element_size())
         return tiles(time, min(size, self.max_queries or size))
 
-    def _attend(
+    def attend(
         self, x: Tensor, start: int, k: Tensor, v: Tensor, lengths: Tensor | None, biases: Tensor | None
     ) -> Tensor:
         """(batch, block, hidden_size) -> the same, by keys and values of shape (batch, time, heads * head_dim)."""
