@@ -177,7 +177,7 @@ def test_what_cannot_be_measured_is_named_and_keeps_no_other_from_it(
     assert "empty.wav: is empty" in result.err
     assert f"alone.wav, {again}: there is no counterpart in {again}; expected alone.wav, alone.wav.wav" in result.err
     assert "takes 2.00 s and the recording 1.00 s" in result.err
-    assert "1 files are no recording's counterpart: nobody.wav" in result.err
+    assert "what is no recording's counterpart was left out (1): nobody.wav" in result.err
     report = json.loads((tmp_path / "report.json").read_text())
     assert [row["name"] for row in report["systems"][-1]["clips"]] == ["a.flac", "x/b.wav"]
     assert len(report["failures"]) == 4
@@ -311,6 +311,14 @@ def test_a_tone_is_a_line_in_the_spectrogram_at_its_frequency(tmp_path: Path) ->
         assert read.size == (16_000 // 128 + 1, 256)
         brightest = np.array(read).argmax(0)  # indices of the palette; row 0 is 8 kHz
     assert set(brightest[4:-4].tolist()) == {255 - 64}
+
+
+def test_the_spectrogram_of_silence_is_dark(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image", reason="pillow reads the picture")
+    silence = Audio(np.zeros(16_000, np.float32), 16_000)
+    (tmp_path / "silence.png").write_bytes(spectrogram_picture(silence, silence))
+    with image.open(tmp_path / "silence.png") as read:
+        assert not np.array(read).any()
 
 
 def test_the_picture_of_codes_has_a_column_for_each_and_a_row_for_each_digit(model: Path, tmp_path: Path) -> None:

@@ -479,7 +479,7 @@ def test_two_sentences_are_learned_and_said(speaker: Llasa, codec: Codec) -> Non
         assert abs(audio.duration - expected.duration) < 0.05
         shared = min(audio.num_samples, expected.num_samples)
         error = audio.samples[0, :shared] - expected.samples[0, :shared]
-        assert 10 * np.log10((expected.samples[0, :shared] ** 2).sum() / (error**2).sum()) > 20  # dB
+        assert (error**2).sum() < 0.01 * (expected.samples[0, :shared] ** 2).sum()  # 20 dB
     streamed = heard(speaker.stream(LEARNED["austen-0880"], temperature=0))
     assert streamed.shape == together[0].samples.shape
     assert np.corrcoef(streamed[0], together[0].samples[0])[0, 1] > 0.9

@@ -229,14 +229,16 @@ trainer.run()
     killed = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     recipe = tiny_recipe(tmp_path, *FLAT, "steps=9")
-    resumed = Trainer(recipe, source, tmp_path / "run", quiet)
-    assert resumed.step == 4
-    resumed.run()
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    whole = Trainer(recipe, source, tmp_path / "whole", quiet)
-    whole.run()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)  # as it had: with others, sums round otherwise
+    try:
+        resumed = Trainer(recipe, source, tmp_path / "run", quiet)
+        assert resumed.step == 4
+        resumed.run()
+        whole = Trainer(recipe, source, tmp_path / "whole", quiet)
+        whole.run()
+    finally:
+        torch.set_num_threads(threads)
     assert_equal(whole, resumed)
 
 

@@ -175,7 +175,8 @@ def command(
         if extra := folder.left_over():
             names = ", ".join(str(path.relative_to(folder.path)) for path in extra[:3])
             more = " ..." if len(extra) > 3 else ""
-            errors().print(f"{folder.name}: {len(extra)} files are no recording's counterpart: {names}{more}")
+            note = f"{folder.name}: what is no recording's counterpart was left out ({len(extra)}): {names}{more}"
+            errors().print(Text(note), soft_wrap=True)
     if failures or result.failures or not result.clips:
         raise typer.Exit(FAILED)
 

@@ -34,7 +34,7 @@ starts them. With tensorboard installed, OUT/tensorboard holds losses and sounds
 
 EPILOG = """\
 [bold]Exit codes[/bold]  0: done, or the time was up. 1: something is wrong, or the loss became infinite or NaN; the \
-last checkpoint is good. 2: wrong usage."""
+last checkpoint is good. 2: wrong usage. 130: interrupted; the same command goes on."""
 
 
 def command(

@@ -24,7 +24,8 @@ def spectrogram_picture(audio: Audio, reference: Audio) -> bytes:
     Returns:
         A PNG file, one column every 8 ms, 0 Hz at the bottom.
     """
-    power, top = _spectrogram(audio), _spectrogram(reference).max()
+    # Of a reference that is silence the loudest point would be the floor, and all of the picture bright.
+    power, top = _spectrogram(audio), max(_spectrogram(reference).max(), RANGE - 100)
     shade = ((power - top + RANGE) / RANGE).clip(0.0, 1.0)
     return png(np.round(255 * shade[:-1][::-1]).astype(np.uint8), ramp(256))  # without Nyquist: 256 rows
 
