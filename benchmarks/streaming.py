@@ -1,11 +1,22 @@
-"""What a finite window costs a stream, against decoding and encoding the whole, over a grid of windows.
+"""What a stream loses against decoding and encoding the whole, and what it costs, over a grid of windows.
 
-    python benchmarks/streaming.py [RECORDING ...] [--model FOLDER_OR_ID] [--threads 1] [--json FILE]
+    python benchmarks/streaming.py [RECORDING ...] [--tables quality encoding times] [--model FOLDER_OR_ID_OR_released]
+                                   [--threads 1] [--json FILE]
 
-Codes are pushed one at a time. Decoding: signal-to-noise ratio, distance of log-mel spectra, STOI and PESQ-WB of the
-streamed audio, the decode of the whole being the reference; how many codes have to come before the first audio, the
-time from the push that completes them to the audio; and the time a chunk takes over the time it lasts. Encoding: the
-share of codes that are those of the whole. Without recordings it takes the five in tests/audio.
+quality: signal-to-noise ratio, distance of log-mel spectra, STOI and PESQ-WB of the streamed audio, the decode of the
+whole being the reference. Three ways to treat the past are compared:
+
+  windows   each window shows the decoder `context` frames of the past again
+  norms     the sums of norms over time and the inputs of convolutions are carried on; attention sees the window only
+  all       the keys and values of `context` frames too: what `StreamDecoder` does with X-Codec2
+
+encoding: the share of codes of `StreamEncoder` that are those of the whole.
+
+times: how many codes have to come before the first audio, the time from the push that completes them to the audio, and
+the load, the time that a chunk takes over the time that it lasts, for one stream and for several that are decoded as
+one batch (per stream), of random codes. "released" is X-Codec2's decoder at its released size with random weights.
+
+Without recordings it takes the five in tests/audio.
 """
 
 import argparse
@@ -14,6 +25,7 @@ import json
 import os
 import platform
 import time
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,30 +39,86 @@ try:
 except ImportError as error:
     raise SystemExit(f"{error}; install what it needs: pip install 'xcodec[eval]' (pesq needs a C compiler)") from None
 
-from xcodec import Audio, Codec
+from xcodec import Audio, Codec, Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
 from xcodec.modules.fbank import KaldiFbank
 from xcodec.streaming import StreamDecoder, StreamEncoder
 
 RECORDINGS = sorted((Path(__file__).parent.parent / "tests" / "audio").glob("*.wav"))
-DECODING = [*itertools.product([25, 50, 100, 200], [2, 5, 10, 20], [10]), (100, 10, 1), (100, 10, 25), (100, 25, 25)]
+LOOKAHEADS = [2, 5, 10, 20]
+QUALITY = [  # method, context, lookahead, chunk
+    *(("windows", context, lookahead, 10) for context, lookahead in itertools.product([25, 50, 100, 200], LOOKAHEADS)),
+    *(("norms", 0, lookahead, 10) for lookahead in LOOKAHEADS),
+    *(("all", context, lookahead, 10) for context, lookahead in itertools.product([50, 100, 200, None], LOOKAHEADS)),
+    *((method, 200, *rest) for method in ("windows", "all") for rest in [(10, 1), (10, 5), (5, 5), (25, 25)]),
+]
 ENCODING = [*itertools.product([50, 200, 500], [5, 10, 50], [10])]
+TIMES = [  # method, context, lookahead, chunk, streams
+    *(("windows", 200, *rest, 1) for rest in [(10, 10), (10, 5)]),
+    *(("all", 200, *rest, 1) for rest in [(10, 10), (10, 5), (10, 1), (5, 5), (2, 5)]),
+    ("all", None, 10, 10, 1),
+    ("windows", 200, 10, 10, 8),
+    ("all", 200, 10, 10, 8),
+]
+TIMED = 600  # frames of each stream
+
+Ids = np.ndarray  # (codebooks, frames)
 
 
-def streamed(codec: Codec, ids: np.ndarray, window: tuple[int, int, int]) -> tuple[np.ndarray, float, list[float]]:
-    """The audio, the seconds that the first piece took, and those of every piece."""
-    context, lookahead, chunk = window
-    decoder = StreamDecoder(codec, context=context, lookahead=lookahead, chunk=chunk)
-    pieces, seconds = [], []
-    for i in range(ids.shape[1]):
+class WindowDecoder:
+    """What `StreamDecoder` might be: each window shows the decoder `context` frames of the past again."""
+
+    def __init__(self, codec: Codec, context: int, lookahead: int, chunk: int) -> None:
+        self.codec, self.context, self.lookahead, self.chunk = codec, context, lookahead, chunk
+        self.ids, self.done, self.after = np.zeros((1, 0), np.int64), 0, np.zeros(0, np.float32)
+
+    @staticmethod
+    def push_many(streams: list["WindowDecoder"], ids: list[Ids]) -> list[Audio | None]:
+        """`StreamDecoder.push_many`, of streams that are equally far."""
+        for stream, own in zip(streams, ids, strict=True):
+            stream.ids = np.concatenate([stream.ids, own], 1)
+        first = streams[0]
+        if first.done + first.chunk + first.lookahead > first.ids.shape[1]:
+            return [None] * len(streams)
+        return WindowDecoder.decode(streams, first.done + first.chunk)
+
+    def flush(self) -> Audio | None:
+        """`StreamDecoder.flush`."""
+        return self.decode([self], self.ids.shape[1])[0] if self.done < self.ids.shape[1] else None
+
+    @staticmethod
+    def decode(streams: list["WindowDecoder"], stop: int) -> list[Audio | None]:
+        """The audio from where it has come up to frame `stop`."""
+        begin = max(0, streams[0].done - streams[0].context)
+        decoded = streams[0].codec.decode_ids([stream.ids[:, begin:] for stream in streams])
+        return [stream.cut(samples, begin, stop) for stream, samples in zip(streams, decoded, strict=True)]
+
+    def cut(self, samples: np.ndarray, begin: int, stop: int) -> Audio:
+        """The piece up to frame `stop` out of what was decoded from frame `begin` on, faded in."""
+        hop = len(samples) // (self.ids.shape[1] - begin)
+        piece = samples[(self.done - begin) * hop : (stop - begin) * hop].copy()
+        if fade := len(self.after):
+            rising = (np.arange(fade, dtype=np.float32) + 0.5) / fade
+            piece[:fade] = rising * piece[:fade] + (1 - rising) * self.after
+        self.after, self.done = samples[(stop - begin) * hop : (stop - begin + 1) * hop].copy(), stop
+        return Audio(piece, round(hop * self.codec.frame_rate))
+
+
+def decoder_of(codec: Codec, method: str, context: int | None, lookahead: int, chunk: int) -> Any:
+    if method == "windows":
+        assert context is not None
+        return WindowDecoder(codec, context, lookahead, chunk)
+    return StreamDecoder(codec, context, lookahead, chunk)
+
+
+def streamed(decoders: list[Any], ids: list[Ids]) -> Iterator[tuple[list[Audio], float]]:
+    """Push codes one at a time; the audio of each stream as it comes, and the seconds that it took."""
+    for i in range(ids[0].shape[1]):
         start = time.perf_counter()
-        piece = decoder.push(ids[:, i : i + 1])
-        if piece is not None:
-            pieces.append(piece.samples[0])
-            seconds.append(time.perf_counter() - start)
-    rest = decoder.flush()
-    if rest is not None:
-        pieces.append(rest.samples[0])
-    return np.concatenate(pieces), seconds[0], seconds
+        pieces = decoders[0].push_many(decoders, [own[:, i : i + 1] for own in ids])
+        if pieces[0] is not None:
+            yield pieces, time.perf_counter() - start
+    if (rest := [decoder.flush() for decoder in decoders])[0] is not None:
+        yield rest, 0.0
 
 
 def mel_distance(reference: np.ndarray, found: np.ndarray) -> float:
@@ -60,79 +128,115 @@ def mel_distance(reference: np.ndarray, found: np.ndarray) -> float:
     return float((a - b).abs().mean() * 10 / np.log(10))
 
 
-def decoding_row(
-    codec: Codec, codes: list[np.ndarray], whole: list[np.ndarray], window: tuple[int, int, int]
-) -> dict[str, Any]:
-    runs = [streamed(codec, ids, window) for ids in codes]
-    pairs = [(reference, audio) for reference, (audio, _, _) in zip(whole, runs, strict=True)]
-    every = [seconds for _, _, each in runs for seconds in each]
-    context, lookahead, chunk = window
-    return {
-        "context": context,
-        "lookahead": lookahead,
-        "chunk": chunk,
-        "snr": float(np.mean([10 * np.log10(np.sum(r**2) / np.sum((r - a) ** 2)) for r, a in pairs])),
-        "mel": float(np.mean([mel_distance(r, a) for r, a in pairs])),
-        "stoi": float(np.mean([stoi(r, a, codec.sampling_rate) for r, a in pairs])),
-        "pesq_wb": float(np.mean([pesq(codec.sampling_rate, r, a, "wb") for r, a in pairs])),
-        "first_codes": lookahead + chunk,
-        "first_ms": 1000 * float(np.median([first for _, first, _ in runs])),
-        "load": float(np.median(every)) / (chunk / codec.frame_rate),
-    }
+def quality(codec: Codec, recordings: list[Audio]) -> Iterator[dict[str, Any]]:
+    codes = [np.asarray(codec.encode(recording).ids) for recording in recordings]
+    whole = [codec.decode_ids([ids])[0] for ids in codes]
+    for method, context, lookahead, chunk in QUALITY:
+        pairs = []
+        for reference, ids in zip(whole, codes, strict=True):
+            pieces = streamed([decoder_of(codec, method, context, lookahead, chunk)], [ids])
+            pairs.append((reference, np.concatenate([audio.samples[0] for [audio], _ in pieces])))
+        yield {
+            "past": method,
+            "context": "all" if context is None else context,
+            "lookahead": lookahead,
+            "chunk": chunk,
+            "snr": float(np.mean([10 * np.log10(np.sum(r**2) / np.sum((r - a) ** 2)) for r, a in pairs])),
+            "mel": float(np.mean([mel_distance(r, a) for r, a in pairs])),
+            "stoi": float(np.mean([stoi(r, a, codec.sampling_rate) for r, a in pairs])),
+            "pesq_wb": float(np.mean([pesq(codec.sampling_rate, r, a, "wb") for r, a in pairs])),
+        }
 
 
-def encoding_row(codec: Codec, recordings: list[Audio], window: tuple[int, int, int]) -> dict[str, Any]:
-    context, lookahead, chunk = window
-    equal = []
-    for recording in recordings:
-        encoder = StreamEncoder(codec, context=context, lookahead=lookahead, chunk=chunk)
-        samples = recording.samples[0]
-        given = [encoder.push(samples[i : i + 1600]) for i in range(0, len(samples), 1600)]
-        found = np.concatenate([*given, encoder.flush()], 1)
-        equal.append(found == np.asarray(codec.encode(recording).ids))
-    return {
-        "context": context,
-        "lookahead": lookahead,
-        "chunk": chunk,
-        "equal": float(np.concatenate(equal, 1).mean()),
-    }
+def encoding(codec: Codec, recordings: list[Audio]) -> Iterator[dict[str, Any]]:
+    for context, lookahead, chunk in ENCODING:
+        equal = []
+        for recording in recordings:
+            encoder = StreamEncoder(codec, context=context, lookahead=lookahead, chunk=chunk)
+            samples = recording.samples[0]
+            given = [encoder.push(samples[i : i + 1600]) for i in range(0, len(samples), 1600)]
+            found = np.concatenate([*given, encoder.flush()], 1)
+            equal.append(found == np.asarray(codec.encode(recording).ids))
+        share = float(np.concatenate(equal, 1).mean())
+        yield {"context": context, "lookahead": lookahead, "chunk": chunk, "equal": share}
+
+
+def times(codec: Codec, _: list[Audio]) -> Iterator[dict[str, Any]]:
+    rng = np.random.default_rng(0)
+    for method, context, lookahead, chunk, streams in TIMES:
+        ids = [rng.integers(codec.codebook_sizes[0], size=(1, TIMED)) for _ in range(streams)]
+        firsts, seconds = [], []
+        for frames in [lookahead + chunk] * 5 + [TIMED]:  # of the first audio, several times
+            decoders = [decoder_of(codec, method, context, lookahead, chunk) for _ in range(streams)]
+            pushed = streamed(decoders, [own[:, :frames] for own in ids])
+            firsts.append(next(pushed)[1])
+            if frames == TIMED:
+                seconds = [took for _, took in pushed if took][-20:]  # once there is as much past as is ever seen
+        yield {
+            "past": method,
+            "context": "all" if context is None else context,
+            "lookahead": lookahead,
+            "chunk": chunk,
+            "streams": streams,
+            "first_codes": lookahead + chunk,
+            "first_ms": 1000 * float(np.median(firsts)),
+            "load": float(np.median(seconds)) / (chunk / codec.frame_rate) / streams,
+        }
+
+
+WINDOW = "| {past} | {context} | {lookahead} | {chunk} "
+TABLES: dict[str, tuple[Callable[[Codec, list[Audio]], Iterator[dict[str, Any]]], str, str]] = {
+    "quality": (
+        quality,
+        "| past | context | lookahead | chunk | SNR, dB | mel, dB | STOI | PESQ-WB |",
+        WINDOW + "| {snr:.1f} | {mel:.2f} | {stoi:.3f} | {pesq_wb:.2f} |",
+    ),
+    "encoding": (
+        encoding,
+        "| context | lookahead | chunk | codes equal to the whole's |",
+        "| {context} | {lookahead} | {chunk} | {equal:.1%} |",
+    ),
+    "times": (
+        times,
+        "| past | context | lookahead | chunk | streams | first audio after | and | load of each |",
+        WINDOW + "| {streams} | {first_codes} codes | {first_ms:.0f} ms | {load:.3f} |",
+    ),
+}
+
+
+def load(name: str | None) -> Codec:
+    if name != "released":
+        return Codec.from_pretrained(name)
+    torch.manual_seed(0)
+    return Codec(Xcodec2Model(Xcodec2Config(), decoder_only=True), Xcodec2FeatureExtractor())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recordings", nargs="*", type=Path, default=RECORDINGS)
-    parser.add_argument("--model")
+    parser.add_argument("--tables", nargs="+", choices=list(TABLES), default=list(TABLES))
+    parser.add_argument("--model", help="a folder, a hub id, or released (times only); the built-in model if not given")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    if arguments.model == "released" and arguments.tables != ["times"]:
+        parser.error("released has random weights, which say nothing of quality; give --tables times")
     torch.set_num_threads(arguments.threads)
-    codec = Codec.from_pretrained(arguments.model)
+    codec = load(arguments.model)
     recordings = [Audio.read(path).mono().resample(codec.sampling_rate) for path in arguments.recordings]
-    codes = [np.asarray(codec.encode(recording).ids) for recording in recordings]
-    whole = [codec.decode_ids([ids])[0] for ids in codes]
     versions = {name: version(name) for name in ("xcodec", "torch", "pystoi", "pesq")}
     machine = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, {arguments.threads} threads"
-    print(f"{codec!r}\n{machine}; {versions}\n")
-
-    print("| context | lookahead | chunk | SNR, dB | mel, dB | STOI | PESQ-WB | first audio after | and | load |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
-    decoding = []
-    for window in DECODING:
-        row = decoding_row(codec, codes, whole, window)
-        decoding.append(row)
-        print(
-            "| {context} | {lookahead} | {chunk} | {snr:.1f} | {mel:.2f} | {stoi:.3f} | {pesq_wb:.2f} "
-            "| {first_codes} codes | {first_ms:.0f} ms | {load:.3f} |".format(**row)
-        )
-    print("\n| context | lookahead | chunk | codes equal to the whole's |\n|---|---|---|---|")
-    encoding = []
-    for window in ENCODING:
-        row = encoding_row(codec, recordings, window)
-        encoding.append(row)
-        print("| {context} | {lookahead} | {chunk} | {equal:.1%} |".format(**row))
+    print(f"{codec!r}\n{machine}; {versions}")
+    record: dict[str, Any] = {"model": repr(codec), "machine": machine, "versions": versions}
+    for name in arguments.tables:
+        measure, header, line = TABLES[name]
+        print(f"\n{header}\n{'|---' * (header.count('|') - 1)}|")
+        record[name] = []
+        for row in measure(codec, recordings):
+            record[name].append(row)
+            print(line.format(**row), flush=True)
     if arguments.json:
-        record = {"model": str(codec.identity), "machine": machine, "versions": versions}
-        arguments.json.write_text(json.dumps({**record, "decoding": decoding, "encoding": encoding}, indent=2) + "\n")
+        arguments.json.write_text(json.dumps(record, indent=2) + "\n")
 
 
 if __name__ == "__main__":

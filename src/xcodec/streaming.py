@@ -1,15 +1,15 @@
 """Codes that arrive one by one become audio that leaves piece by piece, and live audio becomes codes likewise.
 
 The models see their whole input at once: their attention and norms reach over all of it. A stream shows them a window
-in place of the whole, with `lookahead` frames after the piece that is wanted. Before it is the past: X-Codec2's decoder
-carries on what it made of that, and other models are shown `context` frames of it again. What that costs is in
-benchmarks/streaming.py; with windows as long as the whole, it costs nothing.
+in place of the whole, with `lookahead` frames after the piece that is wanted. Before it is the past: decoders carry on
+what they made of that, encoders are shown `context` frames of it again. What this costs is in benchmarks/streaming.py;
+with windows as long as the whole, it costs nothing.
 """
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -18,9 +18,9 @@ from numpy.typing import ArrayLike
 from xcodec.audio import Audio
 from xcodec.codec import Codec
 from xcodec.errors import CodesError, InputError
-from xcodec.models.xcodec import XcodecModel
+from xcodec.models.xcodec import decoder_stream as xcodec
 from xcodec.models.xcodec2 import Xcodec2Model
-from xcodec.models.xcodec2.decoder_stream import Past, decode_onwards
+from xcodec.models.xcodec2 import decoder_stream as xcodec2
 from xcodec.modules.tiles import Tile
 
 __all__ = ["DecoderState", "StreamDecoder", "StreamEncoder"]
@@ -35,65 +35,76 @@ Ids: TypeAlias = ArrayLike
 
 @dataclass
 class DecoderState:
-    """One stream: the frames that are still needed, and how far the audio has gone.
+    """One stream: the frames that are not final yet, and what is kept of those that are.
 
     Attributes:
-        ids: the frames from `first` on, (codebooks, frames).
-        first: the stream's frame that `ids` begins with.
+        ids: the frames from `done` on, (codebooks, frames).
         done: frames whose audio has left.
         after: what the last window said comes after them, float32 (samples,): the next one fades in over it.
-        past: what the model keeps of the frames that are done, where it carries that on.
+        past: what the model carries on; None where the stream begins.
     """
 
     ids: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
-    first: int = 0
     done: int = 0
     after: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
-    past: Past = field(default_factory=Past)
+    past: xcodec2.Past | xcodec.Past | None = None
 
     @property
     def received(self) -> int:
         """Frames that have come so far."""
-        return self.first + self.ids.shape[1]
+        return self.done + self.ids.shape[1]
+
+
+@dataclass(frozen=True)
+class Window:
+    """The next frames of a stream: the first `num_final` are wanted, and the others are looked ahead at."""
+
+    stream: "StreamDecoder"
+    num_final: int
+    num_frames: int
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Their codes, (codebooks, frames)."""
+        return self.stream.state.ids[:, : self.num_frames]
+
+    @property
+    def kind(self) -> Hashable:
+        """What windows that can be a batch have in common."""
+        past = self.stream.state.past
+        num_known = None if past is None else past.num_known
+        return len(self.ids), self.num_final, self.num_frames, num_known, self.stream.context
 
 
 class StreamDecoder:
     """Decode a stream of codes; many may share one codec.
 
     Audio of a frame leaves when it is decoded with `lookahead` frames after it. Where two windows meet, the next fades
-    in over one frame of the last, so that no seam can click.
+    in over one frame of the last, so that no seam can click. What convolutions reach of the past is always there, and
+    norms over time know all of it.
 
     Args:
         codec: the model.
-        context: frames before a piece that the attention sees, at least 0.
+        context: frames of the past that X-Codec2's attention sees, at least 0; None is all of them, for which memory
+            grows with the stream. X-Codec's decoder has no attention.
         lookahead: frames after a piece that its window waits for, at least 1, over which the next one fades in.
         chunk: frames decoded at a time, at least 1. More costs less and comes later.
-        carry: whether what the decoder made of the past is carried on, where that is possible: with X-Codec2. Else each
-            window shows it `context` frames again, which costs more the more they are.
 
     Attributes:
         state: all that changes.
 
     Raises:
-        InputError: for a number out of range.
+        InputError: for a number out of range, or a codec without a decoder.
     """
 
     def __init__(
-        self,
-        codec: Codec,
-        context: int = CONTEXT,
-        lookahead: int = LOOKAHEAD,
-        chunk: int = CHUNK,
-        carry: bool = True,
+        self, codec: Codec, context: int | None = CONTEXT, lookahead: int = LOOKAHEAD, chunk: int = CHUNK
     ) -> None:
-        check_windows(context, lookahead, chunk, least_lookahead=1)
+        check_windows(context or 0, lookahead, chunk, least_lookahead=1)
+        if not codec.model.has_decoder:
+            raise InputError("the codec was loaded with encoder_only=True and has no decoder; load it without that")
         self.codec = codec
         self.context, self.lookahead, self.chunk = context, lookahead, chunk
-        model = codec.model
-        self.carry = carry and isinstance(model, Xcodec2Model) and model.acoustic_decoder.upsampler is None
-        # Before a window, of codes: a decoder of convolutions alone reaches no further than its halo.
-        halo = model.acoustic_decoder.halo if isinstance(model, XcodecModel) else context
-        self.shown = 0 if self.carry else min(context, halo)
         self.state = DecoderState()
 
     def push(self, ids: Ids) -> Audio | None:
@@ -109,12 +120,11 @@ class StreamDecoder:
 
     def flush(self) -> Audio | None:
         """End the stream and give the rest of its audio; the next `push` begins a new stream."""
-        state = self.state
-        if state.done == state.received:
-            piece = None
-        else:
-            window = Tile(state.done, state.received, max(state.first, state.done - self.shown), state.received)
-            [piece] = decode_windows([(self, window)])
+        piece = None
+        if rest := self.state.ids.shape[1]:
+            # A stream that has no past is decoded as a whole recording is, and exactly so.
+            decode = decode_onwards if self.state.done else decode_whole
+            [piece] = decode([Window(self, rest, rest)])
         self.state = DecoderState()
         return piece
 
@@ -135,7 +145,7 @@ class StreamDecoder:
             state.ids = np.concatenate([state.ids, columns], 1) if state.received else columns
         pieces: list[list[Audio]] = [[] for _ in streams]
         while ready := [(i, window) for i, stream in enumerate(streams) if (window := stream._next_window())]:
-            audio = decode_windows([(streams[i], window) for i, window in ready])
+            audio = decode_onwards([window for _, window in ready])
             for (i, _), piece in zip(ready, audio, strict=True):
                 pieces[i].append(piece)
         return [
@@ -164,66 +174,59 @@ class StreamDecoder:
             raise CodesError(f"code {columns[outside][0]}: codebook {book} has codes from 0 to {sizes[book] - 1}")
         return columns
 
-    def _next_window(self) -> Tile | None:
+    def _next_window(self) -> Window | None:
         """The next piece, if all that its window shows has come."""
-        state = self.state
-        stop = state.done + self.chunk
-        if stop + self.lookahead > state.received:
-            return None
-        return Tile(state.done, stop, max(state.first, state.done - self.shown), stop + self.lookahead)
+        num_frames = self.chunk + self.lookahead
+        return Window(self, self.chunk, num_frames) if num_frames <= self.state.ids.shape[1] else None
 
-    def _finish(self, window: Tile, samples: np.ndarray) -> Audio:
-        """Cut the wanted piece out of a decoded window, fade it in, and forget what is not needed any more."""
+    def _finish(self, window: Window, samples: np.ndarray) -> Audio:
+        """Cut the wanted piece out of a decoded window, and fade it in."""
         state = self.state
-        per_frame = len(samples) // (window.last - window.first)
-        kept = window.kept
-        piece = samples[kept.start * per_frame : kept.stop * per_frame].copy()
+        per_frame = len(samples) // window.num_frames
+        end = window.num_final * per_frame
+        piece = samples[:end].copy()
         if fade := len(state.after):
             rising = (np.arange(fade, dtype=np.float32) + 0.5) / fade
             piece[:fade] = rising * piece[:fade] + (1 - rising) * state.after
-        state.after = samples[kept.stop * per_frame : (kept.stop + 1) * per_frame].copy()
-        state.done = window.stop
-        keep_from = max(state.first, state.done - self.shown)
-        state.ids, state.first = state.ids[:, keep_from - state.first :], keep_from
+        state.after = samples[end : end + per_frame].copy()
+        state.ids = state.ids[:, window.num_final :]
+        state.done += window.num_final
         return Audio(piece, round(per_frame * self.codec.frame_rate))
 
 
-def decode_windows(windows: Sequence[tuple[StreamDecoder, Tile]]) -> list[Audio]:
-    """Decode the next windows of streams of one codec, those that can be a batch as one."""
-    batches: dict[Hashable, list[int]] = defaultdict(list)
-    for i, (stream, window) in enumerate(windows):
-        whole = window.start == 0 and window.stop == window.last  # then there is nothing to carry
-        alike = (window.last - window.first, window.stop - window.first, stream.context, stream.state.past.overlap)
-        batches[alike if stream.carry and not whole else None].append(i)
-    pieces: dict[int, Audio] = {}
-    for kind, batch in batches.items():
-        own = [windows[i] for i in batch]
-        decode = decode_again if kind is None else decode_further
-        for i, (stream, window), samples in zip(batch, own, decode(own), strict=True):
-            pieces[i] = stream._finish(window, samples)
-    return [pieces[i] for i in range(len(windows))]
+def decode_whole(windows: Sequence[Window]) -> list[Audio]:
+    """Decode windows that show a stream from its beginning to its end."""
+    decoded = windows[0].stream.codec.decode_ids([window.ids for window in windows])
+    return [window.stream._finish(window, samples) for window, samples in zip(windows, decoded, strict=True)]
 
 
-def decode_again(windows: Sequence[tuple[StreamDecoder, Tile]]) -> list[np.ndarray]:
-    """Decode all that each window shows."""
-    shown = [stream.state.ids[:, slice_of(window, stream.state.first)] for stream, window in windows]
-    return windows[0][0].codec.decode_ids(shown)
+def decode_onwards(windows: Sequence[Window]) -> list[Audio]:
+    """Decode windows of streams of one codec from what these carry, those that can be a batch as one."""
+    batches: dict[Hashable, list[Window]] = defaultdict(list)
+    for window in windows:
+        batches[window.kind].append(window)
+    decoded: dict[StreamDecoder, Audio] = {}
+    for batch in batches.values():
+        streams = [window.stream for window in batch]
+        ids = np.stack([window.ids for window in batch])
+        pasts = [stream.state.past for stream in streams]
+        samples, after = run_decoder(streams[0].codec, ids, pasts, batch[0].num_final, streams[0].context)
+        for window, own, past in zip(batch, samples, after, strict=True):
+            window.stream.state.past = past
+            decoded[window.stream] = window.stream._finish(window, own)
+    return [decoded[window.stream] for window in windows]
 
 
 @torch.inference_mode()
-def decode_further(windows: Sequence[tuple[StreamDecoder, Tile]]) -> list[np.ndarray]:
-    """Decode new frames, as many in each window, from what the streams carry; and let them carry the final ones too."""
-    stream, window = windows[0]
-    model = stream.codec.model
-    assert isinstance(model, Xcodec2Model)
-    codes = torch.tensor(np.concatenate([s.state.ids[:, slice_of(w, s.state.first)] for s, w in windows]))
-    latents = model.quantizer.decode(codes.to(stream.codec.device))
-    pasts = [s.state.past for s, _ in windows]
-    num_final = window.stop - window.start
-    samples, after = decode_onwards(model.acoustic_decoder, latents, pasts, num_final, stream.context)
-    for (s, _), past in zip(windows, after, strict=True):
-        s.state.past = past
-    return list(samples.cpu().numpy())
+def run_decoder(
+    codec: Codec, ids: np.ndarray, pasts: list[Any], num_final: int, context: int | None
+) -> tuple[np.ndarray, list[Any]]:
+    """Samples (batch, samples) of ids (batch, codebooks, frames), and what is carried on after the final ones."""
+    model: Any = codec.model
+    decoder_stream: Any = xcodec2 if isinstance(model, Xcodec2Model) else xcodec
+    codes = torch.tensor(ids).to(codec.device)
+    samples, after = decoder_stream.decode_onwards(model, codes, pasts, num_final, context)
+    return samples.cpu().numpy(), after
 
 
 @dataclass
@@ -323,11 +326,6 @@ class StreamEncoder:
 
     def _nothing(self) -> np.ndarray:
         return np.zeros((len(self.codec.codebook_sizes), 0), np.int64)
-
-
-def slice_of(window: Tile, first: int) -> slice:
-    """Where a window's frames are among those from `first` on."""
-    return slice(window.first - first, window.last - first)
 
 
 def check_windows(context: int, lookahead: int, chunk: int, least_lookahead: int) -> None:
