@@ -1,7 +1,7 @@
 """What a stream loses against decoding and encoding the whole, and what it costs, over a grid of windows.
 
-    python benchmarks/streaming.py [RECORDING ...] [--tables quality encoding times] [--model FOLDER_OR_ID_OR_released]
-                                   [--threads 1] [--json FILE]
+    python benchmarks/streaming.py [RECORDING ...] [--tables quality joined encoding times]
+                                   [--model FOLDER_OR_ID_OR_released] [--threads 1] [--frames 600] [--json FILE]
 
 quality: signal-to-noise ratio, distance of log-mel spectra, STOI and PESQ-WB of the streamed audio, the decode of the
 whole being the reference. Three ways to treat the past are compared:
@@ -10,11 +10,14 @@ whole being the reference. Three ways to treat the past are compared:
   norms     the sums of norms over time and the inputs of convolutions are carried on; attention sees the window only
   all       the keys and values of `context` frames too: what `StreamDecoder` does with X-Codec2
 
+joined: the same of the recordings put together to one stream.
+
 encoding: the share of codes of `StreamEncoder` that are those of the whole.
 
 times: how many codes have to come before the first audio, the time from the push that completes them to the audio, and
 the load, the time that a chunk takes over the time that it lasts, for one stream and for several that are decoded as
-one batch (per stream), of random codes. "released" is X-Codec2's decoder at its released size with random weights.
+one batch (per stream), of so many frames of random codes each. "released" is X-Codec2's decoder at its released size
+with random weights.
 
 Without recordings it takes the five in tests/audio.
 """
@@ -43,25 +46,29 @@ from xcodec import Audio, Codec, Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2
 from xcodec.modules.fbank import KaldiFbank
 from xcodec.streaming import StreamDecoder, StreamEncoder
 
+Ids = np.ndarray  # (codebooks, frames)
+Grid = list[tuple[str, int | None, int, int]]  # as QUALITY
+
 RECORDINGS = sorted((Path(__file__).parent.parent / "tests" / "audio").glob("*.wav"))
 LOOKAHEADS = [2, 5, 10, 20]
-QUALITY = [  # method, context, lookahead, chunk
+QUALITY: Grid = [  # method, context, lookahead, chunk
     *(("windows", context, lookahead, 10) for context, lookahead in itertools.product([25, 50, 100, 200], LOOKAHEADS)),
     *(("norms", 0, lookahead, 10) for lookahead in LOOKAHEADS),
     *(("all", context, lookahead, 10) for context, lookahead in itertools.product([50, 100, 200, None], LOOKAHEADS)),
     *((method, 200, *rest) for method in ("windows", "all") for rest in [(10, 1), (10, 5), (5, 5), (25, 25)]),
 ]
+JOINED: Grid = [
+    *(("windows", context, 10, 10) for context in (200, 500)),
+    *(("all", context, 10, 10) for context in (100, 200, 500, None)),
+    *(("all", 500, *rest) for rest in [(10, 5), (5, 5)]),
+]
 ENCODING = [*itertools.product([50, 200, 500], [5, 10, 50], [10])]
 TIMES = [  # method, context, lookahead, chunk, streams
     *(("windows", 200, *rest, 1) for rest in [(10, 10), (10, 5)]),
-    *(("all", 200, *rest, 1) for rest in [(10, 10), (10, 5), (10, 1), (5, 5), (2, 5)]),
-    ("all", None, 10, 10, 1),
-    ("windows", 200, 10, 10, 8),
-    ("all", 200, 10, 10, 8),
+    *(("all", 500, *rest, 1) for rest in [(10, 10), (10, 5), (10, 1), (5, 5), (2, 5)]),
+    ("all", 200, 10, 10, 1),
+    ("all", 500, 10, 10, 8),
 ]
-TIMED = 600  # frames of each stream
-
-Ids = np.ndarray  # (codebooks, frames)
 
 
 class WindowDecoder:
@@ -128,10 +135,10 @@ def mel_distance(reference: np.ndarray, found: np.ndarray) -> float:
     return float((a - b).abs().mean() * 10 / np.log(10))
 
 
-def quality(codec: Codec, recordings: list[Audio]) -> Iterator[dict[str, Any]]:
+def quality(codec: Codec, recordings: list[Audio], grid: Grid = QUALITY) -> Iterator[dict[str, Any]]:
     codes = [np.asarray(codec.encode(recording).ids) for recording in recordings]
     whole = [codec.decode_ids([ids])[0] for ids in codes]
-    for method, context, lookahead, chunk in QUALITY:
+    for method, context, lookahead, chunk in grid:
         pairs = []
         for reference, ids in zip(whole, codes, strict=True):
             pieces = streamed([decoder_of(codec, method, context, lookahead, chunk)], [ids])
@@ -148,6 +155,11 @@ def quality(codec: Codec, recordings: list[Audio]) -> Iterator[dict[str, Any]]:
         }
 
 
+def joined(codec: Codec, recordings: list[Audio]) -> Iterator[dict[str, Any]]:
+    samples = np.concatenate([recording.samples for recording in recordings], 1)
+    return quality(codec, [Audio(samples, codec.sampling_rate)], JOINED)
+
+
 def encoding(codec: Codec, recordings: list[Audio]) -> Iterator[dict[str, Any]]:
     for context, lookahead, chunk in ENCODING:
         equal = []
@@ -161,16 +173,16 @@ def encoding(codec: Codec, recordings: list[Audio]) -> Iterator[dict[str, Any]]:
         yield {"context": context, "lookahead": lookahead, "chunk": chunk, "equal": share}
 
 
-def times(codec: Codec, _: list[Audio]) -> Iterator[dict[str, Any]]:
+def times(codec: Codec, num_frames: int) -> Iterator[dict[str, Any]]:
     rng = np.random.default_rng(0)
     for method, context, lookahead, chunk, streams in TIMES:
-        ids = [rng.integers(codec.codebook_sizes[0], size=(1, TIMED)) for _ in range(streams)]
+        ids = [rng.integers(codec.codebook_sizes[0], size=(1, num_frames)) for _ in range(streams)]
         firsts, seconds = [], []
-        for frames in [lookahead + chunk] * 5 + [TIMED]:  # of the first audio, several times
+        for frames in [lookahead + chunk] * 5 + [num_frames]:  # of the first audio, several times
             decoders = [decoder_of(codec, method, context, lookahead, chunk) for _ in range(streams)]
             pushed = streamed(decoders, [own[:, :frames] for own in ids])
             firsts.append(next(pushed)[1])
-            if frames == TIMED:
+            if frames == num_frames:
                 seconds = [took for _, took in pushed if took][-20:]  # once there is as much past as is ever seen
         yield {
             "past": method,
@@ -185,12 +197,13 @@ def times(codec: Codec, _: list[Audio]) -> Iterator[dict[str, Any]]:
 
 
 WINDOW = "| {past} | {context} | {lookahead} | {chunk} "
-TABLES: dict[str, tuple[Callable[[Codec, list[Audio]], Iterator[dict[str, Any]]], str, str]] = {
-    "quality": (
-        quality,
-        "| past | context | lookahead | chunk | SNR, dB | mel, dB | STOI | PESQ-WB |",
-        WINDOW + "| {snr:.1f} | {mel:.2f} | {stoi:.3f} | {pesq_wb:.2f} |",
-    ),
+SCORES = (
+    "| past | context | lookahead | chunk | SNR, dB | mel, dB | STOI | PESQ-WB |",
+    WINDOW + "| {snr:.1f} | {mel:.2f} | {stoi:.3f} | {pesq_wb:.2f} |",
+)
+TABLES: dict[str, tuple[Callable[[Codec, Any], Iterator[dict[str, Any]]], str, str]] = {
+    "quality": (quality, *SCORES),
+    "joined": (joined, *SCORES),
     "encoding": (
         encoding,
         "| context | lookahead | chunk | codes equal to the whole's |",
@@ -217,6 +230,7 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", choices=list(TABLES), default=list(TABLES))
     parser.add_argument("--model", help="a folder, a hub id, or released (times only); the built-in model if not given")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--frames", type=int, default=600, help="of each stream that is timed")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     if arguments.model == "released" and arguments.tables != ["times"]:
@@ -232,7 +246,7 @@ def main() -> None:
         measure, header, line = TABLES[name]
         print(f"\n{header}\n{'|---' * (header.count('|') - 1)}|")
         record[name] = []
-        for row in measure(codec, recordings):
+        for row in measure(codec, arguments.frames if name == "times" else recordings):
             record[name].append(row)
             print(line.format(**row), flush=True)
     if arguments.json:

@@ -25,7 +25,8 @@ from xcodec.modules.tiles import Tile
 
 __all__ = ["DecoderState", "StreamDecoder", "StreamEncoder"]
 
-CONTEXT = 200  # frames
+CONTEXT = 500  # frames, of decoding
+ENCODER_CONTEXT = 200  # frames
 LOOKAHEAD = 10  # frames
 CHUNK = 10  # frames
 
@@ -264,7 +265,7 @@ class StreamEncoder:
     def __init__(
         self,
         codec: Codec,
-        context: int = CONTEXT,
+        context: int = ENCODER_CONTEXT,
         lookahead: int = LOOKAHEAD,
         chunk: int = CHUNK,
         bandwidth: float | None = None,

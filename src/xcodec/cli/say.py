@@ -121,7 +121,7 @@ def command(
         text = sys.stdin.read()
     if not text.strip():
         raise InputError("the text is empty; there is nothing to say")
-    llasa = load(llm, model, device, dtype)
+    llasa = load(llm, model, device, dtype, has_voice=voice is not None)
     how: Speaking = {
         "voice": voice,
         "voice_text": voice_text,
@@ -154,9 +154,9 @@ def command(
         errors().print(cut[0], soft_wrap=True, markup=False)
 
 
-def load(llm: str, model: str, device: str, dtype: Precision) -> "Llasa":
-    """Load the codec and the language model."""
-    codec = load_codec(model, device, dtype)
+def load(llm: str, model: str, device: str, dtype: Precision, has_voice: bool) -> "Llasa":
+    """Load the codec, whose encoder only a voice needs, and the language model."""
+    codec = load_codec(model, device, dtype, decoder_only=not has_voice)
     with errors().status(f"loading {llm}"):
         from xcodec.llasa import Llasa
 

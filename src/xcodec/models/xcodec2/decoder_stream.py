@@ -146,19 +146,19 @@ class Passage:
         attention = layer.self_attn
         normal = layer.input_layernorm(x)
         _, project_k, project_v, _ = attention.projections
-        own = torch.stack([project_k(normal), project_v(normal)], 1)  # (batch, 2, time, width)
-        known = [past.keys.get(name, own[0, :, :0]) for past in self.before]
-        for past, old, new in zip(self.after, known, own, strict=True):
-            kept = torch.cat([old, new[:, : self.num_final]], 1)
-            past.keys[name] = kept if self.context is None else kept[:, max(0, kept.shape[1] - self.context) :].clone()
-        # Keys have no order: the window's stand before those of the past, of which streams may have unequal numbers.
-        lengths = [old.shape[1] for old in known]
-        padded = torch.stack([F.pad(old, (0, 0, 0, max(lengths) - old.shape[1])) for old in known])
-        keys, values = torch.cat([own, padded], 2).unbind(1)
+        keys = list(torch.stack([project_k(normal), project_v(normal)], 1))  # of each stream (2, time, width)
+        for i, (before, after) in enumerate(zip(self.before, self.after, strict=True)):
+            if name in before.keys:
+                keys[i] = torch.cat([before.keys[name], keys[i]], 1)
+            end = keys[i].shape[1] - x.shape[1] + self.num_final
+            after.keys[name] = keys[i][:, 0 if self.context is None else max(0, end - self.context) : end]
+        lengths = [own.shape[1] for own in keys]
         valid = None
         if min(lengths) != max(lengths):
-            valid = x.shape[1] + torch.tensor(lengths, device=x.device)
-        x = x + attention.attend(normal, 0, keys, values, valid, None)
+            keys = [F.pad(own, (0, 0, 0, max(lengths) - own.shape[1])) for own in keys]
+            valid = torch.tensor(lengths, device=x.device)
+        k, v = (keys[0][None] if len(keys) == 1 else torch.stack(keys)).unbind(1)
+        x = x + attention.attend(normal, 0, k, v, valid, None)
         return x + layer.mlp(layer.post_attention_layernorm(x))
 
     def pass_upsampler(self, name: str, upsampler: Upsampler, x: Tensor) -> Tensor:
