@@ -18,9 +18,9 @@ from numpy.typing import ArrayLike
 from xcodec.audio import Audio
 from xcodec.codec import Codec
 from xcodec.errors import CodesError, InputError
-from xcodec.models.xcodec import decoder_stream as xcodec
+from xcodec.models.xcodec import decoder_stream as xcodec_stream
 from xcodec.models.xcodec2 import Xcodec2Model
-from xcodec.models.xcodec2 import decoder_stream as xcodec2
+from xcodec.models.xcodec2 import decoder_stream as xcodec2_stream
 from xcodec.modules.tiles import Tile
 
 __all__ = ["DecoderState", "StreamDecoder", "StreamEncoder"]
@@ -48,7 +48,7 @@ class DecoderState:
     ids: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     done: int = 0
     after: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
-    past: xcodec2.Past | xcodec.Past | None = None
+    past: xcodec2_stream.Past | xcodec_stream.Past | None = None
 
     @property
     def received(self) -> int:
@@ -224,7 +224,7 @@ def run_decoder(
 ) -> tuple[np.ndarray, list[Any]]:
     """Samples (batch, samples) of ids (batch, codebooks, frames), and what is carried on after the final ones."""
     model: Any = codec.model
-    decoder_stream: Any = xcodec2 if isinstance(model, Xcodec2Model) else xcodec
+    decoder_stream: Any = xcodec2_stream if isinstance(model, Xcodec2Model) else xcodec_stream
     codes = torch.tensor(ids).to(codec.device)
     samples, after = decoder_stream.decode_onwards(model, codes, pasts, num_final, context)
     return samples.cpu().numpy(), after
