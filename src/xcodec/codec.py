@@ -13,11 +13,12 @@ import torch
 from xcodec.audio import Audio, resampled_length
 from xcodec.batching import AudioSource, Clip, batches, named
 from xcodec.codes import CodecIdentity, Codes
-from xcodec.device import choose_device, choose_dtype, memory_size
+from xcodec.device import Precision, choose_device, choose_precision, memory_size
 from xcodec.errors import CheckpointError, CodesError, InputError
 from xcodec.models import load_model
 from xcodec.models.checkpoint import HUB_ARGUMENTS, fingerprint_checkpoint, fingerprint_model, resolve_checkpoint
 from xcodec.models.pretrained import StrictPreTrainedModel
+from xcodec.modules.int8 import is_int8, quantize_linear_maps
 from xcodec.segmentation import cut, segment_starts
 
 __all__ = ["AudioSource", "Codec", "CodesSource"]
@@ -75,8 +76,9 @@ class Codec:
                 None for the small model, `mini`, that comes with the package.
             device: such as "cpu", "cuda", "cuda:1" or "mps". None and "auto" take a CUDA device if there is one, and
                 the CPU if not.
-            dtype: of weights and activations: float32, bfloat16 or float16, by torch's name or as a string. Only
-                float32 gives the reference's codes exactly.
+            dtype: of weights and activations: float32, bfloat16 or float16, by torch's name or as a string; or int8,
+                for linear maps in int8 and the rest in float32, on a CPU. Only float32 gives the reference's codes
+                exactly.
             max_memory: what intermediate results may take beyond the weights, in bytes or such as "4GiB"; less makes
                 long recordings a little slower and changes no result. What is as long as a recording, about 1.3 MB a
                 second with the released X-Codec2, is needed in any case. None takes half a GiB beyond that on a CPU, a
@@ -94,7 +96,7 @@ class Codec:
                 f"Codec.from_pretrained has no argument {', '.join(unknown)}; it has device, dtype, "
                 f"max_memory, encoder_only, decoder_only, {', '.join(HUB_ARGUMENTS)}"
             )
-        chosen_device, chosen_dtype = choose_device(device), choose_dtype(dtype)
+        chosen_device, precision = choose_device(device), choose_precision(dtype)
         max_bytes = None if max_memory is None else memory_size(max_memory)
         if name_or_path is None:
             folder, name = built_in_checkpoint(_BUILT_IN), _BUILT_IN.name
@@ -102,9 +104,11 @@ class Codec:
             folder = resolve_checkpoint(os.fspath(name_or_path), **hub_arguments)
             name = public_name(os.fspath(name_or_path))
         half = {"encoder_only": encoder_only, "decoder_only": decoder_only}
-        model, feature_extractor = load_model(folder, dtype=chosen_dtype, **half)
+        model, feature_extractor = load_model(folder, dtype=precision.floating_point, **half)
         model.max_memory = max_bytes
         torch.nn.Module.to(model, chosen_device)
+        if precision is Precision.INT8:
+            quantize_linear_maps(model)
         codec = cls(model, feature_extractor)
         # Of the stored tensors, so that codes of one checkpoint carry one identity whatever dtype made them.
         codec._name, codec._identify = name, partial(fingerprint_checkpoint, folder, model.config, name)
@@ -112,10 +116,9 @@ class Codec:
 
     def __repr__(self) -> str:
         millions = sum(parameter.numel() for parameter in self.model.parameters()) / 1e6
-        dtype = str(self.dtype).removeprefix("torch.")
         return (
             f"Codec({self._name}: {millions:.1f}M parameters, {self.sampling_rate} Hz, {self.frame_rate:g} codes/s of "
-            f"{self.codebook_sizes}, on {self.device} in {dtype})"
+            f"{self.codebook_sizes}, on {self.device} in {self.precision.value})"
         )
 
     @cached_property
@@ -153,9 +156,14 @@ class Codec:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the model's weights and activations."""
+        """Of the model's activations, and of its weights but for those in int8."""
         dtype: torch.dtype = self.model.dtype
         return dtype
+
+    @property
+    def precision(self) -> Precision:
+        """What decides how exact codes and audio are: int8 where linear maps are, and else the dtype."""
+        return Precision.INT8 if is_int8(self.model) else choose_precision(self.dtype)
 
     @property
     def _config(self) -> Any:

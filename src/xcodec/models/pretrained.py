@@ -10,6 +10,7 @@ from typing_extensions import Self
 
 from xcodec.errors import CheckpointError, InputError
 from xcodec.models.checkpoint import HUB_ARGUMENTS, check_tensors, read_model_type, read_shapes, resolve_checkpoint
+from xcodec.modules.int8 import is_int8
 
 __all__ = ["StrictPreTrainedModel", "refuse_wishes"]
 
@@ -55,10 +56,12 @@ class StrictPreTrainedModel(PreTrainedModel):
         """Write a checkpoint, as transformers does.
 
         Raises:
-            InputError: where the model is only half of one.
+            InputError: where the model is only half of one, or its linear maps are in int8.
         """
         for half in ("encoder", "decoder"):
             self._needs(half)
+        if is_int8(self):
+            raise InputError("the model was loaded in int8, which no checkpoint holds; load it without that to save it")
         super().save_pretrained(*args, **kwargs)
 
     @property
