@@ -49,6 +49,7 @@ CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 LICENCES = {
     "HKUSTAudio/xcodec2": "CC-BY-NC-4.0",
     "HKUSTAudio/xcodec2-hf": "CC-BY-NC-4.0",
+    "hf-audio/xcodec-wavlm-more-data": "CC-BY-4.0",
 }
 
 
@@ -243,7 +244,8 @@ def model_facts(subject: str) -> Iterator[Fact]:
     yield Fact("bandwidths", list(codec.bandwidths), "bandwidths", f"{offers} kbit/s")
     licence = licence_of(subject, folder)
     yield Fact("licence", licence, "licence", licence or "not known")
-    yield Fact("kernel", kernels.variant(), "kernel", kernels.variant())
+    stale = "; what is compiled is of another version, install xcodec again" if kernels.is_stale() else ""
+    yield Fact("kernel", kernels.variant(), "kernel", kernels.variant() + stale)
     yield from identity_facts(codec.identity.config_hash, codec.identity.weights_hash)
 
 
