@@ -255,8 +255,10 @@ def stream_facts(frame_rate: float, codebook_sizes: tuple[int, ...]) -> Iterator
 
     rate = bitrate(frame_rate, codebook_sizes)
     yield Fact("frame_rate", frame_rate, "frames", f"{frame_rate:g} per second")
-    sizes = ", ".join(f"{size:,}" for size in codebook_sizes)
-    yield Fact("codebook_sizes", list(codebook_sizes), "codebooks", f"{len(codebook_sizes)}, of {sizes} codes")
+    sizes = ", ".join(f"{size:,}" for size in codebook_sizes) + " codes"
+    if len(codebook_sizes) > 1 and len(set(codebook_sizes)) == 1:
+        sizes = f"{codebook_sizes[0]:,} codes each"
+    yield Fact("codebook_sizes", list(codebook_sizes), "codebooks", f"{len(codebook_sizes)}, of {sizes}")
     yield Fact("bitrate", rate, "bitrate", f"{rate / 1000:g} kbit/s")
 
 
