@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from xcodec.modules.attention import RelativeKeySelfAttention
 from xcodec.modules.linear import Linear, PointwiseConv
-from xcodec.modules.tiles import steps_within, tiles
+from xcodec.modules.tiles import steps_within, tiled, tiles
 
-__all__ = ["Wav2Vec2Bert"]
+__all__ = ["ConformerLayer", "Wav2Vec2Bert"]
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -122,7 +122,7 @@ class ConformerLayer(nn.Module):
             lengths: valid steps of each clip, shape (batch,).
             max_bytes: for a tile of time; the result is then written over `x`. None computes all at once.
         """
-        if max_bytes is not None:
+        if tiled(max_bytes):
             return self._in_place(x, lengths, max_bytes)
         x = x + 0.5 * self.ffn1(self.ffn1_layer_norm(x))
         x = x + self.self_attn_dropout(self.self_attn(self.self_attn_layer_norm(x), lengths))
