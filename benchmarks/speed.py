@@ -1,14 +1,15 @@
 """Speed at the released size against transformers, on the same random weights, in turn in one run.
 
     python benchmarks/speed.py encode decode [--model xcodec2] [--seconds 5 10 30] [--batch 1 4] [--dtype float32]
-        [--compiled] [--rounds 3] [--threads 1 2] [--allocators default tuned] [--json FILE]
+        [--compiled] [--rounds 3] [--threads 1 2] [--allocators default tuned] [--memory] [--json FILE]
 
 The contenders run in turn within each round, so that a round's ratios share whatever else the machine does; medians and
 the range over the rounds are shown. `acoustic` in place of `encode` runs X-Codec2's acoustic encoder alone.
 
 "tuned" is an allocator that keeps its pages (MALLOC_MMAP_THRESHOLD_=4294967296, MALLOC_TRIM_THRESHOLD_=17179869184),
 the better of the two baselines: by default glibc gives big blocks back at once, and transformers then spends much of
-its time on page faults. Every allocator is a process of its own.
+its time on page faults. Every allocator is a process of its own. --memory adds what a contender's process takes at its
+peak, weights and libraries included: memory.py's measure, one process a case, apart from the times; float32 only.
 
 transformers' own feature extractor of X-Codec2 needs torchaudio, so every contender reads our features.
 """
@@ -29,6 +30,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import memory
 import numpy as np
 import torch
 import transformers
@@ -181,6 +183,17 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
+def add_memory(rows: list[dict[str, Any]], model: str) -> None:
+    """Put the peak memory, or why there is none, beside the times of encode and decode."""
+    for row in rows:
+        if row["what"] == "acoustic" or row["contender"] not in ("ours", "transformers"):
+            continue
+        limit = 0.8 * memory.available_bytes() / memory.GIB
+        case = row["contender"], model, row["what"], row["seconds"] / 60, row["batch"], limit
+        found = memory.measure(*case, **ALLOCATORS[row["allocator"]])
+        row["peak_memory"] = f"{found['peak'] / memory.GIB:.2f} GiB" if "peak" in found else found["refused"]
+
+
 def processor_name() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.split(":")[1].strip() for line in lines if "model name" in line]
@@ -188,8 +201,10 @@ def processor_name() -> str:
 
 
 def show(rows: list[dict[str, Any]]) -> None:
-    print("| | threads | clip | batch | allocator | | x real time | over transformers | faults per audio-s | equal |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    print(
+        "| | threads | clip | batch | allocator | | x real time | over transformers | faults/audio-s | memory | equal |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     for row in rows:
         ratios = row["over_transformers"]
         over = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
@@ -203,6 +218,7 @@ def show(rows: list[dict[str, Any]]) -> None:
             f"{row['times_real_time']:.2f}",
             over,
             f"{row['faults_per_audio_second']:,.0f}",
+            row.get("peak_memory", ""),
             row["agreement"],
         ]
         print(f"| {' | '.join(map(str, cells))} |")
@@ -219,12 +235,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, nargs="+", default=[torch.get_num_threads()])
     parser.add_argument("--allocators", nargs="+", choices=list(ALLOCATORS), default=list(ALLOCATORS))
+    parser.add_argument("--memory", action="store_true", help="also peak memory, in float32")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         arguments.child.write_text(json.dumps(measure(arguments)))
         return
+    if arguments.memory and arguments.dtype != "float32":
+        parser.error("--memory measures float32 only")
 
     load = os.getloadavg()[0]
     rows = []
@@ -234,6 +253,8 @@ def main() -> None:
             command = [sys.executable, *sys.argv, "--child", str(answer)]
             subprocess.run(command, env={**os.environ, **ALLOCATORS[allocator]}, check=True)
             rows += [{"allocator": allocator, **row} for row in json.loads(answer.read_text())]
+    if arguments.memory:
+        add_memory(rows, arguments.model)
     settings = {key: value for key, value in vars(arguments).items() if key not in ("json", "child")}
     record = {
         "machine": f"{processor_name()}, {os.cpu_count()} cores, {platform.machine()}, {platform.system()}",

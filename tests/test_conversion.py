@@ -332,7 +332,7 @@ def test_the_report_says_what_was_kept_folded_permuted_and_dropped_and_why(origi
     assert layers == {"2"}
     text = str(report)
     assert "epoch=4.ckpt: an X-Codec2 checkpoint in original layout" in text
-    assert f"{report.num_parameters:,} parameters" in text
+    assert f"{report.num_parameters:,} numbers" in text
     assert "1   training only: spectral discriminator" in text
 
 

@@ -330,3 +330,25 @@ def test_without_a_compiler_the_package_builds_and_torch_serves(tmp_path):
     )
     printed = shown(code, PYTHONPATH=str(tmp_path / "src"), XCODEC_KERNEL="").stdout
     assert printed.strip() == f"{tmp_path / 'src/xcodec/__init__.py'} ('torch',) (1, 4, 9)"
+
+
+@pytest.mark.parametrize("interface", ["", "int xcodec_snake_interface(void) { return 1000; }"], ids=["none", "other"])
+def test_a_library_of_other_sources_is_reported_and_torch_serves(tmp_path, interface):
+    """What a checkout keeps of an older build: its functions take other arguments, and calling them would crash."""
+    if not (compiler := shutil.which("cc")):
+        pytest.skip("no C compiler")
+    package = tmp_path / "xcodec"
+    shutil.copytree(ROOT / "src" / "xcodec", package, ignore=shutil.ignore_patterns("*.so", "mini"))
+    (package / "mini").symlink_to(ROOT / "src" / "xcodec" / "mini")
+    (tmp_path / "old.c").write_text(interface + "int xcodec_snake_variants(void) { return 7; }")
+    command = [compiler, "-shared", "-fPIC", tmp_path / "old.c", "-o", package / "kernels" / "libsnake.so"]
+    subprocess.run(command, check=True)
+    code = (
+        "import sys; from xcodec import Codec, kernels; from xcodec.cli import main; assert kernels.is_stale();"
+        f"print(Codec.from_pretrained().encode({str(ROOT / 'tests/audio/austen-0880.wav')!r}).ids.shape);"
+        "sys.argv = ['xcodec', 'info', 'mini']; main()"
+    )
+    told = shown(code, PYTHONPATH=str(tmp_path), XCODEC_KERNEL="", COLUMNS="200")
+    assert told.stdout.startswith("(1, 150)"), told.stderr
+    assert "torch; what is compiled is of another version, install xcodec again" in told.stdout
+    assert told.stderr.count("libsnake.so was compiled from other sources than this xcodec's and is not used") == 1

@@ -201,6 +201,7 @@ def test_info_tells_the_bandwidths_of_a_model(folder: Path) -> None:
     code, out, _ = run("info", folder)
     assert code == 0
     assert "0.5, 1, 1.5, 2, 4 kbit/s" in out
+    assert "8, of 1,024 codes each" in out
     told = json.loads(run("info", "--json", folder)[1])
     assert (told["model_type"], told["bandwidths"]) == ("xcodec", [0.5, 1, 1.5, 2, 4])
     assert told["codebook_sizes"] == [1024] * 8

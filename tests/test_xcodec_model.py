@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import soundfile as sf
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
@@ -50,6 +51,46 @@ def test_the_documented_example(folder, extractors):
     outputs = model(**inputs)
     assert torch.equal(outputs.audio_codes, encoder_outputs.audio_codes)
     assert outputs.audio_values.shape == (1, 1, 93760)
+
+
+def test_the_documented_snippet_that_writes_what_is_to_be_compared(folder, tmp_path):
+    model = XcodecModel.from_pretrained(folder)
+    feature_extractor = transformers.AutoFeatureExtractor.from_pretrained(folder)
+    audio_sample = speech(1.0)
+    inputs = feature_extractor(raw_audio=audio_sample, sampling_rate=16000, return_tensors="pt")
+    audio_values = model(inputs["input_values"]).audio_values
+
+    original = audio_sample
+    reconstruction = audio_values[0].cpu().detach().numpy()
+    sampling_rate = feature_extractor.sampling_rate
+    sf.write(tmp_path / "original.wav", original, sampling_rate)
+    sf.write(tmp_path / "reconstruction.wav", reconstruction.T, sampling_rate)
+    for name in ("original.wav", "reconstruction.wav"):
+        info = sf.info(tmp_path / name)
+        assert (info.samplerate, info.channels, info.frames) == (16000, 1, 16000)
+
+
+def test_the_documented_example_of_the_configuration():
+    with torch.device("meta"):  # the released size, without its memory
+        configuration = XcodecConfig()
+        model = XcodecModel(configuration)
+        configuration = model.config
+    assert configuration.target_bandwidths == [0.5, 1, 1.5, 2, 4]
+
+
+@pytest.mark.parametrize("extractors", ["ours", "transformers'"])
+def test_the_documented_example_of_the_forward_pass(folder, extractors):
+    """It gives no sampling rate, and unpacks all that the feature extractor returns."""
+    auto = XcodecFeatureExtractor if extractors == "ours" else transformers.AutoFeatureExtractor
+    model = XcodecModel.from_pretrained(folder)
+    feature_extractor = auto.from_pretrained(folder)
+    audio_sample = speech(1.0)
+    inputs = feature_extractor(raw_audio=audio_sample, return_tensors="pt")
+    outputs = model(**inputs)
+    audio_codes = outputs.audio_codes
+    audio_values = outputs.audio_values
+    assert audio_codes.shape == (1, 8, 50)
+    assert audio_values.shape == (1, 1, 16000)
 
 
 def test_outputs_have_the_documented_fields_shapes_and_dtypes(model):
@@ -361,19 +402,20 @@ def test_device_map_auto(model, folder):
 
 
 def test_the_auto_classes_are_ours_only_once_registered(folder):
+    """But for the feature extractor: the checkpoints themselves name transformers'."""
     code = f"""
 import xcodec
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
 print(type(AutoModel.from_pretrained({str(folder)!r})).__module__)
 xcodec.register_auto_classes()
-for auto in (AutoConfig, AutoModel):
+for auto in (AutoConfig, AutoModel, AutoFeatureExtractor):
     print(type(auto.from_pretrained({str(folder)!r})).__module__)
-print(AutoFeatureExtractor.from_pretrained({str(folder)!r}).hop_length)
 """
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     before, *after = shown.stdout.split()
     assert before == "transformers.models.xcodec.modeling_xcodec"
-    assert after == ["xcodec.models.xcodec.configuration", "xcodec.models.xcodec.modeling", "320"]
+    extractor = "transformers.models.dac.feature_extraction_dac"
+    assert after == ["xcodec.models.xcodec.configuration", "xcodec.models.xcodec.modeling", extractor]
 
 
 # The feature extractor

@@ -1,5 +1,6 @@
 """On the same weights a single clip gives what transformers' X-Codec gives: codes identical, audio within 1e-4."""
 
+import numpy as np
 import pytest
 import torch
 from transformers import DacFeatureExtractor
@@ -7,7 +8,7 @@ from transformers.models.xcodec import XcodecConfig as TheirConfig
 from transformers.models.xcodec import XcodecModel as TheirModel
 
 from builders import speech
-from xcodec import XcodecConfig, XcodecModel
+from xcodec import XcodecConfig, XcodecFeatureExtractor, XcodecModel
 from xcodec_builders import KINDS, prepare_xcodec, random_xcodec, tiny_xcodec
 
 BANDWIDTHS = {0.5: 1, 1: 2, 1.5: 3, 2: 4, 4: 8}
@@ -49,6 +50,7 @@ def test_tiny_parity_at_every_bandwidth(kind):
 
 
 OTHER_SHAPES = {
+    "as many layers as HuBERT-large": {"semantic_model_config": KINDS["hubert-large"] | {"num_hidden_layers": 24}},
     "kernel sizes": {"kernel_size": 5, "unit_kernel_size": 7},
     "dilations": {"block_dilations": [1, 3]},
     "widths": {"channel_ratios": [2, 1]},
@@ -123,22 +125,83 @@ def test_the_config_is_transformers_field_by_field():
         assert getattr(XcodecConfig(), name) == getattr(TheirConfig(), name)
 
 
+def their_extractor() -> DacFeatureExtractor:
+    """As the released checkpoints' preprocessor_config.json has it."""
+    return DacFeatureExtractor(hop_length=320)
+
+
+@pytest.mark.parametrize("return_tensors", ["pt", "np", None])
 @pytest.mark.parametrize(
-    "arguments", [{}, {"truncation": True, "max_length": 5000}, {"padding": "max_length", "max_length": 9000}]
+    "arguments",
+    [
+        {},
+        {"padding": True},
+        {"padding": "longest"},
+        {"padding": "max_length", "max_length": 9000},
+        {"truncation": True, "max_length": 5000},
+    ],
 )
-def test_the_feature_extractor_prepares_what_transformers_does(arguments):
+def test_the_feature_extractor_prepares_what_transformers_does(arguments, return_tensors):
+    arguments = arguments | {"sampling_rate": 16000, "return_tensors": return_tensors}
     clips = [speech(samples=n) for n in (1, 320, 321, 7000)]
-    ours = prepare_xcodec(*clips, **arguments)
-    theirs = DacFeatureExtractor(hop_length=320)(clips, sampling_rate=16000, return_tensors="pt", **arguments)
-    assert ours.keys() == theirs.keys()
-    for name in ours:
-        assert torch.equal(ours[name], theirs[name]), name
+    for audio in (clips, clips[3], clips[3].astype(np.float64), clips[3].tolist(), [clip.tolist() for clip in clips]):
+        ours, theirs = XcodecFeatureExtractor()(audio, **arguments), their_extractor()(audio, **arguments)
+        assert ours.keys() == theirs.keys()
+        for name in ours:
+            if return_tensors is not None:
+                assert type(ours[name]) is type(theirs[name])
+            for own, other in zip(ours[name], theirs[name], strict=True):
+                assert own.dtype == other.dtype
+                assert np.array_equal(own, other), name
+
+
+def test_the_feature_extractor_leaves_clips_as_they_are_where_transformers_does():
+    arguments = {"padding": False, "sampling_rate": 16000}
+    ours, theirs = (each(speech(samples=700), **arguments) for each in (XcodecFeatureExtractor(), their_extractor()))
+    assert ours.keys() == theirs.keys() == {"input_values"}
+    assert np.array_equal(ours["input_values"], theirs["input_values"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"sampling_rate": 44100},
+        {"padding": True, "truncation": True, "max_length": 100},
+        {"raw_audio": np.zeros((2, 100), np.float32)},
+        {"raw_audio": np.zeros((2, 2, 100), np.float32)},
+        {"raw_audio": [np.zeros(100, np.float32), np.zeros((2, 100), np.float32)]},
+    ],
+    ids=["rate", "padding and truncation", "stereo", "three dimensions", "one of two in stereo"],
+)
+def test_the_feature_extractor_refuses_what_transformers_refuses(arguments):
+    given = {"raw_audio": np.zeros(100, np.float32), "sampling_rate": 16000, "return_tensors": "pt"} | arguments
+    for extractor in (XcodecFeatureExtractor(), their_extractor()):
+        with pytest.raises(ValueError, match=r"44100|Both padding and truncation|mono|one channel|shape"):
+            extractor(**given)
+
+
+def test_transformers_own_feature_extractor_serves_our_model_on_a_padded_batch():
+    model, clips = tiny_xcodec(), [speech(samples=n) for n in (7000, 16000)]
+    inputs = their_extractor()(raw_audio=clips, sampling_rate=16000, return_tensors="pt")
+    together = model(**inputs)
+    for i, clip in enumerate(clips):
+        alone = model(**prepare_xcodec(clip))
+        codes, samples = alone.audio_codes.shape[-1], len(clip)
+        assert torch.equal(together.audio_codes[i, :, :codes], alone.audio_codes[0])
+        assert (together.audio_values[i, :, :samples] - alone.audio_values[0, :, :samples]).abs().max() < 1e-5
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_parity_at_the_released_size(kind):
     """The base size of the released checkpoints; for the large layout also its own width and depth."""
-    large = {"semantic_model_config": {"hidden_size": 1024, "num_attention_heads": 16, "intermediate_size": 4096}}
+    large = {
+        "semantic_model_config": {
+            "hidden_size": 1024,
+            "num_hidden_layers": 24,
+            "num_attention_heads": 16,
+            "intermediate_size": 4096,
+        }
+    }
     wave = wave_of(3 * 16000)
     assert_parity(random_xcodec(kind, wave=wave, **(large if kind == "hubert-large" else {})), wave)

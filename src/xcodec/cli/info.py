@@ -49,6 +49,7 @@ CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 LICENCES = {
     "HKUSTAudio/xcodec2": "CC-BY-NC-4.0",
     "HKUSTAudio/xcodec2-hf": "CC-BY-NC-4.0",
+    "hf-audio/xcodec-wavlm-more-data": "CC-BY-4.0",
 }
 
 
@@ -243,7 +244,8 @@ def model_facts(subject: str) -> Iterator[Fact]:
     yield Fact("bandwidths", list(codec.bandwidths), "bandwidths", f"{offers} kbit/s")
     licence = licence_of(subject, folder)
     yield Fact("licence", licence, "licence", licence or "not known")
-    yield Fact("kernel", kernels.variant(), "kernel", kernels.variant())
+    stale = "; what is compiled is of another version, install xcodec again" if kernels.is_stale() else ""
+    yield Fact("kernel", kernels.variant(), "kernel", kernels.variant() + stale)
     yield from identity_facts(codec.identity.config_hash, codec.identity.weights_hash)
 
 
@@ -253,8 +255,10 @@ def stream_facts(frame_rate: float, codebook_sizes: tuple[int, ...]) -> Iterator
 
     rate = bitrate(frame_rate, codebook_sizes)
     yield Fact("frame_rate", frame_rate, "frames", f"{frame_rate:g} per second")
-    sizes = ", ".join(f"{size:,}" for size in codebook_sizes)
-    yield Fact("codebook_sizes", list(codebook_sizes), "codebooks", f"{len(codebook_sizes)}, of {sizes} codes")
+    sizes = ", ".join(f"{size:,}" for size in codebook_sizes) + " codes"
+    if len(codebook_sizes) > 1 and len(set(codebook_sizes)) == 1:
+        sizes = f"{codebook_sizes[0]:,} codes each"
+    yield Fact("codebook_sizes", list(codebook_sizes), "codebooks", f"{len(codebook_sizes)}, of {sizes}")
     yield Fact("bitrate", rate, "bitrate", f"{rate / 1000:g} kbit/s")
 
 

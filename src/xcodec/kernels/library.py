@@ -1,6 +1,7 @@
 """The compiled library: found beside this file, its variants told apart, one of them chosen."""
 
 import ctypes
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,9 @@ from torch import Tensor
 
 from xcodec.errors import InputError
 
-__all__ = ["TORCH", "call", "serves", "use", "variant", "variants"]
+__all__ = ["TORCH", "call", "is_stale", "serves", "use", "variant", "variants"]
+
+logger = logging.getLogger(__name__)
 
 TORCH = "torch"
 """The name under which torch's operators stand beside the kernel's variants."""
@@ -19,6 +22,7 @@ TORCH = "torch"
 ENVIRONMENT = "XCODEC_KERNEL"
 PATH = Path(__file__).with_name("libsnake.so")
 NATIVE = ("baseline", "avx2", "avx512")  # slowest first; a variant's place is its number in the library
+INTERFACE = 1  # which arguments the library's functions take; snake.cpp has the same number
 DTYPES = (torch.float32, torch.bfloat16)
 OUT_OF_MEMORY = 1
 
@@ -30,7 +34,18 @@ def _load() -> ctypes.CDLL | None:
         return None
 
 
+def _interface(library: ctypes.CDLL) -> int:
+    try:
+        return int(library.xcodec_snake_interface())
+    except AttributeError:  # compiled before there was that function
+        return 0
+
+
 _library = _load()
+_stale = _library is not None and _interface(_library) != INTERFACE
+if _stale:
+    logger.warning(f"{PATH} was compiled from other sources than this xcodec's and is not used; install xcodec again")
+    _library = None
 _runnable = _library.xcodec_snake_variants() if _library else 0
 _variants = (TORCH, *(name for number, name in enumerate(NATIVE) if _runnable >> number & 1))
 
@@ -38,6 +53,11 @@ _variants = (TORCH, *(name for number, name in enumerate(NATIVE) if _runnable >>
 def variants() -> tuple[str, ...]:
     """What can run here, slowest first: "torch", and what was compiled of "baseline", "avx2" and "avx512"."""
     return _variants
+
+
+def is_stale() -> bool:
+    """Whether a library was found that other sources made; torch serves then."""
+    return _stale
 
 
 def _checked(name: str, source: str) -> str:

@@ -548,6 +548,9 @@ struct Channels {
 }  // namespace
 }  // namespace xcodec
 
+// Which arguments the functions below take: a number that library.py has too, and that changes with them there and here.
+XCODEC_EXPORT int xcodec_snake_interface() { return 1; }
+
 // The variants that were compiled and that this processor runs: bit 0 baseline, bit 1 AVX2, bit 2 AVX-512.
 XCODEC_EXPORT int xcodec_snake_variants() {
   using namespace xcodec;

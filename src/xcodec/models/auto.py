@@ -112,6 +112,9 @@ def register_auto_classes() -> None:
     """Put this package's classes behind transformers' AutoConfig, AutoFeatureExtractor and AutoModel.
 
     The one thing here that changes anything outside the package, so it is never done on import.
+
+    X-Codec's checkpoints name `DacFeatureExtractor` as theirs, and AutoFeatureExtractor goes on giving that, as it does
+    for DAC: it prepares the very tensors that `XcodecFeatureExtractor` does, and `XcodecModel` takes them.
     """
     for model_type, (config_class, feature_extractor_class, model_class) in FAMILIES.items():
         # transformers looks feature extractors up by class name, its own before registered ones.

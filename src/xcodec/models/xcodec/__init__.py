@@ -2,7 +2,8 @@
 
 from xcodec.models.xcodec.configuration import XcodecConfig
 from xcodec.models.xcodec.feature_extraction import XcodecFeatureExtractor
-from xcodec.models.xcodec.modeling import XcodecDecoderOutput, XcodecEncoderOutput, XcodecModel, XcodecOutput
+from xcodec.models.xcodec.modeling import XcodecModel
+from xcodec.models.xcodec.outputs import XcodecDecoderOutput, XcodecEncoderOutput, XcodecOutput
 
 __all__ = [
     "XcodecConfig",

@@ -1,14 +1,12 @@
 """XcodecModel: waveforms to residual codes at several bandwidths, and codes to waveforms."""
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import initialization as init
-from transformers.utils import ModelOutput
 
 from xcodec.errors import InputError
 from xcodec.models.acoustic import AcousticEncoder, EncoderBlock
@@ -16,6 +14,7 @@ from xcodec.models.masks import mask_lengths, unless_full
 from xcodec.models.pretrained import StrictPreTrainedModel, refuse_wishes
 from xcodec.models.xcodec.configuration import XcodecConfig
 from xcodec.models.xcodec.decoder import AcousticDecoder, DecoderBlock
+from xcodec.models.xcodec.outputs import XcodecDecoderOutput, XcodecEncoderOutput, XcodecOutput
 from xcodec.models.xcodec.semantic import SemanticDecoder, SemanticEncoder, build_semantic_model
 from xcodec.modules.hubert import EncoderLayer, Hubert, TimeNorm
 from xcodec.modules.lengths import valid_steps, zero_past_end
@@ -25,47 +24,7 @@ from xcodec.modules.tiles import join, steps_within, tiles
 from xcodec.modules.wavlm import GatedRelativeAttention
 from xcodec.quantizers.rvq import Codebook, ResidualVectorQuantizer
 
-__all__ = ["XcodecDecoderOutput", "XcodecEncoderOutput", "XcodecModel", "XcodecOutput"]
-
-
-@dataclass
-class XcodecEncoderOutput(ModelOutput):
-    """What `XcodecModel.encode` returns.
-
-    Attributes:
-        audio_codes: int64 (batch, codebooks, codes), each in [0, codebook_size); 0 past a clip's end.
-        audio_codes_mask: int32 (batch, 1, codes), one on every frame that the clip alone would give; None where no mask
-            was given.
-    """
-
-    audio_codes: Tensor | None = None
-    audio_codes_mask: Tensor | None = None
-
-
-@dataclass
-class XcodecDecoderOutput(ModelOutput):
-    """What `XcodecModel.decode` returns.
-
-    Attributes:
-        audio_values: samples (batch, 1, codes * hop_length), zeros past a clip's end.
-    """
-
-    audio_values: Tensor | None = None
-
-
-@dataclass
-class XcodecOutput(ModelOutput):
-    """What `XcodecModel.forward` returns.
-
-    Attributes:
-        audio_codes: as in `XcodecEncoderOutput`.
-        audio_values: samples (batch, 1, samples), as long as the input, zeros past a clip's end.
-        audio_codes_mask: as in `XcodecEncoderOutput`.
-    """
-
-    audio_codes: Tensor | None = None
-    audio_values: Tensor | None = None
-    audio_codes_mask: Tensor | None = None
+__all__ = ["XcodecModel"]
 
 
 class XcodecModel(StrictPreTrainedModel):
