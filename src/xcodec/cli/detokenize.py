@@ -64,7 +64,7 @@ def command(
     from xcodec.tokenization.tokens import Tokens
 
     tokens = Tokens(home(folder))
-    codec = load_codec(model, device, dtype)
+    codec = load_codec(model, device, dtype, decoder_only=True)
     with errors().status("decoding") as shown:
 
         def show(report: DecodedReport) -> None:

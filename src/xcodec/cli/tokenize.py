@@ -186,7 +186,7 @@ def run(
         limits=ReadingLimits(file_seconds, longest),
     )
     # With Ray, actors do the work; here the codec only tells which one it is, and takes no memory of a GPU.
-    codec = load_codec(model, "cpu" if engine is Engine.RAY else device, dtype)
+    codec = load_codec(model, "cpu" if engine is Engine.RAY else device, dtype, encoder_only=True)
     with errors().status("planning"):
         plan = prepare(job, codec, Inputs(inputs, root) if inputs else None, shard_hours)
     if plan_only:
