@@ -3,15 +3,17 @@
     python benchmarks/tokenization.py [--model mini|released] [--clips 1000] [--threads 2] [--json FILE]
     python benchmarks/tokenization.py --plan 10000000
 
-Clips are cut from the recordings in tests/audio, joined end to end, at lengths distributed like LibriSpeech's: 2 to 35
-seconds, most at 14 to 16. "released" is X-Codec2 at its released size with random parameters. Each way runs in a
-process of its own; its time starts when the model is loaded and ends when the last codes are there. The peak is of that
-process; reader processes come on top. With --plan, a manifest of so many rows is planned and nothing else is done.
-transformers' own feature extractor needs torchaudio, so all read our features. Linux only: the system keeps the peaks.
+Clips are cut from the recordings in tests/audio, joined end to end, each at a level of its own, at lengths distributed
+like LibriSpeech's: 2 to 35 seconds, most at 14 to 16. "released" is X-Codec2 at its released size with random
+parameters. Each way runs in a process of its own; its time starts when the model is loaded and has encoded a second of
+sound, and ends when the last codes are there; the peak is that of this time. With --plan, a manifest of so many rows is
+planned and nothing else is done. transformers' own feature extractor needs torchaudio, so all read our features. Linux
+only: the system keeps the peaks.
 """
 
 import argparse
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -33,6 +35,18 @@ def peak_bytes(process: str = "self") -> int:
     return int(status["VmHWM"].split()[0]) * 1024
 
 
+def readers_peak() -> int:
+    """Of all children together."""
+    children = [
+        int(child) for listed in Path("/proc/self/task").glob("*/children") for child in listed.read_text().split()
+    ]
+    return sum(peak_bytes(str(child)) for child in children)
+
+
+def forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
 def lengths(count: int) -> list[float]:
     """Seconds of so many clips."""
     import numpy as np
@@ -49,9 +63,10 @@ def write_clips(folder: Path, count: int) -> None:
     from xcodec import Audio
 
     speech = np.concatenate([Audio.read(path).samples[0] for path in RECORDINGS])
+    levels = np.random.default_rng(1).uniform(0.2, 1.0, count)
     for i, seconds in enumerate(lengths(count)):
         samples = np.resize(np.roll(speech, -4801 * i), int(seconds * RATE))
-        Audio(samples, RATE).save(folder / f"{i:05}.flac")
+        Audio(levels[i] * samples, RATE).save(folder / f"{i:05}.flac")
 
 
 def save_released(folder: Path) -> None:
@@ -81,21 +96,29 @@ def child(way: str, model: str, clips: str, threads: int, output: str, batch_sec
     paths = sorted(Path(clips).iterdir())
     codes: dict[str, np.ndarray] = {}
     told: dict[str, float] = {}
+    second = Audio.read(RECORDINGS[0], duration=1.0)
     if way == "transformers":
         import transformers
 
         reference = transformers.Xcodec2Model.from_pretrained(model, dtype=torch.float32).eval()
+        extractor = Xcodec2FeatureExtractor()
+        with torch.inference_mode():
+            reference.encode(**extractor(second.samples[0], sampling_rate=RATE, return_tensors="pt"))
     else:
         codec = ModelChoice(model, "cpu").load() if way == "tokenize" else Codec.from_pretrained(model, device="cpu")
+        codec.encode(second)
+    forget_peak()
     if way == "tokenize":
         job = Job(Path(output) / "out", ModelChoice(model, "cpu"), batch_seconds=batch_seconds, workers=1)
         plan = prepare(job, codec, Inputs([clips]))
         started = time.perf_counter()
-        status = tokenize(job, plan, codec, run_locally)
+        readers = [0]
+        status = tokenize(job, plan, codec, run_locally, on_status=lambda _: readers.append(readers_peak()))
         elapsed = time.perf_counter() - started
         codes = {row.id: row.codes[0] for row in Tokens(job.folder).rows()}
         size = sum(path.stat().st_size for path in (job.folder / "codes").iterdir())
         told = {"padding": status.padding_share, "model_share": status.model_share, "bytes": size}
+        told["reader"] = max(readers)
     elif way == "loop":
         started = time.perf_counter()
         for path in paths:
@@ -103,7 +126,7 @@ def child(way: str, model: str, clips: str, threads: int, output: str, batch_sec
         elapsed = time.perf_counter() - started
         told = {"padding": 0.0}
     else:
-        extractor, own, padded = Xcodec2FeatureExtractor(), 0, 0
+        own, padded = 0, 0
         started = time.perf_counter()
         with torch.inference_mode():
             for first in range(0, len(paths), 8):
@@ -161,8 +184,10 @@ def compare(model: str, count: int, threads: int, batch_seconds: float, ways: Se
             if "bytes" in row:
                 frames = sum(int(seconds * RATE) // 320 + 1 for seconds in lengths(count))
                 print(
-                    f"tokenize: the model worked {row['model_share']:.1%} of the time; {row['bytes'] / frames:.2f} "
-                    "bytes a code, everything in the files counted"
+                    f"tokenize: the model worked {row['model_share']:.1%} of the time; its reader process took at most "
+                    f"{row['reader'] / MIB:.0f} MiB; {row['bytes'] / frames:.2f} bytes a code, everything in the files "
+                    f"counted, so {row['bytes'] / audio * 3.6e6 / 1e9:.2f} GB for 1,000 hours; at this speed "
+                    f"{24 * row['speed'] / threads:.1f} hours of audio in a day of one core"
                 )
     return rows
 
@@ -246,7 +271,8 @@ def main() -> None:
         else:
             ways = {"loop", *arguments.ways}
             rows = compare(arguments.model, arguments.clips, arguments.threads, arguments.batch_seconds, list(ways))
-        print(f"{platform.machine()}, torch {version('torch')}, transformers {version('transformers')}")
+        versions = f"torch {version('torch')}, transformers {version('transformers')}"
+        print(f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, {versions}")
         if arguments.json:
             arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
 

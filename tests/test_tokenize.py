@@ -18,13 +18,15 @@ import xcodec
 from tokenize_builders import counts, job_for, output_of, run, save_tiny, write_clips
 from xcodec.audio import Audio
 from xcodec.codec import Codec
+from xcodec.codes import Codes
 from xcodec.errors import AudioError, InputError
 from xcodec.tokenization.duplicates import DuplicateFinder
 from xcodec.tokenization.inputs import Inputs
-from xcodec.tokenization.plan import Plan
+from xcodec.tokenization.plan import Fingerprint, Plan
 from xcodec.tokenization.readers import ReaderPool, ReadingLimits
 from xcodec.tokenization.run import prepare, tokenize
 from xcodec.tokenization.shard import ShardWorker
+from xcodec.tokenization.sinks import write_shard
 from xcodec.tokenization.status import Standing, read_runs
 from xcodec.tokenization.tokens import Tokens
 
@@ -112,6 +114,25 @@ def test_files_of_codes_say_which_model_and_plan_made_them(finished: Path, codec
     assert stored["codec"]["dtype"] == "float32"
 
 
+def test_codes_take_two_bytes_whichever_they_are(tmp_path: Path) -> None:
+    ids = np.random.default_rng(0).integers(0, 1 << 16, (1, 180_000)).astype(np.uint16)  # an hour, all codes alike
+    made = Codes(
+        ids,
+        frame_rate=50,
+        num_samples=320 * ids.size - 1,
+        sampling_rate=16000,
+        source_sampling_rate=16000,
+        codebook_sizes=(1 << 16,),
+    )
+    rows = pa.table({"id": ["a"], "seconds": [3600.0], "speaker": ["x"]})
+    fingerprint = Fingerprint("", 1, 3600.0, 1, 1.0, {"codebook_sizes": [1 << 16]})
+    write_shard(tmp_path / "x.parquet", 0, fingerprint, rows, rows.schema.remove(0).remove(0), {0: made})
+    assert (tmp_path / "x.parquet").stat().st_size < 2.05 * ids.size
+    table = pq.read_table(tmp_path / "x.parquet")
+    assert np.array_equal(table["codes"][0].values.to_numpy(), ids[0])
+    assert table["speaker"].to_pylist() == ["x"]
+
+
 # Bad recordings
 
 
@@ -148,6 +169,19 @@ def test_bad_recordings_are_failures_and_the_others_are_done(model: Path, codec:
         assert failures[name]["uri"] == str(folder / name)
     assert (status.standing.done, status.standing.failed, status.standing.left) == (4, 7, 0)
     assert set(counts(tmp_path / "out").values()) == {1}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")
+def test_names_that_are_no_text_are_tokenized_and_spelt(model: Path, codec: Codec, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    [(good, samples)] = write_clips(folder, 1).items()
+    (folder / good).rename(folder / os.fsdecode(b"caf\xe9.wav"))
+    Audio(samples, 16000).save(folder / "literally-\\xe9.wav")
+    (folder / os.fsdecode(b"broken-\xe9.wav")).write_bytes(b"")
+    run(job_for(model, tmp_path / "out"), codec, folder)
+    assert output_of(tmp_path / "out")["id"].to_pylist() == ["caf\\xe9.wav", "literally-\\xe9.wav"]
+    [failed] = pq.read_table(tmp_path / "out/failures.parquet").to_pylist()
+    assert (failed["id"], failed["error"]) == ("broken-\\xe9.wav", "is empty, 0 bytes; expected audio")
 
 
 @pytest.fixture

@@ -245,6 +245,7 @@ def export(
     text: Annotated[str, typer.Option("--text", metavar="COLUMN", help="llasa: the column with what is said.")] = (
         "text"
     ),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="llasa: replace rows that DIR holds.")] = False,
 ) -> None:
     """Write the codes of a finished output in another form."""
     from xcodec.tokenization.tokens import Tokens
@@ -255,7 +256,7 @@ def export(
             raise typer.BadParameter("--to llasa needs --tokenizer")
         from xcodec.tokenization.exports.llasa import export_llasa
 
-        done = str(export_llasa(tokens, home(destination), tokenizer, text))
+        done = str(export_llasa(tokens, home(destination), tokenizer, text, overwrite))
     else:
         from xcodec.tokenization.exports import EXPORTS
 
