@@ -466,6 +466,10 @@ def test_every_recording_is_there_exactly_once_whatever_is_killed(
     for turn in range(rounds):
         process = int(driver.stdout.readline())
         if turn < rounds - 1:
+            if turn % 3 == 2:  # not before something is done anew, however slow the machine
+                deadline = time.monotonic() + 30
+                while len(list(tmp_path.glob("codes/*.parquet"))) <= done[-1] and time.monotonic() < deadline:
+                    time.sleep(0.05)
             time.sleep(float(chooser.uniform(0.2, 1.8)))
             if turn % 2 and (readers := children_of(process)):  # a worker first, then, a little later, the driver
                 os.kill(readers[0], signal.SIGKILL)
