@@ -1,4 +1,4 @@
-"""What half precision costs: codes equal to float32's, and decoded audio against float32's of the same codes.
+"""What less precision costs: codes equal to float32's, and decoded audio against float32's of the same codes.
 
     python benchmarks/precision.py [RECORDING ...] [--model FOLDER_OR_ID] [--json FILE]
 
@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recordings", nargs="*", type=Path, default=RECORDINGS)
     parser.add_argument("--model")
-    parser.add_argument("--dtypes", nargs="+", default=["bfloat16", "float16"])
+    parser.add_argument("--dtypes", nargs="+", default=["bfloat16", "float16", "int8"])
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     recordings = [Audio.read(path) for path in arguments.recordings]

@@ -379,8 +379,8 @@ def test_what_is_unknown_or_not_there_is_an_error_that_says_so(checkpoint: Path,
     for device in ("gpu", "cuda:99", "mps:7", 5.0):
         with pytest.raises(InputError, match=rf"device='{device}' cannot be used here \(.*give 'cpu', 'cuda'"):
             Codec.from_pretrained(checkpoint, device=device)
-    for dtype in ("int8", torch.float64, None):
-        with pytest.raises(InputError, match="expected one of float32, bfloat16, float16"):
+    for dtype in ("int4", torch.float64, None):
+        with pytest.raises(InputError, match="expected one of float32, bfloat16, float16, int8"):
             Codec.from_pretrained(checkpoint, dtype=dtype)
     with pytest.raises(InputError, match="has no argument devise; it has device, dtype, max_memory, encoder_only"):
         Codec.from_pretrained(checkpoint, devise="cpu")

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeAlias, overload
@@ -13,11 +14,12 @@ import torch
 from xcodec.audio import Audio, resampled_length
 from xcodec.batching import AudioSource, Clip, batches, named
 from xcodec.codes import CodecIdentity, Codes
-from xcodec.device import choose_device, choose_dtype, memory_size
+from xcodec.device import Precision, choose_device, choose_precision, memory_size
 from xcodec.errors import CheckpointError, CodesError, InputError
 from xcodec.models import load_model
 from xcodec.models.checkpoint import HUB_ARGUMENTS, fingerprint_checkpoint, fingerprint_model, resolve_checkpoint
 from xcodec.models.pretrained import StrictPreTrainedModel
+from xcodec.modules.int8 import is_int8, quantize_linear_maps
 from xcodec.segmentation import cut, segment_starts
 
 __all__ = ["AudioSource", "Codec", "CodesSource"]
@@ -26,6 +28,7 @@ CodesSource: TypeAlias = str | os.PathLike[str] | Codes
 """Codes, or the path of a file that `Codes.save` wrote."""
 
 BATCH_SECONDS = 60.0  # padded audio in one batch, unless one clip alone is longer
+COMPILED_SECONDS = 1.1 * BATCH_SECONDS  # of padded audio at most, in one batch of compiled layers
 
 _BUILT_IN = Path(__file__).parent / "mini"
 _BUILT_IN_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
@@ -64,6 +67,7 @@ class Codec:
         device: str | torch.device | None = None,
         dtype: str | torch.dtype = torch.float32,
         max_memory: int | str | None = None,
+        compile: bool = False,
         encoder_only: bool = False,
         decoder_only: bool = False,
         **hub_arguments: Any,
@@ -75,12 +79,15 @@ class Codec:
                 None for the small model, `mini`, that comes with the package.
             device: such as "cpu", "cuda", "cuda:1" or "mps". None and "auto" take a CUDA device if there is one, and
                 the CPU if not.
-            dtype: of weights and activations: float32, bfloat16 or float16, by torch's name or as a string. Only
-                float32 gives the reference's codes exactly.
+            dtype: of weights and activations: float32, bfloat16 or float16, by torch's name or as a string; or int8,
+                for linear maps in int8 and the rest in float32, on a CPU. Only float32 gives the reference's codes
+                exactly.
             max_memory: what intermediate results may take beyond the weights, in bytes or such as "4GiB"; less makes
                 long recordings a little slower and changes no result. What is as long as a recording, about 1.3 MB a
                 second with the released X-Codec2, is needed in any case. None takes half a GiB beyond that on a CPU, a
                 quarter of the memory on a GPU.
+            compile: compile the model's layers with torch's compiler, each kind once for every length: a minute or more
+                at the first clips, for a long run to gain from. Batches of more than a minute run as without it.
             encoder_only: build and read only what `encode` needs; for X-Codec2 as released 442M of 629M parameters.
             decoder_only: build and read only what `decode` needs: 187M of them.
             **hub_arguments: `revision`, `cache_dir`, `token`, `local_files_only` and `force_download`, for a hub id.
@@ -92,9 +99,9 @@ class Codec:
         if unknown := sorted(hub_arguments.keys() - set(HUB_ARGUMENTS)):
             raise InputError(
                 f"Codec.from_pretrained has no argument {', '.join(unknown)}; it has device, dtype, "
-                f"max_memory, encoder_only, decoder_only, {', '.join(HUB_ARGUMENTS)}"
+                f"max_memory, compile, encoder_only, decoder_only, {', '.join(HUB_ARGUMENTS)}"
             )
-        chosen_device, chosen_dtype = choose_device(device), choose_dtype(dtype)
+        chosen_device, precision = choose_device(device), choose_precision(dtype)
         max_bytes = None if max_memory is None else memory_size(max_memory)
         if name_or_path is None:
             folder, name = built_in_checkpoint(_BUILT_IN), _BUILT_IN.name
@@ -102,9 +109,13 @@ class Codec:
             folder = resolve_checkpoint(os.fspath(name_or_path), **hub_arguments)
             name = public_name(os.fspath(name_or_path))
         half = {"encoder_only": encoder_only, "decoder_only": decoder_only}
-        model, feature_extractor = load_model(folder, dtype=chosen_dtype, **half)
+        model, feature_extractor = load_model(folder, dtype=precision.floating_point, **half)
         model.max_memory = max_bytes
         torch.nn.Module.to(model, chosen_device)
+        if precision is Precision.INT8:
+            quantize_linear_maps(model)
+        if compile:
+            model.compile_layers()
         codec = cls(model, feature_extractor)
         # Of the stored tensors, so that codes of one checkpoint carry one identity whatever dtype made them.
         codec._name, codec._identify = name, partial(fingerprint_checkpoint, folder, model.config, name)
@@ -112,10 +123,9 @@ class Codec:
 
     def __repr__(self) -> str:
         millions = sum(parameter.numel() for parameter in self.model.parameters()) / 1e6
-        dtype = str(self.dtype).removeprefix("torch.")
         return (
             f"Codec({self._name}: {millions:.1f}M parameters, {self.sampling_rate} Hz, {self.frame_rate:g} codes/s of "
-            f"{self.codebook_sizes}, on {self.device} in {dtype})"
+            f"{self.codebook_sizes}, on {self.device} in {self.precision.value})"
         )
 
     @cached_property
@@ -153,9 +163,14 @@ class Codec:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the model's weights and activations."""
+        """Of the model's activations, and of its weights but for those in int8."""
         dtype: torch.dtype = self.model.dtype
         return dtype
+
+    @property
+    def precision(self) -> Precision:
+        """What decides how exact codes and audio are: int8 where linear maps are, and else the dtype."""
+        return Precision.INT8 if is_int8(self.model) else choose_precision(self.dtype)
 
     @property
     def _config(self) -> Any:
@@ -375,7 +390,8 @@ class Codec:
             audio=clips, sampling_rate=self.sampling_rate, return_tensors="pt", device=self.device
         ).to(self.device)
         inputs["input_values"] = inputs["input_values"].to(self.dtype)
-        output = self.model.encode(**inputs, **arguments)
+        with graphs_within(inputs["input_values"].shape[0] * inputs["input_values"].shape[-1] / self.sampling_rate):
+            output = self.model.encode(**inputs, **arguments)
         lengths = output.audio_codes_mask[:, 0].sum(-1).tolist()
         return [ids[:, :length] for ids, length in zip(output.audio_codes.cpu().numpy(), lengths, strict=True)]
 
@@ -411,7 +427,8 @@ class Codec:
         for i, own in enumerate(ids):
             padded[i, :, : lengths[i]] = torch.tensor(own)
             mask[i, :, : lengths[i]] = 1
-        output = self.model.decode(padded.to(self.device), audio_codes_mask=mask.to(self.device))
+        with graphs_within(mask.numel() / self.frame_rate):
+            output = self.model.decode(padded.to(self.device), audio_codes_mask=mask.to(self.device))
         values = output.audio_values[:, 0].float().cpu().numpy()
         per_frame = values.shape[-1] // max(lengths)
         return [row[: length * per_frame] for row, length in zip(values, lengths, strict=True)]
@@ -436,6 +453,11 @@ class Codec:
                 "them, or pass check_identity=False to decode them nevertheless"
             )
         return codes
+
+
+def graphs_within(seconds: float) -> AbstractContextManager[None]:
+    """Leave compiled layers aside for a batch of so many seconds where it is too long for them: they have no tiles."""
+    return torch.compiler.set_stance("force_eager") if seconds > COMPILED_SECONDS else nullcontext()
 
 
 def public_name(name_or_path: str | None) -> str:

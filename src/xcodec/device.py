@@ -12,18 +12,24 @@ from xcodec.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Precision", "choose_device", "choose_dtype", "memory_size"]
+__all__ = ["Precision", "choose_device", "choose_dtype", "choose_precision", "memory_size"]
 
 UNITS = {"": 1, **{f"{letter}B": 1000**i for i, letter in enumerate("KMGT", 1)}}
 UNITS |= {f"{letter}iB": 1024**i for i, letter in enumerate("KMGT", 1)}
 
 
 class Precision(str, Enum):
-    """What weights and activations are computed in, by torch's names."""
+    """What weights and activations are computed in, by torch's names. INT8 is that of linear maps, the rest FLOAT32."""
 
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
     FLOAT16 = "float16"
+    INT8 = "int8"
+
+    @property
+    def floating_point(self) -> "torch.dtype":
+        """What all that is not rounded to int8 is computed in."""
+        return choose_dtype("float32" if self is Precision.INT8 else self)
 
 
 def choose_device(device: "str | torch.device | None") -> "torch.device":
@@ -43,15 +49,23 @@ def choose_device(device: "str | torch.device | None") -> "torch.device":
     return chosen
 
 
-def choose_dtype(dtype: "str | torch.dtype") -> "torch.dtype":
-    """Turn a name or a torch dtype into one that models run in."""
-    import torch
-
-    name = dtype.value if isinstance(dtype, Precision) else str(dtype).removeprefix("torch.")
+def choose_precision(dtype: "str | torch.dtype") -> Precision:
+    """Turn a name or a torch dtype into a precision that codecs run in."""
+    name = str(dtype.value if isinstance(dtype, Precision) else dtype).removeprefix("torch.")
     names = [precision.value for precision in Precision]
     if name not in names:
         raise InputError(f"dtype={name!r}: expected one of {', '.join(names)}")
-    chosen: torch.dtype = getattr(torch, name)
+    return Precision(name)
+
+
+def choose_dtype(dtype: "str | torch.dtype") -> "torch.dtype":
+    """Turn a name or a torch dtype into one that weights are stored in: as `choose_precision`, but for int8."""
+    import torch
+
+    precision = choose_precision(dtype)
+    if precision is Precision.INT8:
+        raise InputError("dtype='int8' is for running a codec; expected one of float32, bfloat16, float16")
+    chosen: torch.dtype = getattr(torch, precision.value)
     return chosen
 
 

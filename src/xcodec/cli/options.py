@@ -118,7 +118,7 @@ Dtype = Annotated[
     typer.Option(
         "--dtype",
         metavar="TYPE",
-        help="float32, bfloat16 or float16. Only float32 gives the reference's codes exactly.",
+        help="float32, bfloat16 or float16; or int8, on a CPU. Only float32 gives the reference's codes exactly.",
     ),
 ]
 Bandwidth = Annotated[

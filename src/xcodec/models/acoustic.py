@@ -10,7 +10,7 @@ from xcodec.modules.conv import MaskedConv1d, channels_last, conv_output_length
 from xcodec.modules.snake import FILTER_TAPS, AntiAliasedActivation, SnakeBeta
 from xcodec.modules.tiles import Tile, steps_within, tiles
 
-__all__ = ["DILATIONS", "AcousticEncoder", "ResidualUnit", "reach_of"]
+__all__ = ["DILATIONS", "AcousticEncoder", "EncoderBlock", "ResidualUnit", "reach_of"]
 
 DILATIONS = (1, 3, 9)
 MakeActivation = Callable[[int], nn.Module]

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel
 from typing_extensions import Self
 
 from xcodec.errors import CheckpointError, InputError
 from xcodec.models.checkpoint import HUB_ARGUMENTS, check_tensors, read_model_type, read_shapes, resolve_checkpoint
+from xcodec.modules.int8 import is_int8
 
 __all__ = ["StrictPreTrainedModel", "refuse_wishes"]
 
@@ -36,6 +38,10 @@ class StrictPreTrainedModel(PreTrainedModel):
     encoder_parts: tuple[str, ...] = ()
     decoder_parts: tuple[str, ...] = ()
 
+    # Kinds of layers that are repeated, each compiled once; and of blocks that differ, and are compiled one by one.
+    repeated_layers: tuple[type[nn.Module], ...] = ()
+    single_blocks: tuple[type[nn.Module], ...] = ()
+
     def _choose_half(self, encoder_only: bool, decoder_only: bool) -> None:
         """Settle which half `__init__` is to build, if not both."""
         if encoder_only and decoder_only:
@@ -55,11 +61,25 @@ class StrictPreTrainedModel(PreTrainedModel):
         """Write a checkpoint, as transformers does.
 
         Raises:
-            InputError: where the model is only half of one.
+            InputError: where the model is only half of one, or its linear maps are in int8.
         """
         for half in ("encoder", "decoder"):
             self._needs(half)
+        if is_int8(self):
+            raise InputError("the model was loaded in int8, which no checkpoint holds; load it without that to save it")
         super().save_pretrained(*args, **kwargs)
+
+    def compile_layers(self) -> None:
+        """Compile the model layer by layer: each kind once, for every length and batch.
+
+        What surrounds the layers stays as it is, tiles and checks included. A long clip, whose attention is computed in
+        blocks, is to be run under `torch.compiler.set_stance("force_eager")`. On a CPU the convolutional blocks are
+        left to the native kernel, which the compiler does not equal.
+        """
+        kinds = self.repeated_layers + self.single_blocks * (self.device.type != "cpu")
+        for module in self.modules():
+            if isinstance(module, kinds):
+                module.compile(dynamic=True)
 
     @property
     def bytes_per_code(self) -> int:

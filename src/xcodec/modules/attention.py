@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from xcodec.modules.lengths import valid_steps
 from xcodec.modules.linear import Linear
-from xcodec.modules.tiles import Tile, join, steps_within, tiles
+from xcodec.modules.tiles import Tile, join, steps_within, tiled, tiles
 
 __all__ = ["BlockwiseAttention", "RelativeKeySelfAttention", "SelfAttention"]
 
@@ -110,8 +110,10 @@ class BlockwiseAttention(nn.Module, ABC):
             yield block.wanted, self._attend(own, block.start, k, v, lengths, biases)
 
     def _blocks(self, k: Tensor, max_bytes: int) -> Iterator[Tile]:
-        """Blocks of queries whose scores by themselves, and a mask as large, take so many bytes."""
+        """Blocks of queries whose scores by themselves, and a mask as large, take so many bytes; one in a graph."""
         batch, time, width = k.shape
+        if not tiled(max_bytes):
+            return iter([Tile(0, time, 0, time)])
         size = steps_within(max_bytes, 2 * batch * (width // self.head_dim) * time * k.element_size())
         return tiles(time, min(size, self.max_queries or size))
 

@@ -15,10 +15,10 @@ from xcodec.modules.attention import BlockwiseAttention
 from xcodec.modules.conv import Length, MaskedConv1d, channels_last, conv_output_length
 from xcodec.modules.lengths import valid_steps, zero_past_end
 from xcodec.modules.linear import Linear
-from xcodec.modules.tiles import join, steps_within, tiles
+from xcodec.modules.tiles import join, steps_within, tiled, tiles
 from xcodec.modules.wav2vec2_bert import Activation, FeatureProjection, FeedForward
 
-__all__ = ["FeatureEncoder", "Hubert", "HubertAttention", "TimeNorm"]
+__all__ = ["EncoderLayer", "FeatureEncoder", "Hubert", "HubertAttention", "TimeNorm"]
 
 Moments = tuple[Tensor, Tensor]
 """Mean and variance of each channel over a clip, each of shape (batch, channels, 1), float32."""
@@ -273,7 +273,7 @@ class EncoderLayer(nn.Module):
             biases: what all layers add to their attention's scores by distance, if anything.
             max_bytes: for a tile of time; the result is then written over `x`. None computes all at once.
         """
-        if max_bytes is not None:
+        if tiled(max_bytes):
             return self._in_place(x, lengths, biases, max_bytes)
         if self.norm_first:
             x = x + self.attention(self.layer_norm(x), lengths, biases)

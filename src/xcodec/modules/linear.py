@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Linear", "linear"]
+__all__ = ["Linear", "PointwiseConv", "linear"]
 
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
@@ -52,3 +52,19 @@ class Linear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` of shape (..., in_features) to (..., out_features)."""
         return linear(x, self.weight, self.bias)
+
+
+class PointwiseConv(nn.Conv1d):
+    """A convolution of kernel size 1 under its checkpoint's name, applied as the linear map that it is.
+
+    Args:
+        in_channels: width of the input.
+        out_channels: width of the output.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, kernel_size=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `x` of shape (..., in_channels), the channels last, to (..., out_channels)."""
+        return linear(x, self.weight.squeeze(-1))

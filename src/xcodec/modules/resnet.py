@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from xcodec.modules.conv import MaskedConv1d
 from xcodec.modules.lengths import zero_past_end
-from xcodec.modules.tiles import steps_within, tiles
+from xcodec.modules.tiles import steps_within, tiled, tiles
 
 __all__ = ["MaskedGroupNorm", "ResNetBlock"]
 
@@ -80,7 +80,7 @@ class ResNetBlock(nn.Module):
             lengths: valid steps of each clip, shape (batch,).
             max_bytes: for a tile of time; the result is then written over `x`. None computes all at once.
         """
-        if max_bytes is not None:
+        if tiled(max_bytes):
             return self._in_place(x, lengths, max_bytes)
         y = self.conv1(F.silu(self.norm1(x, lengths)), lengths)
         y = self.dropout(F.silu(self.norm2(y, lengths)))

@@ -6,10 +6,12 @@ input, or write into one output, so that no intermediate result is as long as th
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeGuard
 
+import torch
 from torch import Tensor
 
-__all__ = ["Tile", "join", "steps_within", "tiles"]
+__all__ = ["Tile", "join", "steps_within", "tiled", "tiles"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,15 @@ class Tile:
     def at(self, rate: int) -> "Tile":
         """The same stretch of a signal that has `rate` steps for one of this."""
         return Tile(self.start * rate, self.stop * rate, self.first * rate, self.last * rate)
+
+
+def tiled(max_bytes: int | None) -> TypeGuard[int]:
+    """Whether to work in tiles: where a limit is given, but never in a compiled graph.
+
+    How often such a graph's loops run would be settled by the length that it was compiled for; without any it serves
+    every length.
+    """
+    return max_bytes is not None and not torch.compiler.is_compiling()
 
 
 def tiles(num_steps: int, size: int, before: int = 0, after: int = 0) -> Iterator[Tile]:

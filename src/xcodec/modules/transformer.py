@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from xcodec.modules.attention import SelfAttention
 from xcodec.modules.linear import Linear
-from xcodec.modules.tiles import steps_within, tiles
+from xcodec.modules.tiles import steps_within, tiled, tiles
 
 __all__ = ["MLP", "RMSNorm", "TransformerLayer"]
 
@@ -59,9 +59,12 @@ class TransformerLayer(nn.Module):
             lengths: valid steps of each clip, shape (batch,).
             max_bytes: for a tile of time; the result is then written over `x`. None computes all at once.
         """
-        if max_bytes is None:
-            x = x + self.self_attn(self.input_layernorm(x), lengths)
-            return x + self.mlp(self.post_attention_layernorm(x))
+        if tiled(max_bytes):
+            return self._in_place(x, lengths, max_bytes)
+        x = x + self.self_attn(self.input_layernorm(x), lengths)
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+    def _in_place(self, x: Tensor, lengths: Tensor | None, max_bytes: int) -> Tensor:
         for steps, y in self.self_attn.in_blocks(x, self.input_layernorm, lengths, max_bytes):
             x[:, steps] += y
         channels = 2 * self.mlp.fc1.out_features + 4 * x.shape[2]

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec.modules.attention import RelativeKeySelfAttention
-from xcodec.modules.linear import Linear, linear
-from xcodec.modules.tiles import steps_within, tiles
+from xcodec.modules.linear import Linear, PointwiseConv
+from xcodec.modules.tiles import steps_within, tiled, tiles
 
-__all__ = ["Wav2Vec2Bert"]
+__all__ = ["ConformerLayer", "Wav2Vec2Bert"]
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -70,10 +70,10 @@ class ConvolutionModule(nn.Module):
     def __init__(self, hidden_size: int, kernel_size: int, eps: float, activation: Activation, dropout: float) -> None:
         super().__init__()
         self.layer_norm = nn.LayerNorm(hidden_size, eps=eps)
-        self.pointwise_conv1 = nn.Conv1d(hidden_size, 2 * hidden_size, kernel_size=1, bias=False)
+        self.pointwise_conv1 = PointwiseConv(hidden_size, 2 * hidden_size)
         self.depthwise_conv = nn.Conv1d(hidden_size, hidden_size, kernel_size, groups=hidden_size, bias=False)
         self.depthwise_layer_norm = nn.LayerNorm(hidden_size, eps=eps)
-        self.pointwise_conv2 = nn.Conv1d(hidden_size, hidden_size, kernel_size=1, bias=False)
+        self.pointwise_conv2 = PointwiseConv(hidden_size, hidden_size)
         self.activation = activation
         self.dropout = nn.Dropout(dropout)
 
@@ -84,12 +84,11 @@ class ConvolutionModule(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve `x` of shape (batch, time, hidden_size)."""
-        # A pointwise convolution is a linear map: applied as one, it needs no transpose.
-        x = F.glu(linear(self.layer_norm(x), self.pointwise_conv1.weight.squeeze(-1)), -1)
+        x = F.glu(self.pointwise_conv1(self.layer_norm(x)), -1)
         x = F.pad(x.transpose(1, 2), (self.reach, 0))  # -> (batch, hidden_size, time)
         x = self.depthwise_conv(x).transpose(1, 2)  # -> (batch, time, hidden_size)
         x = self.activation(self.depthwise_layer_norm(x))
-        return self.dropout(linear(x, self.pointwise_conv2.weight.squeeze(-1)))
+        return self.dropout(self.pointwise_conv2(x))
 
 
 class ConformerLayer(nn.Module):
@@ -123,7 +122,7 @@ class ConformerLayer(nn.Module):
             lengths: valid steps of each clip, shape (batch,).
             max_bytes: for a tile of time; the result is then written over `x`. None computes all at once.
         """
-        if max_bytes is not None:
+        if tiled(max_bytes):
             return self._in_place(x, lengths, max_bytes)
         x = x + 0.5 * self.ffn1(self.ffn1_layer_norm(x))
         x = x + self.self_attn_dropout(self.self_attn(self.self_attn_layer_norm(x), lengths))

@@ -59,7 +59,7 @@ def describe(codec: "Codec", bandwidth: float | None) -> dict[str, Any]:
         raise InputError(f"codebooks of {max(sizes)} codes: at most {_UINT16_CODES} fit into the uint16 of the output")
     return {
         **vars(codec.identity),
-        "dtype": str(codec.dtype).removeprefix("torch."),
+        "dtype": codec.precision.value,
         "sampling_rate": codec.sampling_rate,
         "frame_rate": codec.frame_rate,
         "codebook_sizes": list(sizes),

@@ -13,7 +13,7 @@ from xcodec.modules.lengths import zero_past_end
 from xcodec.modules.snake import Snake
 from xcodec.modules.tiles import join, steps_within, tiles
 
-__all__ = ["AcousticDecoder"]
+__all__ = ["AcousticDecoder", "DecoderBlock"]
 
 
 class DecoderBlock(nn.Module):

@@ -11,13 +11,13 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from xcodec.errors import InputError
-from xcodec.models.acoustic import AcousticEncoder
+from xcodec.models.acoustic import AcousticEncoder, EncoderBlock
 from xcodec.models.masks import mask_lengths, unless_full
 from xcodec.models.pretrained import StrictPreTrainedModel, refuse_wishes
 from xcodec.models.xcodec.configuration import XcodecConfig
-from xcodec.models.xcodec.decoder import AcousticDecoder
+from xcodec.models.xcodec.decoder import AcousticDecoder, DecoderBlock
 from xcodec.models.xcodec.semantic import SemanticDecoder, SemanticEncoder, build_semantic_model
-from xcodec.modules.hubert import Hubert, TimeNorm
+from xcodec.modules.hubert import EncoderLayer, Hubert, TimeNorm
 from xcodec.modules.lengths import valid_steps, zero_past_end
 from xcodec.modules.linear import Linear
 from xcodec.modules.snake import Snake
@@ -91,6 +91,8 @@ class XcodecModel(StrictPreTrainedModel):
     encoder_parts = ("acoustic_encoder", "encoder_semantic", "semantic_model", "fc", "fc1", "decoder_semantic")
     # fc1 and decoder_semantic are for training, which needs both halves.
     decoder_parts = ("acoustic_decoder", "fc2", "fc1", "decoder_semantic")
+    repeated_layers = (EncoderLayer,)
+    single_blocks = (EncoderBlock, DecoderBlock)
 
     def __init__(self, config: XcodecConfig, encoder_only: bool = False, decoder_only: bool = False) -> None:
         super().__init__(config)

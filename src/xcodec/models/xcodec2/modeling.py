@@ -10,7 +10,7 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from xcodec.errors import InputError
-from xcodec.models.acoustic import AcousticEncoder
+from xcodec.models.acoustic import AcousticEncoder, EncoderBlock
 from xcodec.models.masks import mask_lengths, unless_full
 from xcodec.models.pretrained import StrictPreTrainedModel, refuse_wishes
 from xcodec.models.semantic import (
@@ -24,9 +24,11 @@ from xcodec.models.xcodec2.configuration import Xcodec2Config
 from xcodec.models.xcodec2.decoder import AcousticDecoder
 from xcodec.modules.lengths import valid_steps, zero_past_end
 from xcodec.modules.linear import Linear
+from xcodec.modules.resnet import ResNetBlock
 from xcodec.modules.snake import SnakeBeta
 from xcodec.modules.tiles import steps_within, tiles
-from xcodec.modules.wav2vec2_bert import Wav2Vec2Bert
+from xcodec.modules.transformer import TransformerLayer
+from xcodec.modules.wav2vec2_bert import ConformerLayer, Wav2Vec2Bert
 from xcodec.quantizers.fsq import FSQ
 
 __all__ = ["Xcodec2DecoderOutput", "Xcodec2EncoderOutput", "Xcodec2Model", "Xcodec2Output"]
@@ -99,6 +101,8 @@ class Xcodec2Model(StrictPreTrainedModel):
 
     encoder_parts = ("semantic_encoder", "semantic_adapter", "acoustic_encoder", "fc_encoder")
     decoder_parts = ("acoustic_decoder",)
+    repeated_layers = (ConformerLayer, TransformerLayer, ResNetBlock)
+    single_blocks = (EncoderBlock,)
 
     def __init__(self, config: Xcodec2Config, encoder_only: bool = False, decoder_only: bool = False) -> None:
         super().__init__(config)
