@@ -29,14 +29,16 @@ def measure(recipe_name: str, steps: int, threads: int) -> dict[str, float]:
     """Train a few steps in this process; the first two do not count."""
     import torch
 
-    from xcodec.training.data.recordings import Recordings
+    from xcodec.training.data.recordings import Recordings, Span
     from xcodec.training.recipe import Recipe
     from xcodec.training.trainer import Trainer
 
     torch.set_num_threads(threads)
     recipe = Recipe.read(recipe_name, ("adversarial.first_step=0", "adversarial.lead_steps=0"))
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(recipe, Recordings(RECORDINGS * 20, "recordings"), folder, lambda _line: None)
+        trainer = Trainer(
+            recipe, Recordings([Span(path) for path in RECORDINGS * 20], "recordings"), folder, lambda _line: None
+        )
         made = trainer.batches.following(0, trainer.position)
         seconds, audio = 0.0, 0.0
         for step in range(steps + 2):

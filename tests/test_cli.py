@@ -263,6 +263,14 @@ def test_info_tells_what_a_model_is(run: Run, model: Path, codec: Codec) -> None
     assert told["kernel"] in kernels.variants()
 
 
+def test_info_tells_at_which_rate_a_model_writes(run: Run, model: Path, tmp_path: Path) -> None:
+    assert json.loads(run("info", "--json", model).out)["output_sampling_rate"] == 16_000
+    assert "writes" not in run("info", model).out
+    builders.tiny_model(decoder_hop_length=480).save_pretrained(tmp_path)
+    Xcodec2FeatureExtractor().save_pretrained(tmp_path)
+    assert "16,000 Hz, mono; writes 24,000 Hz" in run("info", tmp_path).out
+
+
 def test_info_reads_the_licence_off_the_model_card(run: Run, tmp_path: Path) -> None:
     folder = save_tiny(tmp_path / "tiny", seed=0)
     (folder / "README.md").write_text(

@@ -18,13 +18,15 @@ import xcodec
 from tokenize_builders import counts, job_for, output_of, run, save_tiny, write_clips
 from xcodec.audio import Audio
 from xcodec.codec import Codec
+from xcodec.codes import Codes
 from xcodec.errors import AudioError, InputError
 from xcodec.tokenization.duplicates import DuplicateFinder
 from xcodec.tokenization.inputs import Inputs
-from xcodec.tokenization.plan import Plan
+from xcodec.tokenization.plan import Fingerprint, Plan
 from xcodec.tokenization.readers import ReaderPool, ReadingLimits
 from xcodec.tokenization.run import prepare, tokenize
 from xcodec.tokenization.shard import ShardWorker
+from xcodec.tokenization.sinks import write_shard
 from xcodec.tokenization.status import Standing, read_runs
 from xcodec.tokenization.tokens import Tokens
 
@@ -112,6 +114,21 @@ def test_files_of_codes_say_which_model_and_plan_made_them(finished: Path, codec
     assert stored["codec"]["dtype"] == "float32"
 
 
+@pytest.mark.parametrize(("codebooks", "size", "most"), [(1, 1 << 16, 2.02), (8, 1024, 1.3)])
+def test_codes_take_little_room_whichever_they_are(codebooks: int, size: int, most: float, tmp_path: Path) -> None:
+    ids = np.random.default_rng(0).integers(0, size, (codebooks, 180_000)).astype(np.uint16)  # an hour, all alike often
+    sizes = (size,) * codebooks
+    rates = {"frame_rate": 50, "sampling_rate": 16000, "source_sampling_rate": 16000}
+    made = Codes(ids, num_samples=320 * ids.shape[1] - 1, codebook_sizes=sizes, **rates)
+    rows = pa.table({"id": ["a"], "seconds": [3600.0], "speaker": ["x"]})
+    fingerprint = Fingerprint("", 1, 3600.0, 1, 1.0, {"codebook_sizes": list(sizes)})
+    write_shard(tmp_path / "x.parquet", 0, fingerprint, rows, rows.schema.remove(0).remove(0), {0: made})
+    assert (tmp_path / "x.parquet").stat().st_size < most * ids.size
+    table = pq.read_table(tmp_path / "x.parquet")
+    assert np.array_equal(np.stack(table["codes"].to_pylist()[0]).reshape(ids.shape), ids)
+    assert table["speaker"].to_pylist() == ["x"]
+
+
 # Bad recordings
 
 
@@ -148,6 +165,19 @@ def test_bad_recordings_are_failures_and_the_others_are_done(model: Path, codec:
         assert failures[name]["uri"] == str(folder / name)
     assert (status.standing.done, status.standing.failed, status.standing.left) == (4, 7, 0)
     assert set(counts(tmp_path / "out").values()) == {1}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")
+def test_names_that_are_no_text_are_tokenized_and_spelt(model: Path, codec: Codec, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    [(good, samples)] = write_clips(folder, 1).items()
+    (folder / good).rename(folder / os.fsdecode(b"caf\xe9.wav"))
+    Audio(samples, 16000).save(folder / "literally-\\xe9.wav")
+    (folder / os.fsdecode(b"broken-\xe9.wav")).write_bytes(b"")
+    run(job_for(model, tmp_path / "out"), codec, folder)
+    assert output_of(tmp_path / "out")["id"].to_pylist() == ["caf\\xe9.wav", "literally-\\xe9.wav"]
+    [failed] = pq.read_table(tmp_path / "out/failures.parquet").to_pylist()
+    assert (failed["id"], failed["error"]) == ("broken-\\xe9.wav", "is empty, 0 bytes; expected audio")
 
 
 @pytest.fixture
@@ -436,6 +466,10 @@ def test_every_recording_is_there_exactly_once_whatever_is_killed(
     for turn in range(rounds):
         process = int(driver.stdout.readline())
         if turn < rounds - 1:
+            if turn % 3 == 2:  # not before something is done anew, however slow the machine
+                deadline = time.monotonic() + 30
+                while len(list(tmp_path.glob("codes/*.parquet"))) <= done[-1] and time.monotonic() < deadline:
+                    time.sleep(0.05)
             time.sleep(float(chooser.uniform(0.2, 1.8)))
             if turn % 2 and (readers := children_of(process)):  # a worker first, then, a little later, the driver
                 os.kill(readers[0], signal.SIGKILL)

@@ -17,6 +17,8 @@ import torch
 from transformers import HubertConfig, HubertModel, Wav2Vec2BertConfig, Wav2Vec2BertModel
 
 from builders import RECORDINGS, TINY, prepare, speech, tiny_model
+from tokenize_builders import job_for
+from tokenize_builders import run as tokenize
 from training_builders import FLAT, Clips, tiny_recipe
 from xcodec import Audio, Codec
 from xcodec.errors import CheckpointError, InputError, TrainingError
@@ -27,7 +29,8 @@ from xcodec.training.data.sampler import Position
 from xcodec.training.generators.xcodec2 import Xcodec2Generator, encode
 from xcodec.training.losses.magnitude import log_magnitude
 from xcodec.training.recipe import Recipe
-from xcodec.training.trainer import BAD_STEPS, Trainer
+from xcodec.training.run import train
+from xcodec.training.trainer import ALONE, BAD_STEPS, Trainer
 from xcodec.training.validation import validate
 from xcodec_builders import TINY_ACOUSTIC, TINY_SEMANTIC
 
@@ -458,6 +461,34 @@ def test_a_decoder_alone_learns_another_rate_from_stored_codes(
     with torch.no_grad():
         values = other.model(**inputs).audio_values
     assert values.shape[-1] == -(-inputs["input_values"].shape[-1] * rate // 16_000)
+
+
+def test_a_decoder_alone_trains_on_what_tokenize_wrote(tmp_path: Path) -> None:
+    start = tiny_model(hidden_size=128, quantization_dim=160, num_attention_heads=8)
+    start.save_pretrained(tmp_path / "start")
+    Xcodec2FeatureExtractor().save_pretrained(tmp_path / "start")
+    (tmp_path / "audio/deep").mkdir(parents=True)
+    for name in ("a.wav", "deep/b.flac", "deep/c.wav"):
+        Audio(speech(2.0), 16_000).resample(48_000).save(tmp_path / "audio" / name)
+    (tmp_path / "audio/broken.wav").write_text("no audio")
+    job = job_for(tmp_path / "start", tmp_path / "tokens")
+    told = tokenize(job, Codec.from_pretrained(tmp_path / "start"), tmp_path / "audio", hours=0.0005)
+    assert (told.standing.done, told.standing.failed, told.standing.shards) == (3, 1, 3)
+    recipe = Recipe.read(
+        "xcodec2-decoder",
+        (
+            f"initialize_from={tmp_path / 'start'}",
+            f"data.audio={tmp_path / 'audio'}",
+            *("steps=2", "precision=float32", "data.batch_seconds=1.0", "data.crop_seconds=[0.5, 0.5]"),
+            *("adversarial=null", "data.workers=1", "validation.log_steps=1"),
+        ),
+    )
+    lines: list[str] = []
+    train(recipe, [tmp_path / "tokens"], tmp_path / "run", ALONE, export_to=tmp_path / "made", log=lines.append)
+    assert [line.split("  ")[0] for line in lines if line.startswith("step")] == ["step 1", "step 2"]
+    codec = Codec.from_pretrained(tmp_path / "made")
+    audio = codec.decode(codec.encode(RECORDINGS[1]))
+    assert (audio.sampling_rate, round(audio.duration, 2)) == (48_000, 2.99)
 
 
 def test_a_decoder_alone_needs_stored_codes(source: Clips, tmp_path: Path) -> None:

@@ -221,7 +221,31 @@ def test_a_list_of_recordings_is_read_from_where_it_lies(tmp_path: Path) -> None
     np.testing.assert_allclose(source.excerpt(0, 0.0, 0.5).samples, speech(0.5), atol=1e-4)
 
 
-@pytest.mark.parametrize("line", ['{"file": "a.wav"}', "{broken", '{"path": "a.wav", "duration": "long"}'])
+def test_spans_of_recordings_are_clips_of_their_own(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", speech(3.0), 16_000)
+    lines = [
+        {"path": "a.wav", "start": 0.5, "duration": 1.0},
+        {"audio_filepath": "a.wav", "offset": 2.0},
+        {"path": "a.wav", "start": None},
+    ]
+    (tmp_path / "list.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    source = open_source(tmp_path / "list.jsonl")
+    assert source.seconds.tolist() == pytest.approx([1.0, 1.0, 3.0])
+    whole = Audio.read(tmp_path / "a.wav").samples[0]
+    np.testing.assert_array_equal(source.excerpt(0, 0.25, 9.0).samples, whole[12_000:24_000])
+    np.testing.assert_array_equal(source.excerpt(1, 0.5, 0.25).samples, whole[40_000:44_000])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"file": "a.wav"}',
+        "{broken",
+        '{"path": "a.wav", "duration": "long"}',
+        '{"path": "a.wav", "start": -1}',
+        '{"path": "a.wav", "duration": 0}',
+    ],
+)
 def test_a_line_that_is_no_recording_is_named(tmp_path: Path, line: str) -> None:
     (tmp_path / "list.jsonl").write_text(f"\n{line}\n")
     with pytest.raises(InputError, match=r"list.jsonl, line 2: expected a path, or a JSON object with path or"):
@@ -234,11 +258,56 @@ def test_what_cannot_be_trained_on_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no recordings to train on"):
         open_source(tmp_path)
     (tmp_path / "empty.wav").write_bytes(b"")
-    with pytest.raises(AudioError, match="is empty, 0 bytes"):
+    with pytest.raises(AudioError, match=r"1 of the 1 recordings cannot be read, .* is empty, 0 bytes"):
         open_source(tmp_path)
     (tmp_path / "list.txt").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(InputError, match="cannot be read"):
         open_source(tmp_path / "list.txt")
+
+
+def test_recordings_that_cannot_be_opened_are_passed_over(tmp_path: Path) -> None:
+    for number in range(8):
+        soundfile.write(tmp_path / f"{number}.wav", speech(1.0), 16_000)
+    (tmp_path / "3.wav").write_text("no audio")
+    told: list[str] = []
+    assert len(open_source(tmp_path, log=told.append).seconds) == 7
+    [line] = told
+    assert line.startswith("passed over, since it cannot be read (number 1 of 8 recordings): ")
+    assert "3.wav: is not audio" in line
+    (tmp_path / "list.jsonl").write_text('{"path": "0.wav"}\n{"path": "1.wav", "start": 5}\n')
+    assert len(open_source(tmp_path / "list.jsonl", log=told.append).seconds) == 1
+    assert "1.wav: has no span from 5 s on: it ends at 1 s" in told[-1]
+    (tmp_path / "5.wav").write_bytes(b"")
+    with pytest.raises(
+        AudioError, match=r"2 of the 8 recordings cannot be read, .* take them out\. The last: .*5\.wav"
+    ):
+        open_source(tmp_path, log=told.append)
+
+
+def test_a_recording_that_fails_while_it_is_read_is_replaced_by_another(tmp_path: Path) -> None:
+    for number in range(8):
+        soundfile.write(tmp_path / f"{number}.wav", speech(0.5), 16_000)
+    whole = (tmp_path / "3.wav").read_bytes()
+    source = open_source(tmp_path)
+    (tmp_path / "3.wav").write_bytes(whole[:1000])  # its header still promises all
+    told: list[str] = []
+
+    def batches() -> Batches:
+        data = DataRecipe(batch_seconds=4.0, crop_seconds=(0.5, 0.5))
+        return Batches(source, data, UNCHANGED, XCODEC2, seed=0, log=told.append)
+
+    maker = batches()
+    first, after = maker.batch(0, Position())
+    assert len(first.waveform) == 8
+    assert after == Position(0, 8)
+    maker.batch(1, after)
+    [line] = told  # once, however often it comes
+    assert "3.wav: is cut short" in line
+    again, _ = batches().batch(0, Position())
+    assert torch.equal(first.waveform, again.waveform)
+    (tmp_path / "5.wav").write_bytes(b"")
+    with pytest.raises(AudioError, match="2 of the 8 recordings cannot be read"):
+        maker.batch(2, after)
 
 
 def test_several_sources_are_one(tmp_path: Path) -> None:

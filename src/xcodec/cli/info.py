@@ -238,7 +238,12 @@ def model_facts(subject: str) -> Iterator[Fact]:
     yield Fact("parameters", listed)
     for name, count in listed.items():
         yield Fact("", None, f"  {name}", f"{count:,}")
-    yield Fact("sampling_rate", codec.sampling_rate, "rate", f"{codec.sampling_rate:,} Hz, mono")
+    written = getattr(codec.model.config, "output_sampling_rate", codec.sampling_rate)
+    spoken = f"{codec.sampling_rate:,} Hz, mono" + (
+        f"; writes {written:,} Hz" if written != codec.sampling_rate else ""
+    )
+    yield Fact("sampling_rate", codec.sampling_rate, "rate", spoken)
+    yield Fact("output_sampling_rate", written)
     yield from stream_facts(codec.frame_rate, codec.codebook_sizes)
     offers = ", ".join(f"{bandwidth:g}" for bandwidth in codec.bandwidths)
     yield Fact("bandwidths", list(codec.bandwidths), "bandwidths", f"{offers} kbit/s")

@@ -186,7 +186,7 @@ def run(
         limits=ReadingLimits(file_seconds, longest),
     )
     # With Ray, actors do the work; here the codec only tells which one it is, and takes no memory of a GPU.
-    codec = load_codec(model, "cpu" if engine is Engine.RAY else device, dtype)
+    codec = load_codec(model, "cpu" if engine is Engine.RAY else device, dtype, encoder_only=True)
     with errors().status("planning"):
         plan = prepare(job, codec, Inputs(inputs, root) if inputs else None, shard_hours)
     if plan_only:
@@ -245,6 +245,7 @@ def export(
     text: Annotated[str, typer.Option("--text", metavar="COLUMN", help="llasa: the column with what is said.")] = (
         "text"
     ),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="llasa: replace rows that DIR holds.")] = False,
 ) -> None:
     """Write the codes of a finished output in another form."""
     from xcodec.tokenization.tokens import Tokens
@@ -255,7 +256,7 @@ def export(
             raise typer.BadParameter("--to llasa needs --tokenizer")
         from xcodec.tokenization.exports.llasa import export_llasa
 
-        done = str(export_llasa(tokens, home(destination), tokenizer, text))
+        done = str(export_llasa(tokens, home(destination), tokenizer, text, overwrite))
     else:
         from xcodec.tokenization.exports import EXPORTS
 

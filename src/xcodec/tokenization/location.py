@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,24 @@ import fsspec
 
 from xcodec.errors import InputError, MissingExtraError
 
-__all__ = ["Location", "explained", "is_url"]
+__all__ = ["Location", "as_text", "explained", "is_url"]
 
 
 def is_url(text: str) -> bool:
     """Whether a name says its protocol, as in s3://bucket/key; everything else is a path here."""
     return "://" in text or "::" in text
+
+
+def as_text(path: str) -> str:
+    r"""A path in which the bytes that are no UTF-8, as old discs have them, are written as \xe9: Arrow wants text."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def as_path(text: str) -> str:
+    """The path that `as_text` wrote; where a file is really called so, it stays as it is."""
+    if "\\x" not in text or os.path.lexists(text):
+        return text
+    return os.fsdecode(re.sub(rb"\\x([89a-f][0-9a-f])", lambda at: bytes.fromhex(at[1].decode()), os.fsencode(text)))
 
 
 @dataclass(frozen=True)
@@ -42,7 +55,7 @@ class Location:
             MissingExtraError: where fsspec needs a library for the protocol.
         """
         if not is_url(text):
-            path = os.path.abspath(Path(text).expanduser())  # noqa: PTH100  (links stay as they are named)
+            path = os.path.abspath(Path(as_path(text)).expanduser())  # noqa: PTH100  (links stay as they are named)
             return cls(fsspec.filesystem("file"), path, True)
         try:
             fs, path = fsspec.core.url_to_fs(text)

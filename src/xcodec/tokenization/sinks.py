@@ -18,6 +18,7 @@ from xcodec.tokenization.plan import Fingerprint
 __all__ = ["Failure", "ShardHeader", "output_schema", "read_header", "write_shard"]
 
 _METADATA = b"xcodec"
+_LARGE_CODEBOOK = 4096  # codes, from which on a dictionary of those in a shard takes more room than it saves
 
 
 @dataclass(frozen=True)
@@ -104,18 +105,28 @@ def write_shard(
         codec=fingerprint.codec,
         failures=failures,
     )
+    sizes = fingerprint.codec["codebook_sizes"]
     schema = output_schema(fingerprint.codec, carried).with_metadata({_METADATA: json.dumps(asdict(header))})
     columns = [
         kept["id"],
-        as_lists([each.ids for each in codes], nested=len(fingerprint.codec["codebook_sizes"]) > 1),
+        as_lists([each.ids for each in codes], nested=len(sizes) > 1),
         pa.array([len(each) for each in codes], pa.int32()),
         pa.array(seconds, pa.float64()),
         pa.array([each.source_sampling_rate for each in codes], pa.int32()),
         *(kept[name] for name in carried.names),
     ]
     with written_whole(path) as part:
-        pq.write_table(pa.Table.from_arrays(columns, schema=schema), part, compression="zstd")
+        table = pa.Table.from_arrays(columns, schema=schema)
+        pq.write_table(table, part, compression="zstd", **encoding(table.schema.names, sizes))
     return header
+
+
+def encoding(names: list[str], codebook_sizes: list[int]) -> dict[str, Any]:
+    """How Parquet writes the columns: codes of a large codebook byte by byte, all first bytes, then all second ones."""
+    if len(codebook_sizes) > 1 or codebook_sizes[0] < _LARGE_CODEBOOK:
+        return {}
+    others = [name for name in names if name != "codes"]
+    return {"use_dictionary": others, "column_encoding": {"codes.list.element": "BYTE_STREAM_SPLIT"}}
 
 
 def as_lists(ids: list[np.ndarray], nested: bool) -> pa.Array:

@@ -52,7 +52,7 @@ class SoundReader:
         """A file here that holds just the recording."""
         uri, place = entry["uri"], (entry["uri"], entry["byte_start"], entry["byte_count"])
         if entry["byte_start"] is None and not is_url(uri):
-            return Path(uri)
+            return Path(Location.of(uri).path)
         if self._fetched is None or self._fetched[0] != place:
             self._fetched = None
             target = self._temporary / "recording"

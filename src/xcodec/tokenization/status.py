@@ -102,7 +102,7 @@ class Standing:
 
 def failure_class(failure: Failure) -> str:
     """What failures have in common that differ only in numbers and names."""
-    return f"{failure.stage}: " + re.sub(r"\d[\d.,]*", "N", failure.error.partition(";")[0])
+    return f"{failure.stage}: " + re.sub(r"\d+([.,]\d+)*", "N", failure.error.partition(";")[0])
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,8 @@ def train(
             log(f"making speech in {path}")
             build_corpus(recipe.synthesis, path)
     processes.wait()
-    source = Mixture([open_source(path, recipe.data.audio) for path in data])
+    say = log if processes.is_first else _silent
+    source = Mixture([open_source(path, recipe.data.audio, say) for path in data])
     trainer = Trainer(recipe, source, output, log, processes, bar)
     if processes.is_first:
         trained = sum(x.numel() for x in trainer.generator.parameters() if x.requires_grad)
@@ -65,6 +66,10 @@ def train(
     if export_to is not None and processes.is_first:
         export(trainer.averaged_model(), export_to, export_dtype)
         log(f"exported to {export_to}")
+
+
+def _silent(_line: str) -> None:
+    pass
 
 
 def _recordings(folder: Path) -> list[Audio]:

@@ -96,7 +96,7 @@ class Trainer:
             self._shared_discriminators = processes.share(self.discriminators)
         geometry = Geometry(self.generator.sampling_rate, output_rate, self.generator.hop_length)
         self.batches = Batches(
-            source, recipe.data, recipe.augmentation, geometry, recipe.seed, processes.rank, processes.count
+            source, recipe.data, recipe.augmentation, geometry, recipe.seed, processes.rank, processes.count, log
         )
         self._stopping = False
         self._bad_steps = 0

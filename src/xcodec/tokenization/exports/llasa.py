@@ -28,15 +28,18 @@ class LlasaReport:
         return str(self.rows) + "".join(f"; {count:,} skipped: {reason}" for reason, count in self.skipped.items())
 
 
-def export_llasa(tokens: Tokens, folder: Path, tokenizer: str, text_column: str = "text") -> LlasaReport:
+def export_llasa(
+    tokens: Tokens, folder: Path, tokenizer: str, text_column: str = "text", overwrite: bool = False
+) -> LlasaReport:
     """Write the memory maps that LLaSA's training reads: a row for each recording that has a text.
 
     Args:
         tokens: a finished output of a codec with one codebook.
-        folder: to write, which must not be there yet.
+        folder: to write, which holds no rows yet.
         tokenizer: folder or hub id of the tokenizer of the model to train; speech tokens that it lacks are added
             behind its own, so that the ids of the codes follow from it.
         text_column: the carried column that says what is said.
+        overwrite: whether to replace rows that the folder holds.
 
     Raises:
         InputError: where there is no such column, or several codebooks.
@@ -52,7 +55,7 @@ def export_llasa(tokens: Tokens, folder: Path, tokenizer: str, text_column: str 
     loaded = load_tokenizer(tokenizer)
     prompts = Prompts(loaded, SpeechTokens.add(loaded, sizes[0]))
     skipped: Counter[str] = Counter()
-    with TrainingRowsWriter(folder, prompts) as rows:
+    with TrainingRowsWriter(folder, prompts, overwrite=overwrite) as rows:
         for row in tokens.rows():
             text = row.carried[text_column]
             try:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from xcodec.errors import InputError
+from xcodec.tokenization.location import as_text
 
 __all__ = ["BATCH_ROWS", "ENTRY", "OUTPUT_COLUMNS", "Reader", "check_carried", "entries", "estimated_seconds"]
 
@@ -56,14 +57,19 @@ def entries(
 
     Args:
         carried: names and types of `further`.
-        columns: of `ENTRY`, at least id and uri; `seconds` where the length is only estimated.
+        columns: of `ENTRY`, at least id and uri, which may hold paths that are no text; `seconds` where the length is
+            only estimated.
         further: the carried columns.
     """
     count = len(columns["id"])
     given: dict[str, Sequence[Any]] = {"start": [0.0] * count, **columns}
     if "seconds" not in given:
         given["seconds"] = [_UNKNOWN_SECONDS if each is None else each for each in given["duration"]]
-    arrays = [pa.array(given.get(field.name, [None] * count), field.type) for field in ENTRY]
+    try:
+        arrays = [pa.array(given.get(field.name, [None] * count), field.type) for field in ENTRY]
+    except UnicodeEncodeError:
+        given |= {name: list(map(as_text, given[name])) for name in ("id", "uri")}
+        arrays = [pa.array(given.get(field.name, [None] * count), field.type) for field in ENTRY]
     return pa.RecordBatch.from_arrays([*arrays, *further], schema=pa.schema([*ENTRY, *carried]))
 
 

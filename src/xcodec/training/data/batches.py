@@ -4,7 +4,7 @@ So a run that resumes sees what it would have seen, and nothing random has to be
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -12,10 +12,12 @@ import numpy as np
 import soxr
 import torch
 
+from xcodec.errors import AudioError
 from xcodec.training.data.augmentation import augment
 from xcodec.training.data.batch import Batch
 from xcodec.training.data.sampler import Item, Position, Sampler
 from xcodec.training.data.source import Excerpt, Source
+from xcodec.training.data.unreadable import Unreadable
 from xcodec.training.phones import UNKNOWN
 from xcodec.training.sections import AugmentationRecipe, DataRecipe
 
@@ -57,6 +59,7 @@ class Batches:
         seed: of everything random.
         rank: which process this is.
         count: how many there are.
+        log: takes a line about each recording that cannot be read.
     """
 
     def __init__(
@@ -68,7 +71,9 @@ class Batches:
         seed: int,
         rank: int = 0,
         count: int = 1,
+        log: Callable[[str], None] = print,
     ) -> None:
+        self.unreadable = Unreadable(len(source.seconds), log)
         self.source = source
         self.data = data
         self.augmentation = augmentation
@@ -80,7 +85,11 @@ class Batches:
         self.sampler = Sampler(source.seconds, shares, longest, seed, rank, count)
 
     def batch(self, step: int, position: Position) -> tuple[Batch, Position]:
-        """Make the batch of a step, and say where the sampler stands after it."""
+        """Make the batch of a step, and say where the sampler stands after it.
+
+        Raises:
+            AudioError: where too many recordings cannot be read.
+        """
         items, codes, after = self._choose(step, position)
         return self._make(step, items, codes), after
 
@@ -110,7 +119,7 @@ class Batches:
 
     def _make(self, step: int, items: list[Item], codes: int) -> Batch:
         rng = np.random.default_rng((self.seed, step, self.rank))
-        crops = [self._crop(item, codes, rng) for item in items]
+        crops = [self._crop_or_another(item, codes, rng) for item in items]
         target = np.stack([samples for samples, _, _ in crops])
         waveform = target
         if self.geometry.output_rate != self.geometry.sampling_rate:
@@ -126,6 +135,18 @@ class Batches:
             phones=torch.from_numpy(np.stack([phones for _, phones, _ in crops])),
             codes=torch.from_numpy(np.stack(stored)) if stored else None,
         )
+
+    def _crop_or_another(
+        self, item: Item, codes: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """A crop; where the recording cannot be read, one of another, drawn by the same numbers when a run resumes."""
+        while True:
+            try:
+                return self._crop(item, codes, rng)
+            except AudioError as error:
+                self.unreadable.note(item.clip, error)
+            clip = int(rng.integers(len(self.source.seconds)))
+            item = Item(clip, 0.0, float(self.source.seconds[clip]))
 
     def _crop(
         self, item: Item, codes: int, rng: np.random.Generator

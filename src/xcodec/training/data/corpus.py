@@ -11,6 +11,7 @@ from xcodec.audio import AUDIO_SUFFIXES, Audio
 from xcodec.errors import AudioError, InputError
 from xcodec.files import written_whole
 from xcodec.training.data.source import Excerpt
+from xcodec.training.data.unreadable import Unreadable
 from xcodec.training.phones import INVENTORY, UNKNOWN
 from xcodec.training.sections import SynthesisRecipe
 from xcodec.training.synthesis import SAMPLING_RATE, Utterance, utterances
@@ -78,8 +79,14 @@ class Corpus:
 
 
 def _recordings(folder: Path) -> Iterator[Utterance]:
-    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES):
-        audio = Audio.read(path)
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    unreadable = Unreadable(len(paths), print)
+    for number, path in enumerate(paths):
+        try:
+            audio = Audio.read(path)
+        except AudioError as error:
+            unreadable.note(number, error)
+            continue
         if audio.sampling_rate < SAMPLING_RATE:
             raise AudioError(
                 f"{path} has {audio.sampling_rate} Hz; recordings to train on need {SAMPLING_RATE} Hz or more"

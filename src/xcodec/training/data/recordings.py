@@ -1,81 +1,114 @@
-"""Recordings as they lie on disk: a folder, or a list of files."""
+"""Recordings as they lie on disk: a folder, or a list of files and of spans in them."""
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from xcodec.audio import AUDIO_SUFFIXES, Audio, AudioInfo
-from xcodec.errors import InputError
+from xcodec.errors import AudioError, InputError
 from xcodec.training.data.source import Excerpt
+from xcodec.training.data.unreadable import Unreadable
 
-__all__ = ["Recordings"]
+__all__ = ["Recordings", "Span"]
 
-PATH_KEYS = ("path", "audio_filepath")  # the second as NeMo's manifests have it
+PATH_KEYS, START_KEYS = ("path", "audio_filepath"), ("start", "offset")  # the second as NeMo's manifests have them
+
+
+@dataclass(frozen=True)
+class Span:
+    """A recording, or a part of it.
+
+    Args:
+        path: of the file.
+        start: where the part begins, in seconds.
+        seconds: how long it is, where that is known; None is to the end.
+    """
+
+    path: Path
+    start: float = 0.0
+    seconds: float | None = None
+
+    def length(self) -> float:
+        """In seconds; where it is not known, the file's header is read.
+
+        Raises:
+            AudioError: where the file cannot be read, or ends before the span begins.
+        """
+        if self.seconds is not None:
+            return self.seconds
+        whole = AudioInfo.read(self.path).duration
+        whole = Audio.read(self.path).duration if whole is None else whole
+        if whole <= self.start:
+            raise AudioError(f"{self.path}: has no span from {self.start:g} s on: it ends at {whole:g} s")
+        return whole - self.start
 
 
 class Recordings:
     """Audio files of any format, rate and number of channels, read a crop at a time.
 
     Args:
-        paths: of the files.
+        spans: the files, or what is meant of them; those whose headers cannot be read are passed over.
         name: of the origin, as the recipe's `data.shares` calls it.
-        seconds: how long each is, where it is known; the others' headers are read.
+        log: takes a line about each that is passed over.
 
     Raises:
         InputError: where there is none.
-        AudioError: where a file cannot be read.
+        AudioError: where too many files cannot be read.
     """
 
-    def __init__(self, paths: list[Path], name: str, seconds: list[float | None] | None = None) -> None:
-        if not paths:
+    def __init__(self, spans: Sequence[Span], name: str, log: Callable[[str], None] = print) -> None:
+        if not spans:
             raise InputError(f"{name} holds no recordings to train on; expected one of {', '.join(AUDIO_SUFFIXES)}")
-        self.paths = paths
-        known = seconds or [None] * len(paths)
+        unreadable = Unreadable(len(spans), log)
         with ThreadPoolExecutor() as pool:
-            self.seconds = np.array(list(pool.map(_length, paths, known)), dtype=np.float64)
+            lengths = list(pool.map(_length_or_why_not, spans))
+        for clip, length in enumerate(lengths):
+            if isinstance(length, AudioError):
+                unreadable.note(clip, length)
+        known = [(span, x) for span, x in zip(spans, lengths, strict=True) if not isinstance(x, AudioError)]
+        self.spans = [span for span, _ in known]
+        self.seconds = np.array([length for _, length in known], dtype=np.float64)
         self.sources = [name]
-        self.source_ids = np.zeros(len(paths), dtype=np.int64)
+        self.source_ids = np.zeros(len(known), dtype=np.int64)
 
     @classmethod
-    def of_folder(cls, folder: Path) -> "Recordings":
+    def of_folder(cls, folder: Path, log: Callable[[str], None] = print) -> "Recordings":
         """Every recording in a folder, to any depth."""
         paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
-        return cls(paths, folder.name)
+        return cls([Span(path) for path in paths], folder.name, log)
 
     @classmethod
-    def of_manifest(cls, manifest: Path) -> "Recordings":
-        """The files that a list names: a path on each line, or JSON with `path` and perhaps `duration` in seconds.
+    def of_manifest(cls, manifest: Path, log: Callable[[str], None] = print) -> "Recordings":
+        """The files that a list names: a path on each line, or JSON with `path` and perhaps `start` and `duration`.
 
-        Relative paths begin at the list's folder.
+        Times are in seconds. Relative paths begin at the list's folder.
 
         Raises:
             InputError: where a line is neither.
         """
-        paths, seconds = [], []
-        for path, duration in _lines(manifest):
-            paths.append(manifest.parent / path)
-            seconds.append(duration)
-        return cls(paths, manifest.stem, seconds)
+        return cls(list(_lines(manifest)), manifest.stem, log)
 
     def excerpt(self, clip: int, start: float, seconds: float) -> Excerpt:
         """Read a piece of a recording; it is shorter where the recording ends."""
-        duration = min(seconds, float(self.seconds[clip]) - start)
-        audio = Audio.read(self.paths[clip], start=start, duration=max(duration, 1e-3)).mono()
+        span, duration = self.spans[clip], min(seconds, float(self.seconds[clip]) - start)
+        audio = Audio.read(span.path, start=span.start + start, duration=max(duration, 1e-3)).mono()
         return Excerpt(audio.samples[0], audio.sampling_rate)
 
 
-def _length(path: Path, known: float | None) -> float:
-    if known is not None:
-        return known
-    seconds = AudioInfo.read(path).duration
-    return Audio.read(path).duration if seconds is None else seconds
+def _length_or_why_not(span: Span) -> float | AudioError:
+    try:
+        return span.length()
+    except AudioError as error:
+        return error
 
 
-def _lines(manifest: Path) -> Iterator[tuple[str, float | None]]:
+def _lines(manifest: Path) -> Iterator[Span]:
     try:
         lines = manifest.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -85,15 +118,18 @@ def _lines(manifest: Path) -> Iterator[tuple[str, float | None]]:
         if not line:
             continue
         if not line.startswith("{"):
-            yield line, None
+            yield Span(manifest.parent / line)
             continue
         try:
             entry: dict[str, Any] = json.loads(line)
-            path = next(entry[key] for key in PATH_KEYS if key in entry)
+            path = str(next(entry[key] for key in PATH_KEYS if key in entry))
+            start = float(next((entry[key] for key in START_KEYS if entry.get(key) is not None), 0.0))
             seconds = float(entry["duration"]) if entry.get("duration") is not None else None
+            if not (0 <= start < math.inf and (seconds is None or 0 < seconds < math.inf)):
+                raise ValueError
         except (ValueError, TypeError, StopIteration):
             raise InputError(
                 f"{manifest}, line {number}: expected a path, or a JSON object with {' or '.join(PATH_KEYS)}, and "
-                "perhaps duration in seconds"
+                f"perhaps {' or '.join(START_KEYS)} and duration, in seconds"
             ) from None
-        yield str(path), seconds
+        yield Span(manifest.parent / path, start, seconds)

@@ -20,7 +20,7 @@ class StoredCodes:
     """Parquet files of codes, and the recordings they were made of.
 
     Args:
-        folder: of the Parquet files.
+        folder: of the Parquet files, or the output of `xcodec tokenize` that they are in.
         audio: folder of the recordings: the `id` of a row is the path of its recording in it.
 
     Raises:
@@ -28,7 +28,8 @@ class StoredCodes:
     """
 
     def __init__(self, folder: Path, audio: Path) -> None:
-        table = pa.concat_tables([_table(path) for path in sorted(folder.rglob("*.parquet"))])
+        codes = folder / "codes" if (folder / "plan.json").is_file() else folder  # beside them lies what was planned
+        table = pa.concat_tables([_table(path) for path in sorted(codes.rglob("*.parquet"))])
         self._paths = [audio / name for name in table["id"].to_pylist()]
         absent = [path for path in self._paths if not path.is_file()]
         if absent:
