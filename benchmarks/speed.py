@@ -3,6 +3,8 @@
     python benchmarks/speed.py encode decode [--model xcodec2] [--seconds 5 10 30] [--batch 1 4] [--dtype float32]
         [--compiled] [--rounds 3] [--threads 1 2] [--allocators default tuned] [--memory] [--json FILE]
 
+transformers runs in float32; --dtype, which may be int8, is ours. --compiled adds ours with its layers compiled.
+
 The contenders run in turn within each round, so that a round's ratios share whatever else the machine does; medians and
 the range over the rounds are shown. `acoustic` in place of `encode` runs X-Codec2's acoustic encoder alone.
 
@@ -15,6 +17,7 @@ transformers' own feature extractor of X-Codec2 needs torchaudio, so every conte
 """
 
 import argparse
+import copy
 import itertools
 import json
 import os
@@ -26,6 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -39,7 +43,9 @@ from transformers.models.xcodec2.modeling_xcodec2 import Xcodec2Encoder as Their
 
 import xcodec
 from xcodec import Audio, kernels
+from xcodec.device import Precision
 from xcodec.models.acoustic import AcousticEncoder
+from xcodec.modules.int8 import quantize_linear_maps
 
 RECORDINGS = sorted((Path(__file__).parent.parent / "tests" / "audio").glob("*.wav"))
 RATE = 16000  # Hz
@@ -56,8 +62,8 @@ def speech(seconds: float) -> np.ndarray:
     return np.resize(spoken, int(seconds * RATE))
 
 
-def build(name: str, dtype: torch.dtype) -> tuple[Any, Any, Any]:
-    """A model of the released size, transformers' twin of it, and the feature extractor."""
+def build(name: str, precision: Precision, compiled: bool) -> tuple[dict[str, Any], Any]:
+    """Models of the released size by name, transformers' among them, on the same weights; and the feature extractor."""
     family = {"xcodec2": "Xcodec2", "xcodec": "Xcodec"}[name]
     model = getattr(xcodec, f"{family}Model")(getattr(xcodec, f"{family}Config")()).eval()
     extractor = getattr(xcodec, f"{family}FeatureExtractor")()
@@ -65,7 +71,16 @@ def build(name: str, dtype: torch.dtype) -> tuple[Any, Any, Any]:
         vary_codes(model, extractor)
     twin = getattr(transformers, f"{family}Model")(getattr(transformers, f"{family}Config")()).eval()
     twin.load_state_dict(model.state_dict(), assign=True)  # no second copy
-    return model.to(dtype), twin.to(dtype), extractor
+    if precision is not Precision.FLOAT32:
+        model = copy.deepcopy(model).to(precision.floating_point)
+    if precision is Precision.INT8:
+        quantize_linear_maps(model)
+    models = {"ours": model, "transformers": twin}
+    if compiled:
+        memo = {id(parameter): parameter for parameter in model.parameters()}  # no second copy here either
+        models["ours, compiled"] = copy.deepcopy(model, memo)
+        models["ours, compiled"].compile_layers()
+    return models, extractor
 
 
 def vary_codes(model: nn.Module, extractor: Any) -> None:
@@ -102,25 +117,19 @@ def acoustic_encoders(dtype: torch.dtype, seconds: float, batch: int) -> Contend
     }
 
 
-def contenders(
-    models: tuple[Any, Any, Any], what: str, dtype: torch.dtype, seconds: float, batch: int, compiled: bool
-) -> Contenders:
-    model, twin, extractor = models
-    inputs = extractor([speech(seconds)] * batch, sampling_rate=RATE, return_tensors="pt").to(dtype=dtype)
-    if what == "encode":
-        theirs = {
-            name: value for name, value in inputs.items() if hasattr(twin, "semantic_adapter") or "mask" not in name
-        }
-        calls = {"ours": lambda: model.encode(**inputs), "transformers": lambda: twin.encode(**theirs)}
-        field = "audio_codes"
-    else:
-        codes = model.encode(**inputs).audio_codes
-        calls = {"ours": lambda: model.decode(codes), "transformers": lambda: twin.decode(codes)}
-        field = "audio_values"
-    if compiled:
-        torch._dynamo.reset()
-        calls["ours, compiled"] = torch.compile(calls["ours"])
-    return {name: lambda call=call: getattr(call(), field) for name, call in sorted(calls.items())}
+def contenders(models: dict[str, Any], extractor: Any, what: str, seconds: float, batch: int) -> Contenders:
+    inputs = extractor([speech(seconds)] * batch, sampling_rate=RATE, return_tensors="pt")
+    if isinstance(extractor, xcodec.XcodecFeatureExtractor):
+        del inputs["padding_mask"]  # transformers' X-Codec takes none, and equal clips need none
+    codes = None if what == "encode" else models["transformers"].encode(**inputs).audio_codes
+
+    def run(name: str) -> Tensor:
+        model = models[name]
+        if codes is not None:
+            return model.decode(codes).audio_values
+        return model.encode(**{**inputs, "input_values": inputs["input_values"].to(model.dtype)}).audio_codes
+
+    return {name: partial(run, name) for name in sorted(models)}
 
 
 def agreement(found: Tensor, expected: Tensor) -> str:
@@ -166,17 +175,17 @@ def compare(runs: Contenders, audio_seconds: float, rounds: int) -> list[dict[st
 def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """All rows of one allocator."""
     torch.manual_seed(0)
-    dtype = getattr(torch, arguments.dtype)
-    models = None if arguments.what == ["acoustic"] else build(arguments.model, dtype)
+    precision = Precision(arguments.dtype)
+    models = None if arguments.what == ["acoustic"] else build(arguments.model, precision, arguments.compiled)
     rows = []
     settings = itertools.product(arguments.what, arguments.threads, arguments.seconds, arguments.batch)
     for what, threads, seconds, batch in settings:
         torch.set_num_threads(threads)
         if what == "acoustic":
-            runs = acoustic_encoders(dtype, seconds, batch)
+            runs = acoustic_encoders(precision.floating_point, seconds, batch)
         else:
             assert models is not None
-            runs = contenders(models, what, dtype, seconds, batch, arguments.compiled)
+            runs = contenders(*models, what, seconds, batch)
         found = compare(runs, seconds * batch, arguments.rounds)
         rows += [{"what": what, "threads": threads, "seconds": seconds, "batch": batch, **row} for row in found]
         print(".", end="", flush=True, file=sys.stderr)
@@ -230,8 +239,8 @@ def main() -> None:
     parser.add_argument("--model", choices=["xcodec2", "xcodec"], default="xcodec2")
     parser.add_argument("--seconds", type=float, nargs="+", default=[5.0, 10.0, 30.0])
     parser.add_argument("--batch", type=int, nargs="+", default=[1])
-    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
-    parser.add_argument("--compiled", action="store_true", help="also ours under torch.compile")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16", "int8"], default="float32")
+    parser.add_argument("--compiled", action="store_true", help="also ours with compiled layers")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, nargs="+", default=[torch.get_num_threads()])
     parser.add_argument("--allocators", nargs="+", choices=list(ALLOCATORS), default=list(ALLOCATORS))
