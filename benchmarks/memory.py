@@ -183,7 +183,10 @@ def main() -> None:
         "rows": [],
     }
     if arguments.json and arguments.json.is_file():
-        record["rows"] = json.loads(arguments.json.read_text())["rows"]
+        kept = json.loads(arguments.json.read_text())
+        if kept["model"] != arguments.model:
+            parser.error(f"{arguments.json} is of {kept['model']}; give another file")
+        record["rows"] = kept["rows"]
     cases = itertools.product(arguments.minutes, arguments.batch, implementations, arguments.tasks)
     for minutes, batch, implementation, task in cases:
         key = {"implementation": implementation, "task": task, "minutes": minutes, "batch": batch}

@@ -1,6 +1,6 @@
 """What less precision costs: codes equal to float32's, and decoded audio against float32's of the same codes.
 
-    python benchmarks/precision.py [RECORDING ...] [--model FOLDER_OR_ID] [--json FILE]
+    python benchmarks/precision.py [RECORDING ...] [--model FOLDER_OR_ID] [--dtypes bfloat16 float16 int8] [--json FILE]
 
 Without recordings it takes the five in tests/audio.
 """

@@ -3,7 +3,8 @@
     python benchmarks/speed.py encode decode [--model xcodec2] [--seconds 5 10 30] [--batch 1 4] [--dtype float32]
         [--compiled] [--rounds 3] [--threads 1 2] [--allocators default tuned] [--memory] [--json FILE]
 
-transformers runs in float32; --dtype, which may be int8, is ours. --compiled adds ours with its layers compiled.
+transformers runs in float32; --dtype, which may be int8, is ours (of `acoustic` both, and not int8). --compiled adds
+ours with its layers compiled.
 
 The contenders run in turn within each round, so that a round's ratios share whatever else the machine does; medians and
 the range over the rounds are shown. `acoustic` in place of `encode` runs X-Codec2's acoustic encoder alone.
@@ -251,6 +252,8 @@ def main() -> None:
     if arguments.child:
         arguments.child.write_text(json.dumps(measure(arguments)))
         return
+    if "acoustic" in arguments.what and arguments.dtype == "int8":
+        parser.error("the acoustic encoder has no linear maps for int8")
     if arguments.memory and arguments.dtype != "float32":
         parser.error("--memory measures float32 only")
 

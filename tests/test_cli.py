@@ -477,7 +477,7 @@ def test_a_folder_that_cannot_be_made_is_named(run: Run, model: Path, tmp_path: 
     [
         (["encode", SPEECH], "Missing option '--output'"),
         (["encode", "-o", "out"], "Missing argument 'INPUT'"),
-        (["encode", SPEECH, "-o", "out", "--dtype", "int8"], "'float32', 'bfloat16', 'float16'"),
+        (["encode", SPEECH, "-o", "out", "--dtype", "int4"], "'float32', 'bfloat16', 'float16'"),
         (["encode", SPEECH, "-o", "out", "--batch-seconds", "0"], "should be greater than or equal to 1"),
         (["reconstruct", SPEECH, "-o", "out.m4a"], ".wav, .flac, .ogg, .opus, .mp3"),
         (["reconstruct", SPEECH, "-o", "out.wav", "--format", "flac"], "--format says flac"),

@@ -33,6 +33,7 @@ def same_result(compiled: Codec, eager: Codec, *seconds: float) -> None:
 @pytest.mark.parametrize("family", ["xcodec2", "xcodec"])
 def test_one_compilation_serves_every_length(family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.compiler.reset()
+    _dynamo.utils.counters.clear()
     model, extractor = (
         (tiny_model(), Xcodec2FeatureExtractor()) if family == "xcodec2" else (tiny_xcodec(), XcodecFeatureExtractor())
     )
@@ -45,6 +46,9 @@ def test_one_compilation_serves_every_length(family: str, tmp_path: Path, monkey
     with _dynamo.config.patch(error_on_recompile=True):
         same_result(compiled, eager, 2.0)
         same_result(compiled, eager, 0.3)
+    same_result(compiled, eager, 0.9, 0.8)
+    with _dynamo.config.patch(error_on_recompile=True):
+        same_result(compiled, eager, 1.4, 1.2, 1.1)
     _dynamo.utils.counters.clear()
     monkeypatch.setattr(codec_module, "COMPILED_SECONDS", 3.0)
     same_result(compiled, eager, 2.9, 2.8)

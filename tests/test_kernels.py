@@ -351,4 +351,4 @@ def test_a_library_of_other_sources_is_reported_and_torch_serves(tmp_path, inter
     told = shown(code, PYTHONPATH=str(tmp_path), XCODEC_KERNEL="", COLUMNS="200")
     assert told.stdout.startswith("(1, 150)"), told.stderr
     assert "torch; what is compiled is of another version, install xcodec again" in told.stdout
-    assert told.stderr.count("libsnake.so was compiled from other sources than this xcodec's and is not used") == 1
+    assert told.stderr.count("libsnake.so has another interface than this xcodec's kernel and is not used") == 1

@@ -518,7 +518,7 @@ def change(folder: Path, **fields: Any) -> None:
 def test_arguments_of_loading_are_checked(codec: Codec, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no argument revison; of the hub there are revision, cache_dir"):
         Llasa.from_pretrained(tmp_path, codec, revison="main")
-    with pytest.raises(InputError, match="dtype='int8': expected one of float32"):
+    with pytest.raises(InputError, match="dtype='int8' is for running a codec; expected one of float32"):
         Llasa.from_pretrained(tmp_path, codec, dtype="int8")
     with pytest.raises(CheckpointError, match="checkpoint not found"):
         Llasa.from_pretrained(tmp_path / "nothing", codec)

@@ -255,12 +255,27 @@ def test_a_stream_keeps_its_number_of_codebooks(xcodec1: Codec) -> None:
         decoder.push(np.zeros((4, 1), np.int64))
 
 
+def test_no_codes_give_no_audio(codec: Codec) -> None:
+    decoder = StreamDecoder(codec)
+    for nothing in ([], np.zeros((len(codec.codebook_sizes), 0), np.int64), np.zeros(0)):
+        assert decoder.push(nothing) is None
+    assert decoder.flush() is None
+
+
+def test_a_stream_comes_once_in_a_batch_of_streams(xcodec2: Codec) -> None:
+    one, other = StreamDecoder(xcodec2), StreamDecoder(xcodec2)
+    with pytest.raises(InputError, match="a stream comes twice"):
+        StreamDecoder.push_many([one, other, one], [[1], [2], [3]])
+    assert one.state.received == other.state.received == 0
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"lookahead": 0}, "lookahead=0: expected a whole number of frames, at least 1"),
         ({"context": -1}, "context=-1: expected a whole number of frames, at least 0"),
         ({"context": 0.5}, "context=0.5: expected a whole number of frames, at least 0"),
+        ({"context": 0.0}, "context=0.0: expected a whole number of frames, at least 0"),
         ({"chunk": 2.5}, "chunk=2.5: expected a whole number of frames, at least 1"),
     ],
 )
@@ -297,6 +312,13 @@ def test_an_encoder_that_waits_for_the_end_gives_the_codes_of_the_whole(codec: C
     samples = SPEECH.samples[0, :num_samples]
     found = encoded(StreamEncoder(codec, lookahead=200), samples, 1000)
     assert np.array_equal(found, np.asarray(codec.encode(Audio(samples, 16000)).ids))
+
+
+def test_what_gives_no_codes_has_as_many_codebooks_as_what_gives_some(xcodec1: Codec) -> None:
+    for bandwidth in (None, *xcodec1.bandwidths):
+        encoder = StreamEncoder(xcodec1, bandwidth=bandwidth, lookahead=200)
+        nothing = encoder.push(SPEECH.samples[0])
+        assert nothing.shape == (len(encoder.flush()), 0)
 
 
 def test_what_is_no_sound_is_refused(codec: Codec) -> None:

@@ -1,6 +1,8 @@
 """From recordings to batches: sources, an order over them, crops, augmentation."""
 
 import json
+import os
+import sys
 from itertools import islice
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from builders import RECORDINGS, speech
 from training_builders import Clips
 from xcodec.audio import Audio
 from xcodec.errors import AudioError, InputError
+from xcodec.tokenization.location import as_text
 from xcodec.training.data import open_source
 from xcodec.training.data.augmentation import augment
 from xcodec.training.data.batches import Batches, Geometry
@@ -337,6 +340,16 @@ def test_stored_codes_come_with_their_audio(tmp_path: Path) -> None:
     assert made.codes.shape == (4, 50)
     # Sample and code agree on where they are, to the frame.
     assert torch.equal((made.target[:, 160::320] * 500).round().long(), made.codes)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")
+def test_stored_codes_find_a_recording_whose_name_is_no_text(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.wav")
+    with (tmp_path / name).open("wb") as file:
+        soundfile.write(file, np.zeros(160_000), 16_000, format="WAV")
+    codes = pa.array([np.arange(500)], pa.list_(pa.uint16()))
+    folder = codes_table(tmp_path / "codes", id=[as_text(name)], codes=codes, frames=[500], seconds=[10.0])
+    assert open_source(folder, tmp_path).seconds.tolist() == [10.0]
 
 
 def test_codes_that_cannot_be_trained_on_are_refused(tmp_path: Path) -> None:

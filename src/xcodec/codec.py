@@ -54,6 +54,7 @@ class Codec:
     ) -> None:
         self.model = model.train(False)
         self.feature_extractor = feature_extractor
+        self._compiled = False
         self._name = public_name(model.name_or_path) or type(model).__name__
         self._identify = partial(fingerprint_model, model, self._name)
         if identity is not None:
@@ -86,8 +87,9 @@ class Codec:
                 long recordings a little slower and changes no result. What is as long as a recording, about 1.3 MB a
                 second with the released X-Codec2, is needed in any case. None takes half a GiB beyond that on a CPU, a
                 quarter of the memory on a GPU.
-            compile: compile the model's layers with torch's compiler, each kind once for every length: a minute or more
-                at the first clips, for a long run to gain from. Batches of more than a minute run as without it.
+            compile: compile the model's layers with torch's compiler at the first clips, each kind once for every
+                length. Compiled layers have no tiles, whatever `max_memory` says; batches of more than a minute run as
+                without it.
             encoder_only: build and read only what `encode` needs; for X-Codec2 as released 442M of 629M parameters.
             decoder_only: build and read only what `decode` needs: 187M of them.
             **hub_arguments: `revision`, `cache_dir`, `token`, `local_files_only` and `force_download`, for a hub id.
@@ -117,6 +119,7 @@ class Codec:
         if compile:
             model.compile_layers()
         codec = cls(model, feature_extractor)
+        codec._compiled = compile
         # Of the stored tensors, so that codes of one checkpoint carry one identity whatever dtype made them.
         codec._name, codec._identify = name, partial(fingerprint_checkpoint, folder, model.config, name)
         return codec
@@ -211,7 +214,7 @@ class Codec:
         """Encode one recording, or a list of them, of any rate and channel count.
 
         Channels are averaged and the rate is converted to the model's. Of a list, clips of similar length share a
-        batch; files are read when their batch comes. A clip's codes do not depend on what else is in the list.
+        batch; files are read when their batch comes. In float32 a clip's codes do not depend on the rest of the list.
 
         Args:
             audio: the path of a file, an `Audio`, or a numpy or torch array of shape (samples,) or (channels, samples),
@@ -390,7 +393,7 @@ class Codec:
             audio=clips, sampling_rate=self.sampling_rate, return_tensors="pt", device=self.device
         ).to(self.device)
         inputs["input_values"] = inputs["input_values"].to(self.dtype)
-        with graphs_within(inputs["input_values"].shape[0] * inputs["input_values"].shape[-1] / self.sampling_rate):
+        with self._graphs_for(inputs["input_values"].numel() / self.sampling_rate):
             output = self.model.encode(**inputs, **arguments)
         lengths = output.audio_codes_mask[:, 0].sum(-1).tolist()
         return [ids[:, :length] for ids, length in zip(output.audio_codes.cpu().numpy(), lengths, strict=True)]
@@ -427,11 +430,19 @@ class Codec:
         for i, own in enumerate(ids):
             padded[i, :, : lengths[i]] = torch.tensor(own)
             mask[i, :, : lengths[i]] = 1
-        with graphs_within(mask.numel() / self.frame_rate):
+        with self._graphs_for(mask.numel() / self.frame_rate):
             output = self.model.decode(padded.to(self.device), audio_codes_mask=mask.to(self.device))
         values = output.audio_values[:, 0].float().cpu().numpy()
         per_frame = values.shape[-1] // max(lengths)
         return [row[: length * per_frame] for row, length in zip(values, lengths, strict=True)]
+
+    def _graphs_for(self, seconds: float) -> AbstractContextManager[None]:
+        """Leave compiled layers aside for a batch of so many seconds where it is too long for them: they have no tiles.
+
+        torch knows this for the whole process only, other threads and models included, until the batch is done.
+        """
+        too_long = self._compiled and seconds > COMPILED_SECONDS
+        return torch.compiler.set_stance("force_eager") if too_long else nullcontext()
 
     def _checked_codes(self, source: CodesSource, check_identity: bool) -> Codes:
         if isinstance(source, (str, os.PathLike)):
@@ -453,11 +464,6 @@ class Codec:
                 "them, or pass check_identity=False to decode them nevertheless"
             )
         return codes
-
-
-def graphs_within(seconds: float) -> AbstractContextManager[None]:
-    """Leave compiled layers aside for a batch of so many seconds where it is too long for them: they have no tiles."""
-    return torch.compiler.set_stance("force_eager") if seconds > COMPILED_SECONDS else nullcontext()
 
 
 def public_name(name_or_path: str | None) -> str:

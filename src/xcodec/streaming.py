@@ -101,7 +101,7 @@ class StreamDecoder:
     def __init__(
         self, codec: Codec, context: int | None = CONTEXT, lookahead: int = LOOKAHEAD, chunk: int = CHUNK
     ) -> None:
-        check_windows(context or 0, lookahead, chunk, least_lookahead=1)
+        check_windows(0 if context is None else context, lookahead, chunk, least_lookahead=1)
         if not codec.model.has_decoder:
             raise InputError("the codec was loaded with encoder_only=True and has no decoder; load it without that")
         self.codec = codec
@@ -135,10 +135,12 @@ class StreamDecoder:
 
         Raises:
             CodesError: as `push`; no stream has then changed.
-            InputError: where the streams do not share one codec, or there are not as many `ids`.
+            InputError: where the streams do not share one codec, one comes twice, or there are not as many `ids`.
         """
         if len(streams) != len(ids) or len({id(stream.codec) for stream in streams}) > 1:
             raise InputError(f"{len(streams)} streams and {len(ids)} pushes: expected one for each, of one codec")
+        if len({id(stream) for stream in streams}) < len(streams):
+            raise InputError("a stream comes twice: give its codes in one push, one after the other")
         for stream, columns in zip(
             streams, [stream._checked(own) for stream, own in zip(streams, ids, strict=True)], strict=True
         ):
@@ -160,6 +162,8 @@ class StreamDecoder:
         columns = np.asarray(ids)
         if columns.dtype.kind not in "iu" and columns.size:
             raise CodesError(f"expected whole numbers, got {columns.dtype}")
+        if not columns.size:
+            return np.zeros((len(self.state.ids) if self.state.received else len(sizes), 0), np.int64)
         columns = columns.reshape(-1, 1) if columns.ndim == 0 else columns
         columns = columns[None] if columns.ndim == 1 and len(sizes) == 1 else columns.reshape(columns.shape[0], -1)
         columns = columns.astype(np.int64)
@@ -326,7 +330,8 @@ class StreamEncoder:
         return np.asarray(codes.ids, dtype=np.int64)
 
     def _nothing(self) -> np.ndarray:
-        return np.zeros((len(self.codec.codebook_sizes), 0), np.int64)
+        share = 1.0 if self.bandwidth is None else self.bandwidth / max(self.codec.bandwidths)
+        return np.zeros((round(share * len(self.codec.codebook_sizes)), 0), np.int64)
 
 
 def check_windows(context: int, lookahead: int, chunk: int, least_lookahead: int) -> None:

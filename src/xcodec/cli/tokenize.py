@@ -250,6 +250,10 @@ def export(
     """Write the codes of a finished output in another form."""
     from xcodec.tokenization.tokens import Tokens
 
+    if overwrite and form is not Form.LLASA:
+        raise typer.BadParameter(
+            f"--overwrite is for --to llasa; for --to {form.value} remove what {destination} holds"
+        )
     tokens = Tokens(home(folder))
     if form is Form.LLASA:
         if tokenizer is None:

@@ -44,7 +44,7 @@ def _interface(library: ctypes.CDLL) -> int:
 _library = _load()
 _stale = _library is not None and _interface(_library) != INTERFACE
 if _stale:
-    logger.warning(f"{PATH} was compiled from other sources than this xcodec's and is not used; install xcodec again")
+    logger.warning(f"{PATH} has another interface than this xcodec's kernel and is not used; install xcodec again")
     _library = None
 _runnable = _library.xcodec_snake_variants() if _library else 0
 _variants = (TORCH, *(name for number, name in enumerate(NATIVE) if _runnable >> number & 1))
@@ -56,7 +56,7 @@ def variants() -> tuple[str, ...]:
 
 
 def is_stale() -> bool:
-    """Whether a library was found that other sources made; torch serves then."""
+    """Whether a library was found whose interface is of another version; torch serves then."""
     return _stale
 
 

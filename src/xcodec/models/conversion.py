@@ -43,7 +43,7 @@ class ConversionReport:
         folded: tensors of the result made by folding a weight norm.
         permuted: query and key projections whose rows went from interleaved to half-split rotary pairs.
         dropped: for each tensor of the source that was left out, why.
-        num_parameters: numbers in the result: its parameters and, of X-Codec, its codebooks.
+        num_kept: numbers in the result: its parameters and, of X-Codec, its codebooks.
         num_dropped: parameters and constants that were left out.
         family: "X-Codec2" or "X-Codec".
     """
@@ -54,7 +54,7 @@ class ConversionReport:
     folded: tuple[str, ...]
     permuted: tuple[str, ...]
     dropped: Mapping[str, str]
-    num_parameters: int
+    num_kept: int
     num_dropped: int
     family: str = "X-Codec2"
 
@@ -62,7 +62,7 @@ class ConversionReport:
         """The report as a few lines of text."""
         lines = [
             f"{self.source}: an {self.family} checkpoint in {self.layout} layout",
-            f"  kept      {len(self.kept):5} tensors, {self.num_parameters:,} numbers",
+            f"  kept      {len(self.kept):5} tensors, {self.num_kept:,} numbers",
             f"  folded    {len(self.folded):5} weight norms into the weights they scale",
             f"  permuted  {len(self.permuted):5} query and key projections to half-split rotary pairs",
             f"  dropped   {len(self.dropped):5} tensors, {self.num_dropped:,} numbers",

@@ -1,4 +1,4 @@
-"""Linear maps in int8, on the CPU: a quarter of the weights' memory, and several times the speed of float32.
+"""Linear maps in int8, on the CPU: a quarter of the weights' memory, and faster where the processor has VNNI.
 
 A weight has one scale for each output, kept; an input has one for each step, found as it comes. So a step's result
 depends on that step alone, and a batch changes no more than float32's last digit does, where that digit decides which
@@ -39,13 +39,18 @@ class Int8Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` of shape (..., in_features) to (..., out_features), of the dtype of `x`."""
         rows = x.reshape(-1, self.in_features)
+        if torch.compiler.is_compiling():  # a graph of several products would serve only lengths of as many
+            return self._mapped(rows).to(x.dtype).view(*x.shape[:-1], self.out_features)
         y = x.new_empty(len(rows), self.out_features)
         for some, into in zip(rows.split(ROWS), y.split(ROWS), strict=True):
-            rounded, scale = quantized(some)
-            sums = torch._int_mm(rounded, self.weight.T)
-            sums = (sums * scale).mul_(self.scale)
-            into.copy_(sums if self.bias is None else sums.add_(self.bias))
+            into.copy_(self._mapped(some))
         return y.view(*x.shape[:-1], self.out_features)
+
+    def _mapped(self, rows: Tensor) -> Tensor:
+        """(rows, in_features) -> float32 (rows, out_features)."""
+        rounded, scale = quantized(rows)
+        sums = (torch._int_mm(rounded, self.weight.T) * scale).mul_(self.scale)
+        return sums if self.bias is None else sums.add_(self.bias)
 
 
 def quantized(rows: Tensor) -> tuple[Tensor, Tensor]:

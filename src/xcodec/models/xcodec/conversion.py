@@ -158,7 +158,7 @@ def checkpoint_of(
         folded=tuple(folded),
         permuted=(),
         dropped={},
-        num_parameters=sum(tensor.numel() for tensor in tensors.values()),
+        num_kept=sum(tensor.numel() for tensor in tensors.values()),
         num_dropped=0,
         family=FAMILY,
     )

@@ -226,7 +226,7 @@ class XcodecModel(StrictPreTrainedModel):
                 waveform = F.pad(waveform, (0, -num_samples % self.hop_length))
         if lengths is not None:
             sample_lengths = lengths * self.hop_length
-        waveform = waveform.to(self.fc.weight.dtype)
+        waveform = waveform.to(self.dtype)
 
         states, frames = self._semantic_states(waveform, sample_lengths)
         num_codes = self.encoder_semantic.output_length(states.shape[1])
@@ -346,7 +346,7 @@ class XcodecModel(StrictPreTrainedModel):
 
     def _latents(self, codes: Tensor) -> Tensor:
         """(batch, codebooks, codes) -> what the acoustic decoder reads, (batch, codes, channels)."""
-        return self.fc2(self.quantizer.decode(codes).to(self.fc2.weight.dtype))
+        return self.fc2(self.quantizer.decode(codes).to(self.dtype))
 
     def _check_codes_shape(self, codes: Tensor) -> None:
         most = len(self.quantizer.codebooks)

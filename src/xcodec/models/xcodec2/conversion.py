@@ -107,7 +107,7 @@ def read_transformers_layout(folder: Path, tensors: dict[str, Tensor]) -> Checkp
         folded=(),
         permuted=(),
         dropped={},
-        num_parameters=sum(tensor.numel() for tensor in tensors.values()),
+        num_kept=sum(tensor.numel() for tensor in tensors.values()),
         num_dropped=0,
     )
     return Checkpoint(config, tensors, report, Xcodec2Model, feature_extractor_of(config))
@@ -194,7 +194,7 @@ def convert_state_dict(
         folded=tuple(RENAMES.rename(key) or key for key in pairs),
         permuted=tuple(permuted),
         dropped=dropped,
-        num_parameters=sum(tensor.numel() for tensor in renamed.values()),
+        num_kept=sum(tensor.numel() for tensor in renamed.values()),
         num_dropped=sum(tensors[name].numel() for name in dropped),
     )
     contiguous = {name: tensor.contiguous() for name, tensor in renamed.items()}

@@ -139,13 +139,13 @@ class Batches:
     def _crop_or_another(
         self, item: Item, codes: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """A crop; where the recording cannot be read, one of another, drawn by the same numbers when a run resumes."""
+        """A crop; where the recording cannot be read, one of another of its source, the same when a run resumes."""
         while True:
             try:
                 return self._crop(item, codes, rng)
             except AudioError as error:
                 self.unreadable.note(item.clip, error)
-            clip = int(rng.integers(len(self.source.seconds)))
+            clip = int(rng.choice(np.flatnonzero(self.source.source_ids == self.source.source_ids[item.clip])))
             item = Item(clip, 0.0, float(self.source.seconds[clip]))
 
     def _crop(

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from xcodec.audio import Audio
 from xcodec.errors import InputError
+from xcodec.tokenization.location import as_path
 from xcodec.training.data.source import Excerpt
 
 __all__ = ["StoredCodes"]
@@ -30,7 +31,7 @@ class StoredCodes:
     def __init__(self, folder: Path, audio: Path) -> None:
         codes = folder / "codes" if (folder / "plan.json").is_file() else folder  # beside them lies what was planned
         table = pa.concat_tables([_table(path) for path in sorted(codes.rglob("*.parquet"))])
-        self._paths = [audio / name for name in table["id"].to_pylist()]
+        self._paths = [Path(as_path(str(audio / name))) for name in table["id"].to_pylist()]
         absent = [path for path in self._paths if not path.is_file()]
         if absent:
             raise InputError(
