@@ -19,6 +19,7 @@ from xcodec.modules.resnet import MaskedGroupNorm, ResNetBlock
 from xcodec.modules.snake import AntiAliasedActivation, Snake
 from xcodec.modules.tiles import Tile, join, steps_within, tiles
 from xcodec.modules.transformer import MLP, TransformerLayer
+from xcodec.modules.upsampler import Upsampler
 from xcodec.modules.wav2vec2_bert import Wav2Vec2Bert
 from xcodec_builders import KINDS, prepare_xcodec, tiny_xcodec
 
@@ -80,6 +81,21 @@ def test_a_block_in_tiles_gives_what_it_gives_whole(name, padded, max_bytes):
         assert same(in_tiles[pick], whole[pick]), f"{name}, clip of {n} steps"
     if padded and name == "istft head":
         assert torch.equal(in_tiles == 0, whole == 0), "zeros past each clip's end"
+
+
+@pytest.mark.parametrize("max_bytes", BUDGETS)
+@pytest.mark.parametrize(("ratio", "taps"), [(3, 9), (2, 4), (5, 5)])
+def test_an_upsampler_in_tiles_gives_what_it_gives_whole(ratio, taps, max_bytes):
+    upsampler = randomized(Upsampler(64, [ratio], [taps]))
+    x = clips_of_mixed_lengths(64).transpose(1, 2).contiguous()
+    for lengths in (LENGTHS, None):
+        whole, expected_lengths = upsampler(x, lengths)
+        in_tiles, found_lengths = upsampler(x.clone(), lengths, max_bytes)
+        assert (found_lengths is None) == (lengths is None)
+        for i, n in enumerate([len(x[0])] * 4 if lengths is None else lengths.tolist()):
+            assert same(in_tiles[i, : ratio * n], whole[i, : ratio * n])
+        if lengths is not None:
+            assert found_lengths.tolist() == expected_lengths.tolist() == (ratio * lengths).tolist()
 
 
 def test_the_group_norm_is_torchs_whatever_its_tiles():

@@ -65,10 +65,12 @@ class AcousticDecoder(nn.Module):
             return self.head(*self._upsampled(self.norm(x), lengths))
         for tile in tiles(x.shape[1], steps_within(max_bytes, 3 * x.shape[0] * x.shape[2] * x.element_size())):
             x[:, tile.wanted] = self.norm(x[:, tile.wanted])
-        return self.head(*self._upsampled(x, lengths), max_bytes)
+        return self.head(*self._upsampled(x, lengths, max_bytes), max_bytes)
 
-    def _upsampled(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        return (x, lengths) if self.upsampler is None else self.upsampler(x, lengths)
+    def _upsampled(
+        self, x: Tensor, lengths: Tensor | None, max_bytes: int | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        return (x, lengths) if self.upsampler is None else self.upsampler(x, lengths, max_bytes)
 
     def _embedded(self, latents: Tensor, lengths: Tensor | None, max_bytes: int | None) -> Tensor:
         """(batch, time, quantization_dim) -> (batch, channels, time)."""
