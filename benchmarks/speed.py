@@ -122,15 +122,15 @@ def contenders(models: dict[str, Any], extractor: Any, what: str, seconds: float
     inputs = extractor([speech(seconds)] * batch, sampling_rate=RATE, return_tensors="pt")
     if isinstance(extractor, xcodec.XcodecFeatureExtractor):
         del inputs["padding_mask"]  # transformers' X-Codec takes none, and equal clips need none
-    codes = None if what == "encode" else models["transformers"].encode(**inputs).audio_codes
 
-    def run(name: str) -> Tensor:
-        model = models[name]
-        if codes is not None:
-            return model.decode(codes).audio_values
-        return model.encode(**{**inputs, "input_values": inputs["input_values"].to(model.dtype)}).audio_codes
+    def encode(name: str) -> Tensor:
+        own = {**inputs, "input_values": inputs["input_values"].to(models[name].dtype)}
+        return models[name].encode(**own).audio_codes
 
-    return {name: partial(run, name) for name in sorted(models)}
+    if what == "encode":
+        return {name: partial(encode, name) for name in sorted(models)}
+    codes = encode("ours")
+    return {name: lambda model=model: model.decode(codes).audio_values for name, model in sorted(models.items())}
 
 
 def agreement(found: Tensor, expected: Tensor) -> str:
