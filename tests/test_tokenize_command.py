@@ -131,7 +131,7 @@ def test_another_model_or_another_input_is_refused(finished: Path, mixed: Path, 
 
 
 def test_ctrl_c_ends_a_run_that_then_goes_on(model: Path, tmp_path: Path) -> None:
-    rows = [{"path": str(builders.RECORDINGS[i % 5]), "id": str(i)} for i in range(20)]
+    rows = [{"path": str(builders.RECORDINGS[i % 5]), "id": str(i)} for i in range(60)]
     (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, rows)))
     options = ["-o", tmp_path / "out", "-m", model, "--shard-hours", "0.002", "--batch-seconds", "5"]
     command = [sys.executable, "-m", "xcodec", "tokenize", tmp_path / "m.jsonl", *options]
@@ -149,4 +149,4 @@ def test_ctrl_c_ends_a_run_that_then_goes_on(model: Path, tmp_path: Path) -> Non
     assert code == 1
     assert "is not finished" in told
     assert run("tokenize", tmp_path / "m.jsonl", *options)[0] == 0
-    assert counts(tmp_path / "out") == dict.fromkeys(map(str, range(20)), 1)
+    assert counts(tmp_path / "out") == dict.fromkeys(map(str, range(60)), 1)
