@@ -1,4 +1,4 @@
-"""Compiles the native kernel where there is a C++ compiler; without one the package installs and runs all the same.
+"""Compiles the native kernels where there is a C++ compiler; without one the package installs and runs all the same.
 
 Everything else about the build is in pyproject.toml.
 """
@@ -32,7 +32,7 @@ VARIANTS = {
 }
 
 
-class BuildKernel(build_ext):
+class BuildKernels(build_ext):
     """Build a plain shared library, `lib<name>.so` beside the package's own files, once for each instruction set."""
 
     def get_ext_filename(self, fullname: str) -> str:
@@ -45,16 +45,16 @@ class BuildKernel(build_ext):
         return []
 
     def build_extension(self, ext: Extension) -> None:
-        """Compile the source for the baseline, each variant that the compiler knows, and the interface to them."""
-        objects = self._compile(ext, "baseline", [("XCODEC_SNAKE_VARIANT", "baseline")], [])
+        """Compile the sources for the baseline, each variant that the compiler knows, and the interface to them."""
+        objects = self._compile(ext, "baseline", [("XCODEC_VARIANT", "baseline")], [])
         interface: list[tuple[str, str | None]] = []
         for variant, flags in VARIANTS.items() if platform.machine().lower() in ("x86_64", "amd64") else ():
             try:
-                objects += self._compile(ext, variant, [("XCODEC_SNAKE_VARIANT", variant)], flags)
+                objects += self._compile(ext, variant, [("XCODEC_VARIANT", variant)], flags)
             except CompileError as error:
-                self.warn(f"the kernel is built without its {variant} variant: {error}")
+                self.warn(f"the kernels are built without their {variant} variant: {error}")
             else:
-                interface.append((f"XCODEC_SNAKE_{variant.upper()}", None))
+                interface.append((f"XCODEC_{variant.upper()}", None))
         objects += self._compile(ext, "interface", interface, [])
         self.compiler.link_shared_object(
             objects, self.get_ext_fullpath(ext.name), extra_postargs=["-pthread"], target_lang="c++"
@@ -78,7 +78,17 @@ class AnyPythonWheel(bdist_wheel):
         return "py3", "none", super().get_tag()[2]
 
 
+KERNELS = Path("src/xcodec/kernels")
+
 setup(
-    ext_modules=[Extension("xcodec.kernels.snake", ["src/xcodec/kernels/snake.cpp"], language="c++", optional=True)],
-    cmdclass={"build_ext": BuildKernel, "bdist_wheel": AnyPythonWheel},
+    ext_modules=[
+        Extension(
+            "xcodec.kernels.xcodec",
+            sources=[str(path) for path in sorted(KERNELS.glob("*.cpp"))],
+            depends=[str(path) for path in sorted(KERNELS.glob("*.h"))],
+            language="c++",
+            optional=True,
+        )
+    ],
+    cmdclass={"build_ext": BuildKernels, "bdist_wheel": AnyPythonWheel},
 )

@@ -74,3 +74,11 @@ def random_model(seed: int = 0, **fields: Any) -> Xcodec2Model:
 def tiny_model(seed: int = 0, **fields: Any) -> Xcodec2Model:
     """A random model of a hundred thousand parameters or so."""
     return random_model(seed, **(TINY | fields))
+
+
+def randomized(module: torch.nn.Module) -> torch.nn.Module:
+    """The module with random parameters, in evaluation mode."""
+    torch.manual_seed(1)
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    return module.eval()

@@ -332,7 +332,7 @@ def test_without_a_compiler_the_package_builds_and_torch_serves(tmp_path):
     assert printed.strip() == f"{tmp_path / 'src/xcodec/__init__.py'} ('torch',) (1, 4, 9)"
 
 
-@pytest.mark.parametrize("interface", ["", "int xcodec_snake_interface(void) { return 1000; }"], ids=["none", "other"])
+@pytest.mark.parametrize("interface", ["", "int xcodec_interface(void) { return 1000; }"], ids=["none", "other"])
 def test_a_library_of_other_sources_is_reported_and_torch_serves(tmp_path, interface):
     """What a checkout keeps of an older build: its functions take other arguments, and calling them would crash."""
     if not (compiler := shutil.which("cc")):
@@ -340,8 +340,8 @@ def test_a_library_of_other_sources_is_reported_and_torch_serves(tmp_path, inter
     package = tmp_path / "xcodec"
     shutil.copytree(ROOT / "src" / "xcodec", package, ignore=shutil.ignore_patterns("*.so", "mini"))
     (package / "mini").symlink_to(ROOT / "src" / "xcodec" / "mini")
-    (tmp_path / "old.c").write_text(interface + "int xcodec_snake_variants(void) { return 7; }")
-    command = [compiler, "-shared", "-fPIC", tmp_path / "old.c", "-o", package / "kernels" / "libsnake.so"]
+    (tmp_path / "old.c").write_text(interface + "int xcodec_variants(void) { return 7; }")
+    command = [compiler, "-shared", "-fPIC", tmp_path / "old.c", "-o", package / "kernels" / "libxcodec.so"]
     subprocess.run(command, check=True)
     code = (
         "import sys; from xcodec import Codec, kernels; from xcodec.cli import main; assert kernels.is_stale();"
@@ -351,4 +351,4 @@ def test_a_library_of_other_sources_is_reported_and_torch_serves(tmp_path, inter
     told = shown(code, PYTHONPATH=str(tmp_path), XCODEC_KERNEL="", COLUMNS="200")
     assert told.stdout.startswith("(1, 150)"), told.stderr
     assert "torch; what is compiled is of another version, install xcodec again" in told.stdout
-    assert told.stderr.count("libsnake.so has another interface than this xcodec's kernel and is not used") == 1
+    assert told.stderr.count("libxcodec.so has another interface than this xcodec's kernel and is not used") == 1

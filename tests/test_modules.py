@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from builders import randomized
 from xcodec.modules import attention
 from xcodec.modules.attention import RelativeKeySelfAttention, SelfAttention
 from xcodec.modules.conv import MaskedConv1d
@@ -26,13 +27,6 @@ def clips_of_mixed_lengths(channels: int) -> torch.Tensor:
     torch.manual_seed(0)
     x = torch.randn(len(LENGTHS), channels, int(LENGTHS.max()))
     return torch.where(valid_steps(LENGTHS, x.shape[-1])[:, None], x, 100.0)
-
-
-def randomized(module: nn.Module) -> nn.Module:
-    torch.manual_seed(1)
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, std=0.5)
-    return module.eval()
 
 
 def same(ours: torch.Tensor, expected: torch.Tensor) -> bool:

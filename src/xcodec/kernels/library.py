@@ -20,9 +20,9 @@ TORCH = "torch"
 """The name under which torch's operators stand beside the kernel's variants."""
 
 ENVIRONMENT = "XCODEC_KERNEL"
-PATH = Path(__file__).with_name("libsnake.so")
+PATH = Path(__file__).with_name("libxcodec.so")
 NATIVE = ("baseline", "avx2", "avx512")  # slowest first; a variant's place is its number in the library
-INTERFACE = 1  # which arguments the library's functions take; snake.cpp has the same number
+INTERFACE = 2  # which arguments the library's functions take; library.cpp has the same number
 DTYPES = (torch.float32, torch.bfloat16)
 OUT_OF_MEMORY = 1
 
@@ -36,7 +36,7 @@ def _load() -> ctypes.CDLL | None:
 
 def _interface(library: ctypes.CDLL) -> int:
     try:
-        return int(library.xcodec_snake_interface())
+        return int(library.xcodec_interface())
     except AttributeError:  # compiled before there was that function
         return 0
 
@@ -46,7 +46,7 @@ _stale = _library is not None and _interface(_library) != INTERFACE
 if _stale:
     logger.warning(f"{PATH} has another interface than this xcodec's kernel and is not used; install xcodec again")
     _library = None
-_runnable = _library.xcodec_snake_variants() if _library else 0
+_runnable = _library.xcodec_variants() if _library else 0
 _variants = (TORCH, *(name for number, name in enumerate(NATIVE) if _runnable >> number & 1))
 
 

@@ -4,7 +4,7 @@
 // and every tap of a filter is one aligned step in memory. A tile of time is taken through all three steps in a scratch
 // buffer that fits the first-level cache: the upsampled signal, twice the input's size, never reaches memory.
 //
-// This file is compiled once for each instruction set, with XCODEC_SNAKE_VARIANT naming it, and once without: the
+// This file is compiled once for each instruction set, with XCODEC_VARIANT naming it, and once without: the
 // latter is the interface, which picks a variant and runs tiles on threads. What the variants compile has internal
 // linkage (and they use no inline function of the standard library), so that the linker cannot give a baseline
 // processor code that was compiled for another.
@@ -17,9 +17,7 @@
 // with c, e and o repeating their first and last value outside the clip: e[0] before it, o[n-1] after it. The two maps
 // are each other's transpose, so the gradient takes the same two maps in the same order.
 
-#include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 namespace xcodec {
 
@@ -61,49 +59,12 @@ XCODEC_DECLARE(baseline)
 
 }  // namespace xcodec
 
-#ifdef XCODEC_SNAKE_VARIANT  // ------------------------------------------------------------- tiles, per instruction set
+#ifdef XCODEC_VARIANT  // ------------------------------------------------------------- tiles, per instruction set
 
-#if defined(__AVX512F__) || defined(__AVX2__)
-#include <immintrin.h>
-#endif
+#include "vectors.h"
 
 namespace xcodec {
 namespace {
-
-#if defined(__AVX512F__)
-constexpr int LANES = 16;
-#elif defined(__AVX2__)
-constexpr int LANES = 8;
-#else
-constexpr int LANES = 4;
-#endif
-typedef float Vec __attribute__((vector_size(LANES * sizeof(float))));
-typedef int32_t Bits __attribute__((vector_size(LANES * sizeof(float))));
-typedef uint16_t Half __attribute__((vector_size(LANES * sizeof(uint16_t))));
-
-inline Vec load(const float* p) {
-  Vec v;
-  memcpy(&v, p, sizeof v);
-  return v;
-}
-inline void store(float* p, Vec v) { memcpy(p, &v, sizeof v); }
-inline Vec splat(float value) { return Vec{} + value; }
-
-#if defined(__AVX512F__)
-inline Vec fused(Vec a, Vec b, Vec c) { return (Vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
-inline Vec nearest(Vec v) { return (Vec)_mm512_roundscale_ps((__m512)v, 0x08); }
-inline Vec at_most(Vec v, Vec bound) { return (Vec)_mm512_min_ps((__m512)v, (__m512)bound); }
-#elif defined(__AVX2__)
-inline Vec fused(Vec a, Vec b, Vec c) { return (Vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
-inline Vec nearest(Vec v) { return (Vec)_mm256_round_ps((__m256)v, 0x08); }
-inline Vec at_most(Vec v, Vec bound) { return (Vec)_mm256_min_ps((__m256)v, (__m256)bound); }
-#else
-inline Vec nearest(Vec v) {
-  const Vec magic = splat(12582912.0f);  // 1.5 * 2^23: beyond it there are no fractions (holds below 2^22)
-  return (v + magic) - magic;
-}
-inline Vec at_most(Vec v, Vec bound) { return v < bound ? v : bound; }
-#endif
 
 // How far u * alpha is from the nearest multiple of pi, in units of pi; about [-0.5, 0.5].
 //
@@ -178,22 +139,6 @@ struct Filter {
   }
 };
 
-inline Vec widen(const float* p) { return load(p); }
-inline Vec widen(const uint16_t* p) {
-  Half half;
-  memcpy(&half, p, sizeof half);
-  return (Vec)(__builtin_convertvector(half, Bits) << 16);
-}
-inline void narrow(float* p, Vec v) { store(p, v); }
-inline void narrow(uint16_t* p, Vec v) {
-  Bits bits = (Bits)v;
-  Bits rounded = bits + 0x7fff + ((bits >> 16) & 1);  // to nearest, ties to even
-  Bits not_a_number = (Bits)(v != v);
-  rounded = (rounded & ~not_a_number) | ((bits | 0x400000) & not_a_number);
-  Half half = __builtin_convertvector((rounded >> 16) & 0xffff, Half);
-  memcpy(p, &half, sizeof half);
-}
-
 // Copy `count` (at most BLOCK) channels of one row; channels past `count` become zero.
 template <typename Number>
 inline void read_row(const Number* row, int64_t count, float* out) {
@@ -214,8 +159,6 @@ inline void write_row(Number* row, int64_t count, const Vec* values) {
   }
 }
 
-inline int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
-inline int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 inline int64_t clip_length(const Job& job, int64_t clip) {
   return job.lengths ? at_least(at_most(job.lengths[clip], job.time), 0) : job.time;
 }
@@ -450,13 +393,11 @@ void plain_backward(const Job& job, const Tile& tile, float*) {
 
 }  // namespace
 
-#define XCODEC_JOIN(a, b) a##b
-#define XCODEC_NAME(stem, variant) XCODEC_JOIN(stem, variant)
-void XCODEC_NAME(forward_, XCODEC_SNAKE_VARIANT)(const Job& job, const Tile& tile, float* scratch) {
+void XCODEC_NAME(forward_)(const Job& job, const Tile& tile, float* scratch) {
   if (job.taps) job.bfloat16 ? forward<uint16_t>(job, tile, scratch) : forward<float>(job, tile, scratch);
   else job.bfloat16 ? plain_forward<uint16_t>(job, tile, scratch) : plain_forward<float>(job, tile, scratch);
 }
-void XCODEC_NAME(backward_, XCODEC_SNAKE_VARIANT)(const Job& job, const Tile& tile, float* scratch) {
+void XCODEC_NAME(backward_)(const Job& job, const Tile& tile, float* scratch) {
   if (job.taps) job.bfloat16 ? backward<uint16_t>(job, tile, scratch) : backward<float>(job, tile, scratch);
   else job.bfloat16 ? plain_backward<uint16_t>(job, tile, scratch) : plain_backward<float>(job, tile, scratch);
 }
@@ -465,69 +406,34 @@ void XCODEC_NAME(backward_, XCODEC_SNAKE_VARIANT)(const Job& job, const Tile& ti
 
 #else  // -------------------------------------------------------------------------------- the interface, and its threads
 
-#include <atomic>
-#include <new>
-#include <system_error>
-#include <thread>
-#include <vector>
-
-#if defined(_WIN32)
-#define XCODEC_EXPORT extern "C" __declspec(dllexport)
-#else
-#define XCODEC_EXPORT extern "C" __attribute__((visibility("default")))
-#endif
+#include "interface.h"
 
 namespace xcodec {
 namespace {
 
-enum Variant { BASELINE = 0, AVX2 = 1, AVX512 = 2 };
-enum Status { DONE = 0, OUT_OF_MEMORY = 1, UNKNOWN_VARIANT = 2 };
-
-TileFunction choose(int variant, bool backward) {
+TileFunction tiles_of(int variant, bool backward) {
   switch (variant) {
     case BASELINE: return backward ? backward_baseline : forward_baseline;
-#ifdef XCODEC_SNAKE_AVX2
+#ifdef XCODEC_AVX2
     case AVX2: return backward ? backward_avx2 : forward_avx2;
 #endif
-#ifdef XCODEC_SNAKE_AVX512
+#ifdef XCODEC_AVX512
     case AVX512: return backward ? backward_avx512 : forward_avx512;
 #endif
     default: return nullptr;
   }
 }
 
-int64_t pieces(int64_t whole, int64_t size) { return (whole + size - 1) / size; }
-
-// Threads live for one call: no pool that spins beside torch's own, and nothing that a fork could break. A thread costs
-// some 30 microseconds, so each gets at least a few times that of work.
 constexpr int64_t ELEMENTS_PER_THREAD = 1 << 17;
 
 void run_tiles(const Job& job, TileFunction function, int threads) {
   const int64_t tiles = pieces(job.time, TILE), chunks = pieces(job.channels, CHUNK);
-  const int64_t tasks = job.batch * tiles * chunks;
-  std::atomic<int64_t> next{0};
-  auto work = [&](float* scratch) {
-    for (int64_t task = next++; task < tasks; task = next++) {
-      const int64_t chunk = task % chunks, tile = task / chunks % tiles, clip = task / chunks / tiles;
-      const int64_t end = (chunk + 1) * CHUNK;
-      function(job, {clip, tile, chunk * CHUNK, end < job.channels ? end : job.channels}, scratch);
-    }
-  };
-  int64_t useful = pieces(job.batch * job.time * job.channels, ELEMENTS_PER_THREAD);
-  useful = useful < threads ? useful : threads;
-  useful = useful < tasks ? useful : tasks;
-  useful = useful > 1 ? useful : 1;
-  std::vector<float> scratch(useful * SCRATCH + 16);
-  float* aligned = scratch.data() + (64 - reinterpret_cast<uintptr_t>(scratch.data()) % 64) % 64 / sizeof(float);
-  std::vector<std::thread> others;
-  others.reserve(useful - 1);
-  try {
-    for (int64_t i = 1; i < useful; i++) others.emplace_back(work, aligned + i * SCRATCH);
-  } catch (const std::system_error&) {
-    // The system gives no more threads: those there are do the work.
-  }
-  work(aligned);
-  for (std::thread& thread : others) thread.join();
+  const int64_t useful = pieces(job.batch * job.time * job.channels, ELEMENTS_PER_THREAD);
+  run_tasks(job.batch * tiles * chunks, useful, threads, SCRATCH, [&](int64_t task, float* scratch) {
+    const int64_t chunk = task % chunks, tile = task / chunks % tiles, clip = task / chunks / tiles;
+    const int64_t end = (chunk + 1) * CHUNK;
+    function(job, {clip, tile, chunk * CHUNK, end < job.channels ? end : job.channels}, scratch);
+  });
 }
 
 // The per-channel arrays of a Job, padded to whole blocks.
@@ -548,31 +454,13 @@ struct Channels {
 }  // namespace
 }  // namespace xcodec
 
-// Which arguments the functions below take: a number that library.py has too, and that changes with them there and here.
-XCODEC_EXPORT int xcodec_snake_interface() { return 1; }
-
-// The variants that were compiled and that this processor runs: bit 0 baseline, bit 1 AVX2, bit 2 AVX-512.
-XCODEC_EXPORT int xcodec_snake_variants() {
-  using namespace xcodec;
-  int variants = 1 << BASELINE;
-#ifdef XCODEC_SNAKE_AVX2
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) variants |= 1 << AVX2;
-#endif
-#ifdef XCODEC_SNAKE_AVX512
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma"))
-    variants |= 1 << AVX512;
-#endif
-  return variants;
-}
-
 // x and y are (batch, time, channels), contiguous; alpha and gain have `channels` values; taps 12, or null for Snake
 // without filters; lengths `batch`, or null.
 XCODEC_EXPORT int xcodec_snake_forward(int variant, int64_t bfloat16, const void* x, void* y, const float* alpha,
                                        const float* gain, const float* taps, const int64_t* lengths, int64_t batch,
                                        int64_t time, int64_t channels, int threads) {
   using namespace xcodec;
-  const TileFunction function = choose(variant, false);
+  const TileFunction function = tiles_of(variant, false);
   if (!function) return UNKNOWN_VARIANT;
   try {
     const Channels of(alpha, gain, channels);
@@ -591,7 +479,7 @@ XCODEC_EXPORT int xcodec_snake_backward(int variant, int64_t bfloat16, const voi
                                         const float* taps, const int64_t* lengths, int64_t batch, int64_t time,
                                         int64_t channels, int threads) {
   using namespace xcodec;
-  const TileFunction function = choose(variant, true);
+  const TileFunction function = tiles_of(variant, true);
   if (!function) return UNKNOWN_VARIANT;
   try {
     const Channels of(alpha, gain, channels);

@@ -1,36 +1,72 @@
 """Self-attention over time: plain, for the decoder, and with relative keys, for Wav2Vec2-BERT.
 
-Queries can be taken a block at a time, so that no (time, time) matrix is held for longer than one block.
+On the CPU the native kernel computes it without a (time, time) matrix. Elsewhere queries can be taken a block at a
+time, so that no such matrix is held for longer than one block.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xcodec import kernels
 from xcodec.modules.lengths import valid_steps
-from xcodec.modules.linear import Linear
+from xcodec.modules.linear import Linear, linear
 from xcodec.modules.tiles import Tile, join, steps_within, tiled, tiles
 
-__all__ = ["BlockwiseAttention", "RelativeKeySelfAttention", "SelfAttention"]
+__all__ = ["BlockwiseAttention", "DistanceBias", "RelativeKeySelfAttention", "SelfAttention"]
 
 MASK_BYTES = 1 << 27  # of one block where gradients are taken
 MAX_QUERIES = 512  # in a block that has a mask of its own: more makes nothing faster
 
 
+@dataclass(frozen=True)
+class DistanceBias:
+    """What a block of queries adds to its scores by distance, the key's step less the query's.
+
+    Attributes:
+        table: the bias of each distance from -left up, shape (batch or 1, block or 1, heads, distances); those beyond
+            either end share its entry.
+        left: the furthest distance to the left.
+        gates: what each query multiplies its biases with, shape (batch, block, heads); None is 1.
+    """
+
+    table: Tensor
+    left: int
+    gates: Tensor | None = None
+
+    def scores(self, start: int, num_queries: int, num_keys: int) -> Tensor:
+        """Of the queries from step `start` on and of all keys: (batch or 1, heads, num_queries, num_keys)."""
+        left, right = self.left, self.table.shape[3] - 1 - self.left
+        by_distance = self.table.transpose(1, 2).expand(-1, -1, num_queries, -1)
+        # Only keys near the block have several distances; those to the left of them all have one, to the right another.
+        near = slice(max(0, start - left), min(num_keys, start + num_queries + right))
+        query = torch.arange(start, start + num_queries, device=by_distance.device)[:, None]
+        key = torch.arange(near.start, near.stop, device=by_distance.device)
+        distance = (key - query).clamp(-left, right) + left
+        scores = by_distance.gather(-1, distance.expand(*by_distance.shape[:2], -1, -1))
+        if near != slice(0, num_keys):
+            near_scores, scores = scores, by_distance.new_empty(*by_distance.shape[:3], num_keys)
+            scores[..., : near.start] = by_distance[..., :1]
+            scores[..., near] = near_scores
+            scores[..., near.stop :] = by_distance[..., -1:]
+        return scores if self.gates is None else scores * self.gates.transpose(1, 2)[..., None]
+
+
 class BlockwiseAttention(nn.Module, ABC):
     """Self-attention that takes its queries a block at a time.
 
-    A kind of attention is the names of its projections, which are its checkpoints', and the mask that it adds to the
-    scores.
+    A kind of attention is the names of its projections, which are its checkpoints', and what it adds to the scores by
+    distance.
 
     Args:
         head_dim: width of a head.
         dropout: probability of dropping an attention weight in training.
         grouped: whether several queries share a key.
-        max_queries: most queries in a block; None leaves it to memory alone.
+        max_queries: most queries in a block that has a mask; None leaves it to memory alone.
     """
 
     def __init__(
@@ -47,23 +83,15 @@ class BlockwiseAttention(nn.Module, ABC):
     def projections(self) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
         """Of queries, keys, values and output."""
 
-    @abstractmethod
-    def mask(
-        self, x: Tensor, queries: Tensor, start: int, num_keys: int, lengths: Tensor | None, biases: Tensor | None
-    ) -> Tensor | None:
-        """What is added to the scores of a block of queries (or False where there is no attention).
+    def distance_bias(self, x: Tensor, queries: Tensor, biases: Tensor | None) -> DistanceBias | None:  # noqa: ARG002
+        """What is added to the scores of a block of queries by distance: nothing, unless a kind says otherwise.
 
         Args:
             x: the steps that the queries were made of, shape (batch, block, hidden_size).
-            queries: shape (batch, heads, block, head_dim).
-            start: the block's first step.
-            num_keys: steps in all.
-            lengths: valid steps of each clip, shape (batch,).
+            queries: shape (batch, block, heads, head_dim).
             biases: as given to `forward`.
-
-        Returns:
-            What broadcasts to (batch, heads, block, num_keys); None where nothing is added.
         """
+        return None
 
     def forward(self, x: Tensor, lengths: Tensor | None = None, biases: Tensor | None = None) -> Tensor:
         """Attend over `x` of shape (batch, time, hidden_size).
@@ -109,24 +137,43 @@ class BlockwiseAttention(nn.Module, ABC):
             yield block.wanted, self.attend(own, block.start, k, v, lengths, biases)
 
     def _blocks(self, k: Tensor, max_bytes: int) -> Iterator[Tile]:
-        """Blocks of queries whose scores by themselves, and a mask as large, take so many bytes; one in a graph."""
+        """Blocks of queries that take so many bytes: with the kernel by themselves, else by their scores and a mask."""
         batch, time, width = k.shape
         if not tiled(max_bytes):
             return iter([Tile(0, time, 0, time)])
+        if self._is_native(k):
+            return tiles(time, steps_within(max_bytes, 8 * batch * width * k.element_size()))
         size = steps_within(max_bytes, 2 * batch * (width // self.head_dim) * time * k.element_size())
         return tiles(time, min(size, self.max_queries or size))
+
+    def _is_native(self, *tensors: Tensor) -> bool:
+        """Whether the kernel serves: on the CPU, where no gradient is asked for and no weight is dropped."""
+        if not kernels.serves(tensors[0]) or (self.training and self.dropout > 0):
+            return False
+        return not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
 
     def attend(
         self, x: Tensor, start: int, k: Tensor, v: Tensor, lengths: Tensor | None, biases: Tensor | None
     ) -> Tensor:
         """(batch, block, hidden_size) -> the same, by keys and values of shape (batch, time, heads * head_dim)."""
         project_q, _, _, project_out = self.projections
-        # (batch, time, heads * head_dim) -> (batch, heads, time, head_dim)
-        q, k, v = (each.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for each in (project_q(x), k, v))
-        mask = self.mask(x, q, start, k.shape[2], lengths, biases)
-        dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, enable_gqa=self.grouped)
-        return project_out(y.transpose(1, 2).flatten(2))
+        # (batch, time, heads * head_dim) -> (batch, time, heads, head_dim)
+        q, k, v = (each.unflatten(-1, (-1, self.head_dim)) for each in (project_q(x), k, v))
+        bias = self.distance_bias(x, q, biases)
+        if self._is_native(q, k, v):
+            table, gates, left = (None, None, 0) if bias is None else (bias.table.float(), bias.gates, bias.left)
+            gates = None if gates is None else gates.float()
+            y = kernels.attention(q, k, v, table, gates, left, start, lengths)
+        else:
+            mask = None if lengths is None else valid_steps(lengths, k.shape[1])[:, None, None]
+            if bias is not None:
+                scores = bias.scores(start, x.shape[1], k.shape[1]).to(q.dtype)
+                mask = scores if mask is None else scores.masked_fill(~mask, -torch.inf)
+            q, k, v = (each.transpose(1, 2) for each in (q, k, v))
+            dropout = self.dropout if self.training else 0.0
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, enable_gqa=self.grouped)
+            y = y.transpose(1, 2)
+        return project_out(y.flatten(2))
 
 
 class SelfAttention(BlockwiseAttention):
@@ -158,25 +205,12 @@ class SelfAttention(BlockwiseAttention):
         """Of queries, keys, values and output."""
         return self.q_proj, self.k_proj, self.v_proj, self.o_proj
 
-    def mask(
-        self,
-        x: Tensor,  # noqa: ARG002
-        queries: Tensor,  # noqa: ARG002
-        start: int,  # noqa: ARG002
-        num_keys: int,
-        lengths: Tensor | None,
-        biases: Tensor | None,  # noqa: ARG002
-    ) -> Tensor | None:
-        """True on valid steps: (batch, 1, 1, num_keys)."""
-        return None if lengths is None else valid_steps(lengths, num_keys)[:, None, None]
-
 
 class RelativeKeySelfAttention(BlockwiseAttention):
     """Attention whose scores add q . e(distance), with one learned vector per clamped distance (Shaw et al., 2018).
 
     Distances (key position - query position) are clamped to [-left_max, right_max], so all that is ever needed of the
-    position scores is q E^T over left_max + right_max + 1 distinct distances; they are laid out as the mask of one
-    block of queries at a time.
+    position scores is q E^T over left_max + right_max + 1 distinct distances.
 
     Args:
         hidden_size: width of the input and output.
@@ -201,29 +235,7 @@ class RelativeKeySelfAttention(BlockwiseAttention):
         """Of queries, keys, values and output."""
         return self.linear_q, self.linear_k, self.linear_v, self.linear_out
 
-    def mask(
-        self,
-        x: Tensor,  # noqa: ARG002
-        queries: Tensor,
-        start: int,
-        num_keys: int,
-        lengths: Tensor | None,
-        biases: Tensor | None,  # noqa: ARG002
-    ) -> Tensor:
-        """Scaled q . e(key - query), and minus infinity past each clip's end: (batch, heads, block, num_keys)."""
-        by_distance = queries * self.head_dim**-0.5 @ self.distance_embedding.weight.to(queries.dtype).T
-        num_queries = queries.shape[2]
-        # Only keys near the block have several distances; those to the left of them all have one, to the right another.
-        near = slice(max(0, start - self.left_max), min(num_keys, start + num_queries + self.right_max))
-        query = torch.arange(start, start + num_queries, device=queries.device)[:, None]
-        key = torch.arange(near.start, near.stop, device=queries.device)
-        distance = (key - query).clamp(-self.left_max, self.right_max) + self.left_max
-        scores = by_distance.gather(-1, distance.expand(*queries.shape[:2], -1, -1))
-        if near != slice(0, num_keys):
-            near_scores, scores = scores, by_distance.new_empty(*queries.shape[:3], num_keys)
-            scores[..., : near.start] = by_distance[..., :1]
-            scores[..., near] = near_scores
-            scores[..., near.stop :] = by_distance[..., -1:]
-        if lengths is None:
-            return scores
-        return scores.masked_fill_(~valid_steps(lengths, num_keys)[:, None, None], -torch.inf)
+    def distance_bias(self, x: Tensor, queries: Tensor, biases: Tensor | None) -> DistanceBias:  # noqa: ARG002
+        """Scaled q . e(distance)."""
+        vectors = self.distance_embedding.weight * self.head_dim**-0.5
+        return DistanceBias(linear(queries, vectors.to(queries.dtype)), self.left_max)

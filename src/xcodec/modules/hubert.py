@@ -13,7 +13,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from xcodec.modules.attention import BlockwiseAttention
 from xcodec.modules.conv import Length, MaskedConv1d, channels_last, conv_output_length
-from xcodec.modules.lengths import valid_steps, zero_past_end
+from xcodec.modules.lengths import zero_past_end
 from xcodec.modules.linear import Linear
 from xcodec.modules.tiles import join, steps_within, tiled, tiles
 from xcodec.modules.wav2vec2_bert import Activation, FeatureProjection, FeedForward
@@ -231,18 +231,6 @@ class HubertAttention(BlockwiseAttention):
     def distance_biases(self, num_steps: int) -> Tensor | None:  # noqa: ARG002
         """What all layers add to their scores by distance: nothing here."""
         return None
-
-    def mask(
-        self,
-        x: Tensor,  # noqa: ARG002
-        queries: Tensor,  # noqa: ARG002
-        start: int,  # noqa: ARG002
-        num_keys: int,
-        lengths: Tensor | None,
-        biases: Tensor | None,  # noqa: ARG002
-    ) -> Tensor | None:
-        """True on valid steps: (batch, 1, 1, num_keys)."""
-        return None if lengths is None else valid_steps(lengths, num_keys)[:, None, None]
 
 
 class EncoderLayer(nn.Module):

@@ -9,9 +9,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from xcodec.modules.attention import MAX_QUERIES
+from xcodec.modules.attention import MAX_QUERIES, DistanceBias
 from xcodec.modules.hubert import HubertAttention
-from xcodec.modules.lengths import valid_steps
 from xcodec.modules.linear import Linear
 
 __all__ = ["GatedRelativeAttention"]
@@ -42,33 +41,16 @@ class GatedRelativeAttention(HubertAttention):
         distances = torch.arange(1 - num_steps, num_steps, device=self.rel_attn_embed.weight.device)
         return self.rel_attn_embed(self._buckets(distances)).T
 
-    def mask(
-        self,
-        x: Tensor,
-        queries: Tensor,
-        start: int,
-        num_keys: int,
-        lengths: Tensor | None,
-        biases: Tensor | None,
-    ) -> Tensor:
-        """The gated biases, and minus infinity past each clip's end: (batch, heads, block, num_keys).
-
-        `biases` is what `distance_biases` of the first layer gave for this many steps.
-        """
+    def distance_bias(self, x: Tensor, queries: Tensor, biases: Tensor | None) -> DistanceBias:  # noqa: ARG002
+        """The gated biases; `biases` is what `distance_biases` of the first layer gave for this many steps."""
         assert biases is not None, "the biases come from the first layer"
-        # Row r of the windows holds the biases of the query at step num_keys - 1 - r, without a copy.
-        windows = biases.to(queries.dtype).unfold(-1, num_keys, 1)
-        end = start + x.shape[1]
-        mask = self._gates(x) * windows[:, num_keys - end : num_keys - start].flip(1)
-        if lengths is None:
-            return mask
-        return mask.masked_fill_(~valid_steps(lengths, num_keys)[:, None, None], -torch.inf)
+        return DistanceBias(biases[None, None], biases.shape[1] // 2, self._gates(x))
 
     def _gates(self, x: Tensor) -> Tensor:
-        """How far each query lets the biases in, from its own state: (batch, heads, time, 1)."""
-        states = x.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
-        gate, reset = self.gru_rel_pos_linear(states).unflatten(-1, (2, 4)).sum(-1).sigmoid().split(1, -1)
-        return gate * (reset * self.gru_rel_pos_const - 1.0) + 2.0
+        """How far each query lets the biases in, from its own state: (batch, time, heads)."""
+        states = x.unflatten(-1, (-1, self.head_dim))
+        gate, reset = self.gru_rel_pos_linear(states).unflatten(-1, (2, 4)).sum(-1).sigmoid().unbind(-1)
+        return gate * (reset * self.gru_rel_pos_const.flatten() - 1.0) + 2.0
 
     def _buckets(self, distances: Tensor) -> Tensor:
         """The bucket of each distance, integers of any shape."""

@@ -1,0 +1,340 @@
+// Scaled dot-product attention, softmax(q k^T / sqrt(head_dim) + biases) v, without a matrix of scores in memory.
+//
+// Keys come a block at a time, and the softmax is taken online (Milakov and Gimelshein, 2018; Dao et al., 2022): each
+// query keeps the largest score so far, the sum of the exponentials below it, and the sum of the values that they
+// weigh; where a block brings a larger score, both sums are scaled down. A block of keys (transposed) and of values fits
+// the first-level cache, and passes all queries of a task before the next one comes.
+//
+// Biases go by distance, key - query: gate[query] * table[query][distance], and distances beyond either end of the table
+// take its first or last entry. With a table of each query's own that is relative keys (Shaw et al., 2018), with gates
+// and one table it is WavLM's attention (Chen et al., 2022).
+//
+// A query's result depends on its own clip's valid keys alone, in an order that is the same whatever else is computed:
+// neither a batch, nor padding, nor the number of threads changes a bit of it.
+
+#include <stdint.h>
+
+namespace xcodec {
+
+constexpr int64_t KEYS = 64;   // in a block
+constexpr int64_t GROUP = 6;   // queries whose products are in registers together
+constexpr int64_t MOST_ROWS = 384;  // queries in a task, a multiple of GROUP: they stay in the second-level cache
+constexpr int64_t WIDEST = 16;  // lanes of the widest vector
+
+// One call. Strides are in elements, and 0 where entries are shared.
+struct Attention {
+  const void *q, *k, *v;   // (batch, queries, heads, head_dim) and twice (batch, keys, key_heads, head_dim)
+  void* out;               // like q; float32 or bfloat16 all four
+  const float* table;      // (batch, queries, heads, distances), or null
+  const float* gates;      // (batch, queries, heads), or null
+  const int64_t* lengths;  // valid keys of each clip, or null
+  int64_t batch, queries, keys, heads, key_heads, head_dim;
+  int64_t start;  // the step of the first query
+  int64_t left, distances;  // the table's first entry is for a key so many steps to the left
+  int64_t table_clip, table_query, table_head;
+  bool bfloat16;
+};
+
+struct Queries {
+  int64_t clip, head, first, last;
+};
+
+using AttentionFunction = void (*)(const Attention&, const Queries&, float* scratch);
+
+void attention_avx512(const Attention&, const Queries&, float* scratch);
+void attention_avx2(const Attention&, const Queries&, float* scratch);
+void attention_baseline(const Attention&, const Queries&, float* scratch);
+
+}  // namespace xcodec
+
+#ifdef XCODEC_VARIANT  // ------------------------------------------------------------------ queries, per instruction set
+
+#include "vectors.h"
+
+namespace xcodec {
+namespace {
+
+typedef float Four __attribute__((vector_size(16)));
+typedef int32_t Places __attribute__((vector_size(16)));
+#if defined(__clang__)
+#define shuffle(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define shuffle(a, b, ...) __builtin_shuffle(a, b, Places{__VA_ARGS__})
+#endif
+
+constexpr float LOWEST = -__builtin_inff();
+
+// e^x for x <= 0, within 1e-7 of itself; below -80 it stays at e^-80, which is nothing beside the largest weight, 1.
+inline Vec exponential(Vec x) {
+  x = at_least(splat(-80.0f), x);
+  const Vec power = nearest(x * 1.4426950408889634f);
+  const Vec r = fused(power, splat(-1.4286068e-6f), fused(power, splat(-0.69314575f), x));  // x - power * ln 2
+  Vec p = splat(0.0013836793f);  // a minimax polynomial for r in [-ln 2 / 2, ln 2 / 2]
+  p = fused(p, r, splat(0.008374857f));
+  p = fused(p, r, splat(0.04166823f));
+  p = fused(p, r, splat(0.1666642f));
+  p = fused(p, r, splat(0.4999999f));
+  p = fused(p, r, splat(1.0f));
+  p = fused(p, r, splat(1.0f));
+  return (Vec)((Bits)p + (__builtin_convertvector(power, Bits) << 23));
+}
+
+inline float largest(Vec v) {
+  float lanes[LANES];
+  store(lanes, v);
+  for (int half = LANES / 2; half; half /= 2)
+    for (int i = 0; i < half; i++) lanes[i] = lanes[i] < lanes[i + half] ? lanes[i + half] : lanes[i];
+  return lanes[0];
+}
+inline float sum(Vec v) {
+  float lanes[LANES];
+  store(lanes, v);
+  for (int half = LANES / 2; half; half /= 2)
+    for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+  return lanes[0];
+}
+
+// c += a b for GROUP rows of a, (GROUP, depth), and VECTORS vectors of columns of b, (depth, ...): all of c stays in registers.
+template <int VECTORS>
+inline void multiply(float* c, int64_t c_row, const float* a, int64_t a_row, const float* b, int64_t b_row,
+                     int64_t depth) {
+  Vec sums[GROUP][VECTORS];
+#pragma GCC unroll 8
+  for (int i = 0; i < GROUP; i++)
+#pragma GCC unroll 8
+    for (int j = 0; j < VECTORS; j++) sums[i][j] = load(c + i * c_row + j * LANES);
+  for (int64_t d = 0; d < depth; d++, b += b_row) {
+    Vec columns[VECTORS];
+#pragma GCC unroll 8
+    for (int j = 0; j < VECTORS; j++) columns[j] = load(b + j * LANES);
+#pragma GCC unroll 8
+    for (int i = 0; i < GROUP; i++) {
+      const Vec row = splat(a[i * a_row + d]);
+#pragma GCC unroll 8
+      for (int j = 0; j < VECTORS; j++) sums[i][j] = fused(row, columns[j], sums[i][j]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < GROUP; i++)
+#pragma GCC unroll 8
+    for (int j = 0; j < VECTORS; j++) store(c + i * c_row + j * LANES, sums[i][j]);
+}
+
+// The same for any number of columns that is whole vectors.
+inline void multiply(float* c, int64_t c_row, const float* a, int64_t a_row, const float* b, int64_t b_row, int64_t depth,
+                     int64_t columns) {
+  constexpr int MOST = LANES == 16 ? 4 : 2;  // vectors of sums for which there are registers
+  int64_t j = 0;
+  for (; j + MOST * LANES <= columns; j += MOST * LANES) multiply<MOST>(c + j, c_row, a, a_row, b + j, b_row, depth);
+  for (; j < columns; j += LANES) multiply<1>(c + j, c_row, a, a_row, b + j, b_row, depth);
+}
+
+// A row of head_dim numbers, times a factor.
+template <typename Number>
+inline void read(const Number* row, int64_t count, float factor, float* out) {
+  int64_t d = 0;
+  for (; d + LANES <= count; d += LANES) store(out + d, widen(row + d) * factor);
+  if (d == count) return;
+  Number padded[LANES] = {};
+  float rest[LANES];
+  memcpy(padded, row + d, (count - d) * sizeof(Number));
+  store(rest, widen(padded) * factor);
+  memcpy(out + d, rest, (count - d) * sizeof(float));
+}
+
+// (rows, columns) -> (columns, KEYS), in squares of four as far as they go.
+inline void transpose(const float* from, int64_t row, int64_t rows, int64_t columns, float* to) {
+  const int64_t whole_rows = rows / 4 * 4, whole_columns = columns / 4 * 4;
+  for (int64_t j = 0; j < whole_rows; j += 4) {
+    for (int64_t d = 0; d < whole_columns; d += 4) {
+      Four a, b, c, e;
+      memcpy(&a, from + j * row + d, sizeof a);
+      memcpy(&b, from + (j + 1) * row + d, sizeof b);
+      memcpy(&c, from + (j + 2) * row + d, sizeof c);
+      memcpy(&e, from + (j + 3) * row + d, sizeof e);
+      const Four ab = shuffle(a, b, 0, 4, 1, 5), ab2 = shuffle(a, b, 2, 6, 3, 7);
+      const Four ce = shuffle(c, e, 0, 4, 1, 5), ce2 = shuffle(c, e, 2, 6, 3, 7);
+      a = shuffle(ab, ce, 0, 1, 4, 5);
+      b = shuffle(ab, ce, 2, 3, 6, 7);
+      c = shuffle(ab2, ce2, 0, 1, 4, 5);
+      e = shuffle(ab2, ce2, 2, 3, 6, 7);
+      memcpy(to + d * KEYS + j, &a, sizeof a);
+      memcpy(to + (d + 1) * KEYS + j, &b, sizeof b);
+      memcpy(to + (d + 2) * KEYS + j, &c, sizeof c);
+      memcpy(to + (d + 3) * KEYS + j, &e, sizeof e);
+    }
+    for (int64_t d = whole_columns; d < columns; d++)
+      for (int64_t i = j; i < j + 4; i++) to[d * KEYS + i] = from[i * row + d];
+  }
+  for (int64_t i = whole_rows; i < rows; i++)
+    for (int64_t d = 0; d < columns; d++) to[d * KEYS + i] = from[i * row + d];
+}
+
+// The biases of a query at `step` and KEYS keys from `first` on.
+inline void read_biases(const float* table, float gate, int64_t left, int64_t distances, int64_t step, int64_t first,
+                        float* out) {
+  const int64_t offset = first - step + left;  // of the first key's bias in the table
+  const int64_t from = at_most(at_least(-offset, 0), KEYS), to = at_least(at_most(distances - offset, KEYS), from);
+  for (int64_t j = 0; j < from; j++) out[j] = gate * table[0];
+  for (int64_t j = from; j < to; j++) out[j] = gate * table[offset + j];
+  for (int64_t j = to; j < KEYS; j++) out[j] = gate * table[distances - 1];
+}
+
+template <typename Number>
+void attend(const Attention& job, const Queries& task, float* scratch) {
+  const int64_t dim = job.head_dim, width = (dim + LANES - 1) / LANES * LANES;
+  const int64_t count = task.last - task.first, rows = (count + GROUP - 1) / GROUP * GROUP;
+  const int64_t n = job.lengths ? at_least(at_most(job.lengths[task.clip], job.keys), 0) : job.keys;
+  const int64_t key_head = task.head / (job.heads / job.key_heads), key_row = job.key_heads * dim;
+  const int64_t first_query = (task.clip * job.queries + task.first) * job.heads + task.head;
+  const Number* q = (const Number*)job.q + first_query * dim;
+  const Number* k = (const Number*)job.k + (task.clip * job.keys * job.key_heads + key_head) * dim;
+  const Number* v = (const Number*)job.v + (task.clip * job.keys * job.key_heads + key_head) * dim;
+  Number* out = (Number*)job.out + first_query * dim;
+  const float* table = job.table;
+  if (table) table += task.clip * job.table_clip + task.first * job.table_query + task.head * job.table_head;
+
+  float* keys = scratch;                     // (dim, KEYS)
+  float* values = keys + dim * KEYS;         // (KEYS, width)
+  float* scores = values + KEYS * width;     // (GROUP, KEYS)
+  float* totals = scores + GROUP * KEYS;     // (rows, width)
+  float* weights = totals + rows * width;    // (rows, LANES): partial sums of each query's weights
+  float* queries = weights + rows * LANES;   // (rows, dim)
+  float* highest = queries + rows * dim;     // (rows,)
+  memset(totals, 0, rows * (width + LANES + dim) * sizeof(float));
+  const float factor = 1.0f / __builtin_sqrtf((float)dim);
+  for (int64_t i = 0; i < rows; i++) highest[i] = LOWEST;
+  for (int64_t i = 0; i < count; i++) read(q + i * job.heads * dim, dim, factor, queries + i * dim);
+
+  for (int64_t first = 0; first < n; first += KEYS) {
+    const int64_t found = at_most(n - first, KEYS);
+    if (found < KEYS || width != dim) memset(keys, 0, (dim + width) * KEYS * sizeof(float));
+    for (int64_t j = 0; j < found; j++) read(k + (first + j) * key_row, dim, 1.0f, values + j * width);
+    transpose(values, width, found, dim, keys);
+    for (int64_t j = 0; j < found; j++) read(v + (first + j) * key_row, dim, 1.0f, values + j * width);
+    for (int64_t row = 0; row < rows; row += GROUP) {
+      if (table) {
+        for (int64_t i = row; i < row + GROUP; i++) {
+          const int64_t own = at_most(i, count - 1);
+          const float gate = job.gates ? job.gates[first_query + own * job.heads] : 1.0f;
+          read_biases(table + own * job.table_query, gate, job.left, job.distances, job.start + task.first + own, first,
+                      scores + (i - row) * KEYS);
+        }
+      } else {
+        memset(scores, 0, GROUP * KEYS * sizeof(float));
+      }
+      multiply(scores, KEYS, queries + row * dim, dim, keys, KEYS, dim, KEYS);
+      for (int64_t i = 0; i < GROUP; i++) {
+        float* score = scores + i * KEYS;
+        for (int64_t j = found; j < KEYS; j++) score[j] = LOWEST;
+        Vec top = load(score);
+        for (int64_t j = LANES; j < KEYS; j += LANES) top = at_least(top, load(score + j));
+        const float before = highest[row + i], now = largest(top);
+        float* weight = weights + (row + i) * LANES;
+        if (!(now <= before)) {
+          const Vec less = exponential(splat(before - now));
+          float* total = totals + (row + i) * width;
+          for (int64_t d = 0; d < width; d += LANES) store(total + d, load(total + d) * less);
+          store(weight, load(weight) * less);
+          highest[row + i] = now;
+        }
+        const Vec level = splat(highest[row + i]);
+        Vec added = splat(0.0f);
+        for (int64_t j = 0; j < KEYS; j += LANES) {
+          const Vec each = exponential(load(score + j) - level);
+          store(score + j, each);
+          added += each;
+        }
+        store(weight, load(weight) + added);
+      }
+      multiply(totals + row * width, width, scores, KEYS, values, width, KEYS, width);
+    }
+  }
+
+  for (int64_t i = 0; i < count; i++) {
+    const float weight = sum(load(weights + i * LANES)), share = n ? 1.0f / weight : 0.0f;
+    const float* total = totals + i * width;
+    Number* to = out + i * job.heads * dim;
+    for (int64_t d = 0; d < dim; d += LANES) {
+      if (dim - d >= LANES) {
+        narrow(to + d, load(total + d) * share);
+      } else {
+        Number padded[LANES];
+        narrow(padded, load(total + d) * share);
+        memcpy(to + d, padded, (dim - d) * sizeof(Number));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void XCODEC_NAME(attention_)(const Attention& job, const Queries& task, float* scratch) {
+  job.bfloat16 ? attend<uint16_t>(job, task, scratch) : attend<float>(job, task, scratch);
+}
+
+}  // namespace xcodec
+
+#else  // ------------------------------------------------------------------------------------------------- the interface
+
+#include "interface.h"
+
+namespace xcodec {
+namespace {
+
+AttentionFunction variant_of(int variant) {
+  switch (variant) {
+    case BASELINE: return attention_baseline;
+#ifdef XCODEC_AVX2
+    case AVX2: return attention_avx2;
+#endif
+#ifdef XCODEC_AVX512
+    case AVX512: return attention_avx512;
+#endif
+    default: return nullptr;
+  }
+}
+
+constexpr int64_t FEWEST_ROWS = 48;  // queries in a task: reading the keys for fewer would cost as much as they do
+constexpr int64_t PRODUCTS_PER_THREAD = 1 << 22;  // a fraction of a millisecond
+
+// Floats that one thread needs: queries and sums of a task, a block of keys and values, scores of a group.
+int64_t attention_scratch(int64_t rows, int64_t head_dim) {
+  const int64_t width = (head_dim + WIDEST - 1) / WIDEST * WIDEST;
+  return rows * (head_dim + width + WIDEST + 1) + KEYS * (head_dim + width) + GROUP * KEYS + 8 * WIDEST;
+}
+
+}  // namespace
+}  // namespace xcodec
+
+XCODEC_EXPORT int xcodec_attention(int variant, int64_t bfloat16, const void* q, const void* k, const void* v, void* out,
+                                   const float* table, const float* gates, const int64_t* lengths, int64_t batch,
+                                   int64_t queries, int64_t keys, int64_t heads, int64_t key_heads, int64_t head_dim,
+                                   int64_t start, int64_t left, int64_t distances, int64_t table_clip,
+                                   int64_t table_query, int64_t table_head, int threads) {
+  using namespace xcodec;
+  const AttentionFunction function = variant_of(variant);
+  if (!function) return UNKNOWN_VARIANT;
+  const Attention job{q,        k,     v,    out,       table,      gates,       lengths,    batch,
+                      queries,  keys,  heads, key_heads, head_dim,   start,       left,       distances,
+                      table_clip, table_query, table_head, bfloat16 != 0};
+  // Pieces of equal size, small enough that each thread gets several.
+  int64_t chunks = pieces(queries, MOST_ROWS);
+  const int64_t wanted = pieces(4 * threads, batch * heads), possible = pieces(queries, FEWEST_ROWS);
+  if (chunks < wanted) chunks = wanted < possible ? wanted : possible;
+  const int64_t rows = pieces(pieces(queries, chunks), GROUP) * GROUP;
+  chunks = pieces(queries, rows);
+  try {
+    run_tasks(batch * heads * chunks, batch * heads * queries * keys * head_dim / PRODUCTS_PER_THREAD, threads,
+              attention_scratch(rows, head_dim), [&](int64_t task, float* scratch) {
+                const int64_t chunk = task % chunks, head = task / chunks % heads, clip = task / chunks / heads;
+                const int64_t end = (chunk + 1) * rows;
+                function(job, {clip, head, chunk * rows, end < queries ? end : queries}, scratch);
+              });
+  } catch (const std::bad_alloc&) {
+    return OUT_OF_MEMORY;
+  }
+  return DONE;
+}
+
+#endif

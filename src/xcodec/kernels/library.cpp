@@ -1,0 +1,26 @@
+// What the library says about itself; its functions are in the other files.
+
+#ifndef XCODEC_VARIANT
+
+#include "interface.h"
+
+// Which arguments the library's functions take: a number that library.py has too, and that changes with them there and
+// here.
+XCODEC_EXPORT int xcodec_interface() { return 2; }
+
+// The variants that were compiled and that this processor runs: bit 0 baseline, bit 1 AVX2, bit 2 AVX-512.
+XCODEC_EXPORT int xcodec_variants() {
+  using namespace xcodec;
+  int variants = 1 << BASELINE;
+#ifdef XCODEC_AVX2
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) variants |= 1 << AVX2;
+#endif
+#ifdef XCODEC_AVX512
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma"))
+    variants |= 1 << AVX512;
+#endif
+  return variants;
+}
+
+#endif

@@ -1,0 +1,83 @@
+// Vectors as wide as the instruction set that a file is compiled for. What is here has internal linkage, for a linker may
+// not give a baseline processor code that was compiled for another; so no inline function of the standard library is used.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+// A function's name in the variant that is compiled.
+#define XCODEC_JOIN(a, b) a##b
+#define XCODEC_EXPAND(stem, variant) XCODEC_JOIN(stem, variant)
+#define XCODEC_NAME(stem) XCODEC_EXPAND(stem, XCODEC_VARIANT)
+
+namespace xcodec {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int LANES = 16;
+#elif defined(__AVX2__)
+constexpr int LANES = 8;
+#else
+constexpr int LANES = 4;
+#endif
+typedef float Vec __attribute__((vector_size(LANES * sizeof(float))));
+typedef int32_t Bits __attribute__((vector_size(LANES * sizeof(float))));
+typedef uint16_t Half __attribute__((vector_size(LANES * sizeof(uint16_t))));
+
+inline Vec load(const float* p) {
+  Vec v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+inline void store(float* p, Vec v) { memcpy(p, &v, sizeof v); }
+inline Vec splat(float value) { return value - Vec{}; }
+
+// a * b + c, rounded once where the instruction set does; the nearest whole number; the smaller and the larger of two,
+// where `bound` is what remains of a number that is not one in `at_most`, and `v`, so that it stays, in `at_least`.
+#if defined(__AVX512F__)
+inline Vec fused(Vec a, Vec b, Vec c) { return (Vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
+inline Vec nearest(Vec v) { return (Vec)_mm512_roundscale_ps((__m512)v, 0x08); }
+inline Vec at_most(Vec v, Vec bound) { return (Vec)_mm512_min_ps((__m512)v, (__m512)bound); }
+inline Vec at_least(Vec bound, Vec v) { return (Vec)_mm512_max_ps((__m512)bound, (__m512)v); }
+#elif defined(__AVX2__)
+inline Vec fused(Vec a, Vec b, Vec c) { return (Vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+inline Vec nearest(Vec v) { return (Vec)_mm256_round_ps((__m256)v, 0x08); }
+inline Vec at_most(Vec v, Vec bound) { return (Vec)_mm256_min_ps((__m256)v, (__m256)bound); }
+inline Vec at_least(Vec bound, Vec v) { return (Vec)_mm256_max_ps((__m256)bound, (__m256)v); }
+#else
+inline Vec nearest(Vec v) {
+  const Vec magic = splat(12582912.0f);  // 1.5 * 2^23: beyond it there are no fractions (holds below 2^22)
+  return (v + magic) - magic;
+}
+inline Vec fused(Vec a, Vec b, Vec c) { return a * b + c; }
+inline Vec at_most(Vec v, Vec bound) { return v < bound ? v : bound; }
+inline Vec at_least(Vec bound, Vec v) { return bound > v ? bound : v; }
+#endif
+
+inline int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
+inline int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// Numbers as they lie in memory, as float32.
+inline Vec widen(const float* p) { return load(p); }
+inline Vec widen(const uint16_t* p) {
+  Half half;
+  memcpy(&half, p, sizeof half);
+  return (Vec)(__builtin_convertvector(half, Bits) << 16);
+}
+inline void narrow(float* p, Vec v) { store(p, v); }
+inline void narrow(uint16_t* p, Vec v) {
+  Bits bits = (Bits)v;
+  Bits rounded = bits + 0x7fff + ((bits >> 16) & 1);  // to nearest, ties to even
+  Bits not_a_number = (Bits)(v != v);
+  rounded = (rounded & ~not_a_number) | ((bits | 0x400000) & not_a_number);
+  Half half = __builtin_convertvector((rounded >> 16) & 0xffff, Half);
+  memcpy(p, &half, sizeof half);
+}
+
+}  // namespace
+}  // namespace xcodec
