@@ -31,7 +31,7 @@ def same_result(compiled: Codec, eager: Codec, *seconds: float) -> None:
 
 
 @pytest.mark.parametrize("family", ["xcodec2", "xcodec"])
-def test_one_compilation_serves_every_length(family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_compilation_serves_every_length(family: str, tmp_path: Path) -> None:
     torch.compiler.reset()
     _dynamo.utils.counters.clear()
     model, extractor = (
@@ -49,7 +49,17 @@ def test_one_compilation_serves_every_length(family: str, tmp_path: Path, monkey
     same_result(compiled, eager, 0.9, 0.8)
     with _dynamo.config.patch(error_on_recompile=True):
         same_result(compiled, eager, 1.4, 1.2, 1.1)
+
+
+def test_a_batch_that_is_too_long_compiles_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.compiler.reset()
     _dynamo.utils.counters.clear()
+    model = tiny_model()
+    model.compile_layers()  # by hand: the codec asks the model, whoever compiled it
+    compiled, eager = Codec(model, Xcodec2FeatureExtractor()), Codec(tiny_model(), Xcodec2FeatureExtractor())
     monkeypatch.setattr(codec_module, "COMPILED_SECONDS", 3.0)
     same_result(compiled, eager, 2.9, 2.8)
-    assert not _dynamo.utils.counters["stats"]["unique_graphs"], "a batch that is too long compiles nothing"
+    assert not _dynamo.utils.counters["stats"]["unique_graphs"]
+    monkeypatch.undo()
+    compiled.encode(excerpt(0.5))
+    assert _dynamo.utils.counters["stats"]["unique_graphs"]
