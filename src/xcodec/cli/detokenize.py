@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from xcodec.cli.console import errors, output, spoken_seconds
+from xcodec.cli.interruption import Interruption
 from xcodec.cli.options import (
     BUILT_IN,
     BatchSeconds,
@@ -67,10 +68,11 @@ def command(
 
     tokens = Tokens(home(folder))
     codec = load_codec(model, device, dtype, compiled=compiled, decoder_only=True)
-    with errors().status("decoding") as shown:
+    with Interruption() as interruption, errors().status("decoding") as shown:
 
         def show(report: DecodedReport) -> None:
             shown.update(f"decoding: {report.written:,} recordings, {spoken_seconds(report.seconds)}")
+            interruption.check()
 
         report = detokenize(
             tokens,

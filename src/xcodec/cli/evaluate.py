@@ -11,6 +11,7 @@ from rich.text import Text
 
 from xcodec.cli.console import errors, output, show_error
 from xcodec.cli.failures import FAILED
+from xcodec.cli.interruption import Interruption
 from xcodec.cli.options import Bandwidth, Compiled, Device, Dtype, Inputs, Overwrite, Precision, load_codec, not_empty
 from xcodec.cli.paths import find_files, home
 from xcodec.errors import InputError, MissingExtraError
@@ -159,8 +160,13 @@ def command(
     systems += [Folder(home(folder), folder) for folder in folders or ()]
     systems += load_baselines(baselines or [], missing)
 
-    with ClipsBar(len(clips)) as bar:
-        result = evaluate(clips, systems, metrics, missing, spread(clips, examples if html_file else 0), bar.advance)
+    with Interruption() as interruption, ClipsBar(len(clips)) as bar:
+
+        def advance() -> None:
+            bar.advance()
+            interruption.check()
+
+        result = evaluate(clips, systems, metrics, missing, spread(clips, examples if html_file else 0), advance)
     show(result, per_clip)
     if json_file is not None:
         from xcodec.evaluation.record import record

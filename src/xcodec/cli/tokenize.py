@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from xcodec.cli.console import errors, output, spoken_seconds
 from xcodec.cli.failures import FAILED, Command
+from xcodec.cli.interruption import Interruption
 from xcodec.cli.manual import manual
 from xcodec.cli.options import BUILT_IN, Bandwidth, Compiled, Device, Dtype, Model, Precision, load_codec, not_empty
 from xcodec.cli.paths import home
@@ -183,6 +184,7 @@ def run(
     from xcodec.tokenization.model import ModelChoice
     from xcodec.tokenization.readers import ReadingLimits
     from xcodec.tokenization.run import prepare, tokenize
+    from xcodec.tokenization.status import RunStatus
 
     job = Job(
         folder=home(folder).absolute(),
@@ -203,9 +205,14 @@ def run(
         output().print(f"Planned {planned.rows:,} recordings, about {hours}, in {planned.shards:,} shards: {folder}")
         return
     chosen = RayEngine(actors=actors, stall_seconds=60 * stall_minutes) if engine is Engine.RAY else run_locally
-    with TokenizeProgress() as progress:
+    with Interruption() as interruption, TokenizeProgress() as progress:
+
+        def show(status: RunStatus) -> None:
+            progress.show(status)
+            interruption.check()
+
         status = tokenize(
-            job, plan, codec, chosen, engine.value, chosen_part, retry_failed=retry_failed, on_status=progress.show
+            job, plan, codec, chosen, engine.value, chosen_part, retry_failed=retry_failed, on_status=show
         )
     standing = status.standing
     output().print(
