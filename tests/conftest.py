@@ -1,6 +1,7 @@
 """Models that several tests share; the released size is built once."""
 
 import os
+import signal
 
 import pytest
 import torch
@@ -16,6 +17,8 @@ from xcodec.models.xcodec2.conversion import Checkpoint, convert_state_dict
 for variable in ("FORCE_COLOR", "NO_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TERMINAL_WIDTH"):
     os.environ.pop(variable, None)
 os.environ["COLUMNS"] = "80"
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script, which programs would inherit
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()

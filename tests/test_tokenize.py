@@ -15,7 +15,7 @@ import pytest
 
 import builders
 import xcodec
-from tokenize_builders import counts, job_for, output_of, run, save_tiny, write_clips
+from tokenize_builders import counts, job_for, output_of, poison_readers, run, save_tiny, write_clips
 from xcodec.audio import Audio
 from xcodec.codec import Codec
 from xcodec.codes import Codes
@@ -182,16 +182,8 @@ def test_names_that_are_no_text_are_tokenized_and_spelt(model: Path, codec: Code
 
 @pytest.fixture
 def poison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A decoder that really crashes at crash.wav and hangs at hang.wav: libsndfile does neither on demand."""
-    (tmp_path / "poison").mkdir()
-    (tmp_path / "poison/sitecustomize.py").write_text(
-        "import ctypes, os, sys, time\n"
-        "def watch(event, arguments):\n"
-        "    if event == 'open' and 'crash.wav' in str(arguments[0]): ctypes.string_at(0)\n"
-        "    if event == 'open' and 'hang.wav' in str(arguments[0]): time.sleep(1000)\n"
-        "if 'xcodec.tokenization.reader_process' in sys.orig_argv: sys.addaudithook(watch)\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "poison"), prepend=os.pathsep)
+    """A folder to work in, and a decoder that crashes at crash.wav and hangs at hang.wav."""
+    poison_readers(tmp_path / "poison", monkeypatch)
     return tmp_path
 
 

@@ -1,6 +1,7 @@
 """`xcodec tokenize` and `detokenize` as a new user gives them, on a folder with broken files among good ones."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 
 import builders
 from llasa_builders import text_tokenizer
-from tokenize_builders import counts, output_of, save_tiny, write_clips
+from tokenize_builders import counts, output_of, poison_readers, save_tiny, write_clips
 from xcodec.audio import Audio
 from xcodec.cli.app import app
 from xcodec.tokenization.plan import Plan
@@ -130,16 +131,20 @@ def test_another_model_or_another_input_is_refused(finished: Path, mixed: Path, 
     assert "expected I/N with I from 1 to N, such as 3/8" in run("tokenize", "-o", finished, "--part", "0/2")[1]
 
 
-def test_ctrl_c_ends_a_run_that_then_goes_on(model: Path, tmp_path: Path) -> None:
-    rows = [{"path": str(builders.RECORDINGS[i % 5]), "id": str(i)} for i in range(60)]
+def test_ctrl_c_ends_a_run_that_then_goes_on(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hang.wav").write_bytes(builders.RECORDINGS[0].read_bytes())  # a run that gets there stays there
+    rows = [{"path": str(builders.RECORDINGS[i % 5]), "id": str(i)} for i in range(20)]
+    rows[10]["path"] = str(tmp_path / "hang.wav")
     (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, rows)))
     options = ["-o", tmp_path / "out", "-m", model, "--shard-hours", "0.002", "--batch-seconds", "5"]
     command = [sys.executable, "-m", "xcodec", "tokenize", tmp_path / "m.jsonl", *options]
-    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True)
+    with monkeypatch.context() as poisoned:
+        poison_readers(tmp_path / "poison", poisoned)
+        process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 60
     while len(list((tmp_path / "out/codes").glob("*.parquet"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: everything that was started gets it
     told = process.communicate(timeout=60)[1]
     assert process.returncode == 130
     assert "interrupted; every file that was written is whole" in told
@@ -149,4 +154,4 @@ def test_ctrl_c_ends_a_run_that_then_goes_on(model: Path, tmp_path: Path) -> Non
     assert code == 1
     assert "is not finished" in told
     assert run("tokenize", tmp_path / "m.jsonl", *options)[0] == 0
-    assert counts(tmp_path / "out") == dict.fromkeys(map(str, range(60)), 1)
+    assert counts(tmp_path / "out") == dict.fromkeys(map(str, range(20)), 1)

@@ -1,11 +1,13 @@
 """What the tests of `xcodec tokenize` build: data sets of short clips, tiny models on disk, and finished outputs."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 import builders
 from xcodec.audio import Audio
@@ -41,6 +43,19 @@ def write_clips(folder: Path, count: int, seed: int = 0) -> dict[str, np.ndarray
         audio.save(folder / name)
         clips[name] = audio.samples
     return clips
+
+
+def poison_readers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have readers really crash at crash.wav and hang at hang.wav: libsndfile does neither on demand."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        "import ctypes, os, sys, time\n"
+        "def watch(event, arguments):\n"
+        "    if event == 'open' and 'crash.wav' in str(arguments[0]): ctypes.string_at(0)\n"
+        "    if event == 'open' and 'hang.wav' in str(arguments[0]): time.sleep(1000)\n"
+        "if 'xcodec.tokenization.reader_process' in sys.orig_argv: sys.addaudithook(watch)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
 
 
 def job_for(model: Path | None, folder: Path, **fields: Any) -> Job:

@@ -54,7 +54,6 @@ class Codec:
     ) -> None:
         self.model = model.train(False)
         self.feature_extractor = feature_extractor
-        self._compiled = False
         self._name = public_name(model.name_or_path) or type(model).__name__
         self._identify = partial(fingerprint_model, model, self._name)
         if identity is not None:
@@ -119,7 +118,6 @@ class Codec:
         if compile:
             model.compile_layers()
         codec = cls(model, feature_extractor)
-        codec._compiled = compile
         # Of the stored tensors, so that codes of one checkpoint carry one identity whatever dtype made them.
         codec._name, codec._identify = name, partial(fingerprint_checkpoint, folder, model.config, name)
         return codec
@@ -441,7 +439,7 @@ class Codec:
 
         torch knows this for the whole process only, other threads and models included, until the batch is done.
         """
-        too_long = self._compiled and seconds > COMPILED_SECONDS
+        too_long = self.model.has_compiled_layers and seconds > COMPILED_SECONDS
         return torch.compiler.set_stance("force_eager") if too_long else nullcontext()
 
     def _checked_codes(self, source: CodesSource, check_identity: bool) -> Codes:

@@ -17,6 +17,7 @@ from xcodec.cli.options import (
     AudioFormat,
     Bandwidth,
     BatchSeconds,
+    Compiled,
     Device,
     Dtype,
     Inputs,
@@ -97,15 +98,18 @@ def command(
     overwrite: Overwrite = False,
     batch_seconds: BatchSeconds = 60.0,
     max_memory: MaxMemory = None,
+    compiled: Compiled = False,
     stream: Stream = False,
     raw: Raw = False,
 ) -> None:
     """Decode files of codes to recordings."""
     check_stream(output, stream, raw)
-    load = partial(load_codec, model, device, dtype, max_memory, decoder_only=True)
+    load = partial(load_codec, model, device, dtype, max_memory, compiled, decoder_only=True)
     if output is None:
         if inputs != [STANDARD_INPUT]:
             raise typer.BadParameter("--stream decodes standard input: give - as the only input")
+        if compiled:
+            raise typer.BadParameter("--compile is for files; a stream's layers are not compiled")
         pass_on(AudioPipe(raw), load)
         return
     from xcodec.codes import Codes

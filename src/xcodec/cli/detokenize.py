@@ -5,9 +5,11 @@ from typing import Annotated
 import typer
 
 from xcodec.cli.console import errors, output, spoken_seconds
+from xcodec.cli.interruption import Interruption
 from xcodec.cli.options import (
     BUILT_IN,
     BatchSeconds,
+    Compiled,
     Device,
     Dtype,
     Format,
@@ -58,17 +60,19 @@ def command(
     dtype: Dtype = Precision.FLOAT32,
     overwrite: Overwrite = False,
     batch_seconds: BatchSeconds = 60.0,
+    compiled: Compiled = False,
 ) -> None:
     """Decode the codes of `xcodec tokenize` to recordings."""
     from xcodec.tokenization.detokenize import DecodedReport, detokenize
     from xcodec.tokenization.tokens import Tokens
 
     tokens = Tokens(home(folder))
-    codec = load_codec(model, device, dtype, decoder_only=True)
-    with errors().status("decoding") as shown:
+    codec = load_codec(model, device, dtype, compiled=compiled, decoder_only=True)
+    with Interruption() as interruption, errors().status("decoding") as shown:
 
         def show(report: DecodedReport) -> None:
             shown.update(f"decoding: {report.written:,} recordings, {spoken_seconds(report.seconds)}")
+            interruption.check()
 
         report = detokenize(
             tokens,

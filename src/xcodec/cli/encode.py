@@ -9,6 +9,7 @@ from xcodec.cli.options import (
     BUILT_IN,
     Bandwidth,
     BatchSeconds,
+    Compiled,
     Device,
     Dtype,
     Inputs,
@@ -74,6 +75,7 @@ def command(
     overwrite: Overwrite = False,
     batch_seconds: BatchSeconds = 60.0,
     max_memory: MaxMemory = None,
+    compiled: Compiled = False,
 ) -> None:
     """Encode recordings as files of codes."""
     from xcodec.audio import AUDIO_SUFFIXES, Audio
@@ -88,5 +90,5 @@ def command(
         )
 
     jobs, failures = plan(inputs, output, AUDIO_SUFFIXES, codes_name, overwrite)
-    load = partial(load_codec, model, device, dtype, max_memory, encoder_only=True)
+    load = partial(load_codec, model, device, dtype, max_memory, compiled, encoder_only=True)
     Run("Encoded", Audio.read, load, encode, batch_seconds).do(jobs, failures)

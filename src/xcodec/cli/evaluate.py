@@ -11,7 +11,8 @@ from rich.text import Text
 
 from xcodec.cli.console import errors, output, show_error
 from xcodec.cli.failures import FAILED
-from xcodec.cli.options import Bandwidth, Device, Dtype, Inputs, Overwrite, Precision, load_codec, not_empty
+from xcodec.cli.interruption import Interruption
+from xcodec.cli.options import Bandwidth, Compiled, Device, Dtype, Inputs, Overwrite, Precision, load_codec, not_empty
 from xcodec.cli.paths import find_files, home
 from xcodec.errors import InputError, MissingExtraError
 from xcodec.files import written_whole
@@ -130,6 +131,7 @@ def command(
     ] = None,
     device: Device = "auto",
     dtype: Dtype = Precision.FLOAT32,
+    compiled: Compiled = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Measure how much of recordings a codec keeps."""
@@ -154,12 +156,17 @@ def command(
         utmos=utmos,
         device=choose_device(device),
     )
-    systems: list[System] = [load_model(name, device, dtype, bandwidth) for name in models or ()]
+    systems: list[System] = [load_model(name, device, dtype, compiled, bandwidth) for name in models or ()]
     systems += [Folder(home(folder), folder) for folder in folders or ()]
     systems += load_baselines(baselines or [], missing)
 
-    with ClipsBar(len(clips)) as bar:
-        result = evaluate(clips, systems, metrics, missing, spread(clips, examples if html_file else 0), bar.advance)
+    with Interruption() as interruption, ClipsBar(len(clips)) as bar:
+
+        def advance() -> None:
+            bar.advance()
+            interruption.check()
+
+        result = evaluate(clips, systems, metrics, missing, spread(clips, examples if html_file else 0), advance)
     show(result, per_clip)
     if json_file is not None:
         from xcodec.evaluation.record import record
@@ -217,11 +224,11 @@ def check_writable(files: list[Path], overwrite: bool) -> None:
             raise InputError(f"{file}: the folder {file.parent} does not exist; make it first")
 
 
-def load_model(name: str, device: str, dtype: Precision, bandwidth: float | None) -> "Model":
+def load_model(name: str, device: str, dtype: Precision, compiled: bool, bandwidth: float | None) -> "Model":
     """A codec as a system, by the name that was given."""
     from xcodec.evaluation.systems import Model
 
-    return Model(load_codec(name, device, dtype), name, bandwidth)
+    return Model(load_codec(name, device, dtype, compiled=compiled), name, bandwidth)
 
 
 def load_baselines(names: list[str], missing: "list[Missing]") -> "Iterator[System]":

@@ -68,10 +68,18 @@ def explain(error: Exception) -> str:
         return text
     if ran_out_of_memory(error):
         return "out of memory; give a smaller --batch-seconds, a shorter recording, or another --device"
+    if could_not_compile(error):
+        reason = str(error).strip().partition("\n")[0]
+        return f"torch's compiler failed, so leave --compile out: {reason}"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     kind = type(error).__name__
     return f"{kind}: {text}. This should not happen; please report it with what {TRACEBACK}=1 in the environment shows"
+
+
+def could_not_compile(error: Exception) -> bool:
+    """Whether layers were to be compiled and torch could not, say for want of a C++ compiler."""
+    return any(kind.__name__ == "BackendCompilerFailed" for kind in type(error).__mro__)
 
 
 def ran_out_of_memory(error: Exception) -> bool:

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from xcodec.cli.console import errors, output, show_error, spoken_seconds
 from xcodec.cli.failures import FAILED, explain
+from xcodec.cli.interruption import Interruption
 from xcodec.cli.paths import Failure, Job
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Run(Generic[Input, Output]):
         self.load = load
         self.transform = transform
         self.group_seconds = GROUP_BATCHES * batch_seconds
+        self.interruption = Interruption()
         self.failures: list[Failure] = []
         self.num_done = 0
         self.seconds_done = 0.0
@@ -82,7 +84,7 @@ class Run(Generic[Input, Output]):
         if jobs:
             codec = self.load()
             started = time.perf_counter()
-            with ProgressBar(self.verb, len(jobs) + len(failures)) as bar:
+            with self.interruption, ProgressBar(self.verb, len(jobs) + len(failures)) as bar:
                 for group in self.groups(jobs):
                     self.work(codec, group, bar)
                     bar.settle(self.num_done + len(self.failures), self.seconds_done)
@@ -112,6 +114,7 @@ class Run(Generic[Input, Output]):
 
         def on_progress(seconds: float) -> None:
             bar.advance(seconds * files_per_second, seconds)
+            self.interruption.check()
 
         try:
             results = self.transform(codec, [item for _, item in group], on_progress)

@@ -19,6 +19,7 @@ __all__ = [
     "AudioFormat",
     "Bandwidth",
     "BatchSeconds",
+    "Compiled",
     "Device",
     "Dtype",
     "Format",
@@ -163,6 +164,14 @@ MaxMemory = Annotated[
         callback=known_size,
     ),
 ]
+Compiled = Annotated[
+    bool,
+    typer.Option(
+        "--compile",
+        help="Compile the model's layers at the first recordings, once for every length; float32 gives the same codes. "
+        "Batches of more than a minute run as without it. On a CPU it needs a C++ compiler.",
+    ),
+]
 
 AudioFormat = Annotated[
     Format | None,
@@ -220,11 +229,12 @@ def load_codec(
     device: str,
     dtype: Precision,
     max_memory: str | None = None,
+    compiled: bool = False,
     *,
     encoder_only: bool = False,
     decoder_only: bool = False,
 ) -> "Codec":
-    """Load the codec that --model, --device, --dtype and --max-memory ask for, without the libraries' own chatter."""
+    """Load the codec that the options of the model ask for, without the libraries' own chatter."""
     with errors().status(f"loading {model}"):
         from transformers.utils import logging
 
@@ -236,6 +246,7 @@ def load_codec(
             device=device,
             dtype=dtype.value,
             max_memory=max_memory,
+            compile=compiled,
             encoder_only=encoder_only,
             decoder_only=decoder_only,
         )

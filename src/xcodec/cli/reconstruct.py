@@ -10,6 +10,7 @@ from xcodec.cli.options import (
     AudioFormat,
     Bandwidth,
     BatchSeconds,
+    Compiled,
     Device,
     Dtype,
     Inputs,
@@ -70,6 +71,7 @@ def command(
     overwrite: Overwrite = False,
     batch_seconds: BatchSeconds = 60.0,
     max_memory: MaxMemory = None,
+    compiled: Compiled = False,
 ) -> None:
     """Encode recordings and decode the codes."""
     from xcodec.audio import AUDIO_SUFFIXES, Audio
@@ -89,5 +91,5 @@ def command(
 
     rename = partial(audio_name, suffix=output_suffix(audio_format, inputs, output))
     jobs, failures = plan(inputs, output, AUDIO_SUFFIXES, rename, overwrite)
-    load = partial(load_codec, model, device, dtype, max_memory)
+    load = partial(load_codec, model, device, dtype, max_memory, compiled)
     Run("Reconstructed", Audio.read, load, reconstruct, batch_seconds).do(jobs, failures)

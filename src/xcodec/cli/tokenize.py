@@ -10,8 +10,9 @@ from typer.core import TyperGroup
 
 from xcodec.cli.console import errors, output, spoken_seconds
 from xcodec.cli.failures import FAILED, Command
+from xcodec.cli.interruption import Interruption
 from xcodec.cli.manual import manual
-from xcodec.cli.options import BUILT_IN, Bandwidth, Device, Dtype, Model, Precision, load_codec, not_empty
+from xcodec.cli.options import BUILT_IN, Bandwidth, Compiled, Device, Dtype, Model, Precision, load_codec, not_empty
 from xcodec.cli.paths import home
 from xcodec.cli.tokenize_progress import TokenizeProgress, show_standing
 
@@ -143,10 +144,16 @@ def run(
     model: Model = BUILT_IN,
     device: Device = "auto",
     dtype: Dtype = Precision.FLOAT32,
+    compiled: Compiled = False,
     batch_seconds: Annotated[
-        float,
-        typer.Option("--batch-seconds", min=1.0, metavar="SECONDS", help="Padded audio that the model takes at once."),
-    ] = 600.0,
+        float | None,
+        typer.Option(
+            "--batch-seconds",
+            min=1.0,
+            metavar="SECONDS",
+            help="Padded audio that the model takes at once; 600 if not given, and 60 with --compile.",
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option("--workers", min=1, metavar="N", help="Reader processes per model; else half of the processors."),
@@ -177,16 +184,19 @@ def run(
     from xcodec.tokenization.model import ModelChoice
     from xcodec.tokenization.readers import ReadingLimits
     from xcodec.tokenization.run import prepare, tokenize
+    from xcodec.tokenization.status import RunStatus
 
     job = Job(
         folder=home(folder).absolute(),
-        model=ModelChoice(None if model == BUILT_IN else model, device, dtype, bandwidth),
-        batch_seconds=batch_seconds,
+        model=ModelChoice(None if model == BUILT_IN else model, device, dtype, bandwidth, compiled),
+        batch_seconds=batch_seconds or (60.0 if compiled else 600.0),
         workers=workers or default_workers(),
         limits=ReadingLimits(file_seconds, longest),
     )
     # With Ray, actors do the work; here the codec only tells which one it is, and takes no memory of a GPU.
-    codec = load_codec(model, "cpu" if engine is Engine.RAY else device, dtype, encoder_only=True)
+    works_here = engine is Engine.LOCAL and not plan_only
+    chosen_device = "cpu" if engine is Engine.RAY else device
+    codec = load_codec(model, chosen_device, dtype, compiled=compiled and works_here, encoder_only=True)
     with errors().status("planning"):
         plan = prepare(job, codec, Inputs(inputs, root) if inputs else None, shard_hours)
     if plan_only:
@@ -195,9 +205,14 @@ def run(
         output().print(f"Planned {planned.rows:,} recordings, about {hours}, in {planned.shards:,} shards: {folder}")
         return
     chosen = RayEngine(actors=actors, stall_seconds=60 * stall_minutes) if engine is Engine.RAY else run_locally
-    with TokenizeProgress() as progress:
+    with Interruption() as interruption, TokenizeProgress() as progress:
+
+        def show(status: RunStatus) -> None:
+            progress.show(status)
+            interruption.check()
+
         status = tokenize(
-            job, plan, codec, chosen, engine.value, chosen_part, retry_failed=retry_failed, on_status=progress.show
+            job, plan, codec, chosen, engine.value, chosen_part, retry_failed=retry_failed, on_status=show
         )
     standing = status.standing
     output().print(

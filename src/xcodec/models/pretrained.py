@@ -28,11 +28,13 @@ class StrictPreTrainedModel(PreTrainedModel):
             codes, is needed whatever is asked. None gives tiles half a GiB on a CPU, a quarter of a GPU's memory there.
         has_encoder: whether it can encode; False where it was loaded with `decoder_only=True`.
         has_decoder: whether it can decode; False where it was loaded with `encoder_only=True`.
+        has_compiled_layers: whether `compile_layers` was called.
     """
 
     max_memory: int | None = None
     has_encoder: bool = True
     has_decoder: bool = True
+    has_compiled_layers: bool = False
 
     # Names of modules that only one of encode and decode needs.
     encoder_parts: tuple[str, ...] = ()
@@ -80,6 +82,7 @@ class StrictPreTrainedModel(PreTrainedModel):
         for module in self.modules():
             if isinstance(module, kinds):
                 module.compile(dynamic=True)
+        self.has_compiled_layers = True
 
     @property
     def bytes_per_code(self) -> int:

@@ -27,18 +27,23 @@ class ModelChoice:
         device: as in `Codec.from_pretrained`.
         dtype: likewise.
         bandwidth: in kbit/s, or None for the highest.
+        compile: as in `Codec.from_pretrained`. Like the device and the batches, it is how codes are computed and not
+            which: what is planned does not know of it, and a run goes on with it or without.
     """
 
     name: str | None = None
     device: str = "auto"
     dtype: Precision = Precision.FLOAT32
     bandwidth: float | None = None
+    compile: bool = False
 
     def load(self) -> "Codec":
         """Load the codec."""
         from xcodec.codec import Codec
 
-        return Codec.from_pretrained(self.name, device=self.device, dtype=self.dtype.value, encoder_only=True)
+        return Codec.from_pretrained(
+            self.name, device=self.device, dtype=self.dtype.value, compile=self.compile, encoder_only=True
+        )
 
 
 def probe(codec: "Codec", bandwidth: float | None) -> tuple[int, ...]:
