@@ -32,7 +32,7 @@ format: $(READY)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-$(READY): pyproject.toml setup.py constraints.txt src/xcodec/kernels/snake.cpp
+$(READY): pyproject.toml setup.py constraints.txt $(wildcard src/xcodec/kernels/*.cpp src/xcodec/kernels/*.h)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'

@@ -138,6 +138,27 @@ def test_large_scores_do_not_overflow(variant):
 
 
 @native
+def test_keys_that_are_never_seen_before_those_that_are(variant):
+    """A bias of minus infinity over whole blocks of keys, and then none."""
+    q, k, v = inputs(1, 150, 150, 2, 2, 16)
+    bias = DistanceBias(torch.zeros(1, 1, 2, 299), 149)
+    bias.table[..., : 149 - 20] = -torch.inf
+    with kernels.use(variant):
+        y = kernels.attention(q, k, v, bias.table, None, 149)
+    assert (y - definition(q, k, v, bias.scores(0, 150, 150))).abs().max() < 1e-5
+
+
+@native
+@pytest.mark.parametrize("size", [(0, 3, 4, 2, 2, 8), (2, 0, 4, 2, 2, 8), (2, 3, 0, 2, 2, 8)], ids=str)
+def test_nothing_gives_nothing(variant, size):
+    q, k, v = torch.randn(*size[:2], *size[3:5][:1], size[5]), *torch.randn(2, size[0], size[2], size[4], size[5])
+    with kernels.use(variant):
+        y = kernels.attention(q, k, v)
+    assert y.shape == q.shape
+    assert y.eq(0).all()
+
+
+@native
 def test_what_is_no_number_reaches_its_own_query_alone(variant):
     q, k, v = inputs(1, 20, 150, 2, 2, 16)
     q[0, 7, 1, 3] = float("nan")
@@ -204,3 +225,12 @@ def test_gradients_are_torch_s(kind):
     layer(x, None, layer.distance_biases(30) if kind == "WavLM" else None).square().sum().backward()
     assert x.grad.abs().min() > 0
     assert all(p.grad is not None and p.grad.isfinite().all() for p in layer.parameters())
+
+
+@pytest.mark.gradients
+@pytest.mark.parametrize("trained", ["linear_q.weight", "distance_embedding.weight"])
+def test_a_gradient_for_one_parameter_alone_is_not_lost(trained):
+    layer = randomized(RelativeKeySelfAttention(32, 4, 5, 3)).requires_grad_(False)
+    parameter = layer.get_parameter(trained).requires_grad_()
+    layer(torch.randn(1, 30, 32)).square().sum().backward()
+    assert parameter.grad.abs().max() > 0

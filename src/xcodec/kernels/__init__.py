@@ -4,8 +4,8 @@
 XCODEC_KERNEL before the package is imported.
 """
 
-from xcodec.kernels.attention import attention
+from xcodec.kernels.attention_operator import attention
 from xcodec.kernels.library import TORCH, is_stale, serves, use, variant, variants
-from xcodec.kernels.snake import anti_aliased_snake, snake
+from xcodec.kernels.snake_operator import anti_aliased_snake, snake
 
 __all__ = ["TORCH", "anti_aliased_snake", "attention", "is_stale", "serves", "snake", "use", "variant", "variants"]

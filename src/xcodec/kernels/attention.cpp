@@ -62,7 +62,8 @@ typedef int32_t Places __attribute__((vector_size(16)));
 #define shuffle(a, b, ...) __builtin_shuffle(a, b, Places{__VA_ARGS__})
 #endif
 
-constexpr float LOWEST = -__builtin_inff();
+constexpr float NEVER = -__builtin_inff();   // the score of a key that is not there
+constexpr float LOWEST = -3.4028234664e38f;  // below any finite score, and still a number to subtract
 
 // e^x for x <= 0, within 1e-7 of itself; below -80 it stays at e^-80, which is nothing beside the largest weight, 1.
 inline Vec exponential(Vec x) {
@@ -226,7 +227,7 @@ void attend(const Attention& job, const Queries& task, float* scratch) {
       multiply(scores, KEYS, queries + row * dim, dim, keys, KEYS, dim, KEYS);
       for (int64_t i = 0; i < GROUP; i++) {
         float* score = scores + i * KEYS;
-        for (int64_t j = found; j < KEYS; j++) score[j] = LOWEST;
+        for (int64_t j = found; j < KEYS; j++) score[j] = NEVER;
         Vec top = load(score);
         for (int64_t j = LANES; j < KEYS; j += LANES) top = at_least(top, load(score + j));
         const float before = highest[row + i], now = largest(top);

@@ -4,8 +4,8 @@
 #include <stdint.h>
 
 #include <atomic>
+#include <exception>
 #include <new>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -43,8 +43,8 @@ void run_tasks(int64_t tasks, int64_t useful, int threads, int64_t scratch_float
   others.reserve(useful - 1);
   try {
     for (int64_t i = 1; i < useful; i++) others.emplace_back(run, aligned + i * size);
-  } catch (const std::system_error&) {
-    // The system gives no more threads: those there are do the work.
+  } catch (const std::exception&) {
+    // The system gives no more threads, or no memory for one: those there are do the work.
   }
   run(aligned);
   for (std::thread& thread : others) thread.join();

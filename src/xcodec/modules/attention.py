@@ -104,7 +104,8 @@ class BlockwiseAttention(nn.Module, ABC):
         _, project_k, project_v, _ = self.projections
         k, v = project_k(x), project_v(x)
         blocks = [
-            self.attend(x[:, block.wanted], block.start, k, v, lengths, biases) for block in self._blocks(k, MASK_BYTES)
+            self.attend(x[:, block.wanted], block.start, k, v, lengths, biases)
+            for block in self._blocks(x, k, MASK_BYTES)
         ]
         return blocks[0] if len(blocks) == 1 else torch.cat(blocks, 1)
 
@@ -132,17 +133,17 @@ class BlockwiseAttention(nn.Module, ABC):
         batch, time, width = x.shape
         rows = list(tiles(time, steps_within(max_bytes, 6 * batch * width * x.element_size())))
         k, v = (join((project(norm(x[:, tile.wanted])) for tile in rows), time) for project in (project_k, project_v))
-        for block in self._blocks(k, max_bytes):
+        for block in self._blocks(x, k, max_bytes):
             own = norm(x[:, block.wanted])
             yield block.wanted, self.attend(own, block.start, k, v, lengths, biases)
 
-    def _blocks(self, k: Tensor, max_bytes: int) -> Iterator[Tile]:
+    def _blocks(self, x: Tensor, k: Tensor, max_bytes: int) -> Iterator[Tile]:
         """Blocks of queries that take so many bytes: with the kernel by themselves, else by their scores and a mask."""
         batch, time, width = k.shape
         if not tiled(max_bytes):
             return iter([Tile(0, time, 0, time)])
-        if self._is_native(k):
-            return tiles(time, steps_within(max_bytes, 8 * batch * width * k.element_size()))
+        if self._is_native(x, k):
+            return tiles(time, steps_within(max_bytes, 8 * batch * max(width, x.shape[2]) * k.element_size()))
         size = steps_within(max_bytes, 2 * batch * (width // self.head_dim) * time * k.element_size())
         return tiles(time, min(size, self.max_queries or size))
 
@@ -150,7 +151,7 @@ class BlockwiseAttention(nn.Module, ABC):
         """Whether the kernel serves: on the CPU, where no gradient is asked for and no weight is dropped."""
         if not kernels.serves(tensors[0]) or (self.training and self.dropout > 0):
             return False
-        return not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
+        return not (torch.is_grad_enabled() and any(x.requires_grad for x in (*tensors, *self.parameters())))
 
     def attend(
         self, x: Tensor, start: int, k: Tensor, v: Tensor, lengths: Tensor | None, biases: Tensor | None
@@ -160,7 +161,7 @@ class BlockwiseAttention(nn.Module, ABC):
         # (batch, time, heads * head_dim) -> (batch, time, heads, head_dim)
         q, k, v = (each.unflatten(-1, (-1, self.head_dim)) for each in (project_q(x), k, v))
         bias = self.distance_bias(x, q, biases)
-        if self._is_native(q, k, v):
+        if self._is_native(q, k, v, *(() if biases is None else (biases,))):
             table, gates, left = (None, None, 0) if bias is None else (bias.table.float(), bias.gates, bias.left)
             gates = None if gates is None else gates.float()
             y = kernels.attention(q, k, v, table, gates, left, start, lengths)
@@ -168,7 +169,7 @@ class BlockwiseAttention(nn.Module, ABC):
             mask = None if lengths is None else valid_steps(lengths, k.shape[1])[:, None, None]
             if bias is not None:
                 scores = bias.scores(start, x.shape[1], k.shape[1]).to(q.dtype)
-                mask = scores if mask is None else scores.masked_fill(~mask, -torch.inf)
+                mask = scores if mask is None else scores.masked_fill_(~mask, -torch.inf)
             q, k, v = (each.transpose(1, 2) for each in (q, k, v))
             dropout = self.dropout if self.training else 0.0
             y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, enable_gqa=self.grouped)

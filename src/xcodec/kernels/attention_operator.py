@@ -30,7 +30,7 @@ def attention(
         q: float32 or bfloat16 (batch, queries, heads, head_dim), on the CPU.
         k: (batch, keys, key_heads, head_dim) of the same dtype; `heads` is a multiple of `key_heads`.
         v: like `k`.
-        table: float32 (batch or 1, queries or 1, heads, distances); None adds nothing.
+        table: float32 (batch or 1, queries or 1, heads, distances), finite; None adds nothing.
         gates: float32 (batch, queries, heads); None is ones.
         left: the table's first entry is for the key so many steps to the left of a query.
         start: the step of the first query; that of the first key is 0.
@@ -72,6 +72,8 @@ def attention_operator(
     gates = None if gates is None else gates.contiguous()
     lengths = None if lengths is None else lengths.long().contiguous()
     y = torch.empty_like(q)
+    if y.numel() == 0:
+        return y
     sizes = (*q.shape[:2], k.shape[1], q.shape[2], *k.shape[2:])
     is_bfloat16 = int(q.dtype == torch.bfloat16)
     call("xcodec_attention", is_bfloat16, q, k, v, y, table, gates, lengths, *sizes, start, left, distances, *strides)
