@@ -232,6 +232,36 @@ def test_compressed_file_that_is_cut_short(tmp_path: Path, speech: Audio, suffix
         Audio.read(path)
 
 
+def checksum_of_ogg(page: bytes) -> int:
+    """RFC 3533: the CRC of the polynomial 0x04c11db7, from 0, neither reflected nor inverted."""
+    register = 0
+    for byte in page:
+        register ^= byte << 24
+        for _ in range(8):
+            register = (register << 1 ^ (0x04C11DB7 if register >> 31 else 0)) & 0xFFFFFFFF
+    return register
+
+
+@pytest.mark.parametrize("suffix", [".ogg", ".opus"])
+def test_ogg_whose_last_page_is_not_marked_is_read_where_it_is_whole(
+    tmp_path: Path, speech: Audio, suffix: str
+) -> None:
+    """As some encoders leave it."""
+    path = tmp_path / f"unmarked{suffix}"
+    speech.resample(48000).save(path)
+    expected, content = Audio.read(path), path.read_bytes()
+    last = content.rindex(b"OggS\0")
+    page = bytearray(content[last:])
+    page[5] &= ~4
+    page[22:26] = bytes(4)
+    page[22:26] = checksum_of_ogg(page).to_bytes(4, "little")
+    path.write_bytes(content[:last] + page)
+    assert Audio.read(path).num_samples >= expected.num_samples
+    path.write_bytes(content[:last] + page[:-1])
+    with pytest.raises(AudioError, match="is cut short: the last Ogg page does not end the stream"):
+        Audio.read(path)
+
+
 @pytest.mark.parametrize("suffix", [".ogg", ".opus"])
 def test_ogg_of_several_streams_in_a_row_is_not_read_in_part(tmp_path: Path, speech: Audio, suffix: str) -> None:
     path = tmp_path / f"chained{suffix}"

@@ -43,34 +43,36 @@ def _promised_bytes(log: str) -> Iterator[tuple[int, int]]:
 
 
 def _check_ogg_pages(path: Path) -> None:
-    """Raise where the last page of an Ogg file does not end the stream, or a second stream follows the first.
+    """Raise where the last page of an Ogg file is cut short, or a second stream follows the first.
 
-    libsndfile reads the first stream of such a chain, and neither tells of the others nor can be made to read them.
+    Not every encoder marks the last page; without the mark, the file has to end where a page ends, and its last packet
+    with it. Of a chain libsndfile reads the first stream, and neither tells of the others nor can be made to read them.
     """
     started = ended = False
-    for flags, whole in _ogg_pages(path):
-        begins = bool(flags & 2)
+    for begins, may_end in _ogg_pages(path):
         if begins and started:
             raise AudioError(
                 f"{path}: holds several streams one after another (a chained Ogg file), of which only the first can be "
                 "read; make one of them, for instance with: ffmpeg -i chained.ogg whole.wav"
             )
         started |= not begins
-        ended = whole and bool(flags & 4)
+        ended = may_end
     if not ended:
         raise AudioError(f"{path}: is cut short: the last Ogg page does not end the stream")
 
 
-def _ogg_pages(path: Path) -> Iterator[tuple[int, bool]]:
-    """Find the pages of an Ogg file: of each its flags (2: the stream begins, 4: it ends), and whether it is whole."""
+def _ogg_pages(path: Path) -> Iterator[tuple[bool, bool]]:
+    """Find the pages of an Ogg file: of each whether a stream begins with it, and whether one may end with it."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         start = data.find(b"OggS\0")
         while start >= 0:
             header = data[start : start + 27]
             if len(header) < 27:
-                yield 0, False
+                yield False, False
                 return
+            flags = header[5]  # 2: the stream begins, 4: it ends
             sizes = data[start + 27 : start + 27 + header[26]]
             end = start + 27 + header[26] + sum(sizes)
-            yield header[5], end <= len(data)
+            says_so = bool(flags & 4) and end <= len(data)
+            yield bool(flags & 2), says_so or (end == len(data) and sizes[-1:] < b"\xff")
             start = data.find(b"OggS\0", end)
