@@ -242,13 +242,10 @@ def checksum_of_ogg(page: bytes) -> int:
     return register
 
 
-@pytest.mark.parametrize("suffix", [".ogg", ".opus"])
-def test_ogg_whose_last_page_is_not_marked_is_read_where_it_is_whole(
-    tmp_path: Path, speech: Audio, suffix: str
-) -> None:
-    """As some encoders leave it."""
-    path = tmp_path / f"unmarked{suffix}"
-    speech.resample(48000).save(path)
+def test_vorbis_whose_last_page_is_not_marked_is_read_where_it_is_whole(tmp_path: Path, speech: Audio) -> None:
+    """As some encoders leave it. Of Opus libsndfile refuses it."""
+    path = tmp_path / "unmarked.ogg"
+    speech.save(path)
     expected, content = Audio.read(path), path.read_bytes()
     last = content.rindex(b"OggS\0")
     page = bytearray(content[last:])
