@@ -144,6 +144,19 @@ def test_single_rows_become_recordings_of_another_format(tokens: Tokens, codec: 
         detokenize(tokens, codec, tmp_path, ["nobody.wav"])
 
 
+def test_two_ids_of_one_file_name_do_not_overwrite_each_other(model: Path, codec: Codec, tmp_path: Path) -> None:
+    [clip] = write_clips(tmp_path / "in", 1)
+    rows = [{"path": f"in/{clip}", "id": name, "duration": seconds} for name, seconds in (("a", 0.5), ("a.wav", 0.4))]
+    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    run(job_for(model, tmp_path / "out"), codec, tmp_path / "m.jsonl")
+    tokens = Tokens(tmp_path / "out")
+    with pytest.raises(InputError, match=r"1 ids have the file name of another, and were left out: 'a(\.wav)?'; give"):
+        detokenize(tokens, codec, tmp_path / "audio")
+    assert [path.name for path in (tmp_path / "audio").iterdir()] == ["a.wav"]
+    detokenize(tokens, codec, tmp_path / "second", ["a.wav"])
+    assert Audio.read(tmp_path / "second/a.wav").duration == 0.4
+
+
 def test_codes_of_another_model_are_refused(tokens: Tokens, tmp_path: Path) -> None:
     other = Codec.from_pretrained(save_tiny(tmp_path / "other", seed=1))
     with pytest.raises(CodesError, match=r"the codes were made by tiny"):

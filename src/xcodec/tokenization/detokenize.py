@@ -58,11 +58,14 @@ def detokenize(
         on_progress: called after each window of batches.
 
     Raises:
-        InputError: for ids that have no codes; it names them. What was found is written.
+        InputError: for ids that have no codes, or whose file another id has taken ("a" and "a.wav" are one file); it
+            names them. All else is written.
         CodesError: where another model made the codes.
     """
     report = DecodedReport()
     missing = dict.fromkeys(ids or ())
+    taken: set[int] = set()  # hashes of paths: a few tens of megabytes for a million
+    twice: list[str] = []
     window: list[tuple[Path, Row]] = []
 
     def decode() -> None:
@@ -76,6 +79,10 @@ def detokenize(
     for row in tokens.rows(ids if ids is None else frozenset(ids)):
         missing.pop(row.id, None)
         path = path_below(folder, row.id.removesuffix(suffix), suffix)
+        if hash(path) in taken:
+            twice.append(row.id)
+            continue
+        taken.add(hash(path))
         if path.exists() and not overwrite:
             report.there += 1
             continue
@@ -85,9 +92,17 @@ def detokenize(
     if window:
         decode()
     if missing:
-        named = ", ".join(map(repr, list(missing)[:_NAMED])) + (", ..." if len(missing) > _NAMED else "")
-        raise InputError(f"{tokens.plan.folder}: has no codes of {len(missing)} of the ids: {named}")
+        raise InputError(f"{tokens.plan.folder}: has no codes of {len(missing)} of the ids: {_some(list(missing))}")
+    if twice:
+        raise InputError(
+            f"{len(twice)} ids have the file name of another, and were left out: {_some(twice)}; give these alone, "
+            "and another folder"
+        )
     return report
+
+
+def _some(ids: Sequence[str]) -> str:
+    return ", ".join(map(repr, ids[:_NAMED])) + (", ..." if len(ids) > _NAMED else "")
 
 
 def write(path: Path, audio: Audio, report: DecodedReport) -> None:
