@@ -20,6 +20,7 @@ from xcodec.modules.tiles import Tile, join, steps_within, tiled, tiles
 __all__ = ["BlockwiseAttention", "DistanceBias", "RelativeKeySelfAttention", "SelfAttention"]
 
 MASK_BYTES = 1 << 27  # of one block where gradients are taken
+FEW_QUERIES = 64  # below which torch serves where keys are many more
 MAX_QUERIES = 512  # in a block that has a mask of its own: more makes nothing faster
 
 
@@ -161,7 +162,9 @@ class BlockwiseAttention(nn.Module, ABC):
         # (batch, time, heads * head_dim) -> (batch, time, heads, head_dim)
         q, k, v = (each.unflatten(-1, (-1, self.head_dim)) for each in (project_q(x), k, v))
         bias = self.distance_bias(x, q, biases)
-        if self._is_native(q, k, v, *(() if biases is None else (biases,))):
+        # A few new steps of a stream over many kept ones: the kernel would spend its time on laying out the keys.
+        is_short = 4 * q.shape[1] < k.shape[1] and q.shape[1] < FEW_QUERIES
+        if not is_short and self._is_native(q, k, v, *(() if biases is None else (biases,))):
             table, gates, left = (None, None, 0) if bias is None else (bias.table.float(), bias.gates, bias.left)
             gates = None if gates is None else gates.float()
             y = kernels.attention(q, k, v, table, gates, left, start, lengths)
