@@ -1,6 +1,7 @@
 """The native kernel, in every variant that this processor runs: its definition, its gradients, and life without it."""
 
 import copy
+import ctypes
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from builders import prepare, speech
 from xcodec import InputError, kernels
+from xcodec.kernels import library
 from xcodec.models.acoustic import AcousticEncoder
 from xcodec.modules.conv import MaskedConv1d, MaskedConvTranspose1d, channels_last, is_channels_last
 from xcodec.modules.lengths import zero_past_end
@@ -183,7 +185,11 @@ def test_gradients_in_bfloat16(variant, make):
 
 @needs_native
 @pytest.mark.gradients
-def test_the_number_of_threads_changes_no_bit():
+@pytest.mark.parametrize("lent", [True, False], ids=["torch's threads", "own threads"])
+def test_the_number_of_threads_changes_no_bit(monkeypatch, lent):
+    assert library._parallel_for, "torch from 2.10 on lends its threads"
+    if not lent:
+        monkeypatch.setattr(library, "_parallel_for", ctypes.c_void_p())
     x, module = clips(96, 4000), activation(96)
     results = []
     before = torch.get_num_threads()

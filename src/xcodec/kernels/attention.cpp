@@ -63,6 +63,7 @@ typedef int32_t Places __attribute__((vector_size(16)));
 #endif
 
 constexpr float NEVER = -__builtin_inff();   // the score of a key that is not there
+constexpr float SLACK = 8.0f;  // how far a score may be above the one whose weight is 1 before all are scaled
 constexpr float LOWEST = -3.4028234664e38f;  // below any finite score, and still a number to subtract
 
 // e^x for x <= 0, within 1e-7 of itself; below -80 it stays at e^-80, which is nothing beside the largest weight, 1.
@@ -201,10 +202,10 @@ void attend(const Attention& job, const Queries& task, float* scratch) {
   float* totals = scores + GROUP * KEYS;     // (rows, width)
   float* weights = totals + rows * width;    // (rows, LANES): partial sums of each query's weights
   float* queries = weights + rows * LANES;   // (rows, dim)
-  float* highest = queries + rows * dim;     // (rows,)
+  float* level = queries + rows * dim;       // (rows,): the score whose weight is 1
   memset(totals, 0, rows * (width + LANES + dim) * sizeof(float));
   const float factor = 1.0f / __builtin_sqrtf((float)dim);
-  for (int64_t i = 0; i < rows; i++) highest[i] = LOWEST;
+  for (int64_t i = 0; i < rows; i++) level[i] = LOWEST;
   for (int64_t i = 0; i < count; i++) read(q + i * job.heads * dim, dim, factor, queries + i * dim);
 
   for (int64_t first = 0; first < n; first += KEYS) {
@@ -230,19 +231,19 @@ void attend(const Attention& job, const Queries& task, float* scratch) {
         for (int64_t j = found; j < KEYS; j++) score[j] = NEVER;
         Vec top = load(score);
         for (int64_t j = LANES; j < KEYS; j += LANES) top = at_least(top, load(score + j));
-        const float before = highest[row + i], now = largest(top);
         float* weight = weights + (row + i) * LANES;
-        if (!(now <= before)) {
-          const Vec less = exponential(splat(before - now));
+        if (!all_at_most(top, splat(level[row + i] + SLACK))) {
+          const float now = largest(top);
+          const Vec less = exponential(splat(level[row + i] - now));
           float* total = totals + (row + i) * width;
           for (int64_t d = 0; d < width; d += LANES) store(total + d, load(total + d) * less);
           store(weight, load(weight) * less);
-          highest[row + i] = now;
+          level[row + i] = now;
         }
-        const Vec level = splat(highest[row + i]);
+        const Vec zero = splat(level[row + i]);
         Vec added = splat(0.0f);
         for (int64_t j = 0; j < KEYS; j += LANES) {
-          const Vec each = exponential(load(score + j) - level);
+          const Vec each = exponential(load(score + j) - zero);
           store(score + j, each);
           added += each;
         }
@@ -297,7 +298,7 @@ AttentionFunction variant_of(int variant) {
 }
 
 constexpr int64_t FEWEST_ROWS = 48;  // queries in a task: reading the keys for fewer would cost as much as they do
-constexpr int64_t PRODUCTS_PER_THREAD = 1 << 22;  // a fraction of a millisecond
+constexpr int64_t PRODUCTS_PER_THREAD = 1 << 20;  // some 30 microseconds of work, as ELEMENTS_PER_THREAD in snake.cpp
 
 // Floats that one thread needs: queries and sums of a task, a block of keys and values, scores of a group.
 int64_t attention_scratch(int64_t rows, int64_t head_dim) {
@@ -312,7 +313,8 @@ XCODEC_EXPORT int xcodec_attention(int variant, int64_t bfloat16, const void* q,
                                    const float* table, const float* gates, const int64_t* lengths, int64_t batch,
                                    int64_t queries, int64_t keys, int64_t heads, int64_t key_heads, int64_t head_dim,
                                    int64_t start, int64_t left, int64_t distances, int64_t table_clip,
-                                   int64_t table_query, int64_t table_head, int threads) {
+                                   int64_t table_query, int64_t table_head, int threads,
+                                   xcodec::ParallelFor parallel_for) {
   using namespace xcodec;
   const AttentionFunction function = variant_of(variant);
   if (!function) return UNKNOWN_VARIANT;
@@ -327,7 +329,7 @@ XCODEC_EXPORT int xcodec_attention(int variant, int64_t bfloat16, const void* q,
   chunks = pieces(queries, rows);
   try {
     run_tasks(batch * heads * chunks, batch * heads * queries * keys * head_dim / PRODUCTS_PER_THREAD, threads,
-              attention_scratch(rows, head_dim), [&](int64_t task, float* scratch) {
+              parallel_for, attention_scratch(rows, head_dim), [&](int64_t task, float* scratch) {
                 const int64_t chunk = task % chunks, head = task / chunks % heads, clip = task / chunks / heads;
                 const int64_t end = (chunk + 1) * rows;
                 function(job, {clip, head, chunk * rows, end < queries ? end : queries}, scratch);

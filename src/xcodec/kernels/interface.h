@@ -22,32 +22,46 @@ enum Status { DONE = 0, OUT_OF_MEMORY = 1, UNKNOWN_VARIANT = 2 };
 
 inline int64_t pieces(int64_t whole, int64_t size) { return (whole + size - 1) / size; }
 
+// torch_parallel_for of torch's stable C interface: it calls work(first, last, context) on torch's own threads for ranges
+// that make up [begin, end), each of at least `grain`, and returns 0 when all are done.
+using ParallelFor = int32_t (*)(int64_t begin, int64_t end, int64_t grain, void (*work)(int64_t, int64_t, void*),
+                                void* context);
+
 // Call work(task, scratch) for every task, on at most so many threads as are useful, each with its own scratch, aligned
 // to a cache line.
 //
-// Threads live for one call: no pool that spins beside torch's own, and nothing that a fork could break. A thread costs
-// some 30 microseconds, so `useful` should count pieces of work that take at least a few times that.
+// The threads are torch's, since those go on spinning after torch's own work, and others would share the cores with
+// them; a torch that lends none is null, and the threads then live for one call. They cost 30 microseconds each, so
+// `useful` should count pieces of work that take at least that.
 template <typename Work>
-void run_tasks(int64_t tasks, int64_t useful, int threads, int64_t scratch_floats, Work work) {
-  std::atomic<int64_t> next{0};
-  auto run = [&](float* scratch) {
-    for (int64_t task = next++; task < tasks; task = next++) work(task, scratch);
-  };
+void run_tasks(int64_t tasks, int64_t useful, int threads, ParallelFor parallel_for, int64_t scratch_floats, Work work) {
   useful = useful < threads ? useful : threads;
   useful = useful < tasks ? useful : tasks;
   useful = useful > 1 ? useful : 1;
   const int64_t size = pieces(scratch_floats, 16) * 16;
   std::vector<float> scratch(useful * size + 16);
   float* aligned = scratch.data() + (64 - reinterpret_cast<uintptr_t>(scratch.data()) % 64) % 64 / sizeof(float);
-  std::vector<std::thread> others;
-  others.reserve(useful - 1);
-  try {
-    for (int64_t i = 1; i < useful; i++) others.emplace_back(run, aligned + i * size);
-  } catch (const std::exception&) {
-    // The system gives no more threads, or no memory for one: those there are do the work.
+  std::atomic<int64_t> next{0};
+  auto run = [&](int64_t thread) {
+    for (int64_t task = next++; task < tasks; task = next++) work(task, aligned + thread * size);
+  };
+  if (useful > 1 && parallel_for) {
+    auto run_range = [](int64_t first, int64_t last, void* context) {
+      for (int64_t i = first; i < last; i++) (*static_cast<decltype(run)*>(context))(i);
+    };
+    parallel_for(0, useful, 1, run_range, &run);
+  } else {
+    std::vector<std::thread> others;
+    others.reserve(useful - 1);
+    try {
+      for (int64_t i = 1; i < useful; i++) others.emplace_back(run, i);
+    } catch (const std::exception&) {
+      // The system gives no more threads, or no memory for one: those there are do the work.
+    }
+    run(0);
+    for (std::thread& thread : others) thread.join();
   }
-  run(aligned);
-  for (std::thread& thread : others) thread.join();
+  run(0);  // whatever torch refused to do
 }
 
 }  // namespace xcodec

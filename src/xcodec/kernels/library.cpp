@@ -6,7 +6,7 @@
 
 // Which arguments the library's functions take: a number that library.py has too, and that changes with them there and
 // here.
-XCODEC_EXPORT int xcodec_interface() { return 2; }
+XCODEC_EXPORT int xcodec_interface() { return 3; }
 
 // The variants that were compiled and that this processor runs: bit 0 baseline, bit 1 AVX2, bit 2 AVX-512.
 XCODEC_EXPORT int xcodec_variants() {

@@ -22,7 +22,7 @@ TORCH = "torch"
 ENVIRONMENT = "XCODEC_KERNEL"
 PATH = Path(__file__).with_name("libxcodec.so")
 NATIVE = ("baseline", "avx2", "avx512")  # slowest first; a variant's place is its number in the library
-INTERFACE = 2  # which arguments the library's functions take; library.cpp has the same number
+INTERFACE = 3  # which arguments the library's functions take; library.cpp has the same number
 DTYPES = (torch.float32, torch.bfloat16)
 OUT_OF_MEMORY = 1
 
@@ -41,7 +41,16 @@ def _interface(library: ctypes.CDLL) -> int:
         return 0
 
 
+def _threads_of_torch() -> ctypes.c_void_p:
+    """The function by which torch (2.10 on) lends its threads, found through what links to it; else a null pointer."""
+    try:
+        return ctypes.cast(ctypes.CDLL(torch._C.__file__).torch_parallel_for, ctypes.c_void_p)
+    except (AttributeError, OSError):
+        return ctypes.c_void_p()
+
+
 _library = _load()
+_parallel_for = _threads_of_torch()
 _stale = _library is not None and _interface(_library) != INTERFACE
 if _stale:
     logger.warning(f"{PATH} has another interface than this xcodec's kernel and is not used; install xcodec again")
@@ -112,7 +121,7 @@ def call(function: str, *arguments: Tensor | int | ctypes.Array[ctypes.c_float] 
         ctypes.c_void_p(a.data_ptr()) if isinstance(a, Tensor) else ctypes.c_int64(a) if isinstance(a, int) else a
         for a in arguments
     ]
-    status = getattr(_library, function)(NATIVE.index(_variant), *converted, torch.get_num_threads())
+    status = getattr(_library, function)(NATIVE.index(_variant), *converted, torch.get_num_threads(), _parallel_for)
     if status == OUT_OF_MEMORY:
         raise MemoryError(f"{function}: no memory for the scratch buffers of {torch.get_num_threads()} threads")
     assert status == 0, f"{function} returned {status}"

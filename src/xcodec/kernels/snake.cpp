@@ -424,12 +424,12 @@ TileFunction tiles_of(int variant, bool backward) {
   }
 }
 
-constexpr int64_t ELEMENTS_PER_THREAD = 1 << 17;
+constexpr int64_t ELEMENTS_PER_THREAD = 1 << 15;
 
-void run_tiles(const Job& job, TileFunction function, int threads) {
+void run_tiles(const Job& job, TileFunction function, int threads, ParallelFor parallel_for) {
   const int64_t tiles = pieces(job.time, TILE), chunks = pieces(job.channels, CHUNK);
   const int64_t useful = pieces(job.batch * job.time * job.channels, ELEMENTS_PER_THREAD);
-  run_tasks(job.batch * tiles * chunks, useful, threads, SCRATCH, [&](int64_t task, float* scratch) {
+  run_tasks(job.batch * tiles * chunks, useful, threads, parallel_for, SCRATCH, [&](int64_t task, float* scratch) {
     const int64_t chunk = task % chunks, tile = task / chunks % tiles, clip = task / chunks / tiles;
     const int64_t end = (chunk + 1) * CHUNK;
     function(job, {clip, tile, chunk * CHUNK, end < job.channels ? end : job.channels}, scratch);
@@ -458,7 +458,7 @@ struct Channels {
 // without filters; lengths `batch`, or null.
 XCODEC_EXPORT int xcodec_snake_forward(int variant, int64_t bfloat16, const void* x, void* y, const float* alpha,
                                        const float* gain, const float* taps, const int64_t* lengths, int64_t batch,
-                                       int64_t time, int64_t channels, int threads) {
+                                       int64_t time, int64_t channels, int threads, xcodec::ParallelFor parallel_for) {
   using namespace xcodec;
   const TileFunction function = tiles_of(variant, false);
   if (!function) return UNKNOWN_VARIANT;
@@ -466,7 +466,7 @@ XCODEC_EXPORT int xcodec_snake_forward(int variant, int64_t bfloat16, const void
     const Channels of(alpha, gain, channels);
     const Job job{x,    nullptr, y,       of.high.data(), of.low.data(), of.alpha.data(), of.gain.data(),
                   taps, lengths, nullptr, batch,          time,          channels,        bfloat16 != 0};
-    run_tiles(job, function, threads);
+    run_tiles(job, function, threads, parallel_for);
   } catch (const std::bad_alloc&) {
     return OUT_OF_MEMORY;
   }
@@ -477,7 +477,7 @@ XCODEC_EXPORT int xcodec_snake_forward(int variant, int64_t bfloat16, const void
 XCODEC_EXPORT int xcodec_snake_backward(int variant, int64_t bfloat16, const void* x, const void* grad, void* dx,
                                         float* d_alpha, float* d_gain, const float* alpha, const float* gain,
                                         const float* taps, const int64_t* lengths, int64_t batch, int64_t time,
-                                        int64_t channels, int threads) {
+                                        int64_t channels, int threads, xcodec::ParallelFor parallel_for) {
   using namespace xcodec;
   const TileFunction function = tiles_of(variant, true);
   if (!function) return UNKNOWN_VARIANT;
@@ -487,7 +487,7 @@ XCODEC_EXPORT int xcodec_snake_backward(int variant, int64_t bfloat16, const voi
     std::vector<float> partial(sums * 2 * padded);
     const Job job{x,    grad,    dx,             of.high.data(), of.low.data(), of.alpha.data(), of.gain.data(),
                   taps, lengths, partial.data(), batch,          time,          channels,        bfloat16 != 0};
-    run_tiles(job, function, threads);
+    run_tiles(job, function, threads, parallel_for);
     // In a fixed order and in double: the result depends neither on the number of threads nor on which came first.
     std::vector<double> total(2 * padded);
     for (int64_t s = 0; s < sums; s++)

@@ -38,17 +38,24 @@ inline void store(float* p, Vec v) { memcpy(p, &v, sizeof v); }
 inline Vec splat(float value) { return value - Vec{}; }
 
 // a * b + c, rounded once where the instruction set does; the nearest whole number; the smaller and the larger of two,
-// where `bound` is what remains of a number that is not one in `at_most`, and `v`, so that it stays, in `at_least`.
+// where `bound` is what remains of a number that is not one in `at_most`, and `v`, so that it stays, in `at_least`; whether every lane is
+// a number and at most its bound.
 #if defined(__AVX512F__)
 inline Vec fused(Vec a, Vec b, Vec c) { return (Vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
 inline Vec nearest(Vec v) { return (Vec)_mm512_roundscale_ps((__m512)v, 0x08); }
 inline Vec at_most(Vec v, Vec bound) { return (Vec)_mm512_min_ps((__m512)v, (__m512)bound); }
 inline Vec at_least(Vec bound, Vec v) { return (Vec)_mm512_max_ps((__m512)bound, (__m512)v); }
+inline bool all_at_most(Vec v, Vec bound) {
+  return _mm512_cmp_ps_mask((__m512)v, (__m512)bound, _CMP_LE_OQ) == 0xffff;
+}
 #elif defined(__AVX2__)
 inline Vec fused(Vec a, Vec b, Vec c) { return (Vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
 inline Vec nearest(Vec v) { return (Vec)_mm256_round_ps((__m256)v, 0x08); }
 inline Vec at_most(Vec v, Vec bound) { return (Vec)_mm256_min_ps((__m256)v, (__m256)bound); }
 inline Vec at_least(Vec bound, Vec v) { return (Vec)_mm256_max_ps((__m256)bound, (__m256)v); }
+inline bool all_at_most(Vec v, Vec bound) {
+  return _mm256_movemask_ps(_mm256_cmp_ps((__m256)v, (__m256)bound, _CMP_LE_OQ)) == 0xff;
+}
 #else
 inline Vec nearest(Vec v) {
   const Vec magic = splat(12582912.0f);  // 1.5 * 2^23: beyond it there are no fractions (holds below 2^22)
@@ -57,6 +64,12 @@ inline Vec nearest(Vec v) {
 inline Vec fused(Vec a, Vec b, Vec c) { return a * b + c; }
 inline Vec at_most(Vec v, Vec bound) { return v < bound ? v : bound; }
 inline Vec at_least(Vec bound, Vec v) { return bound > v ? bound : v; }
+inline bool all_at_most(Vec v, Vec bound) {
+  const Bits holds = v <= bound;
+  int32_t all = -1;
+  for (int i = 0; i < LANES; i++) all &= holds[i];
+  return all;
+}
 #endif
 
 inline int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
