@@ -22,14 +22,12 @@ FLAGS = [
     "-pthread",
 ]
 # Instruction sets beyond the processor family's baseline; the library chooses among them when it runs.
-VARIANTS = {
-    "avx2": ["-mavx2", "-mfma"],
-    "avx512": [
-        *("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"),
-        "-mprefer-vector-width=512",
-        "-Wno-maybe-uninitialized",  # of what GCC 12's own header leaves undefined on purpose
-    ],
-}
+AVX512 = [
+    *("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mfma"),
+    "-mprefer-vector-width=512",
+    "-Wno-maybe-uninitialized",  # of what GCC 12's own header leaves undefined on purpose
+]
+VARIANTS = {"avx2": ["-mavx2", "-mfma"], "avx512": AVX512, "avx512bf16": [*AVX512, "-mavx512bf16"]}
 
 
 class BuildKernels(build_ext):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from builders import randomized
@@ -119,12 +120,18 @@ def test_neither_threads_nor_blocks_of_queries_change_a_bit(variant):
 
 
 @native
-def test_bfloat16_is_float32_rounded_once(variant):
-    q, k, v = (x.bfloat16() for x in inputs(2, 70, 90, 2, 2, 20))
+@pytest.mark.parametrize("head_dim", [16, 20, 33, 64])
+def test_bfloat16_is_as_close_as_torchs_own(variant, head_dim):
+    """Without the processor's products of bfloat16, which take a head_dim of a power of 4, it is float32 rounded once."""
+    q, k, v = (x.bfloat16() for x in inputs(2, 70, 91, 2, 2, head_dim))
+    true = definition(*(x.double() for x in (q, k, v)))
+    torchs = F.scaled_dot_product_attention(*(x.transpose(1, 2) for x in (q, k, v))).transpose(1, 2)
     with kernels.use(variant):
         y, wide = kernels.attention(q, k, v), kernels.attention(q.float(), k.float(), v.float())
     assert y.dtype == torch.bfloat16
-    assert torch.equal(y, wide.bfloat16())
+    assert (y - true).square().mean() < 1.3 * (torchs - true).square().mean()
+    if variant != "avx512bf16" or head_dim in (20, 33):
+        assert torch.equal(y, wide.bfloat16())
 
 
 @native

@@ -41,6 +41,7 @@ struct Queries {
 
 using AttentionFunction = void (*)(const Attention&, const Queries&, float* scratch);
 
+void attention_avx512bf16(const Attention&, const Queries&, float* scratch);
 void attention_avx512(const Attention&, const Queries&, float* scratch);
 void attention_avx2(const Attention&, const Queries&, float* scratch);
 void attention_baseline(const Attention&, const Queries&, float* scratch);
@@ -96,8 +97,9 @@ inline float sum(Vec v) {
   return lanes[0];
 }
 
-// c += a b for GROUP rows of a, (GROUP, depth), and VECTORS vectors of columns of b, (depth, ...): all of c stays in registers.
-template <int VECTORS>
+// c += a b for GROUP rows of a, (GROUP, depth), and VECTORS vectors of columns of b, (depth, ...): all of c stays in
+// registers. With PAIRS, each place in a and b holds two numbers of the depth.
+template <bool PAIRS, int VECTORS>
 inline void multiply(float* c, int64_t c_row, const float* a, int64_t a_row, const float* b, int64_t b_row,
                      int64_t depth) {
   Vec sums[GROUP][VECTORS];
@@ -111,9 +113,10 @@ inline void multiply(float* c, int64_t c_row, const float* a, int64_t a_row, con
     for (int j = 0; j < VECTORS; j++) columns[j] = load(b + j * LANES);
 #pragma GCC unroll 8
     for (int i = 0; i < GROUP; i++) {
-      const Vec row = splat(a[i * a_row + d]);
+      const Vec row = splat_bits(a + i * a_row + d);
 #pragma GCC unroll 8
-      for (int j = 0; j < VECTORS; j++) sums[i][j] = fused(row, columns[j], sums[i][j]);
+      for (int j = 0; j < VECTORS; j++)
+        sums[i][j] = PAIRS ? fused_pairs(row, columns[j], sums[i][j]) : fused(row, columns[j], sums[i][j]);
     }
   }
 #pragma GCC unroll 8
@@ -123,12 +126,14 @@ inline void multiply(float* c, int64_t c_row, const float* a, int64_t a_row, con
 }
 
 // The same for any number of columns that is whole vectors.
-inline void multiply(float* c, int64_t c_row, const float* a, int64_t a_row, const float* b, int64_t b_row, int64_t depth,
+template <bool PAIRS>
+void multiply(float* c, int64_t c_row, const float* a, int64_t a_row, const float* b, int64_t b_row, int64_t depth,
                      int64_t columns) {
   constexpr int MOST = LANES == 16 ? 4 : 2;  // vectors of sums for which there are registers
   int64_t j = 0;
-  for (; j + MOST * LANES <= columns; j += MOST * LANES) multiply<MOST>(c + j, c_row, a, a_row, b + j, b_row, depth);
-  for (; j < columns; j += LANES) multiply<1>(c + j, c_row, a, a_row, b + j, b_row, depth);
+  for (; j + MOST * LANES <= columns; j += MOST * LANES)
+    multiply<PAIRS, MOST>(c + j, c_row, a, a_row, b + j, b_row, depth);
+  for (; j < columns; j += LANES) multiply<PAIRS, 1>(c + j, c_row, a, a_row, b + j, b_row, depth);
 }
 
 // A row of head_dim numbers, times a factor.
@@ -142,6 +147,36 @@ inline void read(const Number* row, int64_t count, float factor, float* out) {
   memcpy(padded, row + d, (count - d) * sizeof(Number));
   store(rest, widen(padded) * factor);
   memcpy(out + d, rest, (count - d) * sizeof(float));
+}
+
+// The same in bfloat16, with zeros up to a width that is whole vectors.
+inline void read_halves(const uint16_t* row, int64_t count, float factor, int64_t width, float* out) {
+  memset(out, 0, width / 2 * sizeof(float));
+  if (factor == 1.0f) {
+    memcpy(out, row, count * sizeof(uint16_t));
+    return;
+  }
+  for (int64_t d = 0; d < count; d += LANES) {
+    uint16_t padded[LANES] = {};
+    memcpy(padded, row + d, at_most(count - d, LANES) * sizeof(uint16_t));
+    narrow((uint16_t*)out + d, widen(padded) * factor);
+  }
+}
+
+// Two rows of `width`, each place with a number of either; zeros past `count`, and for a second row that is null.
+inline void read_pairs(const uint16_t* row, const uint16_t* next, int64_t count, int64_t width, float* out) {
+  for (int64_t d = 0; d < width; d += LANES) {
+    Half first = {}, second = {};
+    const size_t size = at_least(at_most(count - d, LANES), 0) * sizeof(uint16_t);
+    if (size == sizeof first && next) {
+      memcpy(&first, row + d, sizeof first);
+      memcpy(&second, next + d, sizeof second);
+    } else {
+      memcpy(&first, row + d, size);
+      if (next) memcpy(&second, next + d, size);
+    }
+    store(out + d, (Vec)(__builtin_convertvector(first, Bits) | __builtin_convertvector(second, Bits) << 16));
+  }
 }
 
 // (rows, columns) -> (columns, KEYS), in squares of four as far as they go.
@@ -182,9 +217,11 @@ inline void read_biases(const float* table, float gate, int64_t left, int64_t di
   for (int64_t j = to; j < KEYS; j++) out[j] = gate * table[distances - 1];
 }
 
-template <typename Number>
+// With PAIRS, numbers of bfloat16 are multiplied as they are, two in a float's place: those of queries and keys along
+// head_dim, those of weights and values along the keys.
+template <typename Number, bool PAIRS>
 void attend(const Attention& job, const Queries& task, float* scratch) {
-  const int64_t dim = job.head_dim, width = (dim + LANES - 1) / LANES * LANES;
+  const int64_t dim = job.head_dim, width = (dim + LANES - 1) / LANES * LANES, depth = PAIRS ? width / 2 : dim;
   const int64_t count = task.last - task.first, rows = (count + GROUP - 1) / GROUP * GROUP;
   const int64_t n = job.lengths ? at_least(at_most(job.lengths[task.clip], job.keys), 0) : job.keys;
   const int64_t key_head = task.head / (job.heads / job.key_heads), key_row = job.key_heads * dim;
@@ -196,24 +233,38 @@ void attend(const Attention& job, const Queries& task, float* scratch) {
   const float* table = job.table;
   if (table) table += task.clip * job.table_clip + task.first * job.table_query + task.head * job.table_head;
 
-  float* keys = scratch;                     // (dim, KEYS)
-  float* values = keys + dim * KEYS;         // (KEYS, width)
+  float* keys = scratch;                     // (depth, KEYS)
+  float* values = keys + depth * KEYS;       // (KEYS, width), in pairs (KEYS / 2, width)
   float* scores = values + KEYS * width;     // (GROUP, KEYS)
   float* totals = scores + GROUP * KEYS;     // (rows, width)
   float* weights = totals + rows * width;    // (rows, LANES): partial sums of each query's weights
-  float* queries = weights + rows * LANES;   // (rows, dim)
-  float* level = queries + rows * dim;       // (rows,): the score whose weight is 1
-  memset(totals, 0, rows * (width + LANES + dim) * sizeof(float));
+  float* queries = weights + rows * LANES;   // (rows, depth)
+  float* level = queries + rows * depth;     // (rows,): the score whose weight is 1
+  memset(totals, 0, rows * (width + LANES + depth) * sizeof(float));
   const float factor = 1.0f / __builtin_sqrtf((float)dim);
   for (int64_t i = 0; i < rows; i++) level[i] = LOWEST;
-  for (int64_t i = 0; i < count; i++) read(q + i * job.heads * dim, dim, factor, queries + i * dim);
+  for (int64_t i = 0; i < count; i++) {
+    if constexpr (PAIRS) read_halves(q + i * job.heads * dim, dim, factor, width, queries + i * depth);
+    else read(q + i * job.heads * dim, dim, factor, queries + i * depth);
+  }
 
   for (int64_t first = 0; first < n; first += KEYS) {
     const int64_t found = at_most(n - first, KEYS);
-    if (found < KEYS || width != dim) memset(keys, 0, (dim + width) * KEYS * sizeof(float));
-    for (int64_t j = 0; j < found; j++) read(k + (first + j) * key_row, dim, 1.0f, values + j * width);
-    transpose(values, width, found, dim, keys);
-    for (int64_t j = 0; j < found; j++) read(v + (first + j) * key_row, dim, 1.0f, values + j * width);
+    if (found < KEYS || width != dim) memset(keys, 0, (depth + width) * KEYS * sizeof(float));
+    const Number *block = k + first * key_row, *block_values = v + first * key_row;
+    for (int64_t j = 0; j < found; j++) {
+      if constexpr (PAIRS) read_halves(block + j * key_row, dim, 1.0f, width, values + j * width);
+      else read(block + j * key_row, dim, 1.0f, values + j * width);
+    }
+    transpose(values, width, found, depth, keys);
+    if constexpr (PAIRS) {
+      for (int64_t j = 0; j < KEYS; j += 2) {
+        const Number* row = block_values + j * key_row;
+        read_pairs(row, j + 1 < found ? row + key_row : nullptr, j < found ? dim : 0, width, values + j / 2 * width);
+      }
+    } else {
+      for (int64_t j = 0; j < found; j++) read(block_values + j * key_row, dim, 1.0f, values + j * width);
+    }
     for (int64_t row = 0; row < rows; row += GROUP) {
       if (table) {
         for (int64_t i = row; i < row + GROUP; i++) {
@@ -225,7 +276,7 @@ void attend(const Attention& job, const Queries& task, float* scratch) {
       } else {
         memset(scores, 0, GROUP * KEYS * sizeof(float));
       }
-      multiply(scores, KEYS, queries + row * dim, dim, keys, KEYS, dim, KEYS);
+      multiply<PAIRS>(scores, KEYS, queries + row * depth, depth, keys, KEYS, depth, KEYS);
       for (int64_t i = 0; i < GROUP; i++) {
         float* score = scores + i * KEYS;
         for (int64_t j = found; j < KEYS; j++) score[j] = NEVER;
@@ -244,12 +295,13 @@ void attend(const Attention& job, const Queries& task, float* scratch) {
         Vec added = splat(0.0f);
         for (int64_t j = 0; j < KEYS; j += LANES) {
           const Vec each = exponential(load(score + j) - zero);
-          store(score + j, each);
+          if constexpr (PAIRS) narrow((uint16_t*)score + j, each);
+          else store(score + j, each);
           added += each;
         }
         store(weight, load(weight) + added);
       }
-      multiply(totals + row * width, width, scores, KEYS, values, width, KEYS, width);
+      multiply<PAIRS>(totals + row * width, width, scores, KEYS, values, width, PAIRS ? KEYS / 2 : KEYS, width);
     }
   }
 
@@ -272,7 +324,10 @@ void attend(const Attention& job, const Queries& task, float* scratch) {
 }  // namespace
 
 void XCODEC_NAME(attention_)(const Attention& job, const Queries& task, float* scratch) {
-  job.bfloat16 ? attend<uint16_t>(job, task, scratch) : attend<float>(job, task, scratch);
+  // Queries in pairs are scaled before they are rounded, which loses nothing where the factor is a power of two.
+  const bool exact = (job.head_dim & (job.head_dim - 1)) == 0 && __builtin_ctzll(job.head_dim) % 2 == 0;
+  if (!job.bfloat16) attend<float, false>(job, task, scratch);
+  else exact ? attend<uint16_t, HAS_PAIRS>(job, task, scratch) : attend<uint16_t, false>(job, task, scratch);
 }
 
 }  // namespace xcodec
@@ -284,18 +339,7 @@ void XCODEC_NAME(attention_)(const Attention& job, const Queries& task, float* s
 namespace xcodec {
 namespace {
 
-AttentionFunction variant_of(int variant) {
-  switch (variant) {
-    case BASELINE: return attention_baseline;
-#ifdef XCODEC_AVX2
-    case AVX2: return attention_avx2;
-#endif
-#ifdef XCODEC_AVX512
-    case AVX512: return attention_avx512;
-#endif
-    default: return nullptr;
-  }
-}
+const AttentionFunction ATTENTION[] = XCODEC_VARIANTS(attention_);
 
 constexpr int64_t FEWEST_ROWS = 48;  // queries in a task: reading the keys for fewer would cost as much as they do
 constexpr int64_t PRODUCTS_PER_THREAD = 1 << 20;  // some 30 microseconds of work, as ELEMENTS_PER_THREAD in snake.cpp
@@ -303,7 +347,7 @@ constexpr int64_t PRODUCTS_PER_THREAD = 1 << 20;  // some 30 microseconds of wor
 // Floats that one thread needs: queries and sums of a task, a block of keys and values, scores of a group.
 int64_t attention_scratch(int64_t rows, int64_t head_dim) {
   const int64_t width = (head_dim + WIDEST - 1) / WIDEST * WIDEST;
-  return rows * (head_dim + width + WIDEST + 1) + KEYS * (head_dim + width) + GROUP * KEYS + 8 * WIDEST;
+  return rows * (2 * width + WIDEST + 1) + KEYS * 2 * width + GROUP * KEYS + 8 * WIDEST;
 }
 
 }  // namespace
@@ -316,7 +360,7 @@ XCODEC_EXPORT int xcodec_attention(int variant, int64_t bfloat16, const void* q,
                                    int64_t table_query, int64_t table_head, int threads,
                                    xcodec::ParallelFor parallel_for) {
   using namespace xcodec;
-  const AttentionFunction function = variant_of(variant);
+  const AttentionFunction function = variant_of(ATTENTION, variant);
   if (!function) return UNKNOWN_VARIANT;
   const Attention job{q,        k,     v,    out,       table,      gates,       lengths,    batch,
                       queries,  keys,  heads, key_heads, head_dim,   start,       left,       distances,

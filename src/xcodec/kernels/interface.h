@@ -1,4 +1,4 @@
-// What the interfaces to the kernels share: the names of the variants, what a call returns, and the threads.
+// What the interfaces to the kernels share: the variants of a function, what a call returns, and the threads.
 #pragma once
 
 #include <stdint.h>
@@ -17,8 +17,32 @@
 
 namespace xcodec {
 
-enum Variant { BASELINE = 0, AVX2 = 1, AVX512 = 2 };
+constexpr int VARIANTS = 4;
 enum Status { DONE = 0, OUT_OF_MEMORY = 1, UNKNOWN_VARIANT = 2 };
+
+// The functions whose names begin with `stem`, by the number of their variant: null where one was not compiled.
+#define XCODEC_VARIANTS(stem) \
+  { stem##baseline, XCODEC_IF_AVX2(stem##avx2), XCODEC_IF_AVX512(stem##avx512), XCODEC_IF_AVX512BF16(stem##avx512bf16) }
+#ifdef XCODEC_AVX2
+#define XCODEC_IF_AVX2(function) function
+#else
+#define XCODEC_IF_AVX2(function) nullptr
+#endif
+#ifdef XCODEC_AVX512
+#define XCODEC_IF_AVX512(function) function
+#else
+#define XCODEC_IF_AVX512(function) nullptr
+#endif
+#ifdef XCODEC_AVX512BF16
+#define XCODEC_IF_AVX512BF16(function) function
+#else
+#define XCODEC_IF_AVX512BF16(function) nullptr
+#endif
+
+template <typename Function>
+Function variant_of(const Function (&variants)[VARIANTS], int variant) {
+  return variant >= 0 && variant < VARIANTS ? variants[variant] : nullptr;
+}
 
 inline int64_t pieces(int64_t whole, int64_t size) { return (whole + size - 1) / size; }
 

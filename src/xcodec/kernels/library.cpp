@@ -8,17 +8,20 @@
 // here.
 XCODEC_EXPORT int xcodec_interface() { return 3; }
 
-// The variants that were compiled and that this processor runs: bit 0 baseline, bit 1 AVX2, bit 2 AVX-512.
+// The variants that were compiled and that this processor runs: bit 0 baseline, bit 1 AVX2, bit 2 AVX-512, bit 3 AVX-512
+// with its products of bfloat16.
 XCODEC_EXPORT int xcodec_variants() {
-  using namespace xcodec;
-  int variants = 1 << BASELINE;
+  int variants = 1;
 #ifdef XCODEC_AVX2
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) variants |= 1 << AVX2;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) variants |= 2;
 #endif
 #ifdef XCODEC_AVX512
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma"))
-    variants |= 1 << AVX512;
+    variants |= 4;
+#endif
+#ifdef XCODEC_AVX512BF16
+  if (variants & 4 && __builtin_cpu_supports("avx512bf16")) variants |= 8;
 #endif
   return variants;
 }

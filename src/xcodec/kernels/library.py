@@ -21,7 +21,7 @@ TORCH = "torch"
 
 ENVIRONMENT = "XCODEC_KERNEL"
 PATH = Path(__file__).with_name("libxcodec.so")
-NATIVE = ("baseline", "avx2", "avx512")  # slowest first; a variant's place is its number in the library
+NATIVE = ("baseline", "avx2", "avx512", "avx512bf16")  # slowest first; a variant's place is its number in the library
 INTERFACE = 3  # which arguments the library's functions take; library.cpp has the same number
 DTYPES = (torch.float32, torch.bfloat16)
 OUT_OF_MEMORY = 1
@@ -60,7 +60,7 @@ _variants = (TORCH, *(name for number, name in enumerate(NATIVE) if _runnable >>
 
 
 def variants() -> tuple[str, ...]:
-    """What can run here, slowest first: "torch", and what was compiled of "baseline", "avx2" and "avx512"."""
+    """What can run here, slowest first: "torch", and what was compiled of "baseline", "avx2", "avx512" and "avx512bf16"."""
     return _variants
 
 

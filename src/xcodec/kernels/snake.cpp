@@ -41,6 +41,7 @@ struct Job {
   const int64_t* lengths;   // valid steps of each clip, or null
   float* partial;           // (batch, tiles, 2, padded channels): gradients of alpha and gain; backward only
   int64_t batch, time, channels;
+  int64_t threads;  // that take tiles in turn
   bool bfloat16;
 };
 
@@ -53,6 +54,7 @@ using TileFunction = void (*)(const Job&, const Tile&, float* scratch);
 #define XCODEC_DECLARE(variant)                                        \
   void forward_##variant(const Job&, const Tile&, float* scratch);     \
   void backward_##variant(const Job&, const Tile&, float* scratch);
+XCODEC_DECLARE(avx512bf16)
 XCODEC_DECLARE(avx512)
 XCODEC_DECLARE(avx2)
 XCODEC_DECLARE(baseline)
@@ -188,6 +190,24 @@ void read_zero_padded(const Number* base, int64_t first, int64_t last, int64_t n
   }
 }
 
+// Steps of one block of channels lie apart in memory, where the processor does not foresee what is read next: it is told,
+// a row of it with each row that is computed.
+template <typename Number>
+struct Ahead {
+  const Number* next;
+  int64_t stride;
+  // The rows of the tile's next channels, or else of the first channels of the thread's next tile.
+  Ahead(const Number* base, const Job& job, const Tile& tile, int64_t c, int64_t first) : stride(job.channels) {
+    const bool is_last = c + BLOCK >= tile.last_channel;
+    const int64_t step = is_last ? at_most(first + job.threads * TILE, job.time - 1) : at_least(first, 0);
+    next = base + step * stride + (is_last ? tile.first_channel : c + BLOCK);
+  }
+  void fetch() {
+    __builtin_prefetch(next);
+    next += stride;
+  }
+};
+
 template <typename Number>
 void forward(const Job& job, const Tile& tile, float* scratch) {
   const int64_t n = clip_length(job, tile.clip), stride = job.channels;
@@ -211,9 +231,13 @@ void forward(const Job& job, const Tile& tile, float* scratch) {
       const Vec high = load(job.turns_high + c + lane), low = load(job.turns_low + c + lane);
       const Vec gain = load(job.gain + c + lane);
       const float* source = in + REACH * BLOCK + lane;
-      for (int64_t row = 0; row < (last - first) * BLOCK; row += BLOCK) {
+      Ahead ahead(x, job, tile, c, first);
+      Number* target = y + first * stride + c;
+      for (int64_t row = 0; row < (last - first) * BLOCK; row += BLOCK, target += stride) {
         Vec u, v;
         up.up(source + row, u, v);
+        ahead.fetch();
+        __builtin_prefetch(target, 1);
         store(e + row + lane, u + gain * sine_squared(square_of(fraction_of_turn(u, high, low))));
         store(o + row + lane, v + gain * sine_squared(square_of(fraction_of_turn(v, high, low))));
       }
@@ -272,7 +296,9 @@ void backward(const Job& job, const Tile& tile, float* scratch) {
     read_zero_padded(grad + c, fold_first - REACH, fold_last + REACH, n, stride, count, back);
     for (int64_t lane = 0; lane < BLOCK; lane += LANES) {
       Vec before = splat(0.0f), after = splat(0.0f), e, o;
+      Ahead ahead(x, job, tile, c, first), ahead_grad(grad, job, tile, c, fold_first);
       for (int64_t t = fold_first; t < fold_last; t++) {
+        ahead_grad.fetch();
         down.up(back + (t - fold_first + REACH) * BLOCK + lane, e, o);
         if (t < 0) before += e + o;
         else if (t >= n) after += e + o;
@@ -297,6 +323,8 @@ void backward(const Job& job, const Tile& tile, float* scratch) {
         float* at[2] = {even + (t - origin) * BLOCK + lane, odd + (t - origin) * BLOCK + lane};
         Vec u[2];
         up.up(in + (t - first + REACH) * BLOCK + lane, u[0], u[1]);
+        ahead.fetch();
+        __builtin_prefetch(dx + t * stride + c, 1);
         const bool own = t >= begin && t < end;  // each step's share of the parameters' gradients counts once
         for (int side = 0; side < 2; side++) {
           const Vec r = fraction_of_turn(u[side], high, low), square = square_of(r), g = load(at[side]);
@@ -411,18 +439,8 @@ void XCODEC_NAME(backward_)(const Job& job, const Tile& tile, float* scratch) {
 namespace xcodec {
 namespace {
 
-TileFunction tiles_of(int variant, bool backward) {
-  switch (variant) {
-    case BASELINE: return backward ? backward_baseline : forward_baseline;
-#ifdef XCODEC_AVX2
-    case AVX2: return backward ? backward_avx2 : forward_avx2;
-#endif
-#ifdef XCODEC_AVX512
-    case AVX512: return backward ? backward_avx512 : forward_avx512;
-#endif
-    default: return nullptr;
-  }
-}
+const TileFunction FORWARD[] = XCODEC_VARIANTS(forward_);
+const TileFunction BACKWARD[] = XCODEC_VARIANTS(backward_);
 
 constexpr int64_t ELEMENTS_PER_THREAD = 1 << 15;
 
@@ -460,12 +478,12 @@ XCODEC_EXPORT int xcodec_snake_forward(int variant, int64_t bfloat16, const void
                                        const float* gain, const float* taps, const int64_t* lengths, int64_t batch,
                                        int64_t time, int64_t channels, int threads, xcodec::ParallelFor parallel_for) {
   using namespace xcodec;
-  const TileFunction function = tiles_of(variant, false);
+  const TileFunction function = variant_of(FORWARD, variant);
   if (!function) return UNKNOWN_VARIANT;
   try {
     const Channels of(alpha, gain, channels);
     const Job job{x,    nullptr, y,       of.high.data(), of.low.data(), of.alpha.data(), of.gain.data(),
-                  taps, lengths, nullptr, batch,          time,          channels,        bfloat16 != 0};
+                  taps, lengths, nullptr, batch,          time,          channels,        threads,    bfloat16 != 0};
     run_tiles(job, function, threads, parallel_for);
   } catch (const std::bad_alloc&) {
     return OUT_OF_MEMORY;
@@ -479,14 +497,14 @@ XCODEC_EXPORT int xcodec_snake_backward(int variant, int64_t bfloat16, const voi
                                         const float* taps, const int64_t* lengths, int64_t batch, int64_t time,
                                         int64_t channels, int threads, xcodec::ParallelFor parallel_for) {
   using namespace xcodec;
-  const TileFunction function = tiles_of(variant, true);
+  const TileFunction function = variant_of(BACKWARD, variant);
   if (!function) return UNKNOWN_VARIANT;
   try {
     const Channels of(alpha, gain, channels);
     const int64_t padded = static_cast<int64_t>(of.gain.size()), sums = batch * pieces(time, TILE);
     std::vector<float> partial(sums * 2 * padded);
     const Job job{x,    grad,    dx,             of.high.data(), of.low.data(), of.alpha.data(), of.gain.data(),
-                  taps, lengths, partial.data(), batch,          time,          channels,        bfloat16 != 0};
+                  taps, lengths, partial.data(), batch,          time,          channels,        threads,    bfloat16 != 0};
     run_tiles(job, function, threads, parallel_for);
     // In a fixed order and in double: the result depends neither on the number of threads nor on which came first.
     std::vector<double> total(2 * padded);

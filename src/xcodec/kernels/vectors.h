@@ -36,6 +36,11 @@ inline Vec load(const float* p) {
 }
 inline void store(float* p, Vec v) { memcpy(p, &v, sizeof v); }
 inline Vec splat(float value) { return value - Vec{}; }
+inline Vec splat_bits(const float* p) {
+  int32_t bits;
+  memcpy(&bits, p, sizeof bits);
+  return (Vec)(bits - Bits{});
+}
 
 // a * b + c, rounded once where the instruction set does; the nearest whole number; the smaller and the larger of two,
 // where `bound` is what remains of a number that is not one in `at_most`, and `v`, so that it stays, in `at_least`; whether every lane is
@@ -84,13 +89,28 @@ inline Vec widen(const uint16_t* p) {
 }
 inline void narrow(float* p, Vec v) { store(p, v); }
 inline void narrow(uint16_t* p, Vec v) {
+#if defined(__AVX512BF16__)
+  const __m256bh half = _mm512_cvtneps_pbh((__m512)v);
+#else
   Bits bits = (Bits)v;
   Bits rounded = bits + 0x7fff + ((bits >> 16) & 1);  // to nearest, ties to even
   Bits not_a_number = (Bits)(v != v);
   rounded = (rounded & ~not_a_number) | ((bits | 0x400000) & not_a_number);
   Half half = __builtin_convertvector((rounded >> 16) & 0xffff, Half);
+#endif
   memcpy(p, &half, sizeof half);
 }
+
+// Two numbers of bfloat16 lie in the place of one float; c + the products of both: where the instruction set has that.
+#if defined(__AVX512BF16__)
+constexpr bool HAS_PAIRS = true;
+inline Vec fused_pairs(Vec a, Vec b, Vec c) {
+  return (Vec)_mm512_dpbf16_ps((__m512)c, (__m512bh)(__m512)a, (__m512bh)(__m512)b);
+}
+#else
+constexpr bool HAS_PAIRS = false;
+inline Vec fused_pairs(Vec, Vec, Vec c) { return c; }  // which nothing calls
+#endif
 
 }  // namespace
 }  // namespace xcodec
