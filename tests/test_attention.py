@@ -122,7 +122,7 @@ def test_neither_threads_nor_blocks_of_queries_change_a_bit(variant):
 @native
 @pytest.mark.parametrize("head_dim", [16, 20, 33, 64])
 def test_bfloat16_is_as_close_as_torchs_own(variant, head_dim):
-    """Without the processor's products of bfloat16, which take a head_dim of a power of 4, it is float32 rounded once."""
+    """Without products of bfloat16, which take a head_dim that is a power of 4, it is float32 rounded once."""
     q, k, v = (x.bfloat16() for x in inputs(2, 70, 91, 2, 2, head_dim))
     true = definition(*(x.double() for x in (q, k, v)))
     torchs = F.scaled_dot_product_attention(*(x.transpose(1, 2) for x in (q, k, v))).transpose(1, 2)

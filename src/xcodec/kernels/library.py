@@ -60,7 +60,7 @@ _variants = (TORCH, *(name for number, name in enumerate(NATIVE) if _runnable >>
 
 
 def variants() -> tuple[str, ...]:
-    """What can run here, slowest first: "torch", and what was compiled of "baseline", "avx2", "avx512" and "avx512bf16"."""
+    """What can run here, slowest first: "torch", and what was compiled of baseline, avx2, avx512 and avx512bf16."""
     return _variants
 
 
