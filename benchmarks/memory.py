@@ -55,7 +55,10 @@ def build(implementation: str, model: str) -> Any:
     if model == "mini":
         return xcodec.Codec.from_pretrained().model
     library = xcodec if implementation == "ours" else transformers
-    return getattr(library, f"{model.capitalize()}Model")(getattr(library, f"{model.capitalize()}Config")()).eval()
+    built = getattr(library, f"{model.capitalize()}Model")(getattr(library, f"{model.capitalize()}Config")()).eval()
+    if implementation == "ours":
+        built.pack_weights()  # as Codec.from_pretrained does
+    return built
 
 
 def prepare(implementation: str, model: str, num_samples: int, batch: int) -> Any:

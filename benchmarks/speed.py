@@ -81,6 +81,7 @@ def build(name: str, precision: Precision, compiled: bool) -> tuple[dict[str, An
         memo = {id(parameter): parameter for parameter in model.parameters()}  # no second copy here either
         models["ours, compiled"] = copy.deepcopy(model, memo)
         models["ours, compiled"].compile_layers()
+    model.pack_weights()  # as Codec.from_pretrained does
     return models, extractor
 
 

@@ -221,7 +221,9 @@ def load(name: str | None) -> Codec:
     if name != "released":
         return Codec.from_pretrained(name)
     torch.manual_seed(0)
-    return Codec(Xcodec2Model(Xcodec2Config(), decoder_only=True), Xcodec2FeatureExtractor())
+    model = Xcodec2Model(Xcodec2Config(), decoder_only=True)
+    model.pack_weights()  # as Codec.from_pretrained does
+    return Codec(model, Xcodec2FeatureExtractor())
 
 
 def main() -> None:

@@ -26,8 +26,10 @@ def transformers_twin(model: Xcodec2Model) -> TheirModel:
     return twin.eval()
 
 
-def assert_parity(model: Xcodec2Model, clip) -> None:
+def assert_parity(model: Xcodec2Model, clip, packed: bool = False) -> None:
     twin = transformers_twin(model)
+    if packed:
+        model.pack_weights()
     inputs = prepare(clip)
     ours = model(**inputs, output_latents=True)
     theirs = twin(**inputs, output_latents=True)
@@ -93,5 +95,6 @@ def test_the_config_is_transformers_field_by_field():
 
 
 @pytest.mark.slow
-def test_parity_at_the_released_size(released):
-    assert_parity(released, speech(5.0))
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+def test_parity_at_the_released_size(released, packed):
+    assert_parity(released, speech(5.0), packed)

@@ -52,7 +52,7 @@ class Codec:
         feature_extractor: Any,
         identity: CodecIdentity | None = None,
     ) -> None:
-        self.model = model.train(False)
+        self.model: Any = model.train(False)
         self.feature_extractor = feature_extractor
         self._name = public_name(model.name_or_path) or type(model).__name__
         self._identify = partial(fingerprint_model, model, self._name)
@@ -68,6 +68,7 @@ class Codec:
         dtype: str | torch.dtype = torch.float32,
         max_memory: int | str | None = None,
         compile: bool = False,
+        pack: bool = True,
         encoder_only: bool = False,
         decoder_only: bool = False,
         **hub_arguments: Any,
@@ -89,6 +90,9 @@ class Codec:
             compile: compile the model's layers with torch's compiler at the first clips, each kind once for every
                 length. Compiled layers have no tiles, whatever `max_memory` says; batches of more than a minute run as
                 without it.
+            pack: on an x86 CPU, bring weights into the order in which its products read them, at a tenth more speed in
+                float32 and a fifth in bfloat16, with equal codes. They are copied for it, which a single short clip
+                does not repay. Compiled layers are not packed. See `StrictPreTrainedModel.pack_weights`.
             encoder_only: build and read only what `encode` needs; for X-Codec2 as released 442M of 629M parameters.
             decoder_only: build and read only what `decode` needs: 187M of them.
             **hub_arguments: `revision`, `cache_dir`, `token`, `local_files_only` and `force_download`, for a hub id.
@@ -100,7 +104,7 @@ class Codec:
         if unknown := sorted(hub_arguments.keys() - set(HUB_ARGUMENTS)):
             raise InputError(
                 f"Codec.from_pretrained has no argument {', '.join(unknown)}; it has device, dtype, "
-                f"max_memory, compile, encoder_only, decoder_only, {', '.join(HUB_ARGUMENTS)}"
+                f"max_memory, compile, pack, encoder_only, decoder_only, {', '.join(HUB_ARGUMENTS)}"
             )
         chosen_device, precision = choose_device(device), choose_precision(dtype)
         max_bytes = None if max_memory is None else memory_size(max_memory)
@@ -117,6 +121,8 @@ class Codec:
             quantize_linear_maps(model)
         if compile:
             model.compile_layers()
+        elif pack:
+            model.pack_weights()
         codec = cls(model, feature_extractor)
         # Of the stored tensors, so that codes of one checkpoint carry one identity whatever dtype made them.
         codec._name, codec._identify = name, partial(fingerprint_checkpoint, folder, model.config, name)

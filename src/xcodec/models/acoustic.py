@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from xcodec import kernels
@@ -54,7 +55,9 @@ class ResidualUnit(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Transform `x` of shape (batch, channels, time); `lengths` counts valid steps, shape (batch,)."""
         y = self.conv1(self.snake1(x, lengths), lengths)
-        return x + self.conv2(self.snake2(y, lengths))  # a pointwise convolution mixes no time: no lengths
+        y = self.conv2(self.snake2(y, lengths))  # a pointwise convolution mixes no time: no lengths
+        # One large buffer less where no gradient could want it back, and none of another dtype is made.
+        return x + y if torch.is_grad_enabled() or x.dtype != y.dtype else y.add_(x)
 
 
 class EncoderBlock(nn.Module):

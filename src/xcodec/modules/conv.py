@@ -2,10 +2,12 @@
 
 from typing import TypeVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec.modules.lengths import zero_past_end
+from xcodec.modules.packing import TYPICAL_ROWS, Packable
 
 __all__ = ["MaskedConv1d", "MaskedConvTranspose1d", "channels_last", "conv_output_length", "is_channels_last"]
 
@@ -29,7 +31,7 @@ def channels_last(x: Tensor) -> Tensor:
     return x.transpose(1, 2).contiguous().transpose(1, 2)
 
 
-class MaskedConv1d(nn.Conv1d):
+class MaskedConv1d(nn.Conv1d, Packable):
     """`torch.nn.Conv1d` with zero padding that begins where each clip ends, not where the batch ends.
 
     On the CPU a channels-last input gives a channels-last output.
@@ -38,6 +40,8 @@ class MaskedConv1d(nn.Conv1d):
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Convolve `x` of shape (batch, in_channels, time); `lengths` counts valid input steps, shape (batch,)."""
         x = zero_past_end(x, lengths)
+        if self.weight.is_mkldnn:
+            return self._packed_forward(x)
         if x.device.type != "cpu" or not is_channels_last(x):
             return super().forward(x)
         # conv1d would copy its input to channels-first; as an image of height 1 it stays as it is, and is faster.
@@ -52,6 +56,30 @@ class MaskedConv1d(nn.Conv1d):
             self.groups,
         )
         return y[:, :, 0]
+
+    def _packed_forward(self, x: Tensor) -> Tensor:
+        is_served = x.dtype == self.weight.dtype and x.numel() and not (torch.is_grad_enabled() and x.requires_grad)
+        if not is_served:
+            return self._conv_forward(x, self.unpacked(), self.bias)
+        y = torch.ops.mkldnn._convolution_pointwise(
+            x[:, :, None], self.weight, self.bias, *self._as_image, self.groups, "none", [], ""
+        )
+        return y[:, :, 0]
+
+    @property
+    def _as_image(self) -> tuple[tuple[int, ...], ...]:
+        """Padding, stride and dilation of an image of height 1."""
+        return (0, int(self.padding[0])), (1, *self.stride), (1, *self.dilation)
+
+    def packed(self) -> Tensor:
+        """The weight in oneDNN's order, as an image's."""
+        typical = (1, self.in_channels, 1, self.stride[0] * TYPICAL_ROWS)
+        weight = self.weight[:, :, None].contiguous()
+        return torch.ops.mkldnn._reorder_convolution_weight(weight, *self._as_image, self.groups, typical)
+
+    def unpacked(self) -> Tensor:
+        """Undo `packed`."""
+        return self.weight.to_dense()[:, :, 0]
 
 
 class MaskedConvTranspose1d(nn.ConvTranspose1d):

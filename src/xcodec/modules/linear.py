@@ -8,21 +8,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Linear", "PointwiseConv", "linear"]
+from xcodec.modules.packing import HAS_ONEDNN, TYPICAL_ROWS, Packable
 
-HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+__all__ = ["Linear", "PointwiseConv", "linear"]
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Map `x` of shape (..., in_features) to (..., out_features); the weight has shape (out_features, in_features)."""
+    """Map `x` of shape (..., in_features) to (..., out_features).
+
+    Args:
+        x: the input.
+        weight: shape (out_features, in_features); it may be packed.
+        bias: shape (out_features,).
+    """
     if not _onednn_serves(x, weight, bias):
+        weight = weight.to_dense() if weight.is_mkldnn else weight
         return F.linear(x, weight, bias)
     return opaque_linear(x, weight, bias) if torch.compiler.is_compiling() else onednn_linear(x, weight, bias)
 
 
 def _onednn_serves(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
-    """Whether oneDNN is to be called directly: on the CPU, in float32, and where no gradient is asked for."""
-    if not HAS_ONEDNN or x.device.type != "cpu" or x.dtype != torch.float32 or weight.dtype != torch.float32:
+    """Whether oneDNN is to be called directly: on the CPU, in float32 or packed, and where no gradient is asked for."""
+    if not HAS_ONEDNN or x.device.type != "cpu" or x.dtype != weight.dtype:
+        return False
+    if x.dtype != torch.float32 and not weight.is_mkldnn:
         return False
     if x.numel() == 0 or torch.is_autocast_enabled("cpu"):
         return False
@@ -46,15 +55,23 @@ def _(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: ARG001
     return x.new_empty(*x.shape[:-1], weight.shape[0])
 
 
-class Linear(nn.Linear):
+class Linear(nn.Linear, Packable):
     """`torch.nn.Linear`, through `linear`."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` of shape (..., in_features) to (..., out_features)."""
         return linear(x, self.weight, self.bias)
 
+    def packed(self) -> Tensor:
+        """The weight in oneDNN's order."""
+        return torch.ops.mkldnn._reorder_linear_weight(self.weight.contiguous(), TYPICAL_ROWS)
 
-class PointwiseConv(nn.Conv1d):
+    def unpacked(self) -> Tensor:
+        """Undo `packed`."""
+        return self.weight.to_dense()
+
+
+class PointwiseConv(nn.Conv1d, Packable):
     """A convolution of kernel size 1 under its checkpoint's name, applied as the linear map that it is.
 
     Args:
@@ -67,4 +84,12 @@ class PointwiseConv(nn.Conv1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` of shape (..., in_channels), the channels last, to (..., out_channels)."""
-        return linear(x, self.weight.squeeze(-1))
+        return linear(x, self.weight if self.weight.is_mkldnn else self.weight.squeeze(-1))
+
+    def packed(self) -> Tensor:
+        """The weight in oneDNN's order, as a map's."""
+        return torch.ops.mkldnn._reorder_linear_weight(self.weight.squeeze(-1).contiguous(), TYPICAL_ROWS)
+
+    def unpacked(self) -> Tensor:
+        """Undo `packed`."""
+        return self.weight.to_dense().unsqueeze(-1)
