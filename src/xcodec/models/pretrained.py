@@ -76,20 +76,14 @@ class StrictPreTrainedModel(PreTrainedModel):
     def pack_weights(self) -> None:
         """Bring weights into the order in which a CPU's products read them: faster inference, equal but for rounding.
 
-        They take the place of the plain ones. Whatever asks for the plain ones, `state_dict`, `save_pretrained`,
-        `train`, `to` and copying, unpacks them first; `compile_layers` does too, for the compiler does not know them.
+        They take the place of the plain ones, of which `state_dict` makes copies. What else needs the plain ones,
+        `save_pretrained`, `train`, `to`, copying and `compile_layers`, unpacks them first.
         """
         pack_weights(self)
 
     def unpack_weights(self) -> None:
         """Undo `pack_weights`."""
         unpack_weights(self)
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
-        """`torch.nn.Module.state_dict`, of plain weights."""
-        self.unpack_weights()
-        state: dict[str, Any] = super().state_dict(*args, **kwargs)
-        return state
 
     def train(self, mode: bool = True) -> Self:
         """`torch.nn.Module.train`, of plain weights."""

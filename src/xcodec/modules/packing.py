@@ -6,6 +6,7 @@ mkldnn layout: it has its shape and dtype, and all else needs `to_dense`.
 
 import platform
 from abc import abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,11 @@ class Packable(nn.Module):
     @abstractmethod
     def packed(self) -> Tensor:
         """The dense weight, packed."""
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if self.weight.is_mkldnn:
+            destination[f"{prefix}weight"] = self.unpacked()
 
     @abstractmethod
     def unpacked(self) -> Tensor:
