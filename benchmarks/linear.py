@@ -1,4 +1,4 @@
-"""float32 linear maps on the CPU: through oneDNN, as this package calls it, against torch's own, which calls MKL.
+"""Linear maps on the CPU: through oneDNN, with weights as they are and packed, against torch's own.
 
 python benchmarks/linear.py [--threads 2] [--rounds 15]
 """
@@ -14,7 +14,8 @@ from importlib.metadata import version
 import torch
 import torch.nn.functional as F
 
-from xcodec.modules.linear import linear
+from xcodec.modules.linear import Linear
+from xcodec.modules.packing import pack_weights
 
 SHAPES = [
     (1, 1024, 4096),
@@ -42,19 +43,25 @@ def main() -> None:
     print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {version('torch')}, {arguments}\n"
     )
-    print("| rows | in | out | GFLOP/s | over torch's |\n|---|---|---|---|---|")
-    for rows, inputs, outputs in SHAPES:
-        x, weight, bias = torch.randn(rows, inputs), torch.randn(outputs, inputs), torch.randn(outputs)
-        times = [
-            (seconds(lambda: linear(x, weight, bias)), seconds(lambda: F.linear(x, weight, bias)))  # noqa: B023
-            for _ in range(arguments.rounds + 2)
-        ][2:]
-        ratios = sorted(theirs / ours for ours, theirs in times)
-        speed = 2e-9 * rows * inputs * outputs / statistics.median(ours for ours, _ in times)
-        print(
-            f"| {rows} | {inputs} | {outputs} | {speed:.0f} | "
-            f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) |"
-        )
+    print("| rows | in | out | dtype | weight | GFLOP/s | over torch's |\n|---|---|---|---|---|---|---|")
+    for dtype in (torch.float32, torch.bfloat16):
+        for rows, inputs, outputs in SHAPES:
+            x = torch.randn(rows, inputs, dtype=dtype)
+            plain, packed = Linear(inputs, outputs).to(dtype), Linear(inputs, outputs).to(dtype)
+            pack_weights(packed)
+            contenders = [
+                lambda: plain(x),  # noqa: B023
+                lambda: packed(x),  # noqa: B023
+                lambda: F.linear(x, plain.weight, plain.bias),  # noqa: B023
+            ]
+            times = [[seconds(run) for run in contenders] for _ in range(arguments.rounds + 2)][2:]
+            for i, weight in enumerate(("plain", "packed")):
+                ratios = sorted(each[2] / each[i] for each in times)
+                speed = 2e-9 * rows * inputs * outputs / statistics.median(each[i] for each in times)
+                print(
+                    f"| {rows} | {inputs} | {outputs} | {str(dtype).removeprefix('torch.')} | {weight} | {speed:.0f} | "
+                    f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) |"
+                )
 
 
 if __name__ == "__main__":
