@@ -187,7 +187,8 @@ def test_gradients_in_bfloat16(variant, make):
 @pytest.mark.gradients
 @pytest.mark.parametrize("lent", [True, False], ids=["torch's threads", "own threads"])
 def test_the_number_of_threads_changes_no_bit(monkeypatch, lent):
-    assert library._parallel_for, "torch from 2.10 on lends its threads"
+    if lent and not library._parallel_for:
+        pytest.skip("torch before 2.10 lends no threads")
     if not lent:
         monkeypatch.setattr(library, "_parallel_for", ctypes.c_void_p())
     x, module = clips(96, 4000), activation(96)

@@ -1,6 +1,7 @@
 """Packed weights: the same codes, and plain weights again for all that asks for them."""
 
 import copy
+import pickle
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from builders import prepare, speech, tiny_model
 from xcodec import Codec, Xcodec2FeatureExtractor
 from xcodec.models.pretrained import StrictPreTrainedModel
 from xcodec.modules.conv import MaskedConv1d, channels_last
+from xcodec.modules.hubert import PositionalConv
 from xcodec.modules.linear import Linear, PointwiseConv
 from xcodec.modules.packing import HAS_ONEDNN, IS_X86, NARROW, Packable, pack_weights, unpack_weights
 from xcodec_builders import tiny_xcodec
@@ -37,7 +39,7 @@ def layers() -> list[tuple[nn.Module, Tensor]]:
 
 
 def num_packed(model: nn.Module) -> int:
-    return sum(module.weight.is_mkldnn for module in model.modules() if isinstance(module, Packable))
+    return sum(module.is_packed for module in model.modules() if isinstance(module, Packable))
 
 
 @dtypes
@@ -65,6 +67,16 @@ def test_an_input_in_another_layout_or_dtype_is_taken_too():
 
 
 @pytest.mark.gradients
+def test_weights_that_were_packed_can_be_trained():
+    for layer, x in layers():
+        with torch.inference_mode():
+            pack_weights(layer)
+            unpack_weights(layer)
+        layer(x).square().sum().backward()
+        assert layer.weight.grad.abs().max() > 0
+
+
+@pytest.mark.gradients
 def test_an_input_s_gradient_passes_through_packed_weights():
     for layer, x in layers():
         x = x.clone().requires_grad_()
@@ -74,11 +86,63 @@ def test_an_input_s_gradient_passes_through_packed_weights():
         assert (gradient - expected).abs().max() < 1e-3
 
 
-def test_what_is_narrow_or_of_another_dtype_stays_plain():
-    narrow, half = Linear(NARROW - 1, 200), Linear(200, 200).half()
-    pack_weights(narrow)
-    pack_weights(half)
-    assert not num_packed(narrow) + num_packed(half)
+@pytest.mark.parametrize(
+    "layer",
+    [Linear(NARROW - 1, 200), Linear(200, 200).half(), PositionalConv(128, 16, 2, nn.GELU())],
+    ids=["narrow", "float16", "weight-normalised"],
+)
+def test_what_would_gain_nothing_or_cannot_be_packed_stays_plain(layer):
+    pack_weights(layer)
+    assert not num_packed(layer)
+
+
+@pytest.mark.gradients
+def test_a_bias_has_its_gradient_beside_packed_weights():
+    for layer, x in layers():
+        if layer.bias is not None:
+            pack_weights(layer)
+            layer(x).sum().backward()
+            assert layer.bias.grad.abs().max() > 0
+
+
+def test_a_part_of_a_packed_model_can_be_moved_and_copied():
+    model = tiny_model()
+    model.pack_weights()
+    decoder = copy.deepcopy(model.acoustic_decoder).to(torch.float64)
+    assert decoder.embed.weight.dtype == torch.float64
+    model.acoustic_decoder.to(torch.bfloat16)
+    assert model.acoustic_decoder.embed.weight.dtype == torch.bfloat16
+
+
+def test_a_packed_model_takes_a_state_dict():
+    model, other = tiny_model(), tiny_model(seed=1)
+    model.pack_weights()
+    model.load_state_dict(other.state_dict())
+    inputs = prepare(speech(1.0))
+    assert torch.equal(model.encode(**inputs).audio_codes, other.encode(**inputs).audio_codes)
+
+
+def test_a_packed_and_compiled_model_can_be_pickled():
+    model = tiny_model()
+    model.pack_weights()
+    model.compile()
+    again = pickle.loads(pickle.dumps(model))
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), model.parameters(), strict=True))
+
+
+def test_weights_that_were_frozen_come_back_frozen():
+    model = tiny_model().requires_grad_(False)
+    model.pack_weights()
+    model.unpack_weights()
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_the_compiler_is_told_to_unpack():
+    layer, x = layers()[0]
+    pack_weights(layer)
+    with pytest.raises(Exception, match="unpack_weights"):
+        torch.compile(layer, backend="eager", fullgraph=True)(x)
+    assert torch.equal(torch.compile(layer, backend="eager")(x), layer(x))
 
 
 @dtypes
@@ -135,6 +199,7 @@ def test_a_packed_model_is_saved_as_it_was(tmp_path):
     model.save_pretrained(tmp_path / "plain")
     model.pack_weights()
     model.save_pretrained(tmp_path / "packed")
+    assert num_packed(model)
     plain, packed = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("plain", "packed"))
     assert plain == packed
 

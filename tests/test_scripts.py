@@ -55,6 +55,34 @@ def test_the_demonstration_writes_codes_speech_and_a_picture(model: Path, tmp_pa
     assert ("pip install pesq (needs a C compiler)" in shown.stdout) == without_pesq
 
 
+def test_readers_are_joined_and_what_is_no_good_is_left_out(tmp_path: Path) -> None:
+    spoken = builders.speech()
+    wavs = tmp_path / "packages" / "festvox-ru" / "usr" / "wav"
+    wavs.mkdir(parents=True)
+    for i in range(4):
+        Audio(spoken[None, i * 40000 : (i + 1) * 40000], 16000).save(wavs / f"{i}.wav")
+    Audio(spoken[None, :40000], 16000).save(wavs / "again.wav")
+    Audio(spoken[None, :20000], 8000).save(wavs / "low.wav")
+    Audio((40 * spoken[None, :40000]).clip(-1, 1), 16000).save(wavs / "loud.wav")
+    Audio(spoken[None, :40000] / 200, 16000).save(wavs / "still.wav")
+    (wavs / "text.wav").write_text("no sound")
+    (wavs.parent / "notes.txt").write_text("no recording")
+    shown = run("scripts/readers.py", tmp_path / "packages", tmp_path / "speech")
+    assert shown.returncode == 0, shown.stderr
+    (told,) = [line for line in shown.stdout.splitlines() if line.startswith("festvox-ru")]
+    assert "0.00 h of 1 readers" in told
+    assert sorted(told.split("left out: ")[1].split(", ")) == [
+        "1 clipped",
+        "1 quiet",
+        "1 sampled too low",
+        "1 unreadable",
+    ]
+    assert "klettres-data: not in" in shown.stdout
+    files = [Audio.read(path) for path in sorted((tmp_path / "speech" / "festvox-ru").iterdir())]
+    assert all(4 * 16000 <= audio.num_samples <= 8 * 16000 for audio in files[:-1])
+    assert 8 * 16000 < sum(audio.num_samples for audio in files) < 10.5 * 16000
+
+
 @pytest.fixture(scope="module")
 def librispeech(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two recordings in LibriSpeech's layout."""

@@ -91,8 +91,9 @@ class Codec:
                 length. Compiled layers have no tiles, whatever `max_memory` says; batches of more than a minute run as
                 without it.
             pack: on an x86 CPU, bring weights into the order in which its products read them, at a tenth more speed in
-                float32 and a fifth in bfloat16, with equal codes. They are copied for it, which a single short clip
-                does not repay. Compiled layers are not packed. See `StrictPreTrainedModel.pack_weights`.
+                float32 and more in bfloat16, with equal codes. They are copied for it, which a single short clip does
+                not repay, and are no longer a file's memory that processes share. Compiled layers are not packed. See
+                `StrictPreTrainedModel.pack_weights`.
             encoder_only: build and read only what `encode` needs; for X-Codec2 as released 442M of 629M parameters.
             decoder_only: build and read only what `decode` needs: 187M of them.
             **hub_arguments: `revision`, `cache_dir`, `token`, `local_files_only` and `force_download`, for a hub id.

@@ -1,8 +1,9 @@
 // Scaled dot-product attention, softmax(q k^T / sqrt(head_dim) + biases) v, without a matrix of scores in memory.
 //
 // Keys come a block at a time, and the softmax is taken online (Milakov and Gimelshein, 2018; Dao et al., 2022): each
-// query keeps the largest score so far, the sum of the exponentials below it, and the sum of the values that they
-// weigh; where a block brings a larger score, both sums are scaled down. A block of keys (transposed) and of values fits
+// query keeps a level near the largest score so far, the sum of the exponentials above and below it, and the sum of the
+// values that they weigh; where a block brings a much larger score, the level moves there and both sums are scaled down.
+// A block of keys (transposed) and of values fits
 // the first-level cache, and passes all queries of a task before the next one comes.
 //
 // Biases go by distance, key - query: gate[query] * table[query][distance], and distances beyond either end of the table
@@ -67,8 +68,9 @@ constexpr float NEVER = -__builtin_inff();   // the score of a key that is not t
 constexpr float SLACK = 8.0f;  // how far a score may be above the one whose weight is 1 before all are scaled
 constexpr float LOWEST = -3.4028234664e38f;  // below any finite score, and still a number to subtract
 
-// e^x for x <= 0, within 1e-7 of itself; below -80 it stays at e^-80, which is nothing beside the largest weight, 1.
+// e^x for x up to SLACK, within 1e-7 of itself; 0 below -80, which is nothing beside the largest weight, at least 1.
 inline Vec exponential(Vec x) {
+  const Bits none = x < splat(-80.0f);
   x = at_least(splat(-80.0f), x);
   const Vec power = nearest(x * 1.4426950408889634f);
   const Vec r = fused(power, splat(-1.4286068e-6f), fused(power, splat(-0.69314575f), x));  // x - power * ln 2
@@ -79,7 +81,7 @@ inline Vec exponential(Vec x) {
   p = fused(p, r, splat(0.4999999f));
   p = fused(p, r, splat(1.0f));
   p = fused(p, r, splat(1.0f));
-  return (Vec)((Bits)p + (__builtin_convertvector(power, Bits) << 23));
+  return (Vec)(((Bits)p + (__builtin_convertvector(power, Bits) << 23)) & ~none);
 }
 
 inline float largest(Vec v) {

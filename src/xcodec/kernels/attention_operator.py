@@ -23,6 +23,8 @@ def attention(
 ) -> Tensor:
     """Compute softmax(q k^T / sqrt(head_dim) + biases) v over each clip's valid keys, in float32; without gradients.
 
+    Numbers of bfloat16 are multiplied as such where the processor can, softmax weights too, and added up in float32.
+
     The bias of a key for a query is gates[query] * table[query, distance], where the distance, the key's step less the
     query's, is clamped to the table's ends.
 

@@ -41,7 +41,7 @@ struct Job {
   const int64_t* lengths;   // valid steps of each clip, or null
   float* partial;           // (batch, tiles, 2, padded channels): gradients of alpha and gain; backward only
   int64_t batch, time, channels;
-  int64_t threads;  // that take tiles in turn
+  int64_t threads;  // that take tiles in turn, if there is work for all
   bool bfloat16;
 };
 
@@ -196,7 +196,7 @@ template <typename Number>
 struct Ahead {
   const Number* next;
   int64_t stride;
-  // The rows of the tile's next channels, or else of the first channels of the thread's next tile.
+  // The rows of the tile's next channels, or else what is likely to be the thread's next tile.
   Ahead(const Number* base, const Job& job, const Tile& tile, int64_t c, int64_t first) : stride(job.channels) {
     const bool is_last = c + BLOCK >= tile.last_channel;
     const int64_t step = is_last ? at_most(first + job.threads * TILE, job.time - 1) : at_least(first, 0);

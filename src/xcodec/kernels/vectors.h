@@ -42,9 +42,11 @@ inline Vec splat_bits(const float* p) {
   return (Vec)(bits - Bits{});
 }
 
-// a * b + c, rounded once where the instruction set does; the nearest whole number; the smaller and the larger of two,
-// where `bound` is what remains of a number that is not one in `at_most`, and `v`, so that it stays, in `at_least`; whether every lane is
-// a number and at most its bound.
+// fused: a * b + c, rounded once where the instruction set does so.
+// nearest: the nearest whole number.
+// at_most: the smaller of the two; of a v that is no number, the bound.
+// at_least: the larger of the two; of a v that is no number, v.
+// all_at_most: whether every lane is a number and at most its bound.
 #if defined(__AVX512F__)
 inline Vec fused(Vec a, Vec b, Vec c) { return (Vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
 inline Vec nearest(Vec v) { return (Vec)_mm512_roundscale_ps((__m512)v, 0x08); }

@@ -56,7 +56,7 @@ class ResidualUnit(nn.Module):
         """Transform `x` of shape (batch, channels, time); `lengths` counts valid steps, shape (batch,)."""
         y = self.conv1(self.snake1(x, lengths), lengths)
         y = self.conv2(self.snake2(y, lengths))  # a pointwise convolution mixes no time: no lengths
-        # One large buffer less where no gradient could want it back, and none of another dtype is made.
+        # In place where no gradient needs y, for a large buffer less; under autocast the sum takes the wider dtype.
         return x + y if torch.is_grad_enabled() or x.dtype != y.dtype else y.add_(x)
 
 

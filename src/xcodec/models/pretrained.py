@@ -70,35 +70,20 @@ class StrictPreTrainedModel(PreTrainedModel):
             self._needs(half)
         if is_int8(self):
             raise InputError("the model was loaded in int8, which no checkpoint holds; load it without that to save it")
-        self.unpack_weights()
         super().save_pretrained(*args, **kwargs)
 
     def pack_weights(self) -> None:
         """Bring weights into the order in which a CPU's products read them: faster inference, equal but for rounding.
 
-        They take the place of the plain ones, of which `state_dict` makes copies. What else needs the plain ones,
-        `save_pretrained`, `train`, `to`, copying and `compile_layers`, unpacks them first.
+        They take the place of the plain ones. `state_dict` and `save_pretrained` give plain copies. `train`, `to`,
+        copying, pickling, loading and `compile_layers` unpack the model, which stays so. Where gradients are enabled
+        every call unpacks for itself, so call under `torch.no_grad()`; `torch.compile` wants `unpack_weights` first.
         """
         pack_weights(self)
 
     def unpack_weights(self) -> None:
         """Undo `pack_weights`."""
         unpack_weights(self)
-
-    def train(self, mode: bool = True) -> Self:
-        """`torch.nn.Module.train`, of plain weights."""
-        if mode:
-            self.unpack_weights()
-        return super().train(mode)
-
-    def _apply(self, *args: Any, **kwargs: Any) -> Self:
-        self.unpack_weights()
-        return super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What is copied and pickled."""
-        self.unpack_weights()
-        return self.__dict__.copy()
 
     def compile_layers(self) -> None:
         """Compile the model layer by layer: each kind once, for every length and batch.

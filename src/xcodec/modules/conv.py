@@ -34,35 +34,29 @@ def channels_last(x: Tensor) -> Tensor:
 class MaskedConv1d(nn.Conv1d, Packable):
     """`torch.nn.Conv1d` with zero padding that begins where each clip ends, not where the batch ends.
 
-    On the CPU a channels-last input gives a channels-last output.
+    On the CPU a channels-last input gives a channels-last output, and with a packed weight any input does.
     """
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Convolve `x` of shape (batch, in_channels, time); `lengths` counts valid input steps, shape (batch,)."""
         x = zero_past_end(x, lengths)
-        if self.weight.is_mkldnn:
-            return self._packed_forward(x)
+        if self.takes(x):
+            return torch.ops.mkldnn._convolution_pointwise(
+                x[:, :, None], self.weight, self.bias, *self._as_image, self.groups, "none", [], ""
+            )[:, :, 0]
+        weight = self.plain_weight
         if x.device.type != "cpu" or not is_channels_last(x):
-            return super().forward(x)
+            return self._conv_forward(x, weight, self.bias)
         # conv1d would copy its input to channels-first; as an image of height 1 it stays as it is, and is faster.
         # A kernel of one tap says dilation 2, which means nothing to it: one thread would run a plain 1 x 1 slowly.
         y = F.conv2d(
             x[:, :, None],
-            self.weight[:, :, None],
+            weight[:, :, None],
             self.bias,
             (1, *self.stride),
             (0, int(self.padding[0])),
             (2 if self.kernel_size == (1,) else 1, *self.dilation),
             self.groups,
-        )
-        return y[:, :, 0]
-
-    def _packed_forward(self, x: Tensor) -> Tensor:
-        is_served = x.dtype == self.weight.dtype and x.numel() and not (torch.is_grad_enabled() and x.requires_grad)
-        if not is_served:
-            return self._conv_forward(x, self.unpacked(), self.bias)
-        y = torch.ops.mkldnn._convolution_pointwise(
-            x[:, :, None], self.weight, self.bias, *self._as_image, self.groups, "none", [], ""
         )
         return y[:, :, 0]
 

@@ -18,20 +18,17 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     Args:
         x: the input.
-        weight: shape (out_features, in_features); it may be packed.
+        weight: shape (out_features, in_features).
         bias: shape (out_features,).
     """
     if not _onednn_serves(x, weight, bias):
-        weight = weight.to_dense() if weight.is_mkldnn else weight
         return F.linear(x, weight, bias)
     return opaque_linear(x, weight, bias) if torch.compiler.is_compiling() else onednn_linear(x, weight, bias)
 
 
 def _onednn_serves(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
-    """Whether oneDNN is to be called directly: on the CPU, in float32 or packed, and where no gradient is asked for."""
-    if not HAS_ONEDNN or x.device.type != "cpu" or x.dtype != weight.dtype:
-        return False
-    if x.dtype != torch.float32 and not weight.is_mkldnn:
+    """Whether oneDNN is to be called directly: on the CPU, in float32, and where no gradient is asked for."""
+    if not HAS_ONEDNN or x.device.type != "cpu" or x.dtype != torch.float32 or weight.dtype != torch.float32:
         return False
     if x.numel() == 0 or torch.is_autocast_enabled("cpu"):
         return False
@@ -60,7 +57,9 @@ class Linear(nn.Linear, Packable):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` of shape (..., in_features) to (..., out_features)."""
-        return linear(x, self.weight, self.bias)
+        if self.takes(x):
+            return onednn_linear(x, self.weight, self.bias)
+        return linear(x, self.plain_weight, self.bias)
 
     def packed(self) -> Tensor:
         """The weight in oneDNN's order."""
@@ -84,7 +83,7 @@ class PointwiseConv(nn.Conv1d, Packable):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` of shape (..., in_channels), the channels last, to (..., out_channels)."""
-        return linear(x, self.weight if self.weight.is_mkldnn else self.weight.squeeze(-1))
+        return onednn_linear(x, self.weight, None) if self.takes(x) else linear(x, self.plain_weight.squeeze(-1))
 
     def packed(self) -> Tensor:
         """The weight in oneDNN's order, as a map's."""

@@ -1,7 +1,8 @@
 """Weights in the order in which oneDNN reads them, on the CPU, so that not every product has to put them into it.
 
-Of a product of few rows, as of a stream's chunk, that order is a large share. A packed weight is a tensor of torch's
-mkldnn layout: it has its shape and dtype, and all else needs `to_dense`.
+For products of few rows, as of a stream's chunk, that is a large share of the work. A packed weight is a tensor of
+torch's mkldnn layout, which little but oneDNN's operators takes. So a module unpacks its weight for all else: training,
+another device or dtype, copying, pickling and loading; and in a `state_dict` it is plain.
 """
 
 import platform
@@ -10,57 +11,127 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
-__all__ = ["HAS_ONEDNN", "Packable", "pack_weights", "unpack_weights"]
+from xcodec.errors import InputError
 
-HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+__all__ = ["HAS_ONEDNN", "TYPICAL_ROWS", "Packable", "pack_weights", "unpack_weights"]
+
+OPERATORS = ("_linear_pointwise", "_convolution_pointwise", "_reorder_linear_weight", "_reorder_convolution_weight")
+HAS_ONEDNN = torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in OPERATORS)
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64")  # elsewhere torch's operators were not tried
 TYPICAL_ROWS = 512  # for which oneDNN chooses the order; it served from 1 to 6,000 as well as an order of their own
 NARROW = 64  # weights with fewer inputs or outputs cost nothing
 
 
 class Packable(nn.Module):
-    """A module whose `weight` can be packed."""
+    """A module whose `weight` can be packed.
+
+    Attributes:
+        is_packed: whether it is.
+    """
 
     weight: Tensor
+    is_packed: bool = False
+    _was_trained: bool = True
 
     @abstractmethod
     def packed(self) -> Tensor:
-        """The dense weight, packed."""
-
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        if self.weight.is_mkldnn:
-            destination[f"{prefix}weight"] = self.unpacked()
+        """The plain weight, packed."""
 
     @abstractmethod
     def unpacked(self) -> Tensor:
-        """The packed weight, dense and in its checkpoint's shape."""
+        """The packed weight, plain and in its checkpoint's shape."""
+
+    @property
+    def plain_weight(self) -> Tensor:
+        """The weight, packed or not, as operators take it that know no packed one."""
+        return self.unpacked() if self.is_packed else self.weight
+
+    def pack(self) -> None:
+        """Pack the weight: where it is float32 or bfloat16, on an x86 processor, not narrow, and a parameter."""
+        weight = self._parameters.get("weight")  # of a convolution under weight normalisation it is none
+        if self.is_packed or weight is None or weight.device.type != "cpu" or min(weight.shape[:2]) < NARROW:
+            return
+        if weight.dtype == torch.float32 or (weight.dtype == torch.bfloat16 and _has_bfloat16()):
+            self._was_trained = weight.requires_grad
+            self.weight = nn.Parameter(self.packed(), requires_grad=False)
+            self.is_packed = True
+
+    @torch.inference_mode(mode=False)  # whose tensors could not be trained
+    @torch.no_grad()
+    def unpack(self) -> None:
+        """Undo `pack`."""
+        if self.is_packed:
+            self.weight = nn.Parameter(self.unpacked(), requires_grad=self._was_trained)
+            self.is_packed = False
+
+    def takes(self, x: Tensor) -> bool:
+        """Whether an input goes through the packed weight: where no gradient and no other dtype is asked for.
+
+        Raises:
+            InputError: in a graph of torch's compiler.
+        """
+        if not self.is_packed:
+            return False
+        if torch.compiler.is_compiling():
+            raise InputError(
+                "packed weights cannot be compiled; call the model's unpack_weights(), or load with pack=False"
+            )
+        if x.dtype != self.weight.dtype or x.numel() == 0 or torch.is_autocast_enabled("cpu"):
+            return False
+        own = self._parameters.values()
+        return not (torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, *own)))
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if self.is_packed:
+            destination[f"{prefix}weight"] = self.unpacked()
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        self.unpack()
+        super()._load_from_state_dict(*args)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Self:
+        self.unpack()
+        return super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+    def train(self, mode: bool = True) -> Self:
+        """`torch.nn.Module.train`."""
+        if mode:
+            self.unpack()
+        return super().train(mode)
+
+    def __getstate__(self) -> Any:
+        """What is copied and pickled."""
+        self.unpack()
+        return super().__getstate__()  # type: ignore[no-untyped-call]
 
 
+def _has_bfloat16() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+@torch.inference_mode(mode=False)
+@torch.no_grad()
 def pack_weights(model: nn.Module) -> None:
-    """Pack what a model can have packed, a weight at a time, in place of the dense; results stay, but for rounding.
+    """Pack the weights of a model's modules, one at a time in place of the plain ones; results stay, but for rounding.
 
-    Only float32 and bfloat16 on an x86 processor are packed, for inference: a packed weight takes no gradient. What is
-    not packed is copied, so that a file whose mapped memory the weights were is let go.
+    What is not packed is copied, so that a file whose mapped memory the weights were is let go.
     """
     if not HAS_ONEDNN or not IS_X86:
         return
-    dtypes = {torch.float32} | ({torch.bfloat16} if torch.ops.mkldnn._is_mkldnn_bf16_supported() else set())
-    for module in model.modules():
-        if not isinstance(module, Packable) or module.weight.is_mkldnn:
-            continue
-        weight = module.weight
-        if weight.device.type == "cpu" and weight.dtype in dtypes and min(weight.shape[:2]) >= NARROW:
-            with torch.no_grad():
-                module.weight = nn.Parameter(module.packed(), requires_grad=False)
-    for tensor in (*model.parameters(), *model.buffers()):
-        if not tensor.is_mkldnn:
-            tensor.data = tensor.detach().clone()
+    packable = [module for module in model.modules() if isinstance(module, Packable)]
+    for module in packable:
+        module.pack()
+    if any(module.is_packed for module in packable):
+        for tensor in (*model.parameters(), *model.buffers()):
+            if not (tensor.is_mkldnn or tensor.is_inference()):
+                tensor.data = tensor.detach().clone()
 
 
 def unpack_weights(model: nn.Module) -> None:
-    """Undo `pack_weights`: for training, for saving, for another device or dtype."""
+    """Undo `pack_weights`."""
     for module in model.modules():
-        if isinstance(module, Packable) and module.weight.is_mkldnn:
-            module.weight = nn.Parameter(module.unpacked())
+        if isinstance(module, Packable):
+            module.unpack()
