@@ -6,6 +6,18 @@ XCODEC_KERNEL before the package is imported.
 
 from xcodec.kernels.attention_operator import attention
 from xcodec.kernels.library import TORCH, is_stale, serves, use, variant, variants
-from xcodec.kernels.snake_operator import anti_aliased_snake, snake
+from xcodec.kernels.snake_operator import anti_aliased_snake, anti_aliased_snake_planar, serves_planar, snake
 
-__all__ = ["TORCH", "anti_aliased_snake", "attention", "is_stale", "serves", "snake", "use", "variant", "variants"]
+__all__ = [
+    "TORCH",
+    "anti_aliased_snake",
+    "anti_aliased_snake_planar",
+    "attention",
+    "is_stale",
+    "serves",
+    "serves_planar",
+    "snake",
+    "use",
+    "variant",
+    "variants",
+]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from xcodec.errors import InputError
 
-__all__ = ["TORCH", "call", "is_stale", "serves", "use", "variant", "variants"]
+__all__ = ["TORCH", "call", "is_stale", "is_torch_asked_for", "serves", "use", "variant", "variants"]
 
 logger = logging.getLogger(__name__)
 
@@ -78,12 +78,19 @@ def _checked(name: str, source: str) -> str:
     return name
 
 
-_variant = _checked(os.environ.get(ENVIRONMENT) or _variants[-1], f"environment variable {ENVIRONMENT}")
+_asked: str | None = os.environ.get(ENVIRONMENT) or None
+if _asked:
+    _checked(_asked, f"environment variable {ENVIRONMENT}")
 
 
 def variant() -> str:
     """What serves float32 and bfloat16 on the CPU: the fastest of `variants()`, unless another was asked for."""
-    return _variant
+    return _asked or _variants[-1]
+
+
+def is_torch_asked_for() -> bool:
+    """Whether torch's operators are to serve on every device, rather than because nothing was compiled for the CPU."""
+    return _asked == TORCH
 
 
 @contextmanager
@@ -93,17 +100,17 @@ def use(name: str) -> Iterator[None]:
     Raises:
         InputError: where it is not one of them.
     """
-    global _variant
-    before, _variant = _variant, _checked(name, "kernels.use")
+    global _asked
+    before, _asked = _asked, _checked(name, "kernels.use")
     try:
         yield
     finally:
-        _variant = before
+        _asked = before
 
 
 def serves(x: Tensor) -> bool:
     """Whether the native kernel takes `x`: on the CPU, float32 or bfloat16, and compiled."""
-    return _variant != TORCH and x.device.type == "cpu" and x.dtype in DTYPES
+    return variant() != TORCH and x.device.type == "cpu" and x.dtype in DTYPES
 
 
 def call(function: str, *arguments: Tensor | int | ctypes.Array[ctypes.c_float] | None) -> None:
@@ -115,13 +122,13 @@ def call(function: str, *arguments: Tensor | int | ctypes.Array[ctypes.c_float] 
         InputError: where torch was chosen, or nothing was compiled.
         MemoryError: where the library finds no memory for its scratch.
     """
-    if _library is None or _variant == TORCH:
+    if _library is None or variant() == TORCH:
         raise InputError(f"xcodec's native kernel was called, but {TORCH} was chosen or nothing else was compiled")
     converted = [
         ctypes.c_void_p(a.data_ptr()) if isinstance(a, Tensor) else ctypes.c_int64(a) if isinstance(a, int) else a
         for a in arguments
     ]
-    status = getattr(_library, function)(NATIVE.index(_variant), *converted, torch.get_num_threads(), _parallel_for)
+    status = getattr(_library, function)(NATIVE.index(variant()), *converted, torch.get_num_threads(), _parallel_for)
     if status == OUT_OF_MEMORY:
         raise MemoryError(f"{function}: no memory for the scratch buffers of {torch.get_num_threads()} threads")
     assert status == 0, f"{function} returned {status}"

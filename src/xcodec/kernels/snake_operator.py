@@ -2,9 +2,14 @@
 
 x + gain * sin^2(alpha x), as it is or between an upsampling and a downsampling by 2. Only one tensor is read and one
 written: the upsampled signal stays in the cache, and the backward pass computes it again from the input.
+
+On GPUs torch.ops.xcodec.snake_planar is the second of these, without gradients, over the kernel in snake_triton.py. It
+is an operator of its own because it takes and leaves time where it lies, as the convolutions there do.
 """
 
 import ctypes
+import functools
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,31 +17,38 @@ import torch
 from torch import Tensor
 
 from xcodec.errors import InputError
-from xcodec.kernels.library import DTYPES, call
+from xcodec.kernels.library import DTYPES, call, is_torch_asked_for
 
-__all__ = ["anti_aliased_snake", "snake"]
+__all__ = ["anti_aliased_snake", "anti_aliased_snake_planar", "serves_planar", "snake"]
+
+logger = logging.getLogger(__name__)
 
 NUM_TAPS = 12
+PLANAR_DTYPES = (*DTYPES, torch.float16)
 
 
 def _contiguous(x: Tensor, alpha: Tensor, gain: Tensor, lengths: Tensor | None) -> tuple[Tensor, ...]:
     """Check what pointers cannot; give x, alpha and gain, and lengths if any, in the layout the kernel reads."""
     if x.ndim != 3 or x.dtype not in DTYPES:
         raise InputError(f"x: expected float32 or bfloat16 (batch, time, channels), got {x.dtype} {tuple(x.shape)}")
+    return x.contiguous(), *_parameters(x, x.shape[2], alpha, gain, lengths)
+
+
+def _parameters(x: Tensor, channels: int, alpha: Tensor, gain: Tensor, lengths: Tensor | None) -> tuple[Tensor, ...]:
     for name, value in (("alpha", alpha), ("gain", gain)):
-        if tuple(value.shape) != (x.shape[2],) or value.dtype != torch.float32:
+        if tuple(value.shape) != (channels,) or value.dtype != torch.float32:
             raise InputError(
-                f"{name}: expected float32 ({x.shape[2]},) for x of shape {tuple(x.shape)}, "
+                f"{name}: expected float32 ({channels},) for x of shape {tuple(x.shape)}, "
                 f"got {value.dtype} {tuple(value.shape)}"
             )
     if lengths is None:
-        return x.contiguous(), alpha.contiguous(), gain.contiguous()
+        return alpha.contiguous(), gain.contiguous()
     if tuple(lengths.shape) != (x.shape[0],) or lengths.is_floating_point():
         raise InputError(
             f"lengths: expected integers ({x.shape[0]},) for x of shape {tuple(x.shape)}, "
             f"got {lengths.dtype} {tuple(lengths.shape)}"
         )
-    return x.contiguous(), alpha.contiguous(), gain.contiguous(), lengths.long().contiguous()
+    return alpha.contiguous(), gain.contiguous(), lengths.long().contiguous()
 
 
 def _shared(x: Tensor, alpha: Tensor, gain: Tensor, taps: Sequence[float], lengths: Tensor | None) -> tuple[Any, ...]:
@@ -127,3 +139,76 @@ def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 
 
 snake_operator.register_autograd(_differentiate, setup_context=_keep)
+
+
+# On GPUs
+
+
+def serves_planar(x: Tensor, *parameters: Tensor) -> bool:
+    """Whether the Triton kernel takes `x`: on a GPU, of a dtype it knows, where no gradient of these is asked for."""
+    if x.device.type != "cuda" or x.dtype not in PLANAR_DTYPES or is_torch_asked_for():
+        return False
+    if torch.is_grad_enabled() and any(each.requires_grad for each in (x, *parameters)):
+        return False
+    # A graph being compiled for a GPU is compiled by Triton; what follows cannot be traced.
+    return torch.compiler.is_compiling() or _triton_runs()
+
+
+@functools.cache
+def _triton_runs() -> bool:
+    try:
+        from xcodec.kernels.snake_triton import compile_for_this_gpu
+    except ImportError:  # which torch brings along where there is one
+        return False
+    try:
+        compile_for_this_gpu()
+    except Exception as error:  # whatever its drivers, its compilers and the system's C compiler may raise
+        logger.warning(f"Triton cannot compile here, so torch's operators serve: {type(error).__name__}: {error}")
+        return False
+    return True
+
+
+def anti_aliased_snake_planar(
+    x: Tensor, alpha: Tensor, gain: Tensor, taps: list[float], lengths: Tensor | None
+) -> Tensor:
+    """Do what `anti_aliased_snake` does, on a GPU and without gradients.
+
+    Args:
+        x: float32, bfloat16 or float16 (batch, channels, time); computed in float32.
+        alpha: as for `anti_aliased_snake`, like all that follows.
+        gain: likewise.
+        taps: likewise.
+        lengths: likewise.
+
+    Returns:
+        The shape, dtype and layout of `x`; zeros past each clip's end.
+
+    Raises:
+        InputError: where a shape or dtype does not fit.
+    """
+    return planar_operator(x, alpha, gain, taps, lengths)
+
+
+@torch.library.custom_op(
+    "xcodec::snake_planar",
+    mutates_args=(),
+    device_types="cuda",
+    schema="(Tensor x, Tensor alpha, Tensor gain, float[] taps, Tensor? lengths) -> Tensor",
+)
+def planar_operator(x: Tensor, alpha: Tensor, gain: Tensor, taps: list[float], lengths: Tensor | None) -> Tensor:
+    """`anti_aliased_snake_planar`."""
+    from xcodec.kernels import snake_triton
+
+    if x.ndim != 3 or x.dtype not in PLANAR_DTYPES:
+        raise InputError(
+            f"x: expected float32, bfloat16 or float16 (batch, channels, time), got {x.dtype} {tuple(x.shape)}"
+        )
+    if len(taps) != NUM_TAPS:
+        raise InputError(f"taps: expected {NUM_TAPS} numbers, got {len(taps)}")
+    alpha, gain, *rest = _parameters(x, x.shape[1], alpha, gain, lengths)
+    return snake_triton.anti_aliased_snake(x, alpha, gain, taps, rest[0] if rest else None)
+
+
+@planar_operator.register_fake
+def _(x: Tensor, *_parameters: Any) -> Tensor:
+    return torch.empty_like(x)

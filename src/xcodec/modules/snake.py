@@ -102,12 +102,15 @@ class AntiAliasedActivation(nn.Module):
 
         Returns:
             The shape and dtype of `x`, zeros past each clip's end. Where the native kernel serves, it lies in memory
-            as (batch, time, channels), and an input that does so as well is read without a copy.
+            as (batch, time, channels), and an input that does so as well is read without a copy. Where the Triton
+            kernel does, on GPUs without gradients, it lies as `x` does.
         """
         if isinstance(self.act, SnakeBeta) and kernels.serves(x):
             # (batch, channels, time) -> (batch, time, channels) and back
             y = kernels.anti_aliased_snake(x.transpose(1, 2), *self.act.alpha_and_gain(), self.taps, lengths)
             return y.transpose(1, 2)
+        if isinstance(self.act, SnakeBeta) and kernels.serves_planar(x, *self.act.parameters()):
+            return kernels.anti_aliased_snake_planar(x, *self.act.alpha_and_gain(), self.taps, lengths)
         return zero_past_end(self._in_torch(at_least_float32(x), lengths), lengths).to(x.dtype)
 
     def _in_torch(self, x: Tensor, lengths: Tensor | None) -> Tensor:
