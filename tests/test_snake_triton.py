@@ -7,7 +7,6 @@ import copy
 import importlib.util
 import logging
 import os
-import re
 import struct
 import sys
 from collections.abc import Callable, Iterator
@@ -26,12 +25,14 @@ from xcodec.models.acoustic import AcousticEncoder
 from xcodec.modules.snake import AntiAliasedActivation, SnakeBeta
 
 needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+needs_native = pytest.mark.skipif(len(kernels.variants()) == 1, reason="the kernel was not compiled")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 # One lane takes 16 steps, one program 128 lanes: clips shorter than the filters, ends to each side of a lane's border
 # and within the filters' reach of it, more lanes than one program's, and a clip longer than one program.
 SIZES = [(5, 1), (3, 2), (4, 5), (2, 15), (3, 16), (2, 17), (1, 29), (2, 35), (70, 18), (1, 2051)]
 # A filter that is no filter: the upsampled signal has each step twice, and the output is their mean.
 PASS = [0.5 if k in (5, 6) else 0.0 for k in range(12)]
+PLANAR = "xcodec.snake_planar.default"
 HALVES = [torch.bfloat16, torch.float16]
 
 Kernel = Callable[[Tensor, Tensor, Tensor, list[float], Tensor | None], Tensor]
@@ -92,7 +93,8 @@ def encode(wave: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
 
         found = torch.compile(encoder, fullgraph=True, backend=backend)(wave, lengths)
     assert len(graphs) == 1
-    assert graphs[0].code.count("snake_planar") == sum(isinstance(m, AntiAliasedActivation) for m in encoder.modules())
+    calls = [node for node in graphs[0].graph.nodes if str(node.target) == PLANAR]
+    assert len(calls) == sum(isinstance(each, AntiAliasedActivation) for each in encoder.modules())
     return found, expected
 
 
@@ -152,7 +154,7 @@ def test_it_is_no_less_exact_than_torch(kernel):
 
 
 @needs_triton
-@pytest.mark.parametrize("largest", [1.0, 1e2, 1e4, 1e6])
+@pytest.mark.parametrize("largest", [1.0, 1e3, 1e6])
 def test_the_wave_is_more_exact_than_a_sine_of_a_rounded_product(kernel, largest):
     torch.manual_seed(0)
     x, alpha, gain = largest * torch.randn(1, 16, 2000), torch.rand(16) + 0.5, torch.rand(16) * 10 * largest
@@ -184,9 +186,12 @@ def test_infinity_and_nan_reach_the_output(kernel):
 @pytest.mark.parametrize("dtype", HALVES)
 def test_half_precision_is_float32_rounded_once(kernel, dtype):
     x, module = clips(7, 150).to(dtype), activation(7)
-    y = kernel(x, *parameters(module), None)
+    y, wide = kernel(x, *parameters(module), None), kernel(x.float(), *parameters(module), None)
     assert y.dtype == dtype
-    assert torch.equal(y, kernel(x.float(), *parameters(module), None).to(dtype))
+    if dtype == torch.bfloat16:  # the interpreter cuts to bfloat16, where a GPU rounds: see what it is compiled to
+        assert torch.equal(y.view(torch.int16), (wide.view(torch.int32) >> 16).short())
+    else:
+        assert torch.equal(y, wide.to(dtype))
 
 
 @needs_triton
@@ -262,44 +267,53 @@ class Called(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def called_on_a_gpu(dtype: torch.dtype = torch.float32) -> set[str]:
-    """By the activation, on tensors that are on a GPU in all but their data."""
-    module = activation(4).requires_grad_()
-    with FakeTensorMode(), Called() as called:
-        for name in ("alpha", "beta"):
-            setattr(module.act, name, nn.Parameter(torch.empty(4, device="cuda:0")))
-        x = torch.empty(2, 4, 50, dtype=dtype, device="cuda:0")
-        y = module(x, torch.empty(2, dtype=torch.long, device="cuda:0"))
-    assert (y.shape, y.dtype, y.device) == (x.shape, x.dtype, x.device)
-    return called.names
+@pytest.fixture
+def gpu(monkeypatch):
+    """Whatever is made in it may be on a GPU, without data; where Triton runs."""
+    monkeypatch.setattr(snake_operator, "_triton_runs", lambda: True)
+    with FakeTensorMode():
+        yield torch.device("cuda:0")
 
 
-PLANAR = "xcodec.snake_planar.default"
+def is_served(gpu: torch.device, dtype: torch.dtype = torch.float32) -> bool:
+    parameter = nn.Parameter(torch.empty(4, device=gpu))
+    return kernels.serves_planar(torch.empty(2, 4, 50, dtype=dtype, device=gpu), parameter)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, *HALVES])
-def test_inference_on_a_gpu_is_served(monkeypatch, dtype):
-    monkeypatch.setattr(snake_operator, "_triton_runs", lambda: True)
-    called = called_on_a_gpu(dtype)
-    assert PLANAR in called
-    assert not any("conv" in name for name in called)
+def test_inference_on_a_gpu_is_served(gpu, dtype):
+    with torch.utils._python_dispatch._disable_current_modes():
+        module = activation(4)
+    for name in ("alpha", "beta"):
+        setattr(module.act, name, nn.Parameter(torch.empty(4, device=gpu)))
+    x = torch.empty(2, 4, 50, dtype=dtype, device=gpu)
+    with Called() as called:
+        y = module(x, torch.empty(2, dtype=torch.long, device=gpu))
+    assert (y.shape, y.dtype, y.device, y.stride()) == (x.shape, x.dtype, x.device, x.stride())
+    assert PLANAR in called.names
+    assert not any("conv" in name for name in called.names)
 
 
-def test_torch_serves_where_it_is_asked_for_and_where_triton_does_not_run(monkeypatch):
-    monkeypatch.setattr(snake_operator, "_triton_runs", lambda: True)
+def test_torch_serves_where_it_is_asked_for_and_where_triton_does_not_run(gpu, monkeypatch):
+    assert is_served(gpu)
+    assert not is_served(gpu, torch.float64)
     with kernels.use("torch"):
-        assert PLANAR not in called_on_a_gpu()
-    assert PLANAR not in called_on_a_gpu(torch.float64)
+        assert not is_served(gpu)
     monkeypatch.setattr(snake_operator, "_triton_runs", lambda: False)
-    assert PLANAR not in called_on_a_gpu()
+    assert not is_served(gpu)
+
+
+@needs_native
+def test_a_variant_for_the_cpu_says_nothing_of_gpus(gpu):
+    with kernels.use(kernels.variants()[-1]):
+        assert is_served(gpu)
 
 
 @pytest.mark.gradients
-def test_gradients_go_through_torchs_operators(monkeypatch):
-    monkeypatch.setattr(snake_operator, "_triton_runs", lambda: True)
-    assert PLANAR not in called_on_a_gpu()
+def test_gradients_go_through_torchs_operators(gpu):
+    assert not is_served(gpu)
     with torch.no_grad():
-        assert PLANAR in called_on_a_gpu()
+        assert is_served(gpu)
 
 
 def test_a_cpu_is_not_served(monkeypatch):
@@ -325,11 +339,12 @@ def test_it_compiles_for_a_gpu_where_there_is_none(tmp_path, monkeypatch):
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     wave = f"0f{struct.pack('>f', -3.2729461193084717).hex().upper()}"  # a number that each wave takes once
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        for number, has_lengths in (("fp32", True), ("bf16", True), ("fp16", False)):
+        for number, has_lengths in (("fp32", False), ("bf16", True)):
             ptx, size = pool.submit(compile_for_hopper, number, has_lengths).result()
             assert ".target sm_90" in ptx
             assert size > 0
-            assert len(re.findall(wave, ptx)) == 42, "waves for 16 outputs"
+            assert ptx.count(wave) == 42, "waves for 16 outputs"
+            assert ("cvt.rn.bf16" in ptx) == (number == "bf16"), "rounded to nearest"
             assert "ld.global.v4" in ptx, "steps are read in rows"
             assert "st.global.v4" in ptx, "steps are written in rows"
 
