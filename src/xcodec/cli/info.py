@@ -225,7 +225,7 @@ def model_facts(subject: str) -> Iterator[Fact]:
     """Of a checkpoint, which is loaded, and so checked completely."""
     from xcodec import kernels
 
-    codec = load_codec(subject, "cpu", Precision.FLOAT32)
+    codec = load_codec(subject, "cpu", Precision.FLOAT32, pack=False)
     folder = Path(codec.model.name_or_path)
     parts = {name: sum(x.numel() for x in part.parameters()) for name, part in codec.model.named_children()}
     total = sum(parameter.numel() for parameter in codec.model.parameters())

@@ -231,6 +231,7 @@ def load_codec(
     max_memory: str | None = None,
     compiled: bool = False,
     *,
+    pack: bool = True,
     encoder_only: bool = False,
     decoder_only: bool = False,
 ) -> "Codec":
@@ -247,6 +248,7 @@ def load_codec(
             dtype=dtype.value,
             max_memory=max_memory,
             compile=compiled,
+            pack=pack,
             encoder_only=encoder_only,
             decoder_only=decoder_only,
         )
