@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._dynamo.testing import CompileCounter
 
 from builders import prepare, speech, tiny_model
 from xcodec import Codec, Xcodec2FeatureExtractor
@@ -137,12 +138,26 @@ def test_weights_that_were_frozen_come_back_frozen():
     assert not any(parameter.requires_grad for parameter in model.parameters())
 
 
-def test_the_compiler_is_told_to_unpack():
-    layer, x = layers()[0]
-    pack_weights(layer)
-    with pytest.raises(Exception, match="unpack_weights"):
-        torch.compile(layer, backend="eager", fullgraph=True)(x)
-    assert torch.equal(torch.compile(layer, backend="eager")(x), layer(x))
+def test_packed_layers_compile():
+    for layer, x in layers():
+        expected = layer(x)
+        pack_weights(layer)
+        compiled = torch.compile(layer, backend="aot_eager", fullgraph=True, dynamic=True)
+        assert torch.equal(compiled(x), expected)
+        shorter = x[..., :20] if isinstance(layer, MaskedConv1d) else x[..., :20, :]
+        assert torch.equal(compiled(shorter), layer(shorter))
+
+
+def test_one_graph_serves_layers_of_one_kind_packed_or_compiled_first():
+    torch.compiler.reset()
+    one, other, x = Linear(96, 96), Linear(96, 96), torch.randn(5, 96)
+    expected = [layer(x) for layer in (one, other)]
+    graphs = CompileCounter()
+    for layer in (one, other):
+        pack_weights(layer)
+        layer.compile(backend=graphs, dynamic=True)
+    assert all(torch.equal(layer(x), y) for layer, y in zip((one, other), expected, strict=True))
+    assert graphs.frame_count == 1
 
 
 @dtypes
@@ -175,9 +190,8 @@ def test_a_packed_x_codec_gives_the_same_codes_and_samples():
         StrictPreTrainedModel.unpack_weights,
         copy.deepcopy,
         lambda model: model.to(torch.float64),
-        lambda model: model.compile_layers(),
     ],
-    ids=["train", "unpack_weights", "deepcopy", "to", "compile_layers"],
+    ids=["train", "unpack_weights", "deepcopy", "to"],
 )
 def test_whatever_asks_for_plain_weights_gets_them(ask):
     model = tiny_model()

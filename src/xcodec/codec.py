@@ -92,7 +92,7 @@ class Codec:
                 without it.
             pack: on an x86 CPU, bring weights into the order in which its products read them, at a tenth more speed in
                 float32 and more in bfloat16, with equal codes. They are copied for it, which a single short clip does
-                not repay, and are no longer a file's memory that processes share. Compiled layers are not packed. See
+                not repay, and are no longer a file's memory that processes share. See
                 `StrictPreTrainedModel.pack_weights`.
             encoder_only: build and read only what `encode` needs; for X-Codec2 as released 442M of 629M parameters.
             decoder_only: build and read only what `decode` needs: 187M of them.
@@ -122,7 +122,7 @@ class Codec:
             quantize_linear_maps(model)
         if compile:
             model.compile_layers()
-        elif pack:
+        if pack:
             model.pack_weights()
         codec = cls(model, feature_extractor)
         # Of the stored tensors, so that codes of one checkpoint carry one identity whatever dtype made them.

@@ -76,8 +76,8 @@ class StrictPreTrainedModel(PreTrainedModel):
         """Bring weights into the order in which a CPU's products read them: faster inference, equal but for rounding.
 
         They take the place of the plain ones. `state_dict` and `save_pretrained` give plain copies. `train`, `to`,
-        copying, pickling, loading and `compile_layers` unpack the model, which stays so. Where gradients are enabled
-        every call unpacks for itself, so call under `torch.no_grad()`; `torch.compile` wants `unpack_weights` first.
+        copying, pickling and loading unpack the model, which stays so. Where gradients are enabled every call unpacks
+        for itself, so call under `torch.no_grad()`.
         """
         pack_weights(self)
 
@@ -92,7 +92,6 @@ class StrictPreTrainedModel(PreTrainedModel):
         blocks, is to be run under `torch.compiler.set_stance("force_eager")`. On a CPU the convolutional blocks are
         left to the native kernel, which the compiler does not equal.
         """
-        self.unpack_weights()
         kinds = self.repeated_layers + self.single_blocks * (self.device.type != "cpu")
         for module in self.modules():
             if isinstance(module, kinds):

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec.modules.lengths import zero_past_end
-from xcodec.modules.packing import TYPICAL_ROWS, Packable
+from xcodec.modules.packing import PACKED, TYPICAL_ROWS, Packable
 
 __all__ = ["MaskedConv1d", "MaskedConvTranspose1d", "channels_last", "conv_output_length", "is_channels_last"]
 
@@ -41,9 +41,10 @@ class MaskedConv1d(nn.Conv1d, Packable):
         """Convolve `x` of shape (batch, in_channels, time); `lengths` counts valid input steps, shape (batch,)."""
         x = zero_past_end(x, lengths)
         if self.takes(x):
-            return torch.ops.mkldnn._convolution_pointwise(
-                x[:, :, None], self.weight, self.bias, *self._as_image, self.groups, "none", [], ""
-            )[:, :, 0]
+            if torch.compiler.is_compiling():
+                steps = conv_output_length(self, x.shape[2])
+                return opaque_packed_conv(x, self.number, self.out_channels, steps)
+            return self.packed_conv(x)
         weight = self.plain_weight
         if x.device.type != "cpu" or not is_channels_last(x):
             return self._conv_forward(x, weight, self.bias)
@@ -60,6 +61,13 @@ class MaskedConv1d(nn.Conv1d, Packable):
         )
         return y[:, :, 0]
 
+    def packed_conv(self, x: Tensor) -> Tensor:
+        """Convolve `x`, which it takes, by the packed weight."""
+        image = x[:, :, None]
+        return torch.ops.mkldnn._convolution_pointwise(
+            image, self.weight, self.bias, *self._as_image, self.groups, "none", [], ""
+        )[:, :, 0]
+
     @property
     def _as_image(self) -> tuple[tuple[int, ...], ...]:
         """Padding, stride and dilation of an image of height 1."""
@@ -74,6 +82,19 @@ class MaskedConv1d(nn.Conv1d, Packable):
     def unpacked(self) -> Tensor:
         """Undo `packed`."""
         return self.weight.to_dense()[:, :, 0]
+
+
+@torch.library.custom_op("xcodec::packed_conv", mutates_args=())
+def opaque_packed_conv(x: Tensor, number: Tensor, out_channels: int, steps: int) -> Tensor:  # noqa: ARG001
+    """`MaskedConv1d.packed_conv` for compiled graphs."""
+    module = PACKED[int(number)]
+    assert isinstance(module, MaskedConv1d)
+    return module.packed_conv(x)
+
+
+@opaque_packed_conv.register_fake
+def _(x: Tensor, number: Tensor, out_channels: int, steps: int) -> Tensor:  # noqa: ARG001
+    return x.new_empty(x.shape[0], steps, out_channels).transpose(1, 2)
 
 
 class MaskedConvTranspose1d(nn.ConvTranspose1d):

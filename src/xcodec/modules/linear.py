@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xcodec.modules.packing import HAS_ONEDNN, TYPICAL_ROWS, Packable
+from xcodec.modules.packing import HAS_ONEDNN, PACKED, TYPICAL_ROWS, Packable
 
 __all__ = ["Linear", "PointwiseConv", "linear"]
 
@@ -52,13 +52,31 @@ def _(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: ARG001
     return x.new_empty(*x.shape[:-1], weight.shape[0])
 
 
+def packed_linear(x: Tensor, module: "Linear | PointwiseConv", out_features: int) -> Tensor:
+    """`linear` by the packed weight of a module that takes `x`."""
+    if torch.compiler.is_compiling():
+        return opaque_packed_linear(x, module.number, module.bias, out_features)
+    return onednn_linear(x, module.weight, module.bias)
+
+
+@torch.library.custom_op("xcodec::packed_linear", mutates_args=())
+def opaque_packed_linear(x: Tensor, number: Tensor, bias: Tensor | None, out_features: int) -> Tensor:  # noqa: ARG001
+    """`packed_linear` for compiled graphs."""
+    return onednn_linear(x, PACKED[int(number)].weight, bias)
+
+
+@opaque_packed_linear.register_fake
+def _(x: Tensor, number: Tensor, bias: Tensor | None, out_features: int) -> Tensor:  # noqa: ARG001
+    return x.new_empty(*x.shape[:-1], out_features)
+
+
 class Linear(nn.Linear, Packable):
     """`torch.nn.Linear`, through `linear`."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` of shape (..., in_features) to (..., out_features)."""
         if self.takes(x):
-            return onednn_linear(x, self.weight, self.bias)
+            return packed_linear(x, self, self.out_features)
         return linear(x, self.plain_weight, self.bias)
 
     def packed(self) -> Tensor:
@@ -83,7 +101,9 @@ class PointwiseConv(nn.Conv1d, Packable):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` of shape (..., in_channels), the channels last, to (..., out_channels)."""
-        return onednn_linear(x, self.weight, None) if self.takes(x) else linear(x, self.plain_weight.squeeze(-1))
+        if self.takes(x):
+            return packed_linear(x, self, self.out_channels)
+        return linear(x, self.plain_weight.squeeze(-1))
 
     def packed(self) -> Tensor:
         """The weight in oneDNN's order, as a map's."""

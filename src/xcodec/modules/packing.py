@@ -5,17 +5,17 @@ torch's mkldnn layout, which little but oneDNN's operators takes. So a module un
 another device or dtype, copying, pickling and loading; and in a `state_dict` it is plain.
 """
 
+import itertools
 import platform
 from abc import abstractmethod
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from xcodec.errors import InputError
-
-__all__ = ["HAS_ONEDNN", "TYPICAL_ROWS", "Packable", "pack_weights", "unpack_weights"]
+__all__ = ["HAS_ONEDNN", "PACKED", "TYPICAL_ROWS", "Packable", "pack_weights", "unpack_weights"]
 
 OPERATORS = ("_linear_pointwise", "_convolution_pointwise", "_reorder_linear_weight", "_reorder_convolution_weight")
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in OPERATORS)
@@ -23,16 +23,23 @@ IS_X86 = platform.machine().lower() in ("x86_64", "amd64")  # elsewhere torch's 
 TYPICAL_ROWS = 512  # for which oneDNN chooses the order; it served from 1 to 6,000 as well as an order of their own
 NARROW = 64  # weights with fewer inputs or outputs cost nothing
 
+PACKED: WeakValueDictionary[int, "Packable"] = WeakValueDictionary()
+"""The packed modules by their `number`, for the operators in compiled graphs, which take no packed tensor."""
+_numbers = itertools.count()
+
 
 class Packable(nn.Module):
     """A module whose `weight` can be packed.
 
     Attributes:
         is_packed: whether it is.
+        number: under which `PACKED` has it then, int64 (). A tensor, so that one compiled graph serves many layers.
     """
 
     weight: Tensor
     is_packed: bool = False
+    number: Tensor
+    _dtype: torch.dtype
     _was_trained: bool = True
 
     @abstractmethod
@@ -54,7 +61,9 @@ class Packable(nn.Module):
         if self.is_packed or weight is None or weight.device.type != "cpu" or min(weight.shape[:2]) < NARROW:
             return
         if weight.dtype == torch.float32 or (weight.dtype == torch.bfloat16 and _has_bfloat16()):
-            self._was_trained = weight.requires_grad
+            number = next(_numbers)
+            self.number, PACKED[number] = torch.tensor(number), self
+            self._was_trained, self._dtype = weight.requires_grad, weight.dtype
             self.weight = nn.Parameter(self.packed(), requires_grad=False)
             self.is_packed = True
 
@@ -67,21 +76,11 @@ class Packable(nn.Module):
             self.is_packed = False
 
     def takes(self, x: Tensor) -> bool:
-        """Whether an input goes through the packed weight: where no gradient and no other dtype is asked for.
-
-        Raises:
-            InputError: in a graph of torch's compiler.
-        """
-        if not self.is_packed:
+        """Whether an input goes through the packed weight: where no gradient and no other dtype is asked for."""
+        if not self.is_packed or x.dtype != self._dtype or x.numel() == 0 or torch.is_autocast_enabled("cpu"):
             return False
-        if torch.compiler.is_compiling():
-            raise InputError(
-                "packed weights cannot be compiled; call the model's unpack_weights(), or load with pack=False"
-            )
-        if x.dtype != self.weight.dtype or x.numel() == 0 or torch.is_autocast_enabled("cpu"):
-            return False
-        own = self._parameters.values()
-        return not (torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, *own)))
+        bias = self._parameters.get("bias")
+        return not (torch.is_grad_enabled() and (x.requires_grad or (bias is not None and bias.requires_grad)))
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
