@@ -80,6 +80,7 @@ def build(name: str, precision: Precision, compiled: bool) -> tuple[dict[str, An
     if compiled:
         memo = {id(parameter): parameter for parameter in model.parameters()}  # no second copy here either
         models["ours, compiled"] = copy.deepcopy(model, memo)
+        models["ours, compiled"].pack_weights()
         models["ours, compiled"].compile_layers()
     model.pack_weights()  # as Codec.from_pretrained does
     return models, extractor
