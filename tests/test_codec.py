@@ -382,7 +382,8 @@ def test_what_is_unknown_or_not_there_is_an_error_that_says_so(checkpoint: Path,
     for dtype in ("int4", torch.float64, None):
         with pytest.raises(InputError, match="expected one of float32, bfloat16, float16, int8"):
             Codec.from_pretrained(checkpoint, dtype=dtype)
-    with pytest.raises(InputError, match="no argument devise; it has device, dtype, max_memory, compile, pack"):
+    known = "device, dtype, max_memory, compile, pack, encoder_only"
+    with pytest.raises(InputError, match=f"no argument devise; it has {known}"):
         Codec.from_pretrained(checkpoint, devise="cpu")
     with pytest.raises(CheckpointError, match="nowhere"):
         Codec.from_pretrained(tmp_path / "nowhere")

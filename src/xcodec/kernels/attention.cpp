@@ -3,8 +3,8 @@
 // Keys come a block at a time, and the softmax is taken online (Milakov and Gimelshein, 2018; Dao et al., 2022): each
 // query keeps a level near the largest score so far, the sum of the exponentials above and below it, and the sum of the
 // values that they weigh; where a block brings a much larger score, the level moves there and both sums are scaled down.
-// A block of keys (transposed) and of values fits
-// the first-level cache, and passes all queries of a task before the next one comes.
+// A block of keys (transposed) and of values fits the first-level cache, and passes all queries of a task before the
+// next one comes.
 //
 // Biases go by distance, key - query: gate[query] * table[query][distance], and distances beyond either end of the table
 // take its first or last entry. With a table of each query's own that is relative keys (Shaw et al., 2018), with gates
