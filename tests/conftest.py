@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 import pytest
 import torch
@@ -56,3 +57,10 @@ def no_gradients(request: pytest.FixtureRequest):
     """Inference unless a test is marked `gradients`."""
     with torch.inference_mode(mode="gradients" not in request.keywords):
         yield
+
+
+@pytest.fixture(autouse=True)
+def no_earlier_graphs():
+    """A test compiles for itself: torch keeps graphs by code and gives up at the eighth of one function."""
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.reset()

@@ -40,7 +40,6 @@ def same_result(compiled: Codec, eager: Codec, *seconds: float) -> None:
 
 @pytest.mark.parametrize("family", ["xcodec2", "xcodec"])
 def test_one_compilation_serves_every_length(family: str, tmp_path: Path) -> None:
-    torch.compiler.reset()
     _dynamo.utils.counters.clear()
     model, extractor = (
         (tiny_model(), Xcodec2FeatureExtractor()) if family == "xcodec2" else (tiny_xcodec(), XcodecFeatureExtractor())
@@ -60,7 +59,6 @@ def test_one_compilation_serves_every_length(family: str, tmp_path: Path) -> Non
 
 
 def test_a_batch_that_is_too_long_compiles_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.compiler.reset()
     _dynamo.utils.counters.clear()
     model = tiny_model()
     model.compile_layers()  # by hand: the codec asks the model, whoever compiled it
@@ -104,7 +102,6 @@ def made(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_command_for_many_recordings_compiles_on_request(
     command: str, made: Path, model: Path, tmp_path: Path
 ) -> None:
-    torch.compiler.reset()
     _dynamo.utils.counters.clear()
     options = ("-m", model, "--device", "cpu", "--compile")
     if command == "encode":

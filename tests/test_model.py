@@ -222,7 +222,6 @@ def shallow_model() -> Xcodec2Model:
 
 @pytest.mark.parametrize("what", ["forward", "encode", "decode"])
 def test_the_compiled_model_is_one_graph_and_gives_the_eager_result(what):
-    torch.compiler.reset()
     model = shallow_model()
     inputs = prepare(speech(1.0), speech(0.7))
     if what == "forward":
@@ -239,7 +238,6 @@ def test_the_compiled_model_is_one_graph_and_gives_the_eager_result(what):
 
 
 def test_the_compiled_model_computes_features_inside_too():
-    torch.compiler.reset()
     model = shallow_model()
     wave = prepare(speech(1.0))["input_values"]
     assert torch.equal(torch.compile(model, fullgraph=True)(wave).audio_codes, model(wave).audio_codes)

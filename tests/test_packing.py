@@ -149,7 +149,6 @@ def test_packed_layers_compile():
 
 
 def test_one_graph_serves_layers_of_one_kind_packed_or_compiled_first():
-    torch.compiler.reset()
     one, other, x = Linear(96, 96), Linear(96, 96), torch.randn(5, 96)
     expected = [layer(x) for layer in (one, other)]
     graphs = CompileCounter()

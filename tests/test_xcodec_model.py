@@ -270,7 +270,6 @@ def test_a_compiled_model_gives_the_eager_result(kind):
     model = tiny_xcodec(kind, semantic_model_config={"num_hidden_layers": 1}, target_bandwidths=[0.5, 1])
     inputs = prepare_xcodec(speech(1.0), speech(0.4))
     eager = model(**inputs)
-    torch.compiler.reset()
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")(**inputs)
     assert torch.equal(compiled.audio_codes, eager.audio_codes)
     assert (compiled.audio_values - eager.audio_values).abs().max() < 1e-4
@@ -292,7 +291,6 @@ def test_a_model_compiled_to_machine_code_gives_the_eager_result():
     )
     wave = prepare_xcodec(speech(0.5))["input_values"]
     eager = model(wave)
-    torch.compiler.reset()
     compiled = torch.compile(model, fullgraph=True)(wave)
     assert torch.equal(compiled.audio_codes, eager.audio_codes)
     assert (compiled.audio_values - eager.audio_values).abs().max() < 1e-4
