@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec.modules.lengths import zero_past_end
-from xcodec.modules.packing import PACKED, TYPICAL_ROWS, Packable
+from xcodec.modules.packing import PACKED, TYPICAL_STEPS, Packable
 
 __all__ = ["MaskedConv1d", "MaskedConvTranspose1d", "channels_last", "conv_output_length", "is_channels_last"]
 
@@ -75,7 +75,7 @@ class MaskedConv1d(nn.Conv1d, Packable):
 
     def packed(self) -> Tensor:
         """The weight in oneDNN's order, as an image's."""
-        typical = (1, self.in_channels, 1, self.stride[0] * TYPICAL_ROWS)
+        typical = (1, self.in_channels, 1, self.stride[0] * TYPICAL_STEPS)
         weight = self.weight[:, :, None].contiguous()
         return torch.ops.mkldnn._reorder_convolution_weight(weight, *self._as_image, self.groups, typical)
 
