@@ -35,8 +35,13 @@ def programs(model: str | None) -> dict[str, str]:
         "from xcodec import Codec": "from xcodec import Codec",
         "from transformers import Xcodec2Model": "from transformers import Xcodec2Model",
         "Codec.from_pretrained": f"from xcodec import Codec; Codec.from_pretrained({model!r})",
+        "the same, pack=False": f"from xcodec import Codec; Codec.from_pretrained({model!r}, pack=False)",
         "transformers' from_pretrained": theirs,
         "first codes": f"from xcodec import Codec; Codec.from_pretrained({model!r}).encode({str(RECORDING)!r})",
+        "the same, pack=False, encoder_only=True": (
+            f"from xcodec import Codec; codec = Codec.from_pretrained({model!r}, pack=False, encoder_only=True)\n"
+            f"codec.encode({str(RECORDING)!r})"
+        ),
         "transformers' first codes": theirs + encode,
     }
 
