@@ -7,33 +7,34 @@ transformers runs in float32; --dtype, which may be int8, is ours (of `acoustic`
 ours with its layers compiled.
 
 The contenders run in turn within each round, so that a round's ratios share whatever else the machine does; medians and
-the range over the rounds are shown. `acoustic` in place of `encode` runs X-Codec2's acoustic encoder alone.
+the range over the rounds are shown. Each has a process of its own, since what one asks of the allocator would change
+what it does for the others. `acoustic` in place of `encode` runs X-Codec2's acoustic encoder alone.
 
 "tuned" is an allocator that keeps its pages (MALLOC_MMAP_THRESHOLD_=4294967296, MALLOC_TRIM_THRESHOLD_=17179869184),
 the better of the two baselines: by default glibc gives big blocks back at once, and transformers then spends much of
-its time on page faults. Every allocator is a process of its own. --memory adds what a contender's process takes at its
-peak, weights and libraries included: memory.py's measure, one process a case, apart from the times; float32 only.
+its time on page faults. --memory adds what a contender's process takes at its peak, weights and libraries included:
+memory.py's measure, one process a case, apart from the times; float32 only.
 
 transformers' own feature extractor of X-Codec2 needs torchaudio, so every contender reads our features.
 """
 
 import argparse
-import copy
+import contextlib
 import itertools
 import json
+import multiprocessing
 import os
 import platform
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import memory
 import numpy as np
@@ -54,7 +55,18 @@ ALLOCATORS = {
     "default": {},
     "tuned": {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "17179869184"},
 }
-Contenders = dict[str, Callable[[], Tensor]]
+FAMILIES = {"xcodec2": "Xcodec2", "xcodec": "Xcodec"}
+OURS, COMPILED, WITHOUT_KERNEL, THEIRS = "ours", "ours, compiled", "ours without the kernel", "transformers"
+Run = Callable[[], Tensor]
+
+
+class Setting(NamedTuple):
+    """What is run: `what` of `batch` clips of so many seconds, on so many threads."""
+
+    what: str
+    threads: int
+    seconds: float
+    batch: int
 
 
 def speech(seconds: float) -> np.ndarray:
@@ -63,86 +75,69 @@ def speech(seconds: float) -> np.ndarray:
     return np.resize(spoken, int(seconds * RATE))
 
 
-def build(name: str, precision: Precision, compiled: bool) -> tuple[dict[str, Any], Any]:
-    """Models of the released size by name, transformers' among them, on the same weights; and the feature extractor."""
-    family = {"xcodec2": "Xcodec2", "xcodec": "Xcodec"}[name]
+@torch.inference_mode()
+def save_model(name: str, folder: str) -> None:
+    """Write a model of the released size, of random weights."""
+    torch.manual_seed(0)
+    family = FAMILIES[name]
     model = getattr(xcodec, f"{family}Model")(getattr(xcodec, f"{family}Config")()).eval()
-    extractor = getattr(xcodec, f"{family}FeatureExtractor")()
     if name == "xcodec2":
-        vary_codes(model, extractor)
-    twin = getattr(transformers, f"{family}Model")(getattr(transformers, f"{family}Config")()).eval()
-    twin.load_state_dict(model.state_dict(), assign=True)  # no second copy
-    if precision is not Precision.FLOAT32:
-        model = copy.deepcopy(model).to(precision.floating_point)
-    if precision is Precision.INT8:
-        quantize_linear_maps(model)
-    models = {"ours": model, "transformers": twin}
-    if compiled:
-        memo = {id(parameter): parameter for parameter in model.parameters()}  # no second copy here either
-        models["ours, compiled"] = copy.deepcopy(model, memo)
-        models["ours, compiled"].pack_weights()
-        models["ours, compiled"].compile_layers()
-    model.pack_weights()  # as Codec.from_pretrained does
-    return models, extractor
+        vary_codes(model)
+    model.save_pretrained(folder)
 
 
-def vary_codes(model: nn.Module, extractor: Any) -> None:
+def vary_codes(model: nn.Module) -> None:
     """Give the quantizer's input a deviation of 1: fresh weights put every latent into a few cells."""
     taken: list[Tensor] = []
     project_in = model.quantizer.project_in
     hook = project_in.register_forward_hook(lambda *call: taken.append(call[2]))
-    model.encode(**extractor([speech(5)], sampling_rate=RATE, return_tensors="pt"))
+    model.encode(**xcodec.Xcodec2FeatureExtractor()([speech(5)], sampling_rate=RATE, return_tensors="pt"))
     hook.remove()
     project_in.weight.div_(taken[0].std((0, 1))[:, None])
     project_in.bias.sub_(taken[0].mean((0, 1))).div_(taken[0].std((0, 1)))
 
 
-def without_kernel(run: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    def chosen() -> Tensor:
-        with kernels.use(kernels.TORCH):
-            return run()
+def load_model(contender: str, name: str, precision: Precision, folder: str) -> Any:
+    library = transformers if contender == THEIRS else xcodec
+    model = getattr(library, f"{FAMILIES[name]}Model").from_pretrained(folder, dtype=torch.float32).eval()
+    if contender == THEIRS:
+        return model
+    model = model.to(precision.floating_point)
+    if precision is Precision.INT8:
+        quantize_linear_maps(model)
+    model.pack_weights()  # as Codec.from_pretrained does
+    if contender == COMPILED:
+        model.compile_layers()
+    return model
 
-    return chosen
+
+def codec_run(contender: str, model: Any, setting: Setting, codes: np.ndarray | None) -> Run:
+    if setting.what == "decode":
+        given = torch.from_numpy(codes)
+        return lambda: model.decode(given).audio_values
+    own = isinstance(model, (xcodec.XcodecModel, transformers.XcodecModel))
+    extractor = xcodec.XcodecFeatureExtractor() if own else xcodec.Xcodec2FeatureExtractor()
+    inputs = extractor([speech(setting.seconds)] * setting.batch, sampling_rate=RATE, return_tensors="pt")
+    inputs["input_values"] = inputs["input_values"].to(model.dtype)
+    if own and contender == THEIRS:
+        del inputs["padding_mask"]  # which it does not know
+    return lambda: model.encode(**inputs).audio_codes
 
 
-def acoustic_encoders(dtype: torch.dtype, seconds: float, batch: int) -> Contenders:
+def acoustic_run(contender: str, dtype: torch.dtype, setting: Setting) -> Run:
+    torch.manual_seed(0)
     config = transformers.Xcodec2Config()
-    encoder = AcousticEncoder(config.encoder_hidden_size, config.downsampling_ratios, config.hidden_size)
-    twin = TheirEncoder(config)
-    twin.load_state_dict(encoder.state_dict())
-    samples = speech(seconds)
-    wave = torch.from_numpy(samples[: len(samples) // 320 * 320]).expand(batch, 1, -1).to(dtype).contiguous()
-    encoder, twin = encoder.to(dtype).eval(), twin.to(dtype).eval()
-    return {
-        "ours": lambda: encoder(wave),
-        "ours without the kernel": without_kernel(lambda: encoder(wave)),
-        "transformers": lambda: twin(wave),
-    }
+    encoder: nn.Module = AcousticEncoder(config.encoder_hidden_size, config.downsampling_ratios, config.hidden_size)
+    if contender == THEIRS:
+        weights, encoder = encoder.state_dict(), TheirEncoder(config)
+        encoder.load_state_dict(weights)
+    encoder = encoder.to(dtype).eval()
+    samples = speech(setting.seconds)
+    wave = torch.from_numpy(samples[: len(samples) // 320 * 320]).expand(setting.batch, 1, -1).to(dtype).contiguous()
+    return lambda: encoder(wave)
 
 
-def contenders(models: dict[str, Any], extractor: Any, what: str, seconds: float, batch: int) -> Contenders:
-    inputs = extractor([speech(seconds)] * batch, sampling_rate=RATE, return_tensors="pt")
-    if isinstance(extractor, xcodec.XcodecFeatureExtractor):
-        del inputs["padding_mask"]  # transformers' X-Codec takes none, and equal clips need none
-
-    def encode(name: str) -> Tensor:
-        own = {**inputs, "input_values": inputs["input_values"].to(models[name].dtype)}
-        return models[name].encode(**own).audio_codes
-
-    if what == "encode":
-        return {name: partial(encode, name) for name in sorted(models)}
-    codes = encode("ours")
-    return {name: lambda model=model: model.decode(codes).audio_values for name, model in sorted(models.items())}
-
-
-def agreement(found: Tensor, expected: Tensor) -> str:
-    if not expected.is_floating_point():
-        return f"{float((found == expected).float().mean()):.4%} of {expected.numel()} codes"
-    difference = (found.float() - expected.float()).abs().max() / expected.float().abs().max()
-    return f"within {float(difference):.1e} of the largest"
-
-
-def measured(run: Callable[[], Tensor]) -> dict[str, float]:
+def measured(run: Run) -> dict[str, float]:
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     processor, wall = time.process_time(), time.perf_counter()
     run()
@@ -153,52 +148,122 @@ def measured(run: Callable[[], Tensor]) -> dict[str, float]:
     }
 
 
-def compare(runs: Contenders, audio_seconds: float, rounds: int) -> list[dict[str, Any]]:
+@torch.inference_mode()
+def serve(orders: Connection, contender: str, name: str, dtype: str, folder: str) -> None:
+    """A contender's process: told a setting and codes, it runs once and sends the output; told None, it sends times."""
+    precision, model, run = Precision(dtype), None, None
+    with kernels.use(kernels.TORCH) if contender == WITHOUT_KERNEL else contextlib.nullcontext():
+        while True:
+            try:
+                order = orders.recv()
+            except EOFError:
+                return
+            if order is None:
+                orders.send(measured(run))
+                continue
+            setting, codes = order
+            torch.set_num_threads(setting.threads)
+            if setting.what == "acoustic":
+                run = acoustic_run(contender, precision.floating_point, setting)
+            else:
+                model = model or load_model(contender, name, precision, folder)
+                run = codec_run(contender, model, setting, codes)
+            output = run()  # also the warm-up
+            orders.send((output.float() if output.is_floating_point() else output).numpy())
+
+
+class Contender:
+    """A contender in a process of its own.
+
+    Args:
+        name: which it is.
+        arguments: of the command.
+        folder: where the model is.
+        environment: what its process finds beside this one's.
+    """
+
+    def __init__(self, name: str, arguments: argparse.Namespace, folder: str, environment: dict[str, str]) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.orders, theirs = context.Pipe()
+        given = (theirs, name, arguments.model, arguments.dtype, folder)
+        self.process = context.Process(target=serve, args=given, daemon=True)
+        os.environ.update(environment)
+        self.process.start()
+        for key in environment:
+            del os.environ[key]
+        theirs.close()
+
+    def ask(self, order: Any) -> Any:
+        """Give an order and wait for the answer."""
+        self.orders.send(order)
+        return self.orders.recv()
+
+    def end(self) -> None:
+        """End the process."""
+        self.orders.close()
+        self.process.join()
+
+
+@contextlib.contextmanager
+def contenders(
+    names: list[str], arguments: argparse.Namespace, folder: str, allocator: str
+) -> Iterator[dict[str, Contender]]:
+    started = {name: Contender(name, arguments, folder, ALLOCATORS[allocator]) for name in names}
+    try:
+        yield started
+    finally:
+        for each in started.values():
+            each.end()
+
+
+def agreement(found: np.ndarray, expected: np.ndarray) -> str:
+    if not np.issubdtype(expected.dtype, np.floating):
+        return f"{float((found == expected).mean()):.4%} of {expected.size} codes"
+    return f"within {float(np.abs(found - expected).max() / np.abs(expected).max()):.1e} of the largest"
+
+
+def compare(running: dict[str, Contender], setting: Setting, rounds: int) -> list[dict[str, Any]]:
     """Run the contenders in turn; one row each."""
-    outputs = {name: run() for name, run in runs.items()}  # also the warm-up
-    equal = {name: agreement(output, outputs["transformers"]) for name, output in outputs.items()}
-    outputs.clear()
-    times = [{name: measured(run) for name, run in runs.items()} for _ in range(rounds)]
+    codes = running[OURS].ask((setting._replace(what="encode"), None)) if setting.what == "decode" else None
+    outputs = {name: each.ask((setting, codes)) for name, each in running.items()}
+    equal = {name: agreement(output, outputs[THEIRS]) for name, output in outputs.items()}
+    times = [{name: each.ask(None) for name, each in running.items()} for _ in range(rounds)]
+    audio_seconds = setting.seconds * setting.batch
+
+    def over_transformers(name: str, measure: str) -> list[float]:
+        return sorted(each[THEIRS][measure] / each[name][measure] for each in times)
+
     return [
         {
             "contender": name,
             "times_real_time": audio_seconds / statistics.median(each[name]["wall"] for each in times),
-            "over_transformers": sorted(each["transformers"]["wall"] / each[name]["wall"] for each in times),
-            "processor_over_transformers": sorted(
-                each["transformers"]["processor"] / each[name]["processor"] for each in times
-            ),
+            "over_transformers": over_transformers(name, "wall"),
+            "processor_over_transformers": over_transformers(name, "processor"),
             "faults_per_audio_second": statistics.median(each[name]["faults"] for each in times) / audio_seconds,
             "agreement": equal[name],
         }
-        for name in runs
+        for name in running
     ]
 
 
-@torch.inference_mode()
-def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+def measure(arguments: argparse.Namespace, allocator: str, folder: str) -> list[dict[str, Any]]:
     """All rows of one allocator."""
-    torch.manual_seed(0)
-    precision = Precision(arguments.dtype)
-    models = None if arguments.what == ["acoustic"] else build(arguments.model, precision, arguments.compiled)
     rows = []
-    settings = itertools.product(arguments.what, arguments.threads, arguments.seconds, arguments.batch)
-    for what, threads, seconds, batch in settings:
-        torch.set_num_threads(threads)
-        if what == "acoustic":
-            runs = acoustic_encoders(precision.floating_point, seconds, batch)
-        else:
-            assert models is not None
-            runs = contenders(*models, what, seconds, batch)
-        found = compare(runs, seconds * batch, arguments.rounds)
-        rows += [{"what": what, "threads": threads, "seconds": seconds, "batch": batch, **row} for row in found]
-        print(".", end="", flush=True, file=sys.stderr)
+    for what in arguments.what:
+        names = [OURS, THEIRS]
+        names += [WITHOUT_KERNEL] if what == "acoustic" else [COMPILED] * arguments.compiled
+        with contenders(sorted(names), arguments, folder, allocator) as running:
+            for setting in itertools.product([what], arguments.threads, arguments.seconds, arguments.batch):
+                found = compare(running, Setting(*setting), arguments.rounds)
+                rows += [{"allocator": allocator, **Setting(*setting)._asdict(), **row} for row in found]
+                print(".", end="", flush=True, file=sys.stderr)
     return rows
 
 
 def add_memory(rows: list[dict[str, Any]], model: str) -> None:
     """Put the peak memory, or why there is none, beside the times of encode and decode."""
     for row in rows:
-        if row["what"] == "acoustic" or row["contender"] not in ("ours", "transformers"):
+        if row["what"] == "acoustic" or row["contender"] not in (OURS, THEIRS):
             continue
         limit = 0.8 * memory.available_bytes() / memory.GIB
         case = row["contender"], model, row["what"], row["seconds"] / 60, row["batch"], limit
@@ -239,7 +304,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="+", choices=["encode", "decode", "acoustic"])
-    parser.add_argument("--model", choices=["xcodec2", "xcodec"], default="xcodec2")
+    parser.add_argument("--model", choices=list(FAMILIES), default="xcodec2")
     parser.add_argument("--seconds", type=float, nargs="+", default=[5.0, 10.0, 30.0])
     parser.add_argument("--batch", type=int, nargs="+", default=[1])
     parser.add_argument("--dtype", choices=["float32", "bfloat16", "int8"], default="float32")
@@ -249,11 +314,7 @@ def main() -> None:
     parser.add_argument("--allocators", nargs="+", choices=list(ALLOCATORS), default=list(ALLOCATORS))
     parser.add_argument("--memory", action="store_true", help="also peak memory, in float32")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.child:
-        arguments.child.write_text(json.dumps(measure(arguments)))
-        return
     if "acoustic" in arguments.what and arguments.dtype == "int8":
         parser.error("the acoustic encoder has no linear maps for int8")
     if arguments.memory and arguments.dtype != "float32":
@@ -262,14 +323,13 @@ def main() -> None:
     load = os.getloadavg()[0]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
+        if arguments.what != ["acoustic"]:
+            save_model(arguments.model, folder)
         for allocator in arguments.allocators:
-            answer = Path(folder) / allocator
-            command = [sys.executable, *sys.argv, "--child", str(answer)]
-            subprocess.run(command, env={**os.environ, **ALLOCATORS[allocator]}, check=True)
-            rows += [{"allocator": allocator, **row} for row in json.loads(answer.read_text())]
+            rows += measure(arguments, allocator, folder)
     if arguments.memory:
         add_memory(rows, arguments.model)
-    settings = {key: value for key, value in vars(arguments).items() if key not in ("json", "child")}
+    settings = {key: value for key, value in vars(arguments).items() if key != "json"}
     record = {
         "machine": f"{processor_name()}, {os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
         "load_before": load,
