@@ -106,6 +106,23 @@ def test_a_bias_has_its_gradient_beside_packed_weights():
             assert layer.bias.grad.abs().max() > 0
 
 
+@pytest.mark.gradients
+def test_a_call_that_could_be_asked_for_gradients_unpacks_for_good():
+    model = tiny_model()
+    codes = torch.arange(9)[None, None]
+    with torch.no_grad():
+        model.pack_weights()
+        expected = model.decode(codes).audio_values
+    others = num_packed(model) - num_packed(model.acoustic_decoder)
+    audio = model.decode(codes).audio_values
+    assert (audio - expected).abs().max() < 1e-5
+    assert not num_packed(model.acoustic_decoder)
+    assert num_packed(model) == others > 0
+    audio.square().sum().backward()
+    weights = [layer.weight for layer in model.acoustic_decoder.modules() if isinstance(layer, Packable)]
+    assert all(weight.grad is not None for weight in weights)
+
+
 def test_a_part_of_a_packed_model_can_be_moved_and_copied():
     model = tiny_model()
     model.pack_weights()

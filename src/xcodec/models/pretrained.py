@@ -76,8 +76,8 @@ class StrictPreTrainedModel(PreTrainedModel):
         """Bring weights into the order in which a CPU's products read them: faster inference, equal but for rounding.
 
         They take the place of the plain ones. `state_dict` and `save_pretrained` give plain copies. `train`, `to`,
-        copying, pickling and loading unpack the model, which stays so. Where gradients are enabled every call unpacks
-        for itself, so call under `torch.no_grad()`.
+        copying, pickling and loading unpack the model, which stays so; a call that could be asked for gradients does
+        with the layers that it goes through, so call under `torch.no_grad()`.
         """
         pack_weights(self)
 

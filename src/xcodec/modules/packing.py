@@ -1,8 +1,8 @@
 """Weights in the order in which oneDNN reads them, on the CPU, so that not every product has to put them into it.
 
 For products of few rows, as of a stream's chunk, that is a large share of the work. A packed weight is a tensor of
-torch's mkldnn layout, which little but oneDNN's operators takes. So a module unpacks its weight for all else: training,
-another device or dtype, copying, pickling and loading; and in a `state_dict` it is plain.
+torch's mkldnn layout, which little but oneDNN's operators takes. So a module unpacks its weight for all else:
+gradients, another device or dtype, copying, pickling and loading; and in a `state_dict` it is plain.
 """
 
 import itertools
@@ -77,11 +77,19 @@ class Packable(nn.Module):
             self.is_packed = False
 
     def takes(self, x: Tensor) -> bool:
-        """Whether an input goes through the packed weight: where no gradient and no other dtype is asked for."""
+        """Whether an input goes through the packed weight: where no gradient and no other dtype is asked for.
+
+        The first gradient unpacks the weight for good, since doing so at every call would take longer than the call;
+        but for compiled graphs, which change no module.
+        """
         if not self.is_packed or x.dtype != self._dtype or x.numel() == 0 or torch.is_autocast_enabled("cpu"):
             return False
         bias = self._parameters.get("bias")
-        return not (torch.is_grad_enabled() and (x.requires_grad or (bias is not None and bias.requires_grad)))
+        if not (torch.is_grad_enabled() and (x.requires_grad or (bias is not None and bias.requires_grad))):
+            return True
+        if not torch.compiler.is_compiling():
+            self.unpack()
+        return False
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
