@@ -48,6 +48,7 @@ from xcodec import Audio, kernels
 from xcodec.device import Precision
 from xcodec.models.acoustic import AcousticEncoder
 from xcodec.modules.int8 import quantize_linear_maps
+from xcodec.modules.packing import pack_weights
 
 RECORDINGS = sorted((Path(__file__).parent.parent / "tests" / "audio").glob("*.wav"))
 RATE = 16000  # Hz
@@ -115,11 +116,11 @@ def codec_run(contender: str, model: Any, setting: Setting, codes: np.ndarray | 
     if setting.what == "decode":
         given = torch.from_numpy(codes)
         return lambda: model.decode(given).audio_values
-    own = isinstance(model, (xcodec.XcodecModel, transformers.XcodecModel))
-    extractor = xcodec.XcodecFeatureExtractor() if own else xcodec.Xcodec2FeatureExtractor()
+    is_xcodec = isinstance(model, (xcodec.XcodecModel, transformers.XcodecModel))
+    extractor = xcodec.XcodecFeatureExtractor() if is_xcodec else xcodec.Xcodec2FeatureExtractor()
     inputs = extractor([speech(setting.seconds)] * setting.batch, sampling_rate=RATE, return_tensors="pt")
     inputs["input_values"] = inputs["input_values"].to(model.dtype)
-    if own and contender == THEIRS:
+    if is_xcodec and contender == THEIRS:
         del inputs["padding_mask"]  # which it does not know
     return lambda: model.encode(**inputs).audio_codes
 
@@ -132,6 +133,8 @@ def acoustic_run(contender: str, dtype: torch.dtype, setting: Setting) -> Run:
         weights, encoder = encoder.state_dict(), TheirEncoder(config)
         encoder.load_state_dict(weights)
     encoder = encoder.to(dtype).eval()
+    if contender != THEIRS:
+        pack_weights(encoder)
     samples = speech(setting.seconds)
     wave = torch.from_numpy(samples[: len(samples) // 320 * 320]).expand(setting.batch, 1, -1).to(dtype).contiguous()
     return lambda: encoder(wave)
