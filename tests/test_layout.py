@@ -29,7 +29,6 @@ FLOORS = [
     "kernels",
     "codes",
     "audio",
-    "integrity",
     "files",
     "device",
     "errors",

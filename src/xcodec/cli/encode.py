@@ -78,7 +78,7 @@ def command(
     compiled: Compiled = False,
 ) -> None:
     """Encode recordings as files of codes."""
-    from xcodec.audio import AUDIO_SUFFIXES, Audio
+    from xcodec.audio import MEDIA_SUFFIXES, Audio
 
     def encode(codec: "Codec", recordings: list[Audio], on_progress: OnProgress) -> "list[Codes]":
         return codec.encode(
@@ -89,6 +89,6 @@ def command(
             on_progress=on_progress,
         )
 
-    jobs, failures = plan(inputs, output, AUDIO_SUFFIXES, codes_name, overwrite)
+    jobs, failures = plan(inputs, output, MEDIA_SUFFIXES, codes_name, overwrite)
     load = partial(load_codec, model, device, dtype, max_memory, compiled, encoder_only=True)
     Run("Encoded", Audio.read, load, encode, batch_seconds).do(jobs, failures)

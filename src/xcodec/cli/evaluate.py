@@ -139,7 +139,7 @@ def command(
         raise typer.BadParameter("there is nothing to evaluate; give --model, --reconstructions or --baseline")
     check_writable([file for file in (json_file, html_file) if file is not None], overwrite)
 
-    from xcodec.audio import AUDIO_SUFFIXES
+    from xcodec.audio import MEDIA_SUFFIXES
     from xcodec.device import choose_device
     from xcodec.evaluation.clips import clips_of, spread
     from xcodec.evaluation.evaluation import evaluate
@@ -147,7 +147,7 @@ def command(
     from xcodec.evaluation.systems import Folder
     from xcodec.evaluation.transcripts import Transcripts
 
-    found, failures = find_files(inputs, AUDIO_SUFFIXES)
+    found, failures = find_files(inputs, MEDIA_SUFFIXES)
     clips = clips_of([(item.relative, item.path) for item in found], Transcripts(transcripts))
     metrics, missing = select_metrics(
         transcribed=any(clip.transcript is not None for clip in clips),

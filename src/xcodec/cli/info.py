@@ -106,7 +106,7 @@ def show_table(subject: str, facts: list[Fact]) -> None:
 
 def expand(subject: str, failures: list[Failure]) -> Iterator[str]:
     """What someone names by a pattern or a folder, which is itself where it is a model; adds what is there in vain."""
-    from xcodec.audio import AUDIO_SUFFIXES
+    from xcodec.audio import MEDIA_SUFFIXES
 
     path = home(subject)
     if subject == BUILT_IN:
@@ -115,7 +115,7 @@ def expand(subject: str, failures: list[Failure]) -> Iterator[str]:
         if (path / CONFIG).is_file():
             yield subject
             return
-        found, unreadable = find_files([subject], (*AUDIO_SUFFIXES, CODES_SUFFIX))
+        found, unreadable = find_files([subject], (*MEDIA_SUFFIXES, CODES_SUFFIX))
         yield from (str(item.path) for item in found)
         if found or len(unreadable) > 1:  # the last says that nothing was found
             failures += unreadable if found else unreadable[:-1]
@@ -144,7 +144,7 @@ def kind_of(subject: str) -> Callable[[str], Iterator[Fact]]:
     Raises:
         CheckpointError: where it is the file of a checkpoint, which is a folder for us.
     """
-    from xcodec.audio import AUDIO_SUFFIXES
+    from xcodec.audio import MEDIA_SUFFIXES
 
     path = home(subject)
     if path.is_file():
@@ -160,7 +160,7 @@ def kind_of(subject: str) -> Callable[[str], Iterator[Fact]]:
         return codes_facts if path.suffix == CODES_SUFFIX or head[8:] == b"{" else audio_facts
     if path.suffix == CODES_SUFFIX:
         return codes_facts
-    return audio_facts if path.suffix.lower() in AUDIO_SUFFIXES else model_facts
+    return audio_facts if path.suffix.lower() in MEDIA_SUFFIXES else model_facts
 
 
 def how_to_convert(subject: str) -> str:

@@ -74,7 +74,7 @@ def command(
     compiled: Compiled = False,
 ) -> None:
     """Encode recordings and decode the codes."""
-    from xcodec.audio import AUDIO_SUFFIXES, Audio
+    from xcodec.audio import MEDIA_SUFFIXES, Audio
 
     def reconstruct(codec: "Codec", recordings: "list[Audio]", on_progress: OnProgress) -> "list[Audio]":
         def half_way(seconds: float) -> None:
@@ -90,6 +90,6 @@ def command(
         return codec.decode(codes, batch_seconds=batch_seconds, on_progress=half_way)
 
     rename = partial(audio_name, suffix=output_suffix(audio_format, inputs, output))
-    jobs, failures = plan(inputs, output, AUDIO_SUFFIXES, rename, overwrite)
+    jobs, failures = plan(inputs, output, MEDIA_SUFFIXES, rename, overwrite)
     load = partial(load_codec, model, device, dtype, max_memory, compiled)
     Run("Reconstructed", Audio.read, load, reconstruct, batch_seconds).do(jobs, failures)

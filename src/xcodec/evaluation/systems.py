@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from xcodec.audio import AUDIO_SUFFIXES, Audio
+from xcodec.audio import MEDIA_SUFFIXES, Audio, media_files
 from xcodec.codec import Codec
 from xcodec.codes import Codes
 from xcodec.errors import InputError
@@ -119,8 +119,7 @@ class Folder(System):
 
     def left_over(self) -> list[Path]:
         """Recordings in the folder that were no recording's counterpart so far."""
-        found = (path for path in self.path.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())
-        return sorted(set(found) - self._taken)
+        return sorted(set(media_files(self.path)) - self._taken)
 
     def _counterpart(self, clip: Clip) -> Path:
         same = self.path / clip.name
@@ -138,4 +137,4 @@ class Folder(System):
 
 
 def _with_suffixes(name: str, beside: Path) -> Iterable[Path]:
-    return [beside.with_name(name + suffix) for suffix in AUDIO_SUFFIXES]
+    return [beside.with_name(name + suffix) for suffix in MEDIA_SUFFIXES]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from xcodec.audio import AUDIO_SUFFIXES, Audio
+from xcodec.audio import Audio, media_files
 from xcodec.errors import InputError
 from xcodec.training.checkpoints import export
 from xcodec.training.data import open_source
@@ -73,8 +73,8 @@ def _silent(_line: str) -> None:
 
 
 def _recordings(folder: Path) -> list[Audio]:
-    """Every recording in a folder, by name."""
-    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    """Read every recording below a folder, in order of their paths."""
+    paths = sorted(media_files(folder))
     if not paths:
-        raise InputError(f"no recordings in {folder} to measure on; expected one of {', '.join(AUDIO_SUFFIXES)}")
+        raise InputError(f"no recordings in {folder} or below it to measure on; expected audio or video files")
     return [Audio.read(path) for path in paths]

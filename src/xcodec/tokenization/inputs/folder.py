@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from xcodec.audio import AUDIO_SUFFIXES
+from xcodec.audio import MEDIA_SUFFIXES
 from xcodec.errors import InputError
 from xcodec.tokenization.inputs.entries import BATCH_ROWS, entries, estimated_seconds
 from xcodec.tokenization.location import Location
@@ -27,7 +27,7 @@ class FolderReader:
         """The files in order of name, folder by folder."""
         listed: Listed = []
         empty = True
-        for file, size in self.folder.files(AUDIO_SUFFIXES):
+        for file, size in self.folder.files(MEDIA_SUFFIXES):
             empty = False
             relative = file.path[len(self.folder.path.rstrip("/")) + 1 :]
             listed.append((relative, str(file), estimated_seconds(file.name, size)))
@@ -36,7 +36,7 @@ class FolderReader:
                 listed = []
         if empty:
             raise InputError(
-                f"{self.folder}: no file ending in {', '.join(AUDIO_SUFFIXES)} in this folder or below it; for tars "
+                f"{self.folder}: no file ending in {', '.join(MEDIA_SUFFIXES)} in this folder or below it; for tars "
                 "give a pattern, such as 'folder/*.tar', and for a manifest its file"
             )
         yield batch_of(listed)

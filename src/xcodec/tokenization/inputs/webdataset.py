@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from xcodec.audio import AUDIO_SUFFIXES
+from xcodec.audio import MEDIA_SUFFIXES
 from xcodec.errors import InputError
 from xcodec.tokenization.inputs.entries import BATCH_ROWS, check_carried, entries, estimated_seconds
 from xcodec.tokenization.location import Location
@@ -88,7 +88,7 @@ def samples_of(tar: Location) -> Iterator[Sample]:
                 if f"{folder}/{stem}" != key:
                     yield from ((entry, carried) for entry in audio)
                     key, audio, carried = f"{folder}/{stem}", [], {}
-                if name.lower().endswith(AUDIO_SUFFIXES):
+                if name.lower().endswith(MEDIA_SUFFIXES):
                     audio.append(entry_of(tar, member))
                 elif suffix in ("txt", "json"):
                     stored = members.extractfile(member)

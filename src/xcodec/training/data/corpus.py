@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xcodec.audio import AUDIO_SUFFIXES, Audio
+from xcodec.audio import Audio, media_files
 from xcodec.errors import AudioError, InputError
 from xcodec.files import written_whole
 from xcodec.training.data.source import Excerpt
@@ -79,7 +79,7 @@ class Corpus:
 
 
 def _recordings(folder: Path) -> Iterator[Utterance]:
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    paths = sorted(media_files(folder))
     unreadable = Unreadable(len(paths), print)
     for number, path in enumerate(paths):
         try:

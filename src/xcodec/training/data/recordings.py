@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from xcodec.audio import AUDIO_SUFFIXES, Audio, AudioInfo
+from xcodec.audio import Audio, AudioInfo, media_files
 from xcodec.errors import AudioError, InputError
 from xcodec.training.data.source import Excerpt
 from xcodec.training.data.unreadable import Unreadable
@@ -64,7 +64,7 @@ class Recordings:
 
     def __init__(self, spans: Sequence[Span], name: str, log: Callable[[str], None] = print) -> None:
         if not spans:
-            raise InputError(f"{name} holds no recordings to train on; expected one of {', '.join(AUDIO_SUFFIXES)}")
+            raise InputError(f"{name} holds no recordings to train on; expected audio or video files")
         unreadable = Unreadable(len(spans), log)
         with ThreadPoolExecutor() as pool:
             lengths = list(pool.map(_length_or_why_not, spans))
@@ -80,7 +80,7 @@ class Recordings:
     @classmethod
     def of_folder(cls, folder: Path, log: Callable[[str], None] = print) -> "Recordings":
         """Every recording in a folder, to any depth."""
-        paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+        paths = sorted(media_files(folder))
         return cls([Span(path) for path in paths], folder.name, log)
 
     @classmethod

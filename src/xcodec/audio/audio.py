@@ -11,12 +11,11 @@ import numpy as np
 import soundfile
 import soxr
 
+from xcodec.audio.integrity import UNKNOWN_LENGTH, check_complete
 from xcodec.errors import AudioError
 from xcodec.files import written_whole
-from xcodec.integrity import UNKNOWN_LENGTH, check_complete
 
 __all__ = [
-    "AUDIO_SUFFIXES",
     "WRITABLE_SUFFIXES",
     "Audio",
     "AudioInfo",
@@ -36,17 +35,15 @@ _WRITTEN_AS = {
 WRITABLE_SUFFIXES = tuple(_WRITTEN_AS)
 """Suffixes that `Audio.save` knows."""
 
-AUDIO_SUFFIXES = (*WRITABLE_SUFFIXES, ".oga", ".aif", ".aiff", ".au", ".caf", ".w64")
-"""Suffixes (lower case) that folders are searched for. `Audio.read` goes by a file's content, whatever its suffix."""
-
 _MAX_CHANNELS = 1024  # libsndfile's own limit; more means that time and channels are swapped
 _BLOCK = 1 << 16  # samples per channel to decode or encode at once; libvorbis overflows its stack on long blocks
 _SYSTEM_ERROR = 2  # libsndfile's code for errors of reading and writing
 _MAX_RATE = 2**31 - 1  # in Hz; what libsndfile can take
 _SEEKABLE = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC")  # containers that seek to the exact sample
 _ROUNDING = 0.05  # seconds by which a span may end past its file: manifests round
-_NOT_AUDIO = "is not audio in a format that can be read, or its beginning is damaged; expected one of " + ", ".join(
-    AUDIO_SUFFIXES
+_NOT_AUDIO = (
+    "is not audio in a format that can be read, or its beginning is damaged; expected WAV, FLAC, Ogg Vorbis, Opus, "
+    "MP3, AIFF or another that libsndfile knows"
 )
 
 
