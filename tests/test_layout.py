@@ -29,6 +29,7 @@ FLOORS = [
     "kernels",
     "codes",
     "audio",
+    "location",
     "files",
     "device",
     "errors",

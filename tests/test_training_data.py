@@ -17,7 +17,7 @@ from builders import RECORDINGS, speech
 from training_builders import Clips
 from xcodec.audio import Audio
 from xcodec.errors import AudioError, InputError
-from xcodec.tokenization.location import as_text
+from xcodec.location import as_text
 from xcodec.training.data import open_source
 from xcodec.training.data.augmentation import augment
 from xcodec.training.data.batches import Batches, Geometry

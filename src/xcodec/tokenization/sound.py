@@ -8,7 +8,7 @@ import numpy as np
 
 from xcodec.audio import Audio
 from xcodec.errors import AudioError, XcodecError
-from xcodec.tokenization.location import Location, is_url
+from xcodec.location import Location, is_url
 
 __all__ = ["SoundReader"]
 

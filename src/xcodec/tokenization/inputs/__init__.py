@@ -6,13 +6,13 @@ from itertools import islice
 import pyarrow as pa
 
 from xcodec.errors import InputError
+from xcodec.location import Location
 from xcodec.tokenization.inputs.entries import ENTRY, Reader
 from xcodec.tokenization.inputs.folder import FileReader, FolderReader
 from xcodec.tokenization.inputs.huggingface import DATASET_DICT, DATASET_STATE, HuggingFaceReader, read_json
 from xcodec.tokenization.inputs.lhotse import LhotseReader, looks_like_cuts
 from xcodec.tokenization.inputs.manifest import JsonLines, ManifestReader, ParquetRows, SeparatedValues, json_objects
 from xcodec.tokenization.inputs.webdataset import WebDatasetReader
-from xcodec.tokenization.location import Location
 
 __all__ = ["ENTRY", "Inputs", "Reader", "open_input"]
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from xcodec.errors import InputError
-from xcodec.tokenization.location import as_text
+from xcodec.location import as_text
 
 __all__ = ["BATCH_ROWS", "ENTRY", "OUTPUT_COLUMNS", "Reader", "check_carried", "entries", "estimated_seconds"]
 

@@ -6,8 +6,8 @@ import pyarrow as pa
 
 from xcodec.audio import MEDIA_SUFFIXES
 from xcodec.errors import InputError
+from xcodec.location import Location
 from xcodec.tokenization.inputs.entries import BATCH_ROWS, entries, estimated_seconds
-from xcodec.tokenization.location import Location
 
 __all__ = ["FileReader", "FolderReader"]
 

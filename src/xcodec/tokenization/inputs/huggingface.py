@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from xcodec.errors import InputError
+from xcodec.location import Location
 from xcodec.tokenization.inputs.entries import check_carried, entries, estimated_seconds
-from xcodec.tokenization.location import Location
 
 __all__ = ["DATASET_DICT", "DATASET_STATE", "HuggingFaceReader"]
 

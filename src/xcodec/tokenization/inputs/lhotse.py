@@ -6,9 +6,9 @@ from typing import Any
 import pyarrow as pa
 
 from xcodec.errors import InputError
+from xcodec.location import Location
 from xcodec.tokenization.inputs.entries import entries
 from xcodec.tokenization.inputs.manifest import base_of, json_objects, resolved
-from xcodec.tokenization.location import Location
 
 __all__ = ["LhotseReader", "looks_like_cuts"]
 

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from xcodec.errors import InputError
+from xcodec.location import Location, explained, is_url
 from xcodec.tokenization.inputs.entries import BATCH_ROWS, check_carried, entries, estimated_seconds
-from xcodec.tokenization.location import Location, explained, is_url
 
 __all__ = ["JsonLines", "ManifestReader", "ParquetRows", "SeparatedValues", "base_of", "json_objects", "resolved"]
 

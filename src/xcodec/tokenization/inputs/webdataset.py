@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from xcodec.audio import MEDIA_SUFFIXES
 from xcodec.errors import InputError
+from xcodec.location import Location
 from xcodec.tokenization.inputs.entries import BATCH_ROWS, check_carried, entries, estimated_seconds
-from xcodec.tokenization.location import Location
 
 __all__ = ["WebDatasetReader"]
 

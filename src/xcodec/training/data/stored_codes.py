@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from xcodec.audio import Audio
 from xcodec.errors import InputError
-from xcodec.tokenization.location import as_path
+from xcodec.location import as_path
 from xcodec.training.data.source import Excerpt
 
 __all__ = ["StoredCodes"]
