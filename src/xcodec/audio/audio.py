@@ -148,6 +148,49 @@ class Audio:
     @classmethod
     def read(
         cls,
+        source: Any,
+        *,
+        start: float = 0.0,
+        duration: float | None = None,
+        longest: float | None = None,
+        channel: str | int | None = None,
+        sampling_rate: int | None = None,
+    ) -> "Audio":
+        """Read a path, a URL, bytes or an open file."""
+        import tempfile
+
+        import fsspec
+
+        from xcodec.location import is_url
+
+        if isinstance(source, (str, os.PathLike)) and not is_url(os.fspath(source)):
+            audio = cls._read_path(source, start=start, duration=duration, longest=longest)
+        else:
+            name = source if isinstance(source, str) else getattr(source, "name", "audio in memory")
+            with tempfile.NamedTemporaryFile() as copy:
+                if isinstance(source, str):
+                    with fsspec.open(source, "rb") as file:
+                        copy.write(file.read())
+                else:
+                    copy.write(source if isinstance(source, bytes) else source.read())
+                copy.flush()
+                try:
+                    audio = cls._read_path(copy.name, start=start, duration=duration, longest=longest)
+                except AudioError as error:
+                    raise AudioError(str(error).replace(copy.name, str(name), 1)) from None
+                source = name
+        if channel == "mean":
+            audio = audio.mono()
+        elif channel is not None:
+            number = {"left": 0, "right": 1}.get(str(channel), channel)
+            if not isinstance(number, int) or number >= audio.num_channels:
+                raise AudioError(f"{source}: has no channel {channel}, only {audio.num_channels}")
+            audio = cls(audio.samples[number], audio.sampling_rate)
+        return audio if sampling_rate is None else audio.resample(sampling_rate)
+
+    @classmethod
+    def _read_path(
+        cls,
         path: str | os.PathLike[str],
         *,
         start: float = 0.0,
