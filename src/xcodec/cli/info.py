@@ -105,7 +105,7 @@ def show_table(subject: str, facts: list[Fact]) -> None:
     output().print(table)
 
 
-def expand(subject: str, failures: list[Failure]) -> Iterator[str | Source]:
+def expand(subject: str, failures: list[Failure]) -> "Iterator[str | Source]":
     """What someone names by a pattern or a folder, which is itself where it is a model; adds what is there in vain.
 
     Yields:
@@ -142,7 +142,7 @@ def expand(subject: str, failures: list[Failure]) -> Iterator[str | Source]:
         yield subject
 
 
-def facts_of(subject: str | Source) -> list[Fact]:
+def facts_of(subject: "str | Source") -> list[Fact]:
     """What there is to tell about a path or a hub id, or about what is fetched."""
     if isinstance(subject, str):
         return list(kind_of(subject)(subject))
