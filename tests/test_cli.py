@@ -160,7 +160,7 @@ def test_reconstructing_is_encoding_and_decoding(run: Run, recordings: Path, mod
 
 
 def test_one_input_may_name_its_output(run: Run, model: Path, tmp_path: Path) -> None:
-    codes, audio = tmp_path / "new" / "hello.tokens", tmp_path / "hello.flac"
+    codes, audio = tmp_path / "new" / "hello.safetensors", tmp_path / "hello.flac"
     assert run("encode", SPEECH, "-o", codes, "-m", model).code == 0
     assert len(Codes.load(codes)) == 150
     assert run("decode", codes, "-o", audio, "-m", model).code == 0  # codes under any suffix, FLAC by its name
@@ -544,11 +544,14 @@ def test_a_file_that_upsets_its_batch_is_found_and_the_others_are_done(tmp_path:
             raise ValueError("too loud")
         return [Audio(-audio.samples, audio.sampling_rate) for audio in numbers]
 
+    def read(_: object, job: jobs.Job) -> Audio:
+        return Audio.read(job.source)
+
     for name, level in (("a.wav", 0.1), ("b.wav", 1.0), ("c.wav", 0.2)):
         Audio(np.full(16000, level, np.float32), 16000).save(tmp_path / name)
     work = [jobs.Job(tmp_path / name, tmp_path / "out" / name) for name in ("a.wav", "b.wav", "c.wav")]
     with pytest.raises(jobs.typer.Exit):
-        jobs.Run("Negated", Audio.read, lambda: None, negate, 60.0).do(work, [])  # type: ignore[arg-type,return-value]
+        jobs.Run("Negated", read, lambda: None, negate, 60.0).do(work, [])  # type: ignore[arg-type,return-value]
     assert files_in(tmp_path / "out") == ["a.wav", "c.wav"]
 
 

@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def found(*inputs: str, without: Path | None = None) -> list[tuple[str, str]]:
     files, failures = find_files(inputs, SUFFIXES, without)
     assert not failures
-    return [(str(file.path), str(file.relative)) for file in files]
+    return [(str(file.source), str(file.relative)) for file in files]
 
 
 def targets(*inputs: str, output: str = "out") -> dict[str, str]:
@@ -103,7 +103,7 @@ def test_the_output_folder_is_no_input_of_its_own(folder: Path) -> None:
 def test_what_yields_nothing_is_a_failure_and_the_rest_is_found(folder: Path) -> None:
     (folder / "empty").mkdir()
     files, failures = find_files(["nothing.wav", "e.wav", "empty", "*.mp3"], SUFFIXES)
-    assert [str(file.path) for file in files] == ["e.wav"]
+    assert [str(file.source) for file in files] == ["e.wav"]
     assert [str(failure) for failure in failures] == [
         "nothing.wav: no such file or folder",
         "empty: no file ending in .wav, .flac in this folder or below it",

@@ -246,8 +246,8 @@ def test_a_single_bad_input_needs_no_index(codec: Codec, tmp_path: Path) -> None
         codec.encode(None)
     with pytest.raises(AudioError, match="samples of type int64"):
         codec.encode(torch.zeros(100, dtype=torch.int64), 16000)
-    with pytest.raises(InputError, match="expected Codes or the path of a file of codes, got ndarray"):
-        codec.decode(np.zeros((1, 5), int))
+    with pytest.raises(InputError, match=r"expected Codes, the path of a file of codes, or .* ids, got NoneType"):
+        codec.decode(None)
 
 
 @pytest.mark.parametrize("batch_seconds", [0, -1.0, float("nan")])

@@ -1,21 +1,46 @@
 """What a codec is given, grouped into batches: clips of similar length, read when their batch comes."""
 
+import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, Protocol, TypeAlias
 
 import numpy as np
 import torch
 
 from xcodec.audio import Audio, AudioInfo
 from xcodec.errors import AudioError, InputError, XcodecError
+from xcodec.location import is_url
 
-__all__ = ["AudioSource", "Clip", "batches", "named"]
+__all__ = ["AudioSource", "Clip", "SampleDecoder", "batches", "named"]
 
-AudioSource: TypeAlias = str | os.PathLike[str] | Audio | np.ndarray | torch.Tensor
-"""A recording: the path of a file, an `Audio`, or samples of shape (samples,) or (channels, samples)."""
+
+class SampleDecoder(Protocol):
+    """A recording that is decoded when asked for, as torchcodec's `AudioDecoder` is, which newer `datasets` give."""
+
+    def get_all_samples(self) -> Any:
+        """Decode it: `data`, a tensor of shape (channels, samples), and `sample_rate` in Hz."""
+
+
+AudioSource: TypeAlias = (
+    str
+    | os.PathLike[str]
+    | Audio
+    | np.ndarray
+    | torch.Tensor
+    | tuple[np.ndarray | torch.Tensor, int]
+    | Mapping[str, Any]
+    | bytes
+    | bytearray
+    | memoryview
+    | BinaryIO
+    | SampleDecoder
+)
+"""A recording: a path or URL; an `Audio`; samples of shape (samples,) or (channels, samples), alone or as (samples,
+rate); the {"array": ..., "sampling_rate": ...} or {"bytes": ..., "path": ...} of `datasets`, or its decoder; or the
+content of a file of audio, as bytes or as a file that is open for reading them."""
 
 MAX_PADDING = 0.05  # of a batch's own seconds
 FREE_PADDING = 1.0  # seconds that cost less than another call of the model
@@ -24,50 +49,113 @@ LOUDEST = 1000.0  # full scales; sums of squares of what is far beyond it overfl
 
 @dataclass(frozen=True)
 class Clip:
-    """One input of `Codec.encode`: its length, as far as known, and how to get it. A file stays on disk until then."""
+    """One input of `Codec.encode`: its length, and how to get it. A file here stays on disk until then.
+
+    Args:
+        seconds: its duration.
+        source_sampling_rate: in Hz, as it came.
+        source: the path of a file, or the recording.
+        label: how errors start.
+    """
 
     seconds: float
+    source_sampling_rate: int
     source: str | os.PathLike[str] | Audio
     label: str
 
     @classmethod
     def of(cls, source: AudioSource, sampling_rate: int | None, label: str) -> "Clip":
-        """Look at an input; errors start with `label`."""
+        """Look at an input; errors start with `label`. `sampling_rate` is that of samples without a rate, in Hz."""
         with named(label):
-            if isinstance(source, (str, os.PathLike)):
-                seconds = AudioInfo.read(source).duration
-                return cls(Audio.read(source).duration if seconds is None else seconds, source, label)
-            audio = source if isinstance(source, Audio) else audio_of(source, sampling_rate)
-            return cls(audio.duration, audio, label)
+            if isinstance(source, (str, os.PathLike)) and not is_url(os.fspath(source)):
+                info = AudioInfo.read(source)
+                seconds = info.duration
+                if seconds is None:
+                    seconds = Audio.read(source, channel="mean").duration
+                return cls(seconds, info.sampling_rate, source, label)
+            audio = audio_of(source, sampling_rate)
+            return cls(audio.duration, audio.sampling_rate, audio, label)
 
-    def load(self) -> Audio:
-        """Read the file, if it is one, and refuse what no recording holds and what would become NaN in a model."""
+    def load(self, sampling_rate: int) -> Audio:
+        """Give the mean of its channels at a rate in Hz; refuse what no recording holds and would become NaN."""
         with named(self.label):
-            audio = self.source if isinstance(self.source, Audio) else Audio.read(self.source)
+            from_file = not isinstance(self.source, Audio)
+            audio = (
+                self.source
+                if isinstance(self.source, Audio)
+                else Audio.read(self.source, channel="mean", sampling_rate=sampling_rate)
+            )
             peak = float(np.abs(audio.samples).max())
             if peak > LOUDEST:
                 raise AudioError(
                     f"{self.source}: "
-                    * (self.source is not audio)
+                    * from_file
                     + f"samples reach {peak:g}, where full scale is 1.0; divide PCM that was made floating point by "
                     "its range (32768 for 16 bits), or give it as int16 or int32"
                 )
-            return audio
+            return audio.mono().resample(sampling_rate)
 
 
-def audio_of(samples: Any, sampling_rate: int | None) -> Audio:
-    """Make a recording of a numpy or torch array."""
+def audio_of(source: AudioSource, sampling_rate: int | None) -> Audio:
+    """Make a recording of what is no path: one channel of what is decoded here, all channels of samples."""
+    if isinstance(source, Audio):
+        return source
+    if isinstance(source, (np.ndarray, torch.Tensor)):
+        if sampling_rate is None:
+            raise InputError(f"an array of shape {tuple(source.shape)} needs its sampling_rate, in Hz")
+        return audio_of_samples(source, sampling_rate)
+    if isinstance(source, tuple):
+        return audio_of_pair(source)
+    if isinstance(source, Mapping):
+        return audio_of_mapping(source)
+    if hasattr(source, "get_all_samples"):
+        decoded = source.get_all_samples()
+        return audio_of_samples(decoded.data, decoded.sample_rate)
+    if isinstance(source, io.TextIOBase):
+        raise InputError(f"{getattr(source, 'name', source)}: the file is open for text; open it in binary mode, 'rb'")
+    if isinstance(source, (bytearray, memoryview)):
+        source = bytes(source)
+    if isinstance(source, (str, os.PathLike, bytes)) or hasattr(source, "read"):
+        return Audio.read(source, channel="mean")
+    raise InputError(
+        "expected the path of an audio file, a URL, an Audio, a numpy or torch array, (array, rate), a dict with array "
+        f"and sampling_rate, the bytes of a file, an open file, or a list of these, got {type(source).__name__}"
+    )
+
+
+def audio_of_samples(samples: np.ndarray | torch.Tensor, sampling_rate: Any) -> Audio:
+    """Make a recording of samples of shape (samples,) or (channels, samples)."""
     if isinstance(samples, torch.Tensor):
         samples = samples.detach().cpu()
         samples = (samples.float() if samples.is_floating_point() else samples).numpy()
-    if not isinstance(samples, np.ndarray):
-        raise InputError(
-            f"expected the path of an audio file, an Audio, a numpy or torch array, or a list of these, "
-            f"got {type(samples).__name__}"
-        )
-    if sampling_rate is None:
-        raise InputError(f"an array of shape {samples.shape} needs its sampling_rate, in Hz")
     return Audio(samples, sampling_rate)
+
+
+def audio_of_pair(pair: tuple[Any, ...]) -> Audio:
+    """Make a recording of (samples, rate)."""
+    match pair:
+        case (np.ndarray() | torch.Tensor() as samples, int() | float() | np.integer() | np.floating() as rate):
+            return audio_of_samples(samples, rate)
+        case (int() | float() | np.integer() | np.floating(), np.ndarray() | torch.Tensor()):
+            raise InputError("got (rate, array); expected (array, rate)")
+    kinds = ", ".join(type(item).__name__ for item in pair)
+    raise InputError(f"got a tuple of ({kinds}); expected (array, rate). For several recordings give a list")
+
+
+def audio_of_mapping(fields: Mapping[str, Any]) -> Audio:
+    """Make a recording of a row of `datasets`, decoded or not."""
+    if (samples := fields.get("array")) is not None and (rate := fields.get("sampling_rate")) is not None:
+        if isinstance(samples, (list, tuple)):  # rows that are plain Python
+            samples = np.asarray(samples, np.float32)
+        return audio_of_pair((samples, rate))
+    if (content := fields.get("bytes")) is not None:
+        return Audio.read(content, channel="mean")
+    if (path := fields.get("path")) is not None:
+        return Audio.read(path, channel="mean")
+    raise InputError(
+        f"got a dict with {', '.join(map(str, fields)) or 'nothing'}; expected array and sampling_rate, or the "
+        "bytes or the path of a file of audio"
+    )
 
 
 @contextmanager

@@ -24,8 +24,8 @@ from xcodec.segmentation import cut, segment_starts
 
 __all__ = ["AudioSource", "Codec", "CodesSource"]
 
-CodesSource: TypeAlias = str | os.PathLike[str] | Codes
-"""Codes, or the path of a file that `Codes.save` wrote."""
+CodesSource: TypeAlias = str | os.PathLike[str] | Codes | np.ndarray | torch.Tensor
+"""Codes; the path of a file that `Codes.save` wrote; or bare ids of shape (T,) or (K, T), K codebooks by T frames."""
 
 BATCH_SECONDS = 60.0  # padded audio in one batch, unless one clip alone is longer
 COMPILED_SECONDS = 1.1 * BATCH_SECONDS  # of padded audio at most, in one batch of compiled layers
@@ -222,9 +222,12 @@ class Codec:
         batch; files are read when their batch comes. In float32 a clip's codes do not depend on the rest of the list.
 
         Args:
-            audio: the path of a file, an `Audio`, or a numpy or torch array of shape (samples,) or (channels, samples),
-                floating point with full scale at 1.0 or PCM as int16, int32, int8 or uint8; or a list of these.
-            sampling_rate: in Hz, of the arrays; files and `Audio` know their own.
+            audio: one of these, or a list of them. A path, or a URL that fsspec knows. An `Audio`. A numpy or torch
+                array of shape (samples,) or (channels, samples), floating point with full scale at 1.0 or PCM as int16,
+                int32, int8 or uint8; alone, as (array, rate), or as {"array": array, "sampling_rate": rate}. The bytes
+                of a file of audio, or a file that is open for reading them. What `datasets` gives of a column of audio,
+                decoded or not.
+            sampling_rate: in Hz, of arrays that come without a rate; all else knows its own.
             bandwidth: in kbit/s, one of `bandwidths`; None means the highest. X-Codec uses as many of its codebooks.
             segment_seconds: encode longer recordings in segments of at most so many seconds, cut at pauses, at least 1.
                 The time that a whole recording takes grows with the square of its length, that of segments does not;
@@ -239,8 +242,8 @@ class Codec:
         Raises:
             AudioError: where a recording cannot be read, is not one, or is louder than 1000 times full scale; of a
                 list, it names which.
-            InputError: for something that is no recording, an array without its rate, or a bandwidth that the model
-                does not have.
+            InputError: for something that is no recording, an array without its rate, (rate, array), or a bandwidth
+                that the model does not have.
         """
         arguments = self._bandwidth_argument(bandwidth)
         max_frames = self._frames_per_segment(segment_seconds)
@@ -251,9 +254,10 @@ class Codec:
         ]
         results: dict[int, Codes] = {}
         for batch in batches([clip.seconds + 1 / self.frame_rate for clip in clips], batch_seconds):
-            loaded = [clips[i].load() for i in batch]
+            loaded = [clips[i].load(self.sampling_rate) for i in batch]
             seconds = sum(audio.duration for audio in loaded)
-            encoded = self._encode_recordings(loaded, arguments, max_frames, batch_seconds)
+            rates = [clips[i].source_sampling_rate for i in batch]
+            encoded = self._encode_recordings(loaded, rates, arguments, max_frames, batch_seconds)
             results |= zip(batch, encoded, strict=True)
             if on_progress is not None:
                 on_progress(seconds)
@@ -288,7 +292,9 @@ class Codec:
         """Decode codes, or a list of them, to mono audio of the recordings' true lengths.
 
         Args:
-            codes: `Codes`, the path of a file that `Codes.save` wrote, or a list of these.
+            codes: `Codes`, the path of a file that `Codes.save` wrote, bare ids as a numpy or torch array of integers,
+                on any device, of shape (T,) or (K, T), which are taken for whole frames of this model; or a list of
+                these.
             check_identity: whether to refuse codes that another model made. Codes that do not say which model made them
                 are always taken.
             batch_seconds: how much padded audio a batch may hold. A longer clip goes alone.
@@ -298,7 +304,8 @@ class Codec:
             Audio, or for a list the list of each one's audio in the same order.
 
         Raises:
-            CodesError: where a file cannot be read, or the codes are of another model; of a list, it names which.
+            CodesError: where a file cannot be read, the codes are of another model, or ids have another shape; of a
+                list, it names which.
         """
         sources = codes if isinstance(codes, list) else [codes]
         loaded = []
@@ -362,12 +369,14 @@ class Codec:
         return {} if len(self.bandwidths) == 1 else {"bandwidth": bandwidth}
 
     def _encode_recordings(
-        self, recordings: list[Audio], arguments: dict[str, float], max_frames: int | None, batch_seconds: float
+        self,
+        clips: list[Audio],
+        source_rates: list[int],
+        arguments: dict[str, float],
+        max_frames: int | None,
+        batch_seconds: float,
     ) -> list[Codes]:
-        """Encode what may be in memory together, each whole or in segments of so many frames."""
-        source_rates = [recording.sampling_rate for recording in recordings]
-        clips = [recording.mono().resample(self.sampling_rate) for recording in recordings]
-        recordings.clear()  # they may be much larger than what is made of them
+        """Encode what may be in memory together, mono at the model's rate, whole or in segments of so many frames."""
         hop_length = round(self.sampling_rate / self.frame_rate)
         starts = [segment_starts(clip.samples[0], hop_length, max_frames) for clip in clips]
         pieces = [
@@ -454,8 +463,13 @@ class Codec:
             path, codes = f"{os.fspath(source)}: ", Codes.load(source)
         elif isinstance(source, Codes):
             path, codes = "", source
+        elif isinstance(source, (np.ndarray, torch.Tensor)):
+            path, codes = "", self._codes_of(source)
         else:
-            raise InputError(f"expected Codes or the path of a file of codes, got {type(source).__name__}")
+            raise InputError(
+                "expected Codes, the path of a file of codes, or a numpy or torch array of ids, "
+                f"got {type(source).__name__}"
+            )
         given = (codes.codebook_sizes, codes.frame_rate)
         if given != (self.codebook_sizes[: len(codes.ids)], self.frame_rate):  # fewer codebooks: a lower bandwidth
             raise CodesError(
@@ -469,6 +483,28 @@ class Codec:
                 "them, or pass check_identity=False to decode them nevertheless"
             )
         return codes
+
+    def _codes_of(self, ids: np.ndarray | torch.Tensor) -> Codes:
+        """Take bare ids, (T,) or (K, T), for codes of this model that fill their frames."""
+        shape, depth = tuple(ids.shape), len(self.codebook_sizes)
+        if len(shape) not in (1, 2):
+            raise CodesError(
+                f"ids of shape {shape}: expected (frames,) or (codebooks, frames) of one recording; for a batch give a "
+                "list of them, each without its padding"
+            )
+        codebooks, frames = (1, *shape)[-2:]
+        if codebooks > depth:
+            raise CodesError(
+                f"ids of shape {shape}: expected (codebooks, frames), and this model has {depth} codebooks"
+            )
+        return Codes(
+            ids=ids,  # type: ignore[arg-type]  # Codes takes tensors too
+            frame_rate=self.frame_rate,
+            num_samples=round(frames * self.sampling_rate / self.frame_rate),
+            sampling_rate=self.sampling_rate,
+            source_sampling_rate=self.sampling_rate,
+            codebook_sizes=self.codebook_sizes[:codebooks],
+        )
 
 
 def public_name(name_or_path: str | None) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from xcodec.cli.console import errors, output
-from xcodec.cli.options import not_empty
+from xcodec.cli.options import not_empty, to_file
 
 __all__ = ["EPILOG", "HELP", "command"]
 
@@ -37,7 +37,7 @@ def command(
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="A checkpoint: file, folder or hub id.", callback=not_empty)
     ],
-    destination: Annotated[str, typer.Argument(metavar="DESTINATION", help="The folder to write.", callback=not_empty)],
+    destination: Annotated[str, typer.Argument(metavar="DESTINATION", help="The folder to write.", callback=to_file)],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a checkpoint that is there.")] = False,
     config: Annotated[
         str | None,

@@ -4,7 +4,6 @@ import codecs
 import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,8 +31,9 @@ from xcodec.cli.options import (
     load_codec,
     output_suffix,
 )
-from xcodec.cli.paths import CODES_SUFFIX, audio_name, plan
+from xcodec.cli.paths import CODES_SUFFIX, Job, audio_name, plan
 from xcodec.cli.pipe import AudioPipe
+from xcodec.cli.places import STANDARD, fetched
 from xcodec.errors import CodesError
 
 if TYPE_CHECKING:
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from xcodec.codes import Codes
 
 __all__ = ["EPILOG", "HELP", "command"]
-
-STANDARD_INPUT = "-"
 
 HELP = """\
 Decode files of codes to recordings.
@@ -60,6 +58,9 @@ that lower bandwidth.
   a.mp3.codes -o out/          out/a.mp3.wav
   a.mp3.codes -o hello.flac    hello.flac
   codes/ -o out/               codes/x/a.wav.codes -> out/x/a.wav
+  - -o hello.wav               a file of codes on standard input to hello.wav
+  a.wav.codes -o -             standard output, WAV unless --format says
+                               otherwise; the summary goes to stderr
 
 The suffix .codes goes, and the suffix of the audio comes unless it is there.
 Folders are searched for *.codes; a file that is named may have any suffix.
@@ -76,6 +77,7 @@ have come (see docs/streaming.md).
   xcodec decode codes/ -o decoded/
   xcodec decode codes/ -o decoded/ --format flac
   xcodec decode a.wav.codes -o a.mp3 -m HKUSTAudio/xcodec2-hf
+  xcodec encode - -o - < a.flac | xcodec decode - -o - | aplay
   my-language-model | xcodec decode --stream - | ffplay -"""
 
 EPILOG = f"""\
@@ -106,7 +108,7 @@ def command(
     check_stream(output, stream, raw)
     load = partial(load_codec, model, device, dtype, max_memory, compiled, decoder_only=True)
     if output is None:
-        if inputs != [STANDARD_INPUT]:
+        if inputs != [STANDARD]:
             raise typer.BadParameter("--stream decodes standard input: give - as the only input")
         if compiled:
             raise typer.BadParameter("--compile is for files; a stream's layers are not compiled")
@@ -122,12 +124,14 @@ def command(
 
     rename = partial(audio_name, suffix=output_suffix(audio_format, inputs, output))
 
-    def read(path: Path) -> Codes:
-        codes = Codes.load(path)
+    def read(_: "Codec", job: Job) -> Codes:
+        with fetched(job.source) as path:
+            codes = Codes.load(path)
         return codes if bandwidth is None else codes.at_bandwidth(bandwidth)
 
     jobs, failures = plan(inputs, output, (CODES_SUFFIX,), rename, overwrite)
-    Run("Decoded", read, load, decode, batch_seconds).do(jobs, failures)
+    to_standard_output = output == STANDARD
+    Run("Decoded", read, load, decode, batch_seconds, to_standard_output=to_standard_output).do(jobs, failures)
 
 
 def pass_on(pipe: AudioPipe, load: "Callable[[], Codec]") -> None:

@@ -18,6 +18,7 @@ from xcodec.cli.options import (
     Precision,
     load_codec,
     not_empty,
+    to_file,
 )
 from xcodec.cli.paths import home
 
@@ -44,7 +45,7 @@ def command(
         str, typer.Argument(metavar="OUT", help="Folder of an output.", show_default=False, callback=not_empty)
     ],
     destination: Annotated[
-        str, typer.Option("--output", "-o", metavar="DIR", help="Folder to write to.", callback=not_empty)
+        str, typer.Option("--output", "-o", metavar="DIR", help="Folder to write to.", callback=to_file)
     ],
     ids: Annotated[
         list[str] | None, typer.Option("--id", metavar="ID", help="Only this recording; may be given several times.")

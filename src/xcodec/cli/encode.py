@@ -1,5 +1,6 @@
 """`xcodec encode`: recordings -> files of codes."""
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -9,19 +10,25 @@ from xcodec.cli.options import (
     BUILT_IN,
     Bandwidth,
     BatchSeconds,
+    Channel,
     Compiled,
     Device,
     Dtype,
+    IgnoreUnreadable,
     Inputs,
+    Longest,
     MaxMemory,
     Model,
     Output,
     Overwrite,
     Precision,
     SegmentSeconds,
+    check_codes_suffix,
     load_codec,
 )
 from xcodec.cli.paths import codes_name, plan
+from xcodec.cli.places import STANDARD
+from xcodec.cli.recording import EACH, Recording, RecordingReader, count_channels
 
 if TYPE_CHECKING:
     from xcodec.codec import Codec
@@ -33,9 +40,13 @@ HELP = """\
 Encode recordings as files of codes.
 
 Recordings may be WAV, FLAC, Ogg, Opus, MP3, AIFF and others, of any rate and
-channel count: channels are averaged and the rate is converted. A file of codes
-(safetensors) also holds the true length, the rates and the identity of the
-model, so that `xcodec decode` gives back audio of the same length.
+channel count: the rate is converted, and channels are averaged unless --channel
+says otherwise. A file of codes (safetensors) also holds the true length, the
+rates and the identity of the model, so that `xcodec decode` gives back audio of
+the same length.
+
+In a folder every file of audio or video is found by its suffix, and is either
+encoded or named as a failure.
 
 X-Codec's codes come at several bandwidths: 1, 2, 3, 4 or 8 codes every 20 ms.
 `xcodec decode --bandwidth` can lower a higher one later.
@@ -46,7 +57,13 @@ X-Codec's codes come at several bandwidths: 1, 2, 3, 4 or 8 codes every 20 ms.
   speech.wav -o hello.codes     hello.codes
   recordings/ -o codes/         recordings/x/a.mp3 -> codes/x/a.mp3.codes
   'rec/**/*.wav' -o codes/      rec/x/a.wav -> codes/x/a.wav.codes
+  call.wav -o codes/ --channel each
+                                codes/call.wav.ch0.codes, codes/call.wav.ch1.codes
+  https://host/a.mp3 -o codes/  codes/a.mp3.codes
+  - -o hello.codes              standard input to hello.codes
+  speech.wav -o -               standard output; the summary goes to stderr
 
+A file of codes is called .codes or .safetensors, and is written here only.
 The suffix of the recording is kept, so a.wav and a.flac do not meet. If two
 inputs would be written to one file, nothing is done and both are named.
 
@@ -56,7 +73,9 @@ inputs would be written to one file, nothing is done and both are named.
   xcodec encode recordings/ more/*.flac -o codes/ --overwrite
   xcodec encode corpus/ -o codes/ -m HKUSTAudio/xcodec2-hf --device cuda
   xcodec encode music/ -o codes/ -m hf-audio/xcodec-hubert-general -b 2
-  xcodec encode lectures/ -o codes/ --segment-seconds 30 --max-memory 2GiB"""
+  xcodec encode lectures/ -o codes/ --segment-seconds 30 --max-memory 2GiB
+  xcodec encode calls/ -o codes/ --channel left --ignore-unreadable
+  ffmpeg -i film.mkv -f wav - | xcodec encode - -o - > film.codes"""
 
 EPILOG = f"""\
 {FAILURES_AT_THE_END}
@@ -69,6 +88,9 @@ def command(
     output: Output,
     bandwidth: Bandwidth = None,
     segment_seconds: SegmentSeconds = None,
+    channel: Channel = "mean",
+    longest: Longest = None,
+    ignore_unreadable: IgnoreUnreadable = False,
     model: Model = BUILT_IN,
     device: Device = "auto",
     dtype: Dtype = Precision.FLOAT32,
@@ -78,17 +100,30 @@ def command(
     compiled: Compiled = False,
 ) -> None:
     """Encode recordings as files of codes."""
-    from xcodec.audio import MEDIA_SUFFIXES, Audio
+    check_codes_suffix(inputs, output)
+    from xcodec.audio import MEDIA_SUFFIXES
 
-    def encode(codec: "Codec", recordings: list[Audio], on_progress: OnProgress) -> "list[Codes]":
-        return codec.encode(
-            recordings,
+    def encode(codec: "Codec", recordings: list[Recording], on_progress: OnProgress) -> "list[Codes]":
+        encoded = codec.encode(
+            [recording.audio for recording in recordings],
             bandwidth=bandwidth,
             segment_seconds=segment_seconds,
             batch_seconds=batch_seconds,
             on_progress=on_progress,
         )
+        return [
+            replace(codes, source_sampling_rate=recording.source_sampling_rate)
+            for codes, recording in zip(encoded, recordings, strict=True)
+        ]
 
-    jobs, failures = plan(inputs, output, MEDIA_SUFFIXES, codes_name, overwrite)
-    load = partial(load_codec, model, device, dtype, max_memory, compiled, encoder_only=True)
-    Run("Encoded", Audio.read, load, encode, batch_seconds).do(jobs, failures)
+    counter = count_channels if channel == EACH else None
+    jobs, failures = plan(inputs, output, MEDIA_SUFFIXES, codes_name, overwrite, counter)
+    Run(
+        "Encoded",
+        RecordingReader(channel, longest).read,
+        partial(load_codec, model, device, dtype, max_memory, compiled, encoder_only=True),
+        encode,
+        batch_seconds,
+        ignore_unreadable=ignore_unreadable,
+        to_standard_output=output == STANDARD,
+    ).do(jobs, failures)

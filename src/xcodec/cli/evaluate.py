@@ -12,7 +12,19 @@ from rich.text import Text
 from xcodec.cli.console import errors, output, show_error
 from xcodec.cli.failures import FAILED
 from xcodec.cli.interruption import Interruption
-from xcodec.cli.options import Bandwidth, Compiled, Device, Dtype, Inputs, Overwrite, Precision, load_codec, not_empty
+from xcodec.cli.options import (
+    Bandwidth,
+    Compiled,
+    Device,
+    Dtype,
+    IgnoreUnreadable,
+    LocalInputs,
+    Overwrite,
+    Precision,
+    load_codec,
+    not_empty,
+    path_to_write,
+)
 from xcodec.cli.paths import find_files, home
 from xcodec.errors import InputError, MissingExtraError
 from xcodec.files import written_whole
@@ -66,7 +78,7 @@ the reason; all others are measured.
 
 
 def command(
-    inputs: Inputs,
+    inputs: LocalInputs,
     models: Annotated[
         list[str] | None,
         typer.Option(
@@ -97,7 +109,10 @@ def command(
     ] = None,
     bandwidth: Bandwidth = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write all figures as JSON.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--json", metavar="FILE", help="Write all figures as JSON.", show_default=False, parser=path_to_write
+        ),
     ] = None,
     html_file: Annotated[
         Path | None,
@@ -106,6 +121,7 @@ def command(
             metavar="FILE",
             help="Write a page with players, spectrograms and codes, in one file.",
             show_default=False,
+            parser=path_to_write,
         ),
     ] = None,
     examples: Annotated[int, typer.Option(min=0, metavar="N", help="Clips to be heard on the page.")] = 12,
@@ -133,6 +149,7 @@ def command(
     dtype: Dtype = Precision.FLOAT32,
     compiled: Compiled = False,
     overwrite: Overwrite = False,
+    ignore_unreadable: IgnoreUnreadable = False,
 ) -> None:
     """Measure how much of recordings a codec keeps."""
     if not (models or folders or baselines):
@@ -148,7 +165,8 @@ def command(
     from xcodec.evaluation.transcripts import Transcripts
 
     found, failures = find_files(inputs, MEDIA_SUFFIXES)
-    clips = clips_of([(item.relative, item.path) for item in found], Transcripts(transcripts))
+    files = [(item.relative, item.source) for item in found if isinstance(item.source, Path)]
+    clips = clips_of(files, Transcripts(transcripts))
     metrics, missing = select_metrics(
         transcribed=any(clip.transcript is not None for clip in clips),
         recognizer=asr,
@@ -176,15 +194,23 @@ def command(
         from xcodec.evaluation.page import page
 
         write(html_file, page(result))
-    for failure in (*failures, *result.failures):
+    unreadable = [failure for failure in result.failures if not failure.system]
+    failed = [*failures, *result.failures]
+    if ignore_unreadable:
+        failed = [*failures, *(failure for failure in result.failures if failure.system)]
+        for left_out in unreadable:
+            errors().print(f"left out: {left_out}", style="yellow", soft_wrap=True, markup=False)
+    for failure in failed:
         show_error(str(failure))
+    if unreadable or failures:
+        output().print(f"Measured {len(clips) - len(unreadable)} of {len(clips) + len(failures)} recordings")
     for folder in (system for system in systems if isinstance(system, Folder)):
         if extra := folder.left_over():
             names = ", ".join(str(path.relative_to(folder.path)) for path in extra[:3])
             more = " ..." if len(extra) > 3 else ""
             note = f"{folder.name}: what is no recording's counterpart was left out ({len(extra)}): {names}{more}"
             errors().print(Text(note), soft_wrap=True)
-    if failures or result.failures or not result.clips:
+    if failed or not (result.clips or unreadable):
         raise typer.Exit(FAILED)
 
 

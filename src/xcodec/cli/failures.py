@@ -27,6 +27,8 @@ OPTIONS = {
     "give num_attention_heads": "give --num-attention-heads",
     "device='": "--device '",
     "dtype='": "--dtype '",
+    "bandwidth=": "--bandwidth ",
+    "is longer than the limit of": "is longer than --longest allows,",
     "top_p=": "--top-p ",
     "repetition_penalty=": "--repetition-penalty ",
     "max_seconds=": "--max-seconds ",

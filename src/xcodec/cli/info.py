@@ -17,6 +17,7 @@ from xcodec.cli.console import output, show_error, spoken_bytes, spoken_seconds
 from xcodec.cli.failures import FAILED, explain
 from xcodec.cli.options import BUILT_IN, Precision, load_codec, not_empty
 from xcodec.cli.paths import CODES_SUFFIX, Failure, find_files, home
+from xcodec.cli.places import STANDARD, Source, fetched, is_remote
 from xcodec.errors import CheckpointError, CodesError
 
 __all__ = ["EPILOG", "HELP", "command"]
@@ -68,7 +69,7 @@ def command(
         list[str],
         typer.Argument(
             metavar="PATH_OR_ID",
-            help="Files, folders, glob patterns, hub ids, or mini.",
+            help="Files, folders, glob patterns, URLs, hub ids, mini; or -, standard input.",
             show_default=False,
             callback=not_empty,
         ),
@@ -79,14 +80,14 @@ def command(
     failures: list[Failure] = []
     for subject in (each for named in subjects for each in expand(named, failures)):
         try:
-            facts = list(facts_of(subject))
+            facts = facts_of(subject)
         except Exception as error:
-            failures.append(Failure(subject, explain(error)))
+            failures.append(Failure(str(subject), explain(error)))
             continue
         if as_json:
-            typer.echo(json.dumps({"subject": subject} | {fact.key: fact.value for fact in facts if fact.key}))
+            typer.echo(json.dumps({"subject": str(subject)} | {fact.key: fact.value for fact in facts if fact.key}))
         else:
-            show_table(subject, facts)
+            show_table(str(subject), facts)
     for failure in failures:
         show_error(str(failure))
     if failures:
@@ -104,19 +105,27 @@ def show_table(subject: str, facts: list[Fact]) -> None:
     output().print(table)
 
 
-def expand(subject: str, failures: list[Failure]) -> Iterator[str]:
-    """What someone names by a pattern or a folder, which is itself where it is a model; adds what is there in vain."""
+def expand(subject: str, failures: list[Failure]) -> "Iterator[str | Source]":
+    """What someone names by a pattern or a folder, which is itself where it is a model; adds what is there in vain.
+
+    Yields:
+        What was named here as it is called, and what is elsewhere as a source to fetch.
+    """
     from xcodec.audio import MEDIA_SUFFIXES
 
     path = home(subject)
     if subject == BUILT_IN:
         yield subject
+    elif subject == STANDARD or is_remote(subject):
+        found, vain = find_files([subject], (*MEDIA_SUFFIXES, CODES_SUFFIX))
+        failures += vain
+        yield from (item.source for item in found)
     elif os.path.isdir(path):  # noqa: PTH112  (a name that is too long is a no)
         if (path / CONFIG).is_file():
             yield subject
             return
         found, unreadable = find_files([subject], (*MEDIA_SUFFIXES, CODES_SUFFIX))
-        yield from (str(item.path) for item in found)
+        yield from (str(item.source) for item in found)
         if found or len(unreadable) > 1:  # the last says that nothing was found
             failures += unreadable if found else unreadable[:-1]
         elif checkpoint := next((file for file in sorted(path.iterdir()) if file.suffix in CHECKPOINT_SUFFIXES), None):
@@ -133,9 +142,12 @@ def expand(subject: str, failures: list[Failure]) -> Iterator[str]:
         yield subject
 
 
-def facts_of(subject: str) -> Iterator[Fact]:
-    """What there is to tell about a path or a hub id."""
-    return kind_of(subject)(subject)
+def facts_of(subject: "str | Source") -> list[Fact]:
+    """What there is to tell about a path or a hub id, or about what is fetched."""
+    if isinstance(subject, str):
+        return list(kind_of(subject)(subject))
+    with fetched(subject) as path:
+        return list(kind_of(str(path))(str(path)))
 
 
 def kind_of(subject: str) -> Callable[[str], Iterator[Fact]]:
@@ -185,7 +197,7 @@ def audio_facts(subject: str) -> Iterator[Fact]:
 
     path = home(subject)
     info = AudioInfo.read(path)
-    num_samples = Audio.read(path).num_samples if info.num_samples is None else info.num_samples
+    num_samples = Audio.read(path, channel="mean").num_samples if info.num_samples is None else info.num_samples
     duration = num_samples / info.sampling_rate
     yield Fact("kind", "audio", "kind", "recording")
     yield Fact("format", info.format, "format", f"{info.format}, {info.subtype}")

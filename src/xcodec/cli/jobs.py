@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import typer
@@ -12,6 +11,8 @@ from xcodec.cli.console import errors, output, show_error, spoken_seconds
 from xcodec.cli.failures import FAILED, explain
 from xcodec.cli.interruption import Interruption
 from xcodec.cli.paths import Failure, Job
+from xcodec.cli.places import Saved, StandardOutput, send
+from xcodec.errors import AudioError
 
 if TYPE_CHECKING:
     from xcodec.codec import Codec
@@ -33,13 +34,6 @@ class Timed(Protocol):
         """In seconds."""
 
 
-class Saved(Protocol):
-    """Something that can be written to a file, whole or not at all."""
-
-    def save(self, path: Path) -> None:
-        """Write a file."""
-
-
 Input = TypeVar("Input", bound=Timed)
 Output = TypeVar("Output", bound=Saved)
 
@@ -49,19 +43,24 @@ class Run(Generic[Input, Output]):
 
     Args:
         verb: what is done, in the past tense, for the summary.
-        read: from a path to a recording or codes.
+        read: from a job to its recording or codes, for this codec.
         load: the codec; called only if there is anything to do.
         transform: from several recordings or codes to as many results, in order; it tells its progress.
         batch_seconds: audio that the model takes at a time.
+        ignore_unreadable: recordings that cannot be read are named and counted as left out, and fail nothing.
+        to_standard_output: the result goes there, so that the summary goes to standard error.
     """
 
     def __init__(
         self,
         verb: str,
-        read: Callable[[Path], Input],
+        read: Callable[["Codec", Job], Input],
         load: Callable[[], "Codec"],
         transform: Callable[["Codec", list[Input], OnProgress], Sequence[Output]],
         batch_seconds: float,
+        *,
+        ignore_unreadable: bool = False,
+        to_standard_output: bool = False,
     ) -> None:
         self.verb = verb
         self.read = read
@@ -69,7 +68,10 @@ class Run(Generic[Input, Output]):
         self.transform = transform
         self.group_seconds = GROUP_BATCHES * batch_seconds
         self.interruption = Interruption()
+        self.ignore_unreadable = ignore_unreadable
+        self.to_standard_output = to_standard_output
         self.failures: list[Failure] = []
+        self.left_out: list[Failure] = []
         self.num_done = 0
         self.seconds_done = 0.0
 
@@ -85,20 +87,20 @@ class Run(Generic[Input, Output]):
             codec = self.load()
             started = time.perf_counter()
             with self.interruption, ProgressBar(self.verb, len(jobs) + len(failures)) as bar:
-                for group in self.groups(jobs):
+                for group in self.groups(codec, jobs):
                     self.work(codec, group, bar)
-                    bar.settle(self.num_done + len(self.failures), self.seconds_done)
+                    bar.settle(self.num_done + len(self.failures) + len(self.left_out), self.seconds_done)
         self.report(time.perf_counter() - started)
 
-    def groups(self, jobs: Sequence[Job]) -> Iterator[list[tuple[Job, Input]]]:
+    def groups(self, codec: "Codec", jobs: Sequence[Job]) -> Iterator[list[tuple[Job, Input]]]:
         """Read the files, as many at a time as may be in memory together."""
         group: list[tuple[Job, Input]] = []
         seconds = 0.0
         for job in jobs:
             try:
-                item = self.read(job.source)
+                item = self.read(codec, job)
             except Exception as error:
-                self.failures.append(Failure(str(job.source), explain(error)))
+                self.fail(job, error)
                 continue
             if group and (seconds + item.duration > self.group_seconds or len(group) == GROUP_FILES):
                 yield group
@@ -120,7 +122,7 @@ class Run(Generic[Input, Output]):
             results = self.transform(codec, [item for _, item in group], on_progress)
         except Exception as error:
             if len(group) == 1:
-                self.failures.append(Failure(str(group[0][0].source), explain(error)))
+                self.fail(group[0][0], error)
                 return
         else:
             for (job, item), result in zip(group, results, strict=True):
@@ -129,11 +131,21 @@ class Run(Generic[Input, Output]):
         for pair in group:  # out of the handler, whose traceback would keep the failed group's memory
             self.work(codec, [pair], bar)
 
+    def fail(self, job: Job, error: Exception) -> None:
+        """Note why an input came to nothing."""
+        ignored = self.ignore_unreadable and isinstance(error, AudioError)
+        (self.left_out if ignored else self.failures).append(Failure(str(job.source), explain(error)))
+
     def write(self, job: Job, item: Input, result: Output) -> None:
         """Write a result, and the folder it belongs in."""
         try:
-            job.target.parent.mkdir(parents=True, exist_ok=True)
-            result.save(job.target)
+            if isinstance(job.target, StandardOutput):
+                send(result, job.target)
+            else:
+                job.target.parent.mkdir(parents=True, exist_ok=True)
+                result.save(job.target)
+        except BrokenPipeError:  # whoever read standard output has had enough
+            raise
         except Exception as error:
             self.failures.append(Failure(str(job.target), explain(error)))
         else:
@@ -141,16 +153,21 @@ class Run(Generic[Input, Output]):
             self.seconds_done += item.duration
 
     def report(self, elapsed: float) -> None:
-        """Print the failures, then one line in any case."""
+        """Print what was left out and what failed, then one line in any case."""
+        for left_out in self.left_out:
+            errors().print(f"left out: {left_out}", style="yellow", soft_wrap=True, markup=False)
         for failure in self.failures:
             show_error(str(failure))
-        total = self.num_done + len(self.failures)
+        total = self.num_done + len(self.failures) + len(self.left_out)
         summary = f"{self.verb} {self.num_done} of {total} file{'s' * (total != 1)}"
+        if self.left_out:
+            summary += f", {len(self.left_out)} left out as unreadable"
         if self.num_done:
             rate = self.seconds_done / elapsed
             summary += f": {spoken_seconds(self.seconds_done)} of audio in {spoken_seconds(elapsed)}, "
             summary += f"{rate:.{1 if rate < 100 else 0}f} audio-seconds per second"
-        output().print(summary, soft_wrap=True, markup=False)
+        console = errors() if self.to_standard_output else output()
+        console.print(summary, soft_wrap=True, markup=False)
         if self.failures:
             raise typer.Exit(FAILED)
 

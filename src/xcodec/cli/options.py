@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from xcodec.cli.console import errors
-from xcodec.cli.paths import names_a_file
+from xcodec.cli.paths import home, names_a_file
+from xcodec.cli.places import STANDARD, is_remote, refuse_terminal
 from xcodec.device import Precision, memory_size
 from xcodec.errors import InputError
 
@@ -19,11 +20,15 @@ __all__ = [
     "AudioFormat",
     "Bandwidth",
     "BatchSeconds",
+    "Channel",
     "Compiled",
     "Device",
     "Dtype",
     "Format",
+    "IgnoreUnreadable",
     "Inputs",
+    "LocalInputs",
+    "Longest",
     "MaxMemory",
     "Model",
     "OptionalOutput",
@@ -33,14 +38,20 @@ __all__ = [
     "Raw",
     "SegmentSeconds",
     "Stream",
+    "check_codes_suffix",
     "check_stream",
+    "from_files",
     "load_codec",
     "not_empty",
     "output_suffix",
+    "path_to_write",
+    "to_file",
     "written_suffix",
 ]
 
 BUILT_IN = "mini"
+CODES_SUFFIXES = (".codes", ".safetensors")
+"""What `xcodec encode` writes, in one format under either name."""
 
 Named = TypeVar("Named", str, list[str], str | None)
 
@@ -66,6 +77,58 @@ def not_empty(value: Named) -> Named:
     return value
 
 
+def to_file(value: Named) -> Named:
+    """Refuse a name to write to that is empty, a URL, or standard output; what names an output has this check.
+
+    Raises:
+        typer.BadParameter: says what to give.
+    """
+    if value == STANDARD:
+        raise typer.BadParameter("standard output, -, is not written to by this command; a file called so is ./-")
+    return to_file_or_pipe(value)
+
+
+def to_file_or_pipe(value: Named) -> Named:
+    """Refuse a name to write to that is empty or a URL, and standard output where that is a terminal.
+
+    Raises:
+        typer.BadParameter: says what to give.
+    """
+    if value == STANDARD:
+        refuse_terminal()
+    if isinstance(value, str) and is_remote(value):
+        raise typer.BadParameter(f"'{value}' is a URL; outputs are written here only: give a path, and copy it then")
+    return not_empty(value)
+
+
+def path_to_write(text: str) -> Path:
+    """Understand what `to_file` takes as a path."""
+    return home(to_file(text))
+
+
+def from_files(values: list[str]) -> list[str]:
+    """Refuse inputs that are no files here.
+
+    Raises:
+        typer.BadParameter: says what to give.
+    """
+    for value in values:
+        if value == STANDARD or is_remote(value):
+            raise typer.BadParameter(f"'{value}': this command reads files here; copy it into one first")
+    return not_empty(values)
+
+
+def known_channel(value: str) -> str:
+    """Refuse what names no channel.
+
+    Raises:
+        typer.BadParameter: says what does.
+    """
+    if value not in ("mean", "left", "right", "each") and not (value.isascii() and value.isdecimal()):
+        raise typer.BadParameter(f"'{value}': expected mean, left, right, each, or a number counted from 0")
+    return value
+
+
 def known_size(value: str | None) -> str | None:
     """Refuse what is no size of memory.
 
@@ -84,18 +147,27 @@ Inputs = Annotated[
     list[str],
     typer.Argument(
         metavar="INPUT",
-        help="Files, folders (searched to any depth) or glob patterns.",
+        help="Files, folders (searched to any depth), glob patterns or URLs; or -, standard input.",
         show_default=False,
         callback=not_empty,
+    ),
+]
+LocalInputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT",
+        help="Files, folders (searched to any depth) or glob patterns.",
+        show_default=False,
+        callback=from_files,
     ),
 ]
 _output = typer.Option(
     "--output",
     "-o",
     metavar="OUT",
-    help="Folder to write to; for one input file, it may name a file.",
+    help="Folder to write to; for one input, it may name a file, or be -, standard output.",
     show_default=False,
-    callback=not_empty,
+    callback=to_file_or_pipe,
 )
 Output = Annotated[str, _output]
 OptionalOutput = Annotated[str | None, _output]
@@ -154,6 +226,32 @@ SegmentSeconds = Annotated[
         show_default=False,
     ),
 ]
+Channel = Annotated[
+    str,
+    typer.Option(
+        "--channel",
+        metavar="CHANNEL",
+        help="mean, left, right, or a number counted from 0; each gives every channel an output of its own.",
+        callback=known_channel,
+    ),
+]
+Longest = Annotated[
+    float | None,
+    typer.Option(
+        "--longest",
+        min=1.0,
+        metavar="SECONDS",
+        help="Audio that one recording may hold; a longer one is a failure. Else there is no limit.",
+        show_default=False,
+    ),
+]
+IgnoreUnreadable = Annotated[
+    bool,
+    typer.Option(
+        "--ignore-unreadable",
+        help="Recordings that cannot be read are named and counted as left out, and do not fail the command.",
+    ),
+]
 MaxMemory = Annotated[
     str | None,
     typer.Option(
@@ -191,12 +289,28 @@ def output_suffix(audio_format: Format | None, inputs: list[str], output: str) -
         typer.BadParameter: where `output` names a file of another format, or of one that is not written.
     """
     suffix = f".{(audio_format or Format.WAV).value}"
-    if not names_a_file(inputs, output):
+    if output == STANDARD or not names_a_file(inputs, output):
         return suffix
     named = written_suffix(output)
     if audio_format is not None and named != suffix:
         raise typer.BadParameter(f"'{output}' ends in {named}, but --format says {audio_format.value}; leave one out")
     return named
+
+
+def check_codes_suffix(inputs: list[str], output: str) -> None:
+    """Refuse to write codes under a name that promises another format.
+
+    Raises:
+        typer.BadParameter: says what codes are written as.
+    """
+    suffix = Path(output).suffix.lower()
+    if output == STANDARD or not names_a_file(inputs, output) or suffix in CODES_SUFFIXES:
+        return
+    hint = "for a folder of that name, end it in /"
+    if suffix in (".npy", ".npz", ".jsonl", ".tar", ".parquet"):
+        hint = "xcodec tokenize writes Parquet, and exports npy, webdataset and jsonl"
+    known = ", ".join(CODES_SUFFIXES)
+    raise typer.BadParameter(f"'{output}' ends in {suffix or 'no suffix'}; codes are written as {known}; {hint}")
 
 
 def written_suffix(output: str) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from xcodec.errors import InputError
+from xcodec.cli.places import STANDARD, Source, StandardInput, StandardOutput, Target, is_remote
+from xcodec.errors import InputError, XcodecError
 
 __all__ = [
     "CODES_SUFFIX",
@@ -26,22 +27,30 @@ __all__ = [
 ]
 
 CODES_SUFFIX = ".codes"
+SHOWN_SUFFIXES = 3
 
 
 @dataclass(frozen=True)
 class Found:
-    """A file to read, and where it stands below what was named."""
+    """Something to read, and where it stands below what was named."""
 
-    path: Path
+    source: Source
     relative: Path
 
 
 @dataclass(frozen=True)
 class Job:
-    """A file to read and the file to write."""
+    """What to read and what to write.
 
-    source: Path
-    target: Path
+    Args:
+        source: a file, a URL or standard input.
+        target: a file or standard output.
+        channel: of the recording, counted from 0, where each has an output of its own.
+    """
+
+    source: Source
+    target: Target
+    channel: int | None = None
 
 
 @dataclass(frozen=True)
@@ -78,30 +87,46 @@ def audio_name(name: str, suffix: str) -> str:
 
 
 def plan(
-    inputs: Sequence[str], output: str, suffixes: Sequence[str], rename: Callable[[str], str], overwrite: bool
+    inputs: Sequence[str],
+    output: str,
+    suffixes: Sequence[str],
+    rename: Callable[[str], str],
+    overwrite: bool,
+    count_channels: Callable[[Source], int] | None = None,
 ) -> tuple[list[Job], list[Failure]]:
     """Decide what is read and what is written, before anything is done.
 
     Args:
-        inputs: files, folders and glob patterns.
-        output: a folder, or a file where `names_a_file` says so.
+        inputs: files, folders, glob patterns and URLs; or - alone for standard input.
+        output: a folder; a file where `names_a_file` says so; or - for standard output.
         suffixes: of the files to look for in folders, in lower case.
         rename: from an input's file name to its output's.
         overwrite: whether outputs that exist are written again; if not, they are failures.
+        count_channels: of an input; where given, each channel has an output of its own, a.wav.ch0 and so on.
 
     Raises:
-        InputError: where two inputs would be written to one file, or an output would replace an input.
+        InputError: where two inputs would be written to one file, an output would replace an input, or there are
+            several outputs and no folder for them.
     """
     folder = home(output)
+    single = output == STANDARD or names_a_file(inputs, output)
+    check_standard_input(inputs, single)
+    if single and count_channels is not None:
+        raise InputError(f"each channel has an output of its own, so {output} cannot be one; give a folder")
     found, failures = find_files(inputs, suffixes, without=folder)
-    if names_a_file(inputs, output):
-        jobs = [Job(item.path, folder) for item in found]
+    if output == STANDARD:
+        if len(found) > 1:
+            raise InputError(f"{len(found)} outputs cannot share standard output; give one input, or a folder (-o)")
+        jobs = [Job(item.source, StandardOutput(Path(rename(item.relative.name)).suffix)) for item in found]
+    elif single:
+        jobs = [Job(item.source, folder) for item in found]
     else:
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{output} is a file; several outputs need a folder")
-        jobs = [Job(item.path, folder / item.relative.with_name(rename(item.path.name))) for item in found]
+        jobs = [job for item in found for job in jobs_of(item, folder, rename, count_channels, failures)]
     jobs = list(without_collisions(jobs))
-    existing = {job.target for job in jobs if os.path.exists(job.target)}  # noqa: PTH110
+    targets = [job.target for job in jobs if isinstance(job.target, Path)]
+    existing = {target for target in targets if os.path.exists(target)}  # noqa: PTH110
     check_inputs_survive(jobs, existing)
     if not overwrite:
         failures += [Failure(str(path), "exists already; give --overwrite to replace it") for path in sorted(existing)]
@@ -109,14 +134,55 @@ def plan(
     return jobs, failures
 
 
+def jobs_of(
+    item: Found,
+    folder: Path,
+    rename: Callable[[str], str],
+    count_channels: Callable[[Source], int] | None,
+    failures: list[Failure],
+) -> Iterator[Job]:
+    """What is made of one input below a folder."""
+    name = item.relative.name
+    if count_channels is None:
+        yield Job(item.source, folder / item.relative.with_name(rename(name)))
+        return
+    try:
+        num_channels = count_channels(item.source)
+    except XcodecError as error:
+        failures.append(Failure(str(item.source), str(error)))
+        return
+    for channel in range(num_channels):
+        yield Job(item.source, folder / item.relative.with_name(rename(f"{name}.ch{channel}")), channel)
+
+
+def check_standard_input(inputs: Sequence[str], single: bool) -> None:
+    """Refuse standard input beside others, or without a name for what is made of it.
+
+    Raises:
+        InputError: says what to give.
+    """
+    if STANDARD not in inputs:
+        return
+    if len(inputs) > 1:
+        raise InputError("- is standard input, and is read alone; a file that is called so is ./-")
+    if not single:
+        raise InputError("standard input has no name to make one of; give -o the name of a file, or -")
+
+
 def names_a_file(inputs: Sequence[str], output: str) -> bool:
     """Whether `output` is a file to write rather than a folder: for one input file, if it looks like one."""
     target = home(output)
-    # os.path, since Path raises where a name is too long: here and below that is a failure of one file, and comes later
-    if len(inputs) != 1 or not os.path.isfile(home(inputs[0])) or target.is_dir():  # noqa: PTH113
-        return False
     separators = tuple(filter(None, (os.sep, os.altsep)))
-    return target.is_file() or (target.suffix != "" and not output.endswith(separators))
+    # os.path, since Path raises where a name is too long: here and below that is a failure of one file, and comes later
+    if len(inputs) != 1 or os.path.isdir(target) or output.endswith(separators):  # noqa: PTH112
+        return False
+    if inputs[0] == STANDARD:
+        return True
+    if is_remote(inputs[0]):
+        is_file = Path(inputs[0]).suffix != "" and not glob.has_magic(inputs[0].partition("?")[0])
+    else:
+        is_file = os.path.isfile(home(inputs[0]))  # noqa: PTH113
+    return is_file and (os.path.isfile(target) or target.suffix != "")  # noqa: PTH113
 
 
 def find_files(
@@ -126,7 +192,7 @@ def find_files(
 
     Args:
         inputs: files, whatever their suffix; folders, which are searched to any depth for `suffixes`, without what is
-            hidden; and patterns with *, ?, [] and **, for shells that leave them alone.
+            hidden; patterns with *, ?, [] and **, for shells that leave them alone; URLs of any of these; and -.
         suffixes: in lower case.
         without: a folder that is not searched, where it lies inside another.
 
@@ -137,10 +203,14 @@ def find_files(
     failures: list[Failure] = []
     for text in inputs:
         path = home(text)
-        if os.path.isdir(path):  # noqa: PTH112
+        if text == STANDARD:
+            files = [Found(StandardInput(), Path("standard-input"))]
+        elif is_remote(text):
+            files = remote_files(text, suffixes, failures)
+        elif os.path.isdir(path):  # noqa: PTH112
             files = list(walk(path, path, suffixes, without, failures))
             if not files:
-                failures.append(Failure(text, f"no file ending in {', '.join(suffixes)} in this folder or below it"))
+                failures.append(Failure(text, nothing_found(suffixes)))
         elif os.path.lexists(path):
             files = [Found(path, Path(path.name))]
         elif glob.has_magic(text):
@@ -152,6 +222,35 @@ def find_files(
             failures.append(Failure(text, why_not(path)))
         found |= dict.fromkeys(files)
     return list(found), failures
+
+
+def nothing_found(suffixes: Sequence[str]) -> str:
+    """Say that a folder holds nothing that ends in one of `suffixes`."""
+    named, more = ", ".join(suffixes[:SHOWN_SUFFIXES]), len(suffixes) - SHOWN_SUFFIXES
+    others = f" or {more} other suffixes" if more > 0 else ""
+    return f"no file ending in {named}{others} in this folder or below it"
+
+
+def remote_files(text: str, suffixes: Sequence[str], failures: list[Failure]) -> list[Found]:
+    """The files that a URL names: itself, what it matches as a pattern, or what the folder holds."""
+    from xcodec.location import Location
+
+    try:
+        place = Location.of(text)
+        if glob.has_magic(place.path.partition("?")[0]):  # behind a question mark, a web address has its query
+            fixed = place.path[: min(place.path.find(sign) for sign in "*?[" if sign in place.path)]
+            root = fixed.rpartition("/")[0]
+            files = [file for file in place.matches() if not file.is_folder()]
+        elif Path(place.name).suffix or not place.is_folder():
+            return [Found(place, Path(place.name.partition("?")[0]))]
+        else:
+            root, files = place.path.rstrip("/"), [file for file, _ in place.files(tuple(suffixes))]
+    except XcodecError as error:
+        failures.append(Failure(text, str(error)))
+        return []
+    if not files:
+        failures.append(Failure(text, nothing_found(suffixes)))
+    return [Found(file, Path(file.path.removeprefix(f"{root}/"))) for file in files]
 
 
 def why_not(path: Path) -> str:
@@ -186,46 +285,40 @@ def walk(
     top: Path, root: Path, suffixes: Sequence[str], without: Path | None, failures: list[Failure]
 ) -> Iterator[Found]:
     """The files below `top` that end in one of `suffixes`, relative to `root`. Links to folders are followed, once."""
+    from xcodec.audio.media import media_files
 
     def unreadable(error: OSError) -> None:
         failures.append(Failure(str(error.filename), error.strerror or str(error)))
 
-    seen = {os.path.realpath(top)}
-    if without is not None:
-        seen.add(os.path.realpath(without))
-    for folder, folders, names in os.walk(top, followlinks=True, onerror=unreadable):
-        fresh = []
-        for name in sorted(folders):
-            real = os.path.realpath(Path(folder, name))
-            if not name.startswith(".") and real not in seen:
-                seen.add(real)
-                fresh.append(name)
-        folders[:] = fresh
-        for name in sorted(names):
-            if not name.startswith(".") and name.lower().endswith(tuple(suffixes)):
-                path = Path(folder, name)
-                yield Found(path, path.relative_to(root))
+    excluded = () if without is None else (without,)
+    for path in media_files(top, suffixes=suffixes, without=excluded, on_error=unreadable):
+        yield Found(path, path.relative_to(root))
 
 
 def without_collisions(jobs: Iterable[Job]) -> Iterator[Job]:
     """The jobs, less those that say the same again; two different inputs of one output are an error."""
-    sources: dict[Path, Path] = {}
+    first: dict[Target, Job] = {}
     for job in jobs:
-        other = sources.setdefault(job.target, job.source)
-        if other is job.source:
+        other = first.setdefault(job.target, job)
+        if other is job:
             yield job
-        elif os.path.realpath(other) != os.path.realpath(job.source):
+        elif (real(other.source), other.channel) != (real(job.source), job.channel):
             raise InputError(
-                f"{other} and {job.source} would both be written to {job.target}; nothing was done. Give the folder "
-                "above them, whose structure is kept, or write them to two folders"
+                f"{other.source} and {job.source} would both be written to {job.target}; nothing was done. Give the "
+                "folder above them, whose structure is kept, or write them to two folders"
             )
+
+
+def real(source: Source) -> str:
+    """What a source is called without links."""
+    return os.path.realpath(source) if isinstance(source, Path) else str(source)
 
 
 def check_inputs_survive(jobs: Iterable[Job], existing: set[Path]) -> None:
     """Refuse to write over what is read, --overwrite or not."""
     if not existing:
         return
-    sources = {os.path.realpath(job.source): job.source for job in jobs}
+    sources = {real(job.source): job.source for job in jobs if isinstance(job.source, Path)}
     for target in sorted(existing):
         if (source := sources.get(os.path.realpath(target))) is not None:
             raise InputError(

@@ -4,7 +4,7 @@ import struct
 import sys
 from typing import TYPE_CHECKING
 
-import typer
+from xcodec.cli.places import refuse_terminal
 
 if TYPE_CHECKING:
     from xcodec.audio import Audio
@@ -25,8 +25,7 @@ class AudioPipe:
     """
 
     def __init__(self, raw: bool) -> None:
-        if sys.stdout.isatty():
-            raise typer.BadParameter("standard output is a terminal; send it into a player or a file: ... | aplay")
+        refuse_terminal()
         self._header = not raw
         self.seconds = 0.0
 

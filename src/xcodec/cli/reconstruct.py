@@ -10,10 +10,13 @@ from xcodec.cli.options import (
     AudioFormat,
     Bandwidth,
     BatchSeconds,
+    Channel,
     Compiled,
     Device,
     Dtype,
+    IgnoreUnreadable,
     Inputs,
+    Longest,
     MaxMemory,
     Model,
     Output,
@@ -24,6 +27,8 @@ from xcodec.cli.options import (
     output_suffix,
 )
 from xcodec.cli.paths import audio_name, plan
+from xcodec.cli.places import STANDARD
+from xcodec.cli.recording import EACH, Recording, RecordingReader, count_channels
 
 if TYPE_CHECKING:
     from xcodec.audio import Audio
@@ -44,6 +49,11 @@ of codes in between: mono, as long as the recording, at the rate of the model
   speech.mp3 -o out/          out/speech.mp3.wav
   speech.mp3 -o hello.flac    hello.flac
   recordings/ -o out/         recordings/x/a.wav -> out/x/a.wav
+  call.wav -o out/ --channel each
+                              out/call.wav.ch0.wav, out/call.wav.ch1.wav
+  - -o hello.flac             standard input to hello.flac
+  speech.mp3 -o -             standard output, WAV unless --format says
+                              otherwise; the summary goes to stderr
 
 An input is never replaced, not even with --overwrite.
 
@@ -51,7 +61,8 @@ An input is never replaced, not even with --overwrite.
 
   xcodec reconstruct speech.mp3 -o hello.wav
   xcodec reconstruct recordings/ -o out/ --format flac
-  xcodec reconstruct recordings/ -o out/ -m HKUSTAudio/xcodec2-hf --device cuda"""
+  xcodec reconstruct recordings/ -o out/ -m HKUSTAudio/xcodec2-hf --device cuda
+  xcodec reconstruct - -o - < speech.flac | aplay"""
 
 EPILOG = f"""\
 {FAILURES_AT_THE_END}
@@ -65,6 +76,9 @@ def command(
     audio_format: AudioFormat = None,
     bandwidth: Bandwidth = None,
     segment_seconds: SegmentSeconds = None,
+    channel: Channel = "mean",
+    longest: Longest = None,
+    ignore_unreadable: IgnoreUnreadable = False,
     model: Model = BUILT_IN,
     device: Device = "auto",
     dtype: Dtype = Precision.FLOAT32,
@@ -74,14 +88,14 @@ def command(
     compiled: Compiled = False,
 ) -> None:
     """Encode recordings and decode the codes."""
-    from xcodec.audio import MEDIA_SUFFIXES, Audio
+    from xcodec.audio import MEDIA_SUFFIXES
 
-    def reconstruct(codec: "Codec", recordings: "list[Audio]", on_progress: OnProgress) -> "list[Audio]":
+    def reconstruct(codec: "Codec", recordings: list[Recording], on_progress: OnProgress) -> "list[Audio]":
         def half_way(seconds: float) -> None:
             on_progress(seconds / 2)
 
         codes = codec.encode(
-            recordings,
+            [recording.audio for recording in recordings],
             bandwidth=bandwidth,
             segment_seconds=segment_seconds,
             batch_seconds=batch_seconds,
@@ -90,6 +104,14 @@ def command(
         return codec.decode(codes, batch_seconds=batch_seconds, on_progress=half_way)
 
     rename = partial(audio_name, suffix=output_suffix(audio_format, inputs, output))
-    jobs, failures = plan(inputs, output, MEDIA_SUFFIXES, rename, overwrite)
-    load = partial(load_codec, model, device, dtype, max_memory, compiled)
-    Run("Reconstructed", Audio.read, load, reconstruct, batch_seconds).do(jobs, failures)
+    counter = count_channels if channel == EACH else None
+    jobs, failures = plan(inputs, output, MEDIA_SUFFIXES, rename, overwrite, counter)
+    Run(
+        "Reconstructed",
+        RecordingReader(channel, longest).read,
+        partial(load_codec, model, device, dtype, max_memory, compiled),
+        reconstruct,
+        batch_seconds,
+        ignore_unreadable=ignore_unreadable,
+        to_standard_output=output == STANDARD,
+    ).do(jobs, failures)

@@ -23,6 +23,7 @@ from xcodec.cli.options import (
     check_stream,
     load_codec,
     not_empty,
+    to_file,
     written_suffix,
 )
 from xcodec.cli.paths import home
@@ -75,9 +76,7 @@ def command(
     ],
     file: Annotated[
         str | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="The file to write.", show_default=False, callback=not_empty
-        ),
+        typer.Option("--output", "-o", metavar="FILE", help="The file to write.", show_default=False, callback=to_file),
     ] = None,
     stream: Stream = False,
     raw: Raw = False,

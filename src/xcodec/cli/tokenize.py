@@ -12,7 +12,18 @@ from xcodec.cli.console import errors, output, spoken_seconds
 from xcodec.cli.failures import FAILED, Command
 from xcodec.cli.interruption import Interruption
 from xcodec.cli.manual import manual
-from xcodec.cli.options import BUILT_IN, Bandwidth, Compiled, Device, Dtype, Model, Precision, load_codec, not_empty
+from xcodec.cli.options import (
+    BUILT_IN,
+    Bandwidth,
+    Compiled,
+    Device,
+    Dtype,
+    Model,
+    Precision,
+    load_codec,
+    not_empty,
+    to_file,
+)
 from xcodec.cli.paths import home
 from xcodec.cli.tokenize_progress import TokenizeProgress, show_standing
 
@@ -102,7 +113,7 @@ app = typer.Typer(cls=RunUnlessNamed, help=manual(HELP), no_args_is_help=True, r
 
 Folder = Annotated[
     str,
-    typer.Option("--output", "-o", metavar="OUT", help="Folder of the output.", show_default=False, callback=not_empty),
+    typer.Option("--output", "-o", metavar="OUT", help="Folder of the output.", show_default=False, callback=to_file),
 ]
 OutputFolder = Annotated[
     str, typer.Argument(metavar="OUT", help="Folder of an output.", show_default=False, callback=not_empty)
@@ -251,7 +262,7 @@ def export(
     form: Annotated[Form, typer.Option("--to", help="What to write.", show_default=False)],
     destination: Annotated[
         str,
-        typer.Option("--output", "-o", metavar="DIR", help="Folder to write to.", callback=not_empty),
+        typer.Option("--output", "-o", metavar="DIR", help="Folder to write to.", callback=to_file),
     ],
     tokenizer: Annotated[
         str | None,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from xcodec.cli.options import not_empty
+from xcodec.cli.options import not_empty, path_to_write
 from xcodec.device import Precision
 
 __all__ = ["EPILOG", "HELP", "command"]
@@ -48,7 +48,9 @@ def command(
             "not exist is filled with synthetic speech, if the recipe says which.",
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="Folder of the run.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="OUT", help="Folder of the run.", parser=path_to_write)
+    ],
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="In place of what the recipe says.")
     ] = None,
@@ -61,7 +63,8 @@ def command(
         str, typer.Option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1; auto takes CUDA.")
     ] = "auto",
     export: Annotated[
-        Path | None, typer.Option("--export", metavar="FOLDER", help="Write the model here at the end.")
+        Path | None,
+        typer.Option("--export", metavar="FOLDER", help="Write the model here at the end.", parser=path_to_write),
     ] = None,
     dtype: Annotated[
         Precision, typer.Option("--dtype", metavar="TYPE", help="Of the exported weights.")
