@@ -1,7 +1,7 @@
 """Audio: samples and their rate; reading, writing and resampling. The only place that opens an audio file."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,6 +153,8 @@ class Audio:
         start: float = 0.0,
         duration: float | None = None,
         longest: float | None = None,
+        channel: int | str | None = None,
+        sampling_rate: int | None = None,
     ) -> "Audio":
         """Read a file, or a span of it: WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF and whatever else libsndfile knows.
 
@@ -166,6 +168,8 @@ class Audio:
             duration: how much to read, in seconds; None is to the end. Where the file ends up to 0.05 s earlier, as
                 where a manifest rounds, less is returned.
             longest: in seconds; more than this is refused before it fills the memory.
+            channel: which one to keep: "mean", "left", "right" or a number from 0; None keeps all.
+            sampling_rate: in Hz, of what is returned; None is the file's.
 
         Raises:
             AudioError: where there is no such file, it may not be read, is not audio, is damaged, cut short or empty,
@@ -195,9 +199,32 @@ class Audio:
                 _check_reached(path, start, duration, num_read / rate)
             samples = np.concatenate(blocks) if blocks else np.zeros((0, file.channels), np.float32)
         try:
-            return cls(np.ascontiguousarray(samples.T), rate)  # (samples, channels) -> (channels, samples)
+            audio = cls(np.ascontiguousarray(samples.T), rate)  # (samples, channels) -> (channels, samples)
         except AudioError as error:
             raise AudioError(f"{path}: {error}") from None
+        if channel == "mean":
+            audio = audio.mono()
+        elif channel is not None:
+            number = {"left": 0, "right": 1}.get(str(channel), channel)
+            if not isinstance(number, int) or number >= audio.num_channels:
+                raise AudioError(f"{path}: has no channel {channel}, only {audio.num_channels}")
+            audio = cls(audio.samples[number], rate)
+        return audio if sampling_rate is None else audio.resample(sampling_rate)
+
+    @classmethod
+    def read_spans(
+        cls,
+        path: str | os.PathLike[str],
+        spans: Iterable[tuple[float, float | None]],
+        *,
+        longest: float | None = None,
+        channel: int | str | None = None,
+        sampling_rate: int | None = None,
+    ) -> Iterator["Audio"]:
+        """Read (start, duration) spans of a file, each as `read` does."""
+        options: dict[str, Any] = {"longest": longest, "channel": channel, "sampling_rate": sampling_rate}
+        for start, duration in spans:
+            yield cls.read(path, start=start, duration=duration, **options)
 
     def save(self, path: str | os.PathLike[str], subtype: str | None = None) -> None:
         """Write a file whose format is its suffix: .wav, .flac, .ogg (Vorbis), .opus or .mp3.
