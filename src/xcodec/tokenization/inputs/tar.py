@@ -46,7 +46,7 @@ def members_of(file: IO[bytes]) -> list[Member]:
             continue
         name = posixpath.normpath(info.name)
         if name in found and not info.isdir():
-            place = f"{name}@{found[name].start}"
+            place = f"@{found[name].start}".join(posixpath.splitext(name))
             found[place] = Member(place, fault="is replaced by a member of the same name that comes later")
         if info.islnk() or info.issym():
             target = info.linkname if info.islnk() else posixpath.join(posixpath.dirname(name), info.linkname)
