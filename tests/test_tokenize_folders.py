@@ -140,11 +140,9 @@ def test_kaldi_says_ids_and_paths_and_its_commands_are_not_run(tmp_path: Path) -
 
 def test_standard_input_is_a_list_of_paths_from_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    text = b'./a.wav\n{"path": "b.wav", "id": "two", "text": "so"}\n{broken\n'
+    text = b'./a.wav\n{"path": "b.wav", "start": 2, "text": "so"}\n{broken\n'
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
     found = entries("-")
-    assert [(row["id"], row["uri"]) for row in found[:2]] == [
-        ("./a.wav", f"{tmp_path}/a.wav"),
-        ("two", f"{tmp_path}/b.wav"),
-    ]
+    assert [row["id"] for row in found] == ["./a.wav", "b.wav#2.0", "standard input:3"]
+    assert [row["uri"] for row in found[:2]] == [f"{tmp_path}/a.wav", f"{tmp_path}/b.wav"]
     assert "is not JSON" in found[2]["fault"]

@@ -85,7 +85,7 @@ def test_rows_are_grouped_into_passes_by_file_and_time() -> None:
 def test_a_reader_that_is_left_in_the_middle_of_a_pass_is_ready_for_the_next(pool: ReaderPool) -> None:
     sounds = pool.read([span(SPEECH, start, 0.25) for start in (0.0, 0.25, 0.5)])
     next(sounds)
-    sounds.close()  # type: ignore[attr-defined]
+    sounds.close()
     assert read_one(pool, span(SPEECH, 0.5, 0.25)).audio == Audio.read(SPEECH, start=0.5, duration=0.25)
 
 

@@ -120,7 +120,7 @@ def test_a_member_that_is_replaced_later_is_named(tmp_path: Path) -> None:
         tar.addfile(member, io.BytesIO(b"yz"))
     assert [row["byte_count"] for row in entries(tmp_path / "s.tar") if row["fault"] is None] == [2]
     assert faults(tmp_path / "s.tar") == {
-        "s/0.wav@512": "its 0.wav@512 is replaced by a member of the same name that comes later"
+        "s/0@512.wav": "its 0@512.wav is replaced by a member of the same name that comes later"
     }
 
 

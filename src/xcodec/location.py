@@ -2,6 +2,7 @@
 
 import glob
 import io
+import itertools
 import os
 import re
 import shutil
@@ -168,6 +169,12 @@ class Location:
         with explained(self):
             return [self.at(path) for path in sorted(self.fs.glob(self.path))]
 
+    @property
+    def fixed_part(self) -> str:
+        """Of a pattern, the path before the first part that may match several names."""
+        parts = self.path.split("/")
+        return "/".join(itertools.takewhile(lambda part: not glob.has_magic(part), parts))
+
     def files(self, wanted: Callable[[str], bool], seen: frozenset[str] = frozenset()) -> Iterator[Found]:
         """Find the files below this folder whose names are wanted, each folder in order of name.
 
@@ -227,6 +234,9 @@ class StandardInput(Location):
 
     def __str__(self) -> str:
         return "standard input"
+
+    def __del__(self) -> None:
+        self.kept.close()
 
     def open(self, mode: str = "rb") -> IO[Any]:
         """Read it from its beginning."""

@@ -8,9 +8,14 @@ from contextlib import suppress
 from pathlib import Path
 
 try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+    from fcntl import LOCK_EX, LOCK_NB, flock
+except ImportError:  # Windows has none
+    LOCK_EX = LOCK_NB = 0
+
+    def flock(file: int, how: int) -> None:  # type: ignore[misc]
+        """Lock nothing."""
+        raise OSError(f"file {file}: no locks of kind {how} here")
+
 
 __all__ = ["Lock", "ScratchFolder"]
 
@@ -34,10 +39,8 @@ class Lock:
 
     def take(self, wait: bool) -> bool:
         """Take the lock; without waiting, tell whether it was free. `is_kept` says whether it keeps others out."""
-        if fcntl is None:
-            return True
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            flock(self._file, LOCK_EX | (0 if wait else LOCK_NB))
         except BlockingIOError:
             return False
         except OSError:  # there are no locks here

@@ -278,8 +278,11 @@ def _publish(path: Path, text: str) -> None:
 
 def file_hash(path: Path) -> str:
     """SHA-256 of a file."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _write_rows(path: Path, inputs: Inputs, shard_hours: float, codec: dict[str, Any]) -> Fingerprint:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +66,7 @@ class ReaderProcess:
         self._scratch: ScratchFolder | None = None
         self._expired = False
 
-    def read(self, entries: Sequence[Mapping[str, Any]]) -> Iterator[Sound | AudioError]:
+    def read(self, entries: Sequence[Mapping[str, Any]]) -> Generator[Sound | AudioError, None, None]:
         """Read entries that are spans of one file; of each its sound, or why it cannot be read.
 
         Raises:
@@ -192,7 +192,7 @@ class ReaderPool:
         for reader in self._all:
             self._idle.put(reader)
 
-    def read(self, entries: Sequence[Mapping[str, Any]]) -> Iterator[Sound | AudioError]:
+    def read(self, entries: Sequence[Mapping[str, Any]]) -> Generator[Sound | AudioError, None, None]:
         """Read entries that are spans of one channel of one file, with the next reader that is free; waits for one.
 
         Yields:

@@ -59,6 +59,8 @@ def open_input(text: str, root: str | None = None) -> list[Reader]:
         return FILES[kind]([file for file in files if kind_of(file) == kind], root)
     if not recordings and not folders:  # whatever they are called, they were meant
         return list_readers(files, root) if {kind_of(file) for file in files} <= LISTS else [FileReader(files)]
+    if place.fixed_part in inside:  # as ** matches the folder before it, too
+        return [FolderReader(place.at(place.fixed_part))]
     common = common_folder([each.folder for each in (*recordings, *folders)])
     found: list[Reader] = [FileReader(recordings, common)] if recordings else []
     return [*found, *(FolderReader(folder, common) for folder in folders)]

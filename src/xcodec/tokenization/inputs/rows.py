@@ -182,7 +182,7 @@ def table_of(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
 
 def widened(schema: pa.Schema, rows: list[dict[str, Any]]) -> pa.Schema:
     """The columns that hold what `schema` holds, and some more rows."""
-    found = pa.infer_type(rows)
+    found = pa.array(rows).type  # `infer_type` does not see that a later value is of another type
     schemas = [schema, pa.schema(list(found) if pa.types.is_struct(found) else [])]
     return pa.unify_schemas(schemas, promote_options="permissive")
 
@@ -218,7 +218,10 @@ def numbered_objects(
             if not line.strip():
                 continue
             try:
-                rows.append(parse_line(line, form))
+                row = parse_line(line, form)
+                if form is not LineForm.JSON:  # paths as the system has them
+                    row |= {key: as_text(row[key]) for key in ("id", "path") if isinstance(row.get(key), str)}
+                rows.append(row)
                 numbers.append(number)
             except InputError as error:
                 faults.append((number, str(error)))

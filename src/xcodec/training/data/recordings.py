@@ -109,11 +109,12 @@ def _length_or_why_not(span: Span) -> float | AudioError:
 
 def _lines(manifest: Path) -> Iterator[Span]:
     try:
-        lines = manifest.read_bytes().splitlines()
-    except OSError as error:
+        text = manifest.read_bytes()
+        text.decode()  # or it is no list
+    except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"the list of recordings {manifest} cannot be read: {error}") from None
     form = LineForm.KALDI if LineForm.of(manifest.name) is LineForm.KALDI else LineForm.PATHS
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
             try:
                 yield _span(parse_line(line, form), manifest.parent)
