@@ -156,7 +156,9 @@ def test_damaged_plans_and_outputs_are_refused(finished: Path, tmp_path: Path) -
         (tmp_path / name).write_bytes((finished / name).read_bytes())
     (tmp_path / "codes").mkdir()
     (tmp_path / "codes/0000000.parquet").write_text("no Parquet")
-    assert "0000000.parquet: is damaged, or no file of codes" in refusal(Standing.of, Plan(tmp_path))
+    plan = Plan(tmp_path)
+    assert "0000000.parquet is damaged, or no file of codes" in refusal(plan.survey().check)
+    assert Standing.of(plan).left == plan.fingerprint.rows
 
 
 # What is of the plan, and what is not
@@ -179,7 +181,7 @@ def test_codes_of_another_plan_are_no_codes_of_this_one(
     ("name", "said"),
     [
         ("0000000.parquet", "is shard 1, under the name of another"),
-        ("0999999.parquet", ""),
+        ("0999999.parquet", "has the name of a shard beyond the "),
         ("notes.parquet", "has no name of a shard"),
     ],
 )

@@ -102,12 +102,13 @@ class Survey:
             )
 
 
-def survey(codes: Path, plan_hash: str, numbers: range) -> Survey:
+def survey(codes: Path, plan_hash: str, shards: int, numbers: range) -> Survey:
     """Look at the files of codes; each has to say itself that it is of the plan, and which shard it is.
 
     Args:
         codes: the folder they are in.
         plan_hash: of the plan.
+        shards: how many the plan has.
         numbers: of the shards that are looked at; files whose names are no shard's are strange in any case.
     """
     found: dict[int, Path] = {}
@@ -115,6 +116,8 @@ def survey(codes: Path, plan_hash: str, numbers: range) -> Survey:
     for path in sorted(codes.glob("*.parquet")):
         if not re.fullmatch(r"\d{7,}\.parquet", path.name) or path.name != f"{int(path.stem):07}.parquet":
             strange[path] = "has no name of a shard"
+        elif int(path.stem) >= shards:
+            strange[path] = f"has the name of a shard beyond the {shards} of the plan"
         elif int(path.stem) in numbers:
             found[int(path.stem)] = path
     with ThreadPoolExecutor(_THREADS) as pool:

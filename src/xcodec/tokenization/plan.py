@@ -156,7 +156,8 @@ class Plan:
                 path.unlink(missing_ok=True)
             with written_whole(folder / "plan.parquet") as part:
                 fingerprint = _write_rows(part, inputs, shard_hours, codec)
-                survey(folder / "codes", fingerprint.plan_hash, range(fingerprint.shards)).check()
+                shards = fingerprint.shards
+                survey(folder / "codes", fingerprint.plan_hash, shards, range(shards)).check()
             stored = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(fingerprint)}
             _publish(folder / "plan.json", json.dumps(stored, indent=1) + "\n")
         return cls(folder)
@@ -247,7 +248,8 @@ class Plan:
 
     def survey(self, part: tuple[int, int] = (0, 1)) -> Survey:
         """What lies where the codes of a part belong."""
-        return survey(self.folder / "codes", self.fingerprint.plan_hash, self.shards(part))
+        planned = self.fingerprint
+        return survey(self.folder / "codes", planned.plan_hash, planned.shards, self.shards(part))
 
     def done(self, part: tuple[int, int] = (0, 1)) -> list[int]:
         """The shards whose output is there, and says that it is."""

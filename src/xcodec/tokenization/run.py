@@ -95,9 +95,7 @@ def tokenize(
     name = f"{part[0]}-of-{part[1]}"
     with Lock(plan.folder / f".run-{name}.lock") as lock:
         if not lock.take(wait=False):
-            raise InputError(
-                f"{plan.folder}: {lock.holder} works on it; wait for it to end, or give each another --part"
-            )
+            raise InputError(f"{plan.folder}: {lock.holder} works on it; wait for it to end")
         lock.holder = f"another run (process {os.getpid()} on {socket.gethostname()})"
         remove_parts(plan.folder, name)
         survey = plan.survey(part)

@@ -71,7 +71,8 @@ class ManifestReader:
             ids, paths, starts, durations, channels = (
                 [values[i] for i in kept] for values in (ids, paths, starts, durations, channels)
             )
-        uris = [resolved(path, self.base) for path in paths]
+        base = self.base
+        uris = [resolved(path, base) for path in paths]
         stamps = stamps_of(uris)
         columns: dict[str, Sequence[Any]] = {
             "id": [
