@@ -2,17 +2,18 @@
 
 import os
 import shutil
+import sys
 import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 
-try:
+if sys.platform != "win32":
     from fcntl import LOCK_EX, LOCK_NB, flock
-except ImportError:  # Windows has none
+else:
     LOCK_EX = LOCK_NB = 0
 
-    def flock(file: int, how: int) -> None:  # type: ignore[misc]
+    def flock(file: int, how: int) -> None:
         """Lock nothing."""
         raise OSError(f"file {file}: no locks of kind {how} here")
 
