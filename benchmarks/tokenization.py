@@ -219,6 +219,7 @@ def plan_child(manifest: str, output: str) -> None:
     (Path(output) / "out").mkdir()
     started = time.perf_counter()
     plan = Plan.write(Path(output) / "out", Inputs([manifest]), 1.0, codec)
+    assert plan is not None
     planned = time.perf_counter() - started
     started = time.perf_counter()
     plan.shard(plan.fingerprint.shards // 2)

@@ -29,6 +29,7 @@ FLOORS = [
     "kernels",
     "codes",
     "audio",
+    "listing",
     "location",
     "files",
     "device",

@@ -15,12 +15,11 @@ import pytest
 
 import builders
 import xcodec
-from tokenize_builders import counts, job_for, output_of, poison_readers, run, save_tiny, write_clips
+from tokenize_builders import counts, job_for, output_of, poison_readers, read_one, run, save_tiny, write_clips
 from xcodec.audio import Audio
 from xcodec.codec import Codec
 from xcodec.codes import Codes
 from xcodec.errors import AudioError, InputError
-from xcodec.tokenization.duplicates import DuplicateFinder
 from xcodec.tokenization.inputs import Inputs
 from xcodec.tokenization.plan import Fingerprint, Plan
 from xcodec.tokenization.readers import ReaderPool, ReadingLimits
@@ -202,17 +201,16 @@ def test_a_decoder_that_crashes_or_hangs_costs_one_recording(model: Path, codec:
 
 def test_a_reader_that_is_killed_from_outside_costs_nothing(tmp_path: Path) -> None:
     pool = ReaderPool(1, 16000, ReadingLimits(60.0, 60.0))
-    entry = {"uri": str(builders.RECORDINGS[0]), "byte_start": None, "byte_count": None}
-    entry |= {"start": 0.0, "duration": None, "channel": None}
-    pool.read(entry)
+    entry = {"uri": str(builders.RECORDINGS[0])}
+    read_one(pool, entry)
     process = pool._all[0]._process
     assert process is not None
     process.kill()
     process.wait()
-    assert pool.read(entry).audio == Audio.read(builders.RECORDINGS[0])
+    assert read_one(pool, entry).audio == Audio.read(builders.RECORDINGS[0])
     pool.close()
     with pytest.raises(InterruptedError):
-        pool.read(entry)
+        read_one(pool, entry)
 
 
 def test_a_batch_that_fails_costs_only_what_is_at_fault(
@@ -251,108 +249,6 @@ def test_a_model_that_is_broken_stops_the_run_and_blames_no_recording(
     assert len(pq.read_table(tmp_path / "failures.parquet")) == 0
     assert read_runs(tmp_path)[0].state == "failed"
     assert not list((tmp_path / "codes").iterdir())
-
-
-# The plan
-
-
-def test_duplicate_ids_are_named(model: Path, codec: Codec, tmp_path: Path) -> None:
-    rows = [{"path": f"{i}.wav", "id": f"id-{i % 12}"} for i in range(19)]
-    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    message = refusal(run, job_for(model, tmp_path / "out"), codec, tmp_path / "m.jsonl")
-    assert message == (
-        "ids must be unique, but these occur more than once: 'id-0' (2 times), 'id-1' (2 times), 'id-2' (2 times), "
-        "'id-3' (2 times), 'id-4' (2 times), and 2 more"
-    )
-    assert not Plan.exists(tmp_path / "out")
-
-
-def test_duplicates_are_found_among_many() -> None:
-    ids = [f"{i}" for i in range(100_000)] + ["7", "99999", "7"]
-    with DuplicateFinder() as finder:
-        for first in range(0, len(ids), 1000):
-            finder.add(ids[first : first + 1000])
-        assert finder.found(lambda: ids) == {"7": 3, "99999": 2}
-
-
-def test_ids_whose_hashes_meet_are_no_duplicates() -> None:
-    class Colliding(str):
-        __slots__ = ()
-
-        def __hash__(self) -> int:
-            return 1
-
-    ids = [Colliding("a"), Colliding("b")]
-    with DuplicateFinder() as finder:
-        finder.add(ids)
-        assert finder.found(lambda: ids) == {}
-
-
-def test_shards_hold_so_many_hours(model: Path, codec: Codec, tmp_path: Path) -> None:
-    rows = [{"path": f"{i}.wav", "duration": 900.0} for i in range(10)]
-    (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    plan = prepare(job_for(model, tmp_path / "out"), codec, Inputs([str(tmp_path / "m.jsonl")]), 0.5)
-    assert plan.fingerprint.shards == 5
-    assert plan.shard(2)["id"].to_pylist() == ["4.wav#0.0+900.0", "5.wav#0.0+900.0"]
-    assert plan.shard_sizes[0].tolist() == [2] * 5
-
-
-def test_an_empty_input_is_refused(model: Path, codec: Codec, tmp_path: Path) -> None:
-    (tmp_path / "m.csv").write_text("path\n")
-    assert refusal(run, job_for(model, tmp_path / "out"), codec, tmp_path / "m.csv") == "the input holds no recordings"
-    assert "nothing is planned here yet; give the input" in refusal(run, job_for(model, tmp_path / "out"), codec)
-
-
-def test_another_input_is_refused_and_the_change_is_named(model: Path, codec: Codec, tmp_path: Path) -> None:
-    folder, job = tmp_path / "in", job_for(model, tmp_path / "out")
-    write_clips(folder, 3)
-    run(job, codec, folder)
-    run(job, codec, folder)  # the same is welcome
-    assert "was planned with shard_hours=0.001, not 2" in refusal(run, job, codec, folder, hours=2.0)
-    (folder / "a/clip-0015.wav").write_bytes((folder / "b/clip-001.wav").read_bytes())
-    message = refusal(run, job, codec, folder)
-    assert "it had 3 recordings and has 4; recording 2 was 'a/clip-002.wav' and is 'a/clip-0015.wav'" in message
-    (folder / "a/clip-0015.wav").rename(folder / "c.wav")
-    assert "recording 4 ('c.wav') is new" in refusal(run, job, codec, folder)
-    (folder / "c.wav").unlink()
-    (folder / "b/clip-001.wav").unlink()
-    assert "recording 3 ('b/clip-001.wav') is gone" in refusal(run, job, codec, folder)
-    (tmp_path / "m.jsonl").write_text(json.dumps({"path": "x", "text": "x"}))
-    assert "the columns differ in text" in refusal(run, job, codec, tmp_path / "m.jsonl")
-    assert run(job, codec).standing.done == 3  # what was planned goes on without its input
-
-
-def test_a_recording_that_was_replaced_by_another_length_is_a_change(model: Path, codec: Codec, tmp_path: Path) -> None:
-    folder, job = tmp_path / "in", job_for(model, tmp_path / "out")
-    write_clips(folder, 1)
-    run(job, codec, folder)
-    (folder / "a/clip-000.wav").write_bytes(builders.RECORDINGS[0].read_bytes())
-    assert "recording 1 ('a/clip-000.wav'): seconds was " in refusal(run, job, codec, folder)
-
-
-def test_another_codec_is_refused_and_the_change_is_named(
-    model: Path, codec: Codec, clips: Path, finished: Path, tmp_path: Path
-) -> None:
-    other = Codec.from_pretrained(save_tiny(tmp_path / "other", seed=1))
-    message = refusal(run, job_for(model, finished), other, clips)
-    assert "was begun with the codec tiny, which is not this one: weights_hash was" in message
-    assert "config_hash" not in message
-    half = Codec.from_pretrained(model, dtype="bfloat16")
-    assert "dtype was 'float32' and is 'bfloat16'" in refusal(run, job_for(model, finished), half, clips)
-
-
-def test_damaged_plans_and_outputs_are_refused(finished: Path, tmp_path: Path) -> None:
-    assert "holds no plan.json, so it is no output of `xcodec tokenize`" in refusal(Plan, tmp_path)
-    (tmp_path / "plan.json").write_text("{")
-    assert "plan.json: is damaged" in refusal(Plan, tmp_path)
-    stored = json.loads((finished / "plan.json").read_text())
-    (tmp_path / "plan.json").write_text(json.dumps(stored | {"format_version": 99}))
-    assert "is of format version 99; this xcodec reads up to 1" in refusal(Plan, tmp_path)
-    for name in ("plan.json", "plan.parquet"):
-        (tmp_path / name).write_bytes((finished / name).read_bytes())
-    (tmp_path / "codes").mkdir()
-    (tmp_path / "codes/0000000.parquet").write_text("no Parquet")
-    assert "0000000.parquet: is damaged, or no file of codes" in refusal(Standing.of, Plan(tmp_path))
 
 
 # Going on
@@ -548,9 +444,8 @@ def test_settings_out_of_range_are_refused(model: Path, tmp_path: Path) -> None:
 
 def test_a_recording_that_cannot_be_read_does_not_stop_its_reader(clips: Path) -> None:
     pool = ReaderPool(1, 16000, ReadingLimits(60.0, 60.0))
-    entry = {"byte_start": None, "byte_count": None, "start": 0.0, "duration": None, "channel": None}
     for _ in range(2):
         with pytest.raises(AudioError, match=r"none.wav: no such file"):
-            pool.read(entry | {"uri": str(clips / "none.wav")})
-        assert pool.read(entry | {"uri": str(clips / "a/clip-000.wav")}).source_rate == 16000
+            read_one(pool, {"uri": str(clips / "none.wav")})
+        assert read_one(pool, {"uri": str(clips / "a/clip-000.wav")}).source_rate == 16000
     pool.close()

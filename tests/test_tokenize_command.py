@@ -82,6 +82,26 @@ def test_good_recordings_are_done_and_broken_ones_are_listed(finished: Path, mix
     assert status["runs"][0]["state"] == "finished"
 
 
+def test_unreadable_recordings_can_be_ignored_but_are_counted(finished: Path, mixed: Path, model: Path) -> None:
+    code, told = run("tokenize", mixed, "-o", finished, "-m", model, "--ignore-unreadable")
+    assert code == 0
+    assert "6 done, 5 failed, 0 left of 11 recordings" in told
+
+
+def test_lists_channels_and_faults_are_planned(model: Path, tmp_path: Path) -> None:
+    Audio(np.stack([builders.speech(0.5)] * 2), 16000).save(tmp_path / "call.wav")
+    (tmp_path / "list.txt").write_text("call.wav\n{broken\n")
+    plan = ("tokenize", tmp_path / "list.txt", "-m", model, "--channel", "each", "--plan-only", "-o")
+    code, told = run(*plan, tmp_path / "out")
+    assert code == 1
+    assert "Planned 3 recordings, of which 1 cannot be read, about 2.0 s, in 1 shards" in told
+    assert run(*plan, tmp_path / "out", "--ignore-unreadable")[0] == 0
+    assert run("tokenize", "-o", tmp_path / "out", "-m", model)[0] == 1
+    assert set(output_of(tmp_path / "out")["id"].to_pylist()) == {"call.wav.ch0", "call.wav.ch1"}
+    assert "expected left, right, mean, each" in run(*plan, tmp_path / "x", "--channel", "both")[1]
+    assert "are for planning; give the INPUT" in run("tokenize", "-o", tmp_path / "out", "--channel", "left")[1]
+
+
 @pytest.mark.parametrize("form", ["npy", "webdataset", "jsonl"])
 def test_an_output_is_exported(form: str, finished: Path, tmp_path: Path) -> None:
     code, told = run("tokenize", "export", finished, "--to", form, "-o", tmp_path / "made")
@@ -116,7 +136,8 @@ def test_an_output_is_decoded_to_recordings(finished: Path, model: Path, tmp_pat
     assert Audio.read(tmp_path / "stereo.flac.wav").num_samples == 16000
     code, told = run("detokenize", finished, "-o", tmp_path, "-m", model, "--id", "empty.wav")
     assert code == 1
-    assert "has no codes of 1 of the ids: 'empty.wav'" in told
+    assert "empty.wav: has no codes here" in told
+    assert "Decoded 0 recordings, 0.000 s of audio; 1 failed" in told
 
 
 def test_another_model_or_another_input_is_refused(finished: Path, mixed: Path, tmp_path: Path) -> None:

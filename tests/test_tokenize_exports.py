@@ -1,6 +1,7 @@
 """A finished output in other forms, and back to audio."""
 
 import json
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def tokens(model: Path, codec: Codec, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def test_arrays_lie_in_a_tree_like_the_inputs(tokens: Tokens, tmp_path: Path) -> None:
-    assert EXPORTS["npy"](tokens, tmp_path) == len(TEXTS)
+    assert EXPORTS["npy"](tokens, tmp_path).rows == len(TEXTS)
     for row in tokens.rows():
         stored = np.load(tmp_path / f"{row.id}.npy")
         assert stored.dtype == np.uint16
@@ -57,7 +58,7 @@ def test_arrays_lie_in_a_tree_like_the_inputs(tokens: Tokens, tmp_path: Path) ->
 
 
 def test_json_lines_hold_everything(tokens: Tokens, tmp_path: Path) -> None:
-    assert EXPORTS["jsonl"](tokens, tmp_path) == len(TEXTS)
+    assert EXPORTS["jsonl"](tokens, tmp_path).rows == len(TEXTS)
     lines = [json.loads(line) for line in (tmp_path / "codes.jsonl").read_text().splitlines()]
     for row, line in zip(tokens.rows(), lines, strict=True):
         assert line.pop("codes") == row.codes[0].tolist()
@@ -66,7 +67,7 @@ def test_json_lines_hold_everything(tokens: Tokens, tmp_path: Path) -> None:
 
 
 def test_tars_hold_a_sample_of_array_and_json_for_each_row(tokens: Tokens, tmp_path: Path) -> None:
-    assert EXPORTS["webdataset"](tokens, tmp_path) == len(TEXTS)
+    assert EXPORTS["webdataset"](tokens, tmp_path).rows == len(TEXTS)
     found = {}
     tars = sorted(tmp_path.glob("*.tar"))
     assert len(tars) == tokens.plan.fingerprint.shards > 1
@@ -140,8 +141,8 @@ def test_single_rows_become_recordings_of_another_format(tokens: Tokens, codec: 
     detokenize(tokens, codec, tmp_path, wanted, suffix=".flac")
     found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.flac")}
     assert found == {f"{name}.flac" for name in wanted}
-    with pytest.raises(InputError, match=r"has no codes of 1 of the ids: 'nobody.wav'"):
-        detokenize(tokens, codec, tmp_path, ["nobody.wav"])
+    [failure] = detokenize(tokens, codec, tmp_path, ["nobody.wav"]).failures
+    assert (failure.id, failure.error) == ("nobody.wav", "has no codes here")
 
 
 def test_two_ids_of_one_file_name_do_not_overwrite_each_other(model: Path, codec: Codec, tmp_path: Path) -> None:
@@ -150,8 +151,8 @@ def test_two_ids_of_one_file_name_do_not_overwrite_each_other(model: Path, codec
     (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, rows)))
     run(job_for(model, tmp_path / "out"), codec, tmp_path / "m.jsonl")
     tokens = Tokens(tmp_path / "out")
-    with pytest.raises(InputError, match=r"1 ids have the file name of another, and were left out: 'a(\.wav)?'; give"):
-        detokenize(tokens, codec, tmp_path / "audio")
+    [failure] = detokenize(tokens, codec, tmp_path / "audio").failures
+    assert failure.error.endswith("audio/a.wav is the file of another id; give this one alone, and another folder")
     assert [path.name for path in (tmp_path / "audio").iterdir()] == ["a.wav"]
     detokenize(tokens, codec, tmp_path / "second", ["a.wav"])
     assert Audio.read(tmp_path / "second/a.wav").duration == 0.4
@@ -179,3 +180,70 @@ def test_several_codebooks_are_lists_of_lists(tmp_path: Path) -> None:
     assert detokenize(tokens, codec, tmp_path / "audio").written == 1
     with pytest.raises(InputError, match=r"carries no column 'text' \(it carries none\)"):
         export_llasa(tokens, tmp_path / "rows", "none")
+
+
+# Ids that are no names of files, and damaged codes
+
+
+@pytest.fixture(scope="module")
+def odd(model: Path, codec: Codec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An output with ids that are no names of files."""
+    folder = tmp_path_factory.mktemp("odd")
+    [clip] = write_clips(folder, 1)
+    names = ["../../evil", "x" * 300, "a/" + "y" * 300 + "/b", "good", "good/below", "./good", "last"]
+    rows = [{"path": clip, "id": name, "text": "so"} for name in names]
+    (folder / "m.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    run(job_for(model, folder / "out"), codec, folder / "m.jsonl")
+    return folder / "out"
+
+
+def test_ids_that_are_no_names_are_failures_and_all_else_is_decoded(odd: Path, codec: Codec, tmp_path: Path) -> None:
+    report = detokenize(Tokens(odd), codec, tmp_path / "audio")
+    failures = {failure.id: failure.error for failure in report.failures}
+    assert failures.keys() == {"../../evil", "x" * 300, "a/" + "y" * 300 + "/b", "./good"}
+    assert "leads out of" in failures["../../evil"]
+    assert failures["x" * 300] == "File name too long"
+    assert {path.name for path in (tmp_path / "audio").rglob("*.wav")} == {"good.wav", "below.wav", "last.wav"}
+    assert report.written == 3
+    assert not (tmp_path.parent / "evil.wav").exists()
+
+
+def test_ids_that_are_no_names_are_failures_and_all_else_is_exported(odd: Path, tmp_path: Path) -> None:
+    report = EXPORTS["npy"](Tokens(odd), tmp_path / "npy")
+    assert {failure.id for failure in report.failures} == {"../../evil", "x" * 300, "a/" + "y" * 300 + "/b", "./good"}
+    assert report.rows == 3
+    for form in ("jsonl", "webdataset"):
+        report = EXPORTS[form](Tokens(odd), tmp_path / form)
+        assert (report.rows, report.failures) == (7, [])
+
+
+@pytest.mark.parametrize("form", ["detokenize", *EXPORTS])
+def test_a_shard_whose_codes_are_damaged_is_named_and_all_else_is_done(
+    form: str, tokens: Tokens, codec: Codec, tmp_path: Path
+) -> None:
+    output = Path(shutil.copytree(tokens.plan.folder, tmp_path / "out"))
+    path = output / "codes/0000001.parquet"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4] + bytes(200) + whole[204:])  # its header says that all is well
+    lost = len(list(tokens.shard(1)))
+    if form == "detokenize":
+        decoded = detokenize(Tokens(output), codec, tmp_path / "made")
+        failures, made = decoded.failures, decoded.written
+    else:
+        report = EXPORTS[form](Tokens(output), tmp_path / "made")
+        failures, made = report.failures, report.rows
+    [failure] = failures
+    assert failure.id == "0000001.parquet"
+    assert failure.error.startswith("is damaged (")
+    assert failure.error.endswith("delete it and run `xcodec tokenize` again")
+    assert made == len(TEXTS) - lost
+
+
+def test_a_truncated_shard_is_named(tokens: Tokens, codec: Codec, tmp_path: Path) -> None:
+    output = Path(shutil.copytree(tokens.plan.folder, tmp_path / "out"))
+    path = output / "codes/0000001.parquet"
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(InputError, match=r"0000001.parquet is damaged, or no file of codes .* delete it and run again"):
+        EXPORTS["npy"](Tokens(output), tmp_path / "npy")
+    [failure] = detokenize(Tokens(output), codec, tmp_path / "audio").failures
+    assert failure.id == "0000001.parquet"

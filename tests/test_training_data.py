@@ -251,8 +251,19 @@ def test_spans_of_recordings_are_clips_of_their_own(tmp_path: Path) -> None:
 )
 def test_a_line_that_is_no_recording_is_named(tmp_path: Path, line: str) -> None:
     (tmp_path / "list.jsonl").write_text(f"\n{line}\n")
-    with pytest.raises(InputError, match=r"list.jsonl, line 2: expected a path, or a JSON object with path or"):
+    with pytest.raises(
+        InputError, match=r"list.jsonl, line 2: (expected a path, or a JSON object with path or|is not JSON)"
+    ):
         open_source(tmp_path / "list.jsonl")
+
+
+def test_kaldis_list_names_recordings_and_its_commands_are_refused(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a b.wav", speech(1.0), 16_000)
+    (tmp_path / "wav.scp").write_text("utt-1 a b.wav\n")
+    assert open_source(tmp_path / "wav.scp").seconds.tolist() == [1.0]
+    (tmp_path / "wav.scp").write_text("utt-1 cat a.wav |\n")
+    with pytest.raises(InputError, match=r"wav.scp, line 1: names a command, .* which is not run"):
+        open_source(tmp_path / "wav.scp")
 
 
 def test_what_cannot_be_trained_on_is_said(tmp_path: Path) -> None:

@@ -12,13 +12,14 @@ import pytest
 import builders
 from xcodec.audio import Audio
 from xcodec.codec import Codec
+from xcodec.errors import AudioError
 from xcodec.models.xcodec2 import Xcodec2FeatureExtractor
 from xcodec.tokenization.engines.local import run_locally
 from xcodec.tokenization.inputs import Inputs
 from xcodec.tokenization.job import Job
 from xcodec.tokenization.model import ModelChoice
 from xcodec.tokenization.plan import Plan
-from xcodec.tokenization.readers import ReadingLimits
+from xcodec.tokenization.readers import ReaderPool, ReadingLimits, Sound
 from xcodec.tokenization.run import prepare, tokenize
 from xcodec.tokenization.status import RunStatus
 
@@ -56,6 +57,26 @@ def poison_readers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "if 'xcodec.tokenization.reader_process' in sys.orig_argv: sys.addaudithook(watch)\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+
+
+def entries(*inputs: object, root: str | None = None, **options: Any) -> list[dict[str, Any]]:
+    """What inputs are to the plan."""
+    names = [str(each) for each in inputs]
+    return [row for batch in Inputs(names, root, **options).batches() for row in batch.to_pylist()]
+
+
+def faults(*inputs: object, **options: Any) -> dict[str, str]:
+    """Of what names no recording, the id and the reason."""
+    return {row["id"]: row["fault"] for row in entries(*inputs, **options) if row["fault"] is not None}
+
+
+def read_one(pool: ReaderPool, entry: dict[str, Any]) -> Sound:
+    """Read an entry, or raise why it cannot be read."""
+    empty = {"byte_start": None, "byte_count": None, "start": 0.0, "duration": None, "channel": None}
+    [sound] = pool.read([empty | {"file_size": None, "file_modified": None, "file_sha256": None} | entry])
+    if isinstance(sound, AudioError):
+        raise sound
+    return sound
 
 
 def job_for(model: Path | None, folder: Path, **fields: Any) -> Job:

@@ -1,9 +1,14 @@
 """Locations: what people name as input, here or on any file system that fsspec knows."""
 
 import glob
+import io
+import itertools
 import os
 import re
-from collections.abc import Iterator
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -12,7 +17,22 @@ import fsspec
 
 from xcodec.errors import InputError, MissingExtraError
 
-__all__ = ["Location", "as_text", "explained", "is_url"]
+__all__ = [
+    "STANDARD_INPUT",
+    "Found",
+    "Location",
+    "Stamp",
+    "StandardInput",
+    "as_path",
+    "as_text",
+    "explained",
+    "is_url",
+    "stamp",
+]
+
+
+STANDARD_INPUT = "-"
+"""How standard input is named."""
 
 
 def is_url(text: str) -> bool:
@@ -30,6 +50,43 @@ def as_path(text: str) -> str:
     if "\\x" not in text or os.path.lexists(text):
         return text
     return os.fsdecode(re.sub(rb"\\x([89a-f][0-9a-f])", lambda at: bytes.fromhex(at[1].decode()), os.fsencode(text)))
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """By what a file is known again.
+
+    Args:
+        size: in bytes; None where that cannot be told.
+        modified: when it was written last, in milliseconds since 1970; None likewise.
+    """
+
+    size: int | None = None
+    modified: int | None = None
+
+
+def stamp(path: str) -> Stamp:
+    """Look at a file here; it is called for millions of them."""
+    try:
+        seen = os.stat(path)  # noqa: PTH116
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return Stamp()
+    return Stamp(seen.st_size, int(seen.st_mtime * 1000))
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the search of a folder came upon.
+
+    Args:
+        place: a file, or a folder that cannot be read.
+        stamp: of the file.
+        refused: why the folder cannot be read; empty for a file.
+    """
+
+    place: "Location"
+    stamp: Stamp = Stamp()
+    refused: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,14 +153,14 @@ class Location:
         with explained(self):
             return bool(self.fs.exists(self.path))
 
-    def size(self) -> int | None:
-        """Of a file, in bytes, where that can be told at once: of files here."""
-        if not self.is_local:
-            return None
+    def stamp(self) -> Stamp:
+        """By what the file is known again; far away, its size alone."""
+        if self.is_local:
+            return stamp(self.path)
         try:
-            return os.stat(self.path).st_size  # noqa: PTH116  (called for millions of files)
-        except OSError:
-            return None
+            return Stamp(self.fs.size(self.path))
+        except Exception:  # of whatever library serves the protocol; the file is asked for again when it is read
+            return Stamp()
 
     def matches(self) -> list["Location"]:
         """What a pattern matches, in order of name; empty where the name is no pattern."""
@@ -112,33 +169,81 @@ class Location:
         with explained(self):
             return [self.at(path) for path in sorted(self.fs.glob(self.path))]
 
-    def files(self, suffixes: tuple[str, ...], seen: frozenset[str] = frozenset()) -> Iterator[tuple["Location", int]]:
-        """The files below this folder that end in one of `suffixes`, with their sizes; each folder in order of name.
+    @property
+    def fixed_part(self) -> str:
+        """Of a pattern, the path before the first part that may match several names."""
+        parts = self.path.split("/")
+        return "/".join(itertools.takewhile(lambda part: not glob.has_magic(part), parts))
 
-        What is hidden is left out. Links to folders are followed, unless they lead back up.
+    def files(self, wanted: Callable[[str], bool], seen: frozenset[str] = frozenset()) -> Iterator[Found]:
+        """Find the files below this folder whose names are wanted, each folder in order of name.
+
+        What is hidden is left out. Links to folders are followed, unless they lead back up. A folder that cannot be
+        read is told.
         """
         if self.is_local:
             real = os.path.realpath(self.path)
             if real in seen:
                 return
             seen |= {real}
-        with explained(self):
-            listed = sorted(self.fs.ls(self.path, detail=True), key=lambda info: info["name"])
-        for info in listed:
-            inside = self.at(info["name"])
+        try:
+            with explained(self):
+                listed = self._listed()
+        except InputError as error:
+            yield Found(self, refused=str(error).removeprefix(f"{self}: "))
+            return
+        for inside, is_folder, size in listed:
             if inside.name.startswith(".") or inside.path.rstrip("/") == self.path.rstrip("/"):
                 continue
-            if info["type"] == "directory" or (info["type"] == "link" and self.fs.isdir(inside.path)):
-                yield from inside.files(suffixes, seen)
-            elif inside.name.lower().endswith(suffixes):
-                yield inside, info["size"]
+            if is_folder:
+                yield from inside.files(wanted, seen)
+            elif wanted(inside.name):
+                yield Found(inside, stamp(inside.path) if self.is_local else Stamp(size))
+
+    def _listed(self) -> list[tuple["Location", bool, int | None]]:
+        """What is in this folder, by name: each with whether it is a folder, and far away its size."""
+        if self.is_local:
+            with os.scandir(self.path) as found:
+                return [(self.child(each.name), each.is_dir(), None) for each in sorted(found, key=lambda e: e.name)]
+        listed = sorted(self.fs.ls(self.path, detail=True), key=lambda info: info["name"])
+        return [(self.at(info["name"]), info["type"] == "directory", info.get("size")) for info in listed]
 
     def open(self, mode: str = "rb") -> IO[Any]:
-        """Open the file for reading; what ends in .gz, .bz2, .xz or .zst is unpacked."""
-        options = {"encoding": "utf-8", "newline": ""} if "b" not in mode else {}
+        """Open the file for reading; what ends in .gz, .bz2, .xz or .zst is unpacked.
+
+        Bytes of a text that are no UTF-8 become surrogates, as Python has them in the names of files.
+        """
+        options = {} if "b" in mode else {"encoding": "utf-8", "newline": "", "errors": "surrogateescape"}
         with explained(self):
             opened: IO[Any] = self.fs.open(self.path, mode, compression="infer", **options)
         return opened
+
+
+@dataclass(frozen=True)
+class StandardInput(Location):
+    """What came on standard input, kept in a file without a name, so that it can be read again."""
+
+    kept: Any = None
+
+    @classmethod
+    def read(cls) -> "StandardInput":
+        """Take all that comes, to its end."""
+        kept = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as this does)
+        shutil.copyfileobj(sys.stdin.buffer, kept)
+        return cls(fsspec.filesystem("file"), f"{os.getcwd()}/standard input", True, kept)  # noqa: PTH109
+
+    def __str__(self) -> str:
+        return "standard input"
+
+    def __del__(self) -> None:
+        self.kept.close()
+
+    def open(self, mode: str = "rb") -> IO[Any]:
+        """Read it from its beginning."""
+        self.kept.flush()
+        self.kept.seek(0)
+        again = os.fdopen(os.dup(self.kept.fileno()), "rb")
+        return again if "b" in mode else io.TextIOWrapper(again, encoding="utf-8", errors="surrogateescape")
 
 
 class explained:  # noqa: N801  (a context manager, used like a function)

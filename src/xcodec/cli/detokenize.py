@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from xcodec.cli.console import errors, output, spoken_seconds
+from xcodec.cli.console import errors, output, show_error, spoken_seconds
+from xcodec.cli.failures import FAILED
 from xcodec.cli.interruption import Interruption
 from xcodec.cli.options import (
     BUILT_IN,
@@ -29,7 +30,8 @@ Decode the codes of `xcodec tokenize` to recordings.
 
 Each recording goes where its id says: books/a.wav to DIR/books/a.wav, and
 books/a.flac to DIR/books/a.flac.wav. Recordings that are there already are left
-alone, so that a run which was stopped can be repeated.
+alone, so that a run which was stopped can be repeated. What cannot be decoded
+or written is named, and all else is done.
 
 [bold]Examples[/bold]
 
@@ -86,7 +88,13 @@ def command(
             check_identity=not ignore_identity,
             on_progress=show,
         )
+    for failure in report.failures:
+        show_error(f"{failure.id}: {failure.error}")
     there = f"; {report.there:,} were there already" if report.there else ""
+    failed = f"; {len(report.failures):,} failed" if report.failures else ""
     output().print(
-        f"Decoded {report.written:,} recordings, {spoken_seconds(report.seconds)} of audio{there}", soft_wrap=True
+        f"Decoded {report.written:,} recordings, {spoken_seconds(report.seconds)} of audio{there}{failed}",
+        soft_wrap=True,
     )
+    if report.failures:
+        raise typer.Exit(FAILED)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from xcodec.cli.console import errors, output, spoken_seconds
+from xcodec.cli.console import errors, output, show_error, spoken_seconds
 from xcodec.cli.failures import FAILED, Command
 from xcodec.cli.interruption import Interruption
 from xcodec.cli.manual import manual
@@ -25,7 +25,8 @@ from xcodec.cli.options import (
     to_file,
 )
 from xcodec.cli.paths import home
-from xcodec.cli.tokenize_progress import TokenizeProgress, show_standing
+from xcodec.cli.tokenize_progress import TokenizeProgress, show_plan, show_standing
+from xcodec.errors import InputError
 
 __all__ = ["app"]
 
@@ -54,11 +55,15 @@ gs://, hf://, ...):
   data.jsonl .csv .tsv .parquet   a manifest: `path`, and if you like `id`,
                                   `start`, `duration`, `text` and any others,
                                   which are carried to the output
+  list.txt .lst .list wav.scp -   a path on each line; Kaldi's id and path; -
+                                  is such a list, or JSON lines, on stdin
   'shards/*.tar'                  WebDataset
   dataset/                        a Hugging Face data set, by save_to_disk
   cuts.jsonl.gz                   cuts of Lhotse
 
-Left out, the recordings that OUT was planned with are gone on with.
+Every audio or video file that is found becomes a row of the plan. One that
+cannot be read, and whatever else in the input names no recording, is a failure
+with its reason. Left out, the recordings that OUT was planned with are gone on with.
 
 [bold]OUT[/bold] gets codes/*.parquet (id, codes, frames, seconds, source_rate and what
 is carried), failures.parquet, plan.parquet, plan.json and status.json.
@@ -67,12 +72,14 @@ is carried), failures.parquet, plan.parquet, plan.json and status.json.
 
   xcodec tokenize corpus/ -o tokens/ -m HKUSTAudio/xcodec2-hf
   xcodec tokenize train.jsonl -o tokens/ --root /data --batch-seconds 1200
+  xcodec tokenize calls/ -o tokens/ --channel each     both sides of telephone calls
+  find . -name '*.wav' | xcodec tokenize - -o tokens/
   xcodec tokenize -o tokens/ --part 3/8      the third of eight machines
   xcodec tokenize 's3://bucket/*.tar' -o /shared/tokens --engine ray"""
 
 EPILOG = """\
-[bold]Exit codes[/bold]  0: every recording has codes. 1: some have none, or shards were
-given up. 2: wrong usage. 130: interrupted; run again to go on."""
+[bold]Exit codes[/bold]  0: every recording has codes. 1: some have none, or something is
+left. 2: wrong usage. 130: interrupted; run again to go on."""
 
 EXPORT_HELP = """\
 Write the codes of a finished output in another form.
@@ -128,6 +135,16 @@ def parse_part(text: str) -> tuple[int, int]:
     raise typer.BadParameter(f"'{text}': expected I/N with I from 1 to N, such as 3/8")
 
 
+def channel_option(text: str) -> int | str | None:
+    """Understand --channel."""
+    from xcodec.tokenization.inputs.channels import parse_channel
+
+    try:
+        return parse_channel(text)
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 @app.command("run", cls=Command, help=manual(RUN_HELP), epilog=manual(EPILOG), no_args_is_help=True)
 def run(
     folder: Folder,
@@ -139,6 +156,28 @@ def run(
         str | None,
         typer.Option("--root", metavar="FOLDER", help="What relative paths in manifests are relative to."),
     ] = None,
+    channel: Annotated[
+        str,
+        typer.Option(
+            "--channel",
+            metavar="CHANNEL",
+            help="Of recordings with several: left, right, a number from 0, mean, or each, which gives NAME.ch0, "
+            "NAME.ch1 and so on. A manifest's own `channel` goes before.",
+        ),
+    ] = "mean",
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify",
+            help="Plan with a hash of each recording, and compare it when it is read; else size and time are.",
+        ),
+    ] = False,
+    ignore_unreadable: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-unreadable", help="Recordings that cannot be read are listed, but do not make the exit code 1."
+        ),
+    ] = False,
     engine: Annotated[Engine, typer.Option("--engine", help="local: this machine. ray: a Ray cluster.")] = Engine.LOCAL,
     shard_hours: Annotated[
         float | None,
@@ -188,12 +227,15 @@ def run(
 ) -> None:
     """Tokenize a data set, or go on where a run stopped."""
     chosen_part = parse_part(part)
+    chosen_channel = channel_option(channel)
+    if not inputs and (verify or channel != "mean"):
+        raise typer.BadParameter("--channel and --verify are for planning; give the INPUT")
     from xcodec.tokenization.engines.local import run_locally
     from xcodec.tokenization.engines.ray import RayEngine
     from xcodec.tokenization.inputs import Inputs
     from xcodec.tokenization.job import Job, default_workers
     from xcodec.tokenization.model import ModelChoice
-    from xcodec.tokenization.readers import ReadingLimits
+    from xcodec.tokenization.readers import ReaderPool, ReadingLimits
     from xcodec.tokenization.run import prepare, tokenize
     from xcodec.tokenization.status import RunStatus
 
@@ -208,13 +250,13 @@ def run(
     works_here = engine is Engine.LOCAL and not plan_only
     chosen_device = "cpu" if engine is Engine.RAY else device
     codec = load_codec(model, chosen_device, dtype, compiled=compiled and works_here, encoder_only=True)
-    with errors().status("planning"):
-        plan = prepare(job, codec, Inputs(inputs, root) if inputs else None, shard_hours)
+    with errors().status("planning"), ReaderPool(job.workers, codec.sampling_rate, job.limits) as pool:
+        options: dict[str, Any] = {"channel": chosen_channel, "count_channels": pool.channels, "hashed": verify}
+        given = Inputs(inputs, root, **options) if inputs else None
+        plan = prepare(job, codec, given, shard_hours)
     if plan_only:
-        planned = plan.fingerprint
-        hours = spoken_seconds(planned.seconds)
-        output().print(f"Planned {planned.rows:,} recordings, about {hours}, in {planned.shards:,} shards: {folder}")
-        return
+        show_plan(plan.fingerprint, folder)
+        raise typer.Exit(FAILED if plan.fingerprint.faults and not ignore_unreadable else 0)
     chosen = RayEngine(actors=actors, stall_seconds=60 * stall_minutes) if engine is Engine.RAY else run_locally
     with Interruption() as interruption, TokenizeProgress() as progress:
 
@@ -233,9 +275,11 @@ def run(
         f"{status.model_share:.0%} of the time, {status.padding_share:.1%} of its input was padding",
         soft_wrap=True,
     )
-    if standing.failed:
+    if standing.failed or standing.left:
         show_standing(standing)
+    if standing.failed:
         output().print(f"The failures are listed in {job.folder / 'failures.parquet'}", soft_wrap=True, markup=False)
+    if standing.left or standing.failed > (standing.unreadable if ignore_unreadable else 0):
         raise typer.Exit(FAILED)
 
 
@@ -252,8 +296,9 @@ def status(
     standing, runs = Standing.of(plan), read_runs(plan.folder)
     if as_json:
         typer.echo(json.dumps({"standing": asdict(standing), "runs": [asdict(run) for run in runs]}))
-        return
-    show_standing(standing, runs)
+    else:
+        show_standing(standing, runs)
+    plan.survey().check()
 
 
 @app.command("export", cls=Command, help=manual(EXPORT_HELP), no_args_is_help=True)
@@ -274,6 +319,7 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="llasa: replace rows that DIR holds.")] = False,
 ) -> None:
     """Write the codes of a finished output in another form."""
+    from xcodec.tokenization.exports import EXPORTS, ExportReport
     from xcodec.tokenization.tokens import Tokens
 
     if overwrite and form is not Form.LLASA:
@@ -284,11 +330,13 @@ def export(
     if form is Form.LLASA:
         if tokenizer is None:
             raise typer.BadParameter("--to llasa needs --tokenizer")
-        from xcodec.tokenization.exports.llasa import export_llasa
+        from xcodec.tokenization.exports.llasa import LlasaReport, export_llasa
 
-        done = str(export_llasa(tokens, home(destination), tokenizer, text, overwrite))
+        report: LlasaReport | ExportReport = export_llasa(tokens, home(destination), tokenizer, text, overwrite)
     else:
-        from xcodec.tokenization.exports import EXPORTS
-
-        done = f"{EXPORTS[form.value](tokens, home(destination)):,} recordings"
-    output().print(f"Exported to {destination}: {done}", soft_wrap=True, markup=False)
+        report = EXPORTS[form.value](tokens, home(destination))
+    for failure in report.failures:
+        show_error(f"{failure.id}: {failure.error}")
+    output().print(f"Exported to {destination}: {report}", soft_wrap=True, markup=False)
+    if report.failures:
+        raise typer.Exit(FAILED)

@@ -9,9 +9,10 @@ from rich.progress import BarColumn, Progress, TextColumn
 from xcodec.cli.console import errors, output, spoken_seconds
 
 if TYPE_CHECKING:
+    from xcodec.tokenization.plan import Fingerprint
     from xcodec.tokenization.status import RunStatus, Standing
 
-__all__ = ["TokenizeProgress", "show_standing"]
+__all__ = ["TokenizeProgress", "show_plan", "show_standing"]
 
 _SILENT = 120.0  # seconds without a word, after which a run may be dead
 
@@ -46,6 +47,17 @@ class TokenizeProgress:
         text = f"{standing.done:,}/{standing.rows:,}{failed}, {status.seconds_per_second:.1f} audio-s/s{eta}"
         done = standing.seconds_done
         self._progress.update(self._task, completed=done, total=done + standing.seconds_left, text=text)
+
+
+def show_plan(planned: "Fingerprint", folder: str) -> None:
+    """Print what was planned."""
+    faults = f", of which {planned.faults:,} cannot be read" if planned.faults else ""
+    output().print(
+        f"Planned {planned.rows:,} recordings{faults}, about {spoken_seconds(planned.seconds)}, in "
+        f"{planned.shards:,} shards: {folder}",
+        soft_wrap=True,
+        markup=False,
+    )
 
 
 def show_standing(standing: "Standing", runs: Sequence["RunStatus"] = ()) -> None:

@@ -1,13 +1,16 @@
 """Back from an output to audio files."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from xcodec.audio import Audio
-from xcodec.errors import InputError
-from xcodec.tokenization.tokens import Row, Tokens, path_below
+from xcodec.errors import InputError, XcodecError
+from xcodec.tokenization.headers import Failure
+from xcodec.tokenization.tokens import Places, Row, Tokens
 
 if TYPE_CHECKING:
     from xcodec.codec import Codec
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["DecodedReport", "detokenize"]
 
 _WINDOW_BATCHES = 4
-_NAMED = 5  # ids that an error spells out
+_PROBE_FRAMES = 10
 
 
 @dataclass
@@ -26,11 +29,13 @@ class DecodedReport:
         written: files.
         seconds: of audio in them.
         there: files that were there already and were left alone.
+        failures: ids that have no file now, and files of codes that could not be read, with the reasons.
     """
 
     written: int = 0
     seconds: float = 0.0
     there: int = 0
+    failures: list[Failure] = field(default_factory=list)
 
 
 def detokenize(
@@ -46,6 +51,8 @@ def detokenize(
 ) -> DecodedReport:
     """Decode rows to audio files, each in the place below `folder` that its id says.
 
+    A row that cannot be decoded or written is a failure of the report, and all else is done.
+
     Args:
         tokens: an output, which need not be finished.
         codec: that made it.
@@ -58,32 +65,33 @@ def detokenize(
         on_progress: called after each window of batches.
 
     Raises:
-        InputError: for ids that have no codes, or whose file another id has taken ("a" and "a.wav" are one file); it
-            names them. All else is written.
         CodesError: where another model made the codes.
     """
+    decoder = Decoder(tokens, codec, batch_seconds, check_identity)
+    decoder.probe()
     report = DecodedReport()
+    places = Places(folder, suffix, kept=True)
     missing = dict.fromkeys(ids or ())
-    taken: set[int] = set()  # hashes of paths: a few tens of megabytes for a million
-    twice: list[str] = []
     window: list[tuple[Path, Row]] = []
 
     def decode() -> None:
-        codes = [tokens.codes(row) for _, row in window]
-        decoded = codec.decode(codes, batch_seconds=batch_seconds, check_identity=check_identity)
-        for (path, _), audio in zip(window, decoded, strict=True):
-            write(path, audio, report)
+        for (path, row), audio in zip(window, decoder.decode([row for _, row in window]), strict=True):
+            try:
+                write(path, audio, report)
+            except (XcodecError, OSError) as error:
+                report.failures.append(failure(row, path, error))
         window.clear()
         on_progress(report)
 
-    for row in tokens.rows(ids if ids is None else frozenset(ids)):
+    for row in tokens.rows(ids if ids is None else frozenset(ids), report.failures):
         missing.pop(row.id, None)
-        path = path_below(folder, row.id.removesuffix(suffix), suffix)
-        if hash(path) in taken:
-            twice.append(row.id)
+        try:
+            path = places.of(row.id)
+            is_there = path.exists()
+        except (InputError, OSError) as error:
+            report.failures.append(failure(row, folder, error))
             continue
-        taken.add(hash(path))
-        if path.exists() and not overwrite:
+        if is_there and not overwrite:
             report.there += 1
             continue
         window.append((path, row))
@@ -91,22 +99,59 @@ def detokenize(
             decode()
     if window:
         decode()
-    if missing:
-        raise InputError(f"{tokens.plan.folder}: has no codes of {len(missing)} of the ids: {_some(list(missing))}")
-    if twice:
-        raise InputError(
-            f"{len(twice)} ids have the file name of another, and were left out: {_some(twice)}; give these alone, "
-            "and another folder"
-        )
+    report.failures += [Failure(name, str(tokens.plan.folder), "read", "has no codes here") for name in missing]
     return report
 
 
-def _some(ids: Sequence[str]) -> str:
-    return ", ".join(map(repr, ids[:_NAMED])) + (", ..." if len(ids) > _NAMED else "")
+@dataclass(frozen=True)
+class Decoder:
+    """Decodes rows in batches, and finds out which of them is at fault where that fails."""
+
+    tokens: Tokens
+    codec: "Codec"
+    batch_seconds: float
+    check_identity: bool
+
+    def probe(self) -> None:
+        """Decode a few codes, which a working model can do.
+
+        Raises:
+            CodesError: where another model made the codes.
+        """
+        ids = np.zeros((len(self.tokens.codec["codebook_sizes"]), _PROBE_FRAMES), np.uint16)
+        rate = self.tokens.codec["sampling_rate"]
+        row = Row("", ids, _PROBE_FRAMES / self.tokens.codec["frame_rate"], rate, {})
+        self.codec.decode(self.tokens.codes(row), check_identity=self.check_identity)
+
+    def decode(self, rows: Sequence[Row]) -> list[Audio | Exception]:
+        """The audio of each row, or why there is none.
+
+        Raises:
+            Exception: where the model does not work any more.
+        """
+        try:
+            codes = [self.tokens.codes(row) for row in rows]
+            return list(self.codec.decode(codes, batch_seconds=self.batch_seconds, check_identity=self.check_identity))
+        except Exception as error:
+            reason = error
+        if len(rows) == 1:
+            if not isinstance(reason, XcodecError):
+                self.probe()
+            return [reason]
+        half = len(rows) // 2  # out of the handler, whose traceback would keep the failed batch's memory
+        return self.decode(rows[:half]) + self.decode(rows[half:])
 
 
-def write(path: Path, audio: Audio, report: DecodedReport) -> None:
+def failure(row: Row, place: Path, error: Exception) -> Failure:
+    """Say why a row has no file."""
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return Failure(row.id, str(place), "write", reason)
+
+
+def write(path: Path, audio: Audio | Exception, report: DecodedReport) -> None:
     """Write one file, and the folders it belongs in."""
+    if isinstance(audio, Exception):
+        raise InputError(f"cannot be decoded: {audio}")
     path.parent.mkdir(parents=True, exist_ok=True)
     audio.save(path)
     report.written += 1

@@ -9,11 +9,12 @@ OUT holds, besides what the run reports of itself:
 
 import hashlib
 import json
-import tempfile
+import os
+import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,15 @@ import pyarrow.parquet as pq
 from xcodec.errors import InputError
 from xcodec.files import written_whole
 from xcodec.tokenization.duplicates import DuplicateFinder
+from xcodec.tokenization.headers import Survey, survey
 from xcodec.tokenization.inputs import ENTRY, Inputs
+from xcodec.tokenization.lock import Lock, ScratchFolder
+from xcodec.tokenization.plan_changes import first_difference, rows_of
 
 __all__ = ["Fingerprint", "Plan"]
 
 FORMAT = "xcodec.tokens"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _SHARD_ROWS = 20_000  # at most: what a shard's worker holds of its rows in memory
 _GROUP_ROWS = 20_000  # at least: a Parquet row group holds whole shards
@@ -49,6 +53,8 @@ class Fingerprint:
         shard_hours: expected audio in each.
         codec: `name`, `config_hash` and `weights_hash` of the model, `dtype`, `bandwidth` in kbit/s, and the
             `xcodec` version.
+        faults: of the rows, those that name nothing that could be read.
+        hashed: whether recordings are known again by hashes of their contents.
     """
 
     plan_hash: str
@@ -57,6 +63,8 @@ class Fingerprint:
     shards: int
     shard_hours: float
     codec: dict[str, Any]
+    faults: int = 0
+    hashed: bool = False
 
     def codec_changes(self, codec: dict[str, Any]) -> list[str]:
         """What another codec differs in; its name is for people and does not count."""
@@ -91,7 +99,32 @@ class Plan:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"{path}: is damaged ({error}); delete it, and give the input again") from None
+            raise InputError(
+                f"{path}: is damaged ({error}); put it back from a copy, or delete it and give the same input again"
+            ) from None
+        with self._readable():
+            if file_hash(self.table_path) != self.fingerprint.plan_hash:
+                raise InputError(
+                    f"{self.table_path}: is damaged, or not the plan that plan.json speaks of; put it back from a "
+                    "copy, or delete plan.json and give the same input again"
+                )
+
+    @property
+    def table_path(self) -> Path:
+        """The file of all rows."""
+        return self.folder / "plan.parquet"
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Say what to do where plan.parquet cannot be read."""
+        try:
+            yield
+        except (pa.ArrowException, OSError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise InputError(
+                f"{self.table_path}: cannot be read ({reason}); put it back from a copy, or delete plan.json and give "
+                "the same input again"
+            ) from None
 
     @staticmethod
     def exists(folder: Path) -> bool:
@@ -99,7 +132,7 @@ class Plan:
         return (folder / "plan.json").is_file()
 
     @classmethod
-    def write(cls, folder: Path, inputs: Inputs, shard_hours: float, codec: dict[str, Any]) -> "Plan":
+    def write(cls, folder: Path, inputs: Inputs, shard_hours: float, codec: dict[str, Any]) -> "Plan | None":
         """Freeze the input.
 
         Args:
@@ -108,14 +141,25 @@ class Plan:
             shard_hours: expected audio in a shard.
             codec: of the fingerprint.
 
+        Returns:
+            The plan; None where another run has planned meanwhile.
+
         Raises:
-            InputError: for an empty input, and for ids that occur twice, which it names.
+            InputError: for an empty input, and for ids that occur twice, which it names; and where the output holds
+                codes of another plan.
         """
-        with written_whole(folder / "plan.parquet") as part:
-            fingerprint = _write_rows(part, inputs, shard_hours, codec)
-        stored = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(fingerprint)}
-        with written_whole(folder / "plan.json") as part:
-            part.write_text(json.dumps(stored, indent=1) + "\n")
+        with Lock(folder / ".plan.lock") as lock:
+            lock.take(wait=True)
+            if cls.exists(folder):
+                return None
+            for path in folder.glob(f".{'?' * 32}.part"):  # of killed runs: nobody else plans now
+                path.unlink(missing_ok=True)
+            with written_whole(folder / "plan.parquet") as part:
+                fingerprint = _write_rows(part, inputs, shard_hours, codec)
+                shards = fingerprint.shards
+                survey(folder / "codes", fingerprint.plan_hash, shards, range(shards)).check()
+            stored = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(fingerprint)}
+            _publish(folder / "plan.json", json.dumps(stored, indent=1) + "\n")
         return cls(folder)
 
     def check_same(self, inputs: Inputs, shard_hours: float) -> None:
@@ -130,12 +174,15 @@ class Plan:
                 f"{self.folder}: was planned with shard_hours={was.shard_hours:g}, not {shard_hours:g}; go on with the "
                 "same, or start another output"
             )
-        with tempfile.TemporaryDirectory(prefix=".plan-", dir=self.folder) as temporary:
-            again = Path(temporary, "plan.parquet")
+        if inputs.hashed and not was.hashed:
+            raise InputError(f"{self.folder}: was planned without hashes; leave --verify out, or start another output")
+        inputs.hashed = was.hashed
+        with ScratchFolder() as scratch:
+            again = scratch.path / "plan.parquet"
             now = _write_rows(again, inputs, shard_hours, was.codec)
             if now.plan_hash == was.plan_hash:
                 return
-            if change := first_difference(self.folder / "plan.parquet", again):
+            if change := first_difference(self.table_path, again):
                 raise InputError(
                     f"{self.folder}: the input has changed since it was planned: it had {was.rows:,} recordings and "
                     f"has {now.rows:,}; {change}. Go on with the recordings as planned by leaving the input out, or "
@@ -157,7 +204,8 @@ class Plan:
     @cached_property
     def schema(self) -> pa.Schema:
         """The columns of plan.parquet."""
-        return pq.read_schema(self.folder / "plan.parquet").remove_metadata()
+        with self._readable():
+            return pq.read_schema(self.table_path).remove_metadata()
 
     @property
     def carried(self) -> pa.Schema:
@@ -167,15 +215,16 @@ class Plan:
     @cached_property
     def _groups(self) -> list[tuple[int, int]]:
         """Of each row group of plan.parquet, its first and its last shard."""
-        metadata = pq.read_metadata(self.folder / "plan.parquet")
         column = self.schema.get_field_index("shard")
+        with self._readable():
+            metadata = pq.read_metadata(self.table_path)
         groups = [metadata.row_group(i).column(column).statistics for i in range(metadata.num_row_groups)]
         return [(statistics.min, statistics.max) for statistics in groups]
 
     def shard(self, number: int) -> pa.Table:
         """The rows of a shard, all columns."""
         group = next(i for i, (first, last) in enumerate(self._groups) if first <= number <= last)
-        with pq.ParquetFile(self.folder / "plan.parquet") as parquet:
+        with self._readable(), pq.ParquetFile(self.table_path) as parquet:
             rows = parquet.read_row_group(group)
         return rows.filter(pc.equal(rows["shard"], number))
 
@@ -183,7 +232,7 @@ class Plan:
     def shard_sizes(self) -> tuple[np.ndarray, np.ndarray]:
         """Recordings in each shard, and their expected seconds."""
         rows, seconds = (np.zeros(self.fingerprint.shards, dtype) for dtype in (np.int64, np.float64))
-        with pq.ParquetFile(self.folder / "plan.parquet") as parquet:
+        with self._readable(), pq.ParquetFile(self.table_path) as parquet:
             for batch in parquet.iter_batches(columns=["shard", "seconds"]):
                 np.add.at(rows, batch["shard"].to_numpy(), 1)
                 np.add.at(seconds, batch["shard"].to_numpy(), batch["seconds"].to_numpy())
@@ -197,17 +246,52 @@ class Plan:
         """The numbers of the shards; of a part (i, n) of the work, only each n-th from the i-th on."""
         return range(part[0], self.fingerprint.shards, part[1])
 
+    def survey(self, part: tuple[int, int] = (0, 1)) -> Survey:
+        """What lies where the codes of a part belong."""
+        planned = self.fingerprint
+        return survey(self.folder / "codes", planned.plan_hash, planned.shards, self.shards(part))
+
     def done(self, part: tuple[int, int] = (0, 1)) -> list[int]:
-        """The shards whose output is there."""
-        names = {path.name for path in (self.folder / "codes").glob("*.parquet")}
-        return [number for number in self.shards(part) if self.output(number).name in names]
+        """The shards whose output is there, and says that it is."""
+        return list(self.survey(part).done)
+
+
+def _publish(path: Path, text: str) -> None:
+    """Write a file that is not there yet, whole or not at all; of several processes one does.
+
+    Raises:
+        InputError: where another process was first.
+    """
+    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        with part.open("x") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            raise InputError(f"{path}: another run has planned this output at the same time; run again") from None
+        except OSError:  # a file system without hard links
+            part.rename(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _write_rows(path: Path, inputs: Inputs, shard_hours: float, codec: dict[str, Any]) -> Fingerprint:
     """Write all entries with their shards, in groups of whole shards."""
     schema = pa.schema([*inputs.schema, pa.field("shard", pa.int32(), nullable=False)])
     sharding = _Sharding(3600 * shard_hours)
-    rows, seconds = 0, 0.0
+    rows, faults, seconds = 0, 0, 0.0
     with (
         DuplicateFinder() as duplicates,
         pq.ParquetWriter(path, schema, compression="zstd") as writer,
@@ -217,6 +301,7 @@ def _write_rows(path: Path, inputs: Inputs, shard_hours: float, codec: dict[str,
             numbers = sharding.numbers(batch["seconds"].to_pylist())
             duplicates.add(batch["id"].to_pylist())
             rows, seconds = rows + len(batch), seconds + (pc.sum(batch["seconds"]).as_py() or 0.0)
+            faults += len(batch) - batch["fault"].null_count
             numbered = batch.append_column(schema.field("shard"), pa.array(numbers, pa.int32()))
             pending = pa.concat_tables([pending, pa.Table.from_batches([numbered.cast(schema)])])
             if len(pending) > _GROUP_ROWS:
@@ -229,15 +314,13 @@ def _write_rows(path: Path, inputs: Inputs, shard_hours: float, codec: dict[str,
         writer.close()
         if rows == 0:
             raise InputError("the input holds no recordings")
-        if found := duplicates.found(lambda: (row["id"] for row in _rows(path, ["id"]))):
+        if found := duplicates.found(lambda: (row["id"] for row in rows_of(path, ["id"]))):
             named = ", ".join(f"{each!r} ({count} times)" for each, count in list(found.items())[:_NAMED])
             more = f", and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
             raise InputError(f"ids must be unique, but these occur more than once: {named}{more}")
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return Fingerprint(digest.hexdigest(), rows, seconds, sharding.number + 1, shard_hours, codec)
+    return Fingerprint(
+        file_hash(path), rows, seconds, sharding.number + 1, shard_hours, codec, faults=faults, hashed=inputs.hashed
+    )
 
 
 class _Sharding:
@@ -256,30 +339,3 @@ class _Sharding:
             self.rows, self.seconds = self.rows + 1, self.seconds + each
             numbers.append(self.number)
         return numbers
-
-
-def first_difference(was: Path, now: Path) -> str:
-    """Say where two plans part; empty where they say the same, as files of two versions of Arrow may."""
-    old, new = pq.read_schema(was), pq.read_schema(now)
-    if differing := {field.name for field in set(old) ^ set(new)}:
-        return f"the columns differ in {', '.join(sorted(differing))}"
-    for row, (a, b) in enumerate(zip_longest(_rows(was), _rows(now)), start=1):
-        if a != b:
-            return f"recording {row} {_changed(a, b)}"
-    return ""
-
-
-def _rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-    with pq.ParquetFile(path) as parquet:
-        for batch in parquet.iter_batches(columns=columns):
-            yield from batch.to_pylist()
-
-
-def _changed(was: dict[str, Any] | None, now: dict[str, Any] | None) -> str:
-    """Spell how a recording changed."""
-    if was is None or now is None:
-        which, how = (now, "new") if was is None else (was, "gone")
-        return f"({which['id']!r}) is {how}"  # type: ignore[index]  # one of them is there
-    if was["id"] != now["id"]:
-        return f"was {was['id']!r} and is {now['id']!r}"
-    return f"({was['id']!r}): " + ", ".join(f"{k} was {was[k]!r} and is {now[k]!r}" for k in was if was[k] != now[k])

@@ -10,6 +10,7 @@ import queue
 import shutil
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ __all__ = ["main"]
 def main() -> None:
     """Answer requests until there are no more: `python -m xcodec.tokenization.reader_process RATE LONGEST FOLDER`.
 
-    A request is a line of JSON, a row of the plan. The answer is a line of JSON: `samples` and `source_rate`, after
-    which come so many float32 samples; or `error` and no samples.
+    A request is a line of JSON: `entries`, rows of the plan that are spans of one file, or `channels`, one row. The
+    answer to each row is a line of JSON: `samples` and `source_rate`, after which come so many float32 samples; or how
+    many `channels` there are; or an `error`.
     """
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a decoder prints must not get between the samples
@@ -32,18 +34,31 @@ def main() -> None:
     threading.Thread(target=listen, args=(requests, temporary), daemon=True).start()
     reader = SoundReader(rate, longest, temporary)
     while request := requests.get():
-        header: dict[str, Any]
-        samples = memoryview(b"")
-        try:
-            audio, source_rate = reader.read(json.loads(request))
-            header, samples = {"samples": audio.num_samples, "source_rate": source_rate}, as_bytes(audio)
-        except XcodecError as error:
-            header = {"error": str(error)}
-        except Exception as error:  # whatever it is, it is about this file
-            header = {"error": f"{type(error).__name__}: {error}"}
-        answers.write(json.dumps(header).encode() + b"\n")
-        answers.write(samples)
-        answers.flush()
+        for header, samples in answered(reader, json.loads(request)):
+            answers.write(json.dumps(header).encode() + b"\n")
+            answers.write(samples)
+            answers.flush()
+
+
+def answered(reader: SoundReader, request: dict[str, Any]) -> Iterator[tuple[dict[str, Any], memoryview]]:
+    """The answers to a request, each with the samples that follow it."""
+    nothing = memoryview(b"")
+    left = len(request.get("entries", [None]))
+    try:
+        if "channels" in request:
+            yield {"channels": reader.channels(request["channels"])}, nothing
+            return
+        for sound in reader.read(request["entries"]):
+            left -= 1
+            if isinstance(sound, XcodecError):
+                yield {"error": str(sound)}, nothing
+            else:
+                audio, source_rate = sound
+                yield {"samples": audio.num_samples, "source_rate": source_rate}, as_bytes(audio)
+    except Exception as error:  # whatever it is, it is about this file
+        said = str(error) if isinstance(error, XcodecError) else f"{type(error).__name__}: {error}"
+        for _ in range(left):
+            yield {"error": said}, nothing
 
 
 def listen(requests: "queue.SimpleQueue[str]", temporary: Path) -> None:

@@ -6,10 +6,9 @@ import queue
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import numpy as np
 import xcodec
 from xcodec.audio import Audio
 from xcodec.errors import AudioError, InputError
+from xcodec.tokenization.lock import ScratchFolder
 
 __all__ = ["ReaderPool", "ReadingLimits", "Sound"]
 
@@ -44,8 +44,17 @@ class ReadingLimits:
     longest: float = 3600.0
 
 
-class ReaderDiedError(AudioError):
-    """The process that read a file is gone, for a reason that may not be the file's."""
+class ReaderGoneError(AudioError):
+    """The process that read a file is gone.
+
+    Args:
+        message: says why.
+        may_try_again: whether the reason may not be the file's.
+    """
+
+    def __init__(self, message: str, may_try_again: bool) -> None:
+        super().__init__(message)
+        self.may_try_again = may_try_again
 
 
 class ReaderProcess:
@@ -54,26 +63,31 @@ class ReaderProcess:
     def __init__(self, sampling_rate: int, limits: ReadingLimits) -> None:
         self.sampling_rate, self.limits = sampling_rate, limits
         self._process: subprocess.Popen[bytes] | None = None
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._scratch: ScratchFolder | None = None
         self._expired = False
 
-    def read(self, entry: Mapping[str, Any]) -> Sound:
-        """Read an entry.
+    def read(self, entries: Sequence[Mapping[str, Any]]) -> Generator[Sound | AudioError, None, None]:
+        """Read entries that are spans of one file; of each its sound, or why it cannot be read.
 
         Raises:
-            AudioError: where it cannot be read, takes too long, or brings the reader down.
+            ReaderGoneError: where the process is gone, which is about the entry whose turn it was.
         """
-        self._expired = False
-        process = self._running()
-        timer = threading.Timer(self.limits.seconds_to_read, self._expire, (process,))
-        timer.daemon = True
-        timer.start()
+        waiting = len(entries)
         try:
-            return self._exchange(process, entry, self.sampling_rate)
-        except (EOFError, BrokenPipeError):
-            raise self._why_gone(process, entry["uri"]) from None
+            for answer in self._answers({"entries": entries}, entries[0]["uri"], waiting):
+                waiting -= 1
+                yield answer if isinstance(answer, AudioError) else self._sound(answer)
         finally:
-            timer.cancel()
+            if waiting:  # nobody waits for the rest of the answers
+                self.close()
+
+    def channels(self, entry: Mapping[str, Any]) -> int | None:
+        """How many channels an entry's file has; None where it cannot be read."""
+        try:
+            [answer] = self._answers({"channels": entry}, entry["uri"], 1)
+        except ReaderGoneError:
+            return None
+        return None if isinstance(answer, AudioError) else int(answer["channels"])
 
     def close(self) -> None:
         """End the process, if there is one, whatever it is doing."""
@@ -85,19 +99,19 @@ class ReaderProcess:
                 assert pipe is not None
                 with suppress(BrokenPipeError):  # a request that was still on its way
                     pipe.close()
-        if self._temporary is not None:
-            self._temporary.cleanup()
-            self._temporary = None
+        if self._scratch is not None:
+            self._scratch.close()
+            self._scratch = None
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
             source = str(Path(xcodec.__file__).parent.parent)
-            self._temporary = tempfile.TemporaryDirectory(prefix="xcodec-", ignore_cleanup_errors=True)
+            self._scratch = ScratchFolder()
             path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "xcodec.tokenization.reader_process"),
-                    *(str(self.sampling_rate), str(self.limits.longest), self._temporary.name),
+                    *(str(self.sampling_rate), str(self.limits.longest), str(self._scratch.path)),
                 ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -107,34 +121,55 @@ class ReaderProcess:
             )
         return self._process
 
-    @staticmethod
-    def _exchange(process: subprocess.Popen[bytes], entry: Mapping[str, Any], sampling_rate: int) -> Sound:
+    def _answers(self, request: Mapping[str, Any], uri: str, count: int) -> Iterator[dict[str, Any] | AudioError]:
+        """Ask, and wait for so many answers, each within the time that reading one file may take."""
+        self._expired = False
+        process = self._running()
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(json.dumps(entry).encode() + b"\n")
-        process.stdin.flush()
-        header = process.stdout.readline()
-        if not header.endswith(b"\n"):
-            raise EOFError
-        answer = json.loads(header)
-        if "error" in answer:
-            raise AudioError(answer["error"])
-        samples = np.empty(answer["samples"], np.float32)
-        if process.stdout.readinto(samples) != samples.nbytes:  # type: ignore[attr-defined]
-            raise EOFError
-        return Sound(Audio(samples, sampling_rate), answer["source_rate"])
+        try:
+            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.flush()
+            for _ in range(count):
+                with self._in_time(process):
+                    header = process.stdout.readline()
+                    if not header.endswith(b"\n"):
+                        raise EOFError
+                    answer = json.loads(header)
+                    if "samples" in answer:
+                        answer["sound"] = np.empty(answer["samples"], np.float32)
+                        if process.stdout.readinto(answer["sound"]) != answer["sound"].nbytes:  # type: ignore[attr-defined]
+                            raise EOFError
+                yield AudioError(answer["error"]) if "error" in answer else answer
+        except (EOFError, BrokenPipeError):
+            raise self._why_gone(process, uri) from None
+
+    @contextmanager
+    def _in_time(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
+        """Kill the process where the block takes too long."""
+        timer = threading.Timer(self.limits.seconds_to_read, self._expire, (process,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _sound(self, answer: Mapping[str, Any]) -> Sound:
+        return Sound(Audio(answer["sound"], self.sampling_rate), answer["source_rate"])
 
     def _expire(self, process: subprocess.Popen[bytes]) -> None:
         self._expired = True
         process.kill()
 
-    def _why_gone(self, process: subprocess.Popen[bytes], uri: str) -> AudioError:
+    def _why_gone(self, process: subprocess.Popen[bytes], uri: str) -> "ReaderGoneError":
         code = process.wait()
         self.close()
         if self._expired:
-            return AudioError(f"{uri}: was not read within {self.limits.seconds_to_read:g} s; its reader was stopped")
+            said = f"was not read within {self.limits.seconds_to_read:g} s; its reader was stopped"
+            return ReaderGoneError(f"{uri}: {said}", may_try_again=False)
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return ReaderDiedError(f"{uri}: brought down the process that read it, twice ({how})")
+        return ReaderGoneError(f"{uri}: brought down the process that read it, twice ({how})", may_try_again=True)
 
 
 class ReaderPool:
@@ -157,25 +192,49 @@ class ReaderPool:
         for reader in self._all:
             self._idle.put(reader)
 
-    def read(self, entry: Mapping[str, Any]) -> Sound:
-        """Read an entry with the next reader that is free; waits for one.
+    def read(self, entries: Sequence[Mapping[str, Any]]) -> Generator[Sound | AudioError, None, None]:
+        """Read entries that are spans of one channel of one file, with the next reader that is free; waits for one.
+
+        Yields:
+            Of each entry its sound, or why it cannot be read: takes too long, or brings the reader down, too.
 
         Raises:
-            AudioError: as `ReaderProcess.read`.
             InterruptedError: once the pool is closed.
         """
+        with self._reader() as reader:
+            done, tried = 0, False
+            while done < len(entries):
+                try:
+                    with closing(reader.read(entries[done:])) as sounds:
+                        for sound in sounds:
+                            done, tried = done + 1, False
+                            self.num_read += 1  # threads may lose a count; it only has to grow
+                            yield sound
+                except ReaderGoneError as error:
+                    if self._closed:
+                        raise InterruptedError("the readers are closed") from None
+                    if (
+                        error.may_try_again and not tried
+                    ):  # it may have been killed from outside, say for want of memory
+                        tried = True
+                        continue
+                    done, tried = done + 1, False
+                    self.num_read += 1
+                    yield AudioError(str(error))
+
+    def channels(self, entry: Mapping[str, Any]) -> int | None:
+        """How many channels an entry's file has, from the next reader that is free; None where it cannot be read."""
+        with self._reader() as reader:
+            return reader.channels(entry)
+
+    @contextmanager
+    def _reader(self) -> Iterator[ReaderProcess]:
         reader = self._idle.get()
         try:
             if self._closed:
                 raise InterruptedError("the readers are closed")
-            try:
-                return reader.read(entry)
-            except ReaderDiedError:  # it may have been killed from outside, say for want of memory
-                if self._closed:
-                    raise InterruptedError("the readers are closed") from None
-                return reader.read(entry)
+            yield reader
         finally:
-            self.num_read += 1  # threads may lose a count; it only has to grow
             self._idle.put(reader)
 
     def close(self) -> None:
@@ -183,3 +242,9 @@ class ReaderPool:
         self._closed = True
         for reader in self._all:
             reader.close()
+
+    def __enter__(self) -> "ReaderPool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,5 +1,7 @@
 """A run: plan or go on, do what is missing, and say what became of it."""
 
+import os
+import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -9,9 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 from xcodec.errors import InputError, XcodecError
 from xcodec.tokenization.inputs import Inputs
 from xcodec.tokenization.job import Job
+from xcodec.tokenization.lock import Lock
 from xcodec.tokenization.model import describe
 from xcodec.tokenization.plan import Plan
-from xcodec.tokenization.sinks import read_header
 from xcodec.tokenization.status import Meter, RunStatus, write_failures
 
 if TYPE_CHECKING:
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine", "IncompleteError", "prepare", "tokenize"]
 
-_STALE = 3600.0  # seconds after which a half-written file belongs to no living run
+_PART = f".{'?' * 32}.part"  # what a file is called while it is written
+_STALE = 3600.0  # seconds after which a half-written file belongs to no living run, where locks do not tell
 
 
 class Engine(Protocol):
@@ -46,16 +49,17 @@ def prepare(job: Job, codec: "Codec", inputs: Inputs | None, shard_hours: float 
         InputError: where the input, the codec or `shard_hours` differ from what was planned; it says what changed.
     """
     description = describe(codec, job.model.bandwidth)
-    if Plan.exists(job.folder):
+    plan = None
+    if not Plan.exists(job.folder):
+        if inputs is None:
+            raise InputError(f"{job.folder}: nothing is planned here yet; give the input")
+        (job.folder / "codes").mkdir(parents=True, exist_ok=True)
+        plan = Plan.write(job.folder, inputs, shard_hours or 1.0, description)
+    if plan is None:
         plan = Plan(job.folder)
         plan.check_codec(description)
         if inputs is not None:
             plan.check_same(inputs, shard_hours or plan.fingerprint.shard_hours)
-    elif inputs is None:
-        raise InputError(f"{job.folder}: nothing is planned here yet; give the input")
-    else:
-        (job.folder / "codes").mkdir(parents=True, exist_ok=True)
-        plan = Plan.write(job.folder, inputs, shard_hours or 1.0, description)
     return plan
 
 
@@ -86,30 +90,54 @@ def tokenize(
 
     Raises:
         IncompleteError: where shards were given up.
+        InputError: where another run does this part, or among the codes are files that are not of the plan.
     """
-    remove_stale_parts(plan.folder / "codes")
-    if retry_failed:
-        for number in plan.done(part):
-            if read_header(plan.output(number)).failures:
+    name = f"{part[0]}-of-{part[1]}"
+    with Lock(plan.folder / f".run-{name}.lock") as lock:
+        if not lock.take(wait=False):
+            raise InputError(f"{plan.folder}: {lock.holder} works on it; wait for it to end")
+        lock.holder = f"another run (process {os.getpid()} on {socket.gethostname()})"
+        remove_parts(plan.folder, name)
+        survey = plan.survey(part)
+        survey.check()
+        done = set(survey.done)
+        if retry_failed:
+            for number in [number for number, header in survey.done.items() if header.failures]:
                 plan.output(number).unlink()
-    done = set(plan.done(part))
-    shards = [number for number in plan.shards(part) if number not in done]
-    try:
-        with Meter(plan, part, engine_name, on_status) as meter:
-            given_up = engine(job, plan, codec, shards, meter) if shards else []
-            if given_up:
-                raise IncompleteError(
-                    f"{len(given_up)} of {len(shards)} shards were given up; run again to try them anew. "
-                    f"The first: {given_up[0]}"
-                )
-    finally:
+                done.remove(number)
+        shards = [number for number in plan.shards(part) if number not in done]
+        try:
+            with Meter(plan, part, engine_name, on_status) as meter:
+                given_up = engine(job, plan, codec, shards, meter) if shards else []
+                if given_up:
+                    raise IncompleteError(
+                        f"{len(given_up)} of {len(shards)} shards were given up; run again to try them anew. "
+                        f"The first: {given_up[0]}"
+                    )
+                meter.recount()
+        except BaseException:
+            with suppress(OSError):  # what stopped the run is to be told, not that this cannot be written
+                write_failures(plan)
+            raise
         write_failures(plan)
     return meter.status("finished")
 
 
-def remove_stale_parts(folder: Path) -> None:
-    """Remove what killed runs left half-written, but not what another run is writing now."""
-    for path in folder.glob(".*.part"):
+def remove_parts(folder: Path, own: str) -> None:
+    """Remove what killed runs left half-written, but not what another run may be writing now.
+
+    Args:
+        folder: of the output.
+        own: the name of the run's own lock, which it holds.
+    """
+    alone = all(others_are_gone(path) for path in folder.glob(".run-*.lock") if path.name != f".run-{own}.lock")
+    for path in (*folder.glob(_PART), *(folder / "codes").glob(_PART)):
         with suppress(OSError):
-            if time.time() - path.stat().st_mtime > _STALE:
+            if alone or time.time() - path.stat().st_mtime > _STALE:
                 path.unlink()
+
+
+def others_are_gone(path: Path) -> bool:
+    """Whether nobody holds a lock, as far as locks are known here."""
+    with Lock(path) as lock:
+        return lock.take(wait=False) and lock.is_kept

@@ -11,11 +11,12 @@ from xcodec.batching import batches
 from xcodec.codes import Codes
 from xcodec.errors import XcodecError
 from xcodec.tokenization.feed import Feed, Loaded
+from xcodec.tokenization.headers import Failure, ShardHeader
 from xcodec.tokenization.inputs import ENTRY
 from xcodec.tokenization.model import probe
 from xcodec.tokenization.plan import Plan
 from xcodec.tokenization.readers import ReaderPool, ReadingLimits, Sound
-from xcodec.tokenization.sinks import Failure, ShardHeader, write_shard
+from xcodec.tokenization.sinks import write_shard
 
 if TYPE_CHECKING:
     from xcodec.codec import Codec
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["BatchReport", "ShardWorker"]
 
 _ERROR_LENGTH = 400  # characters of a message that are kept
+_NOT_PLANNED = dict.fromkeys(ENTRY.names)  # columns that plans of the first format had not
 _WINDOW_BATCHES = 4  # read ahead: enough to find clips of like length, so that little is padded
 
 
@@ -43,12 +45,13 @@ class BatchReport:
 
 @dataclass(frozen=True)
 class OpenShard:
-    """A shard that is being read."""
+    """A shard that is being read, without its rows that name nothing to read: `faults`."""
 
     number: int
     table: pa.Table
     rows: Sequence[Mapping[str, Any]]
     feed: Feed
+    faults: Mapping[int, Failure]
 
 
 class ShardWorker:
@@ -103,7 +106,7 @@ class ShardWorker:
         if shard is None or shard.number != number:
             self._drop(shard)
             shard = self._open(number)
-        results: dict[int, Codes | Failure] = {}
+        results: dict[int, Codes | Failure] = dict(shard.faults)
         try:
             while len(results) < len(shard.rows):
                 window = shard.feed.window()
@@ -118,8 +121,12 @@ class ShardWorker:
 
     def _open(self, number: int) -> OpenShard:
         table = self.plan.shard(number)
-        rows = table.select(ENTRY.names).to_pylist()
-        return OpenShard(number, table, rows, Feed(rows, self.pool, _WINDOW_BATCHES * self.batch_seconds))
+        rows = table.select([name for name in ENTRY.names if name in table.schema.names]).to_pylist()
+        rows = [_NOT_PLANNED | row for row in rows]
+        faults = {i: failure(row, "plan", row["fault"]) for i, row in enumerate(rows) if row["fault"] is not None}
+        wanted = [i for i in range(len(rows)) if i not in faults]
+        feed = Feed(rows, wanted, self.pool, _WINDOW_BATCHES * self.batch_seconds)
+        return OpenShard(number, table, rows, feed, faults)
 
     @staticmethod
     def _drop(shard: OpenShard | None) -> None:

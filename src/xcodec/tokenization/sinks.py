@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,52 +13,12 @@ import pyarrow.parquet as pq
 from xcodec.codes import Codes
 from xcodec.errors import InputError
 from xcodec.files import written_whole
+from xcodec.tokenization.headers import METADATA, Failure, ShardHeader
 from xcodec.tokenization.plan import Fingerprint
 
-__all__ = ["Failure", "ShardHeader", "output_schema", "read_header", "write_shard"]
+__all__ = ["output_schema", "write_shard"]
 
-_METADATA = b"xcodec"
 _LARGE_CODEBOOK = 4096  # codes, from which on a dictionary of those in a shard takes more room than it saves
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A recording that has no codes.
-
-    Args:
-        id: its id.
-        uri: where it is.
-        stage: "read" or "encode".
-        error: why.
-    """
-
-    id: str
-    uri: str
-    stage: str
-    error: str
-
-
-@dataclass(frozen=True)
-class ShardHeader:
-    """What the file of a shard says of itself.
-
-    Args:
-        shard: its number.
-        plan_hash: of the plan that it belongs to.
-        rows: with codes.
-        seconds: of audio in them.
-        planned_seconds: that the plan expected of all its recordings.
-        codec: as the fingerprint has it.
-        failures: the recordings without codes.
-    """
-
-    shard: int
-    plan_hash: str
-    rows: int
-    seconds: float
-    planned_seconds: float
-    codec: Mapping[str, Any]
-    failures: tuple[Failure, ...] = ()
 
 
 def output_schema(codec: Mapping[str, Any], carried: pa.Schema) -> pa.Schema:
@@ -89,6 +49,9 @@ def write_shard(
         rows: of the plan, all of the shard.
         carried: the columns of `rows` that go along.
         results: of each row, codes or why there are none.
+
+    Raises:
+        InputError: where the folder of the output is gone.
     """
     assert results.keys() == set(range(len(rows)))
     done = [i for i in range(len(rows)) if isinstance(results[i], Codes)]
@@ -106,7 +69,7 @@ def write_shard(
         failures=failures,
     )
     sizes = fingerprint.codec["codebook_sizes"]
-    schema = output_schema(fingerprint.codec, carried).with_metadata({_METADATA: json.dumps(asdict(header))})
+    schema = output_schema(fingerprint.codec, carried).with_metadata({METADATA: json.dumps(asdict(header))})
     columns = [
         kept["id"],
         as_lists([each.ids for each in codes], nested=len(sizes) > 1),
@@ -115,6 +78,10 @@ def write_shard(
         pa.array([each.source_sampling_rate for each in codes], pa.int32()),
         *(kept[name] for name in carried.names),
     ]
+    try:
+        path.parent.mkdir(exist_ok=True)
+    except FileNotFoundError:
+        raise InputError(f"{path.parent.parent}: the output was deleted while it was made; start it again") from None
     with written_whole(path) as part:
         table = pa.Table.from_arrays(columns, schema=schema)
         pq.write_table(table, part, compression="zstd", **encoding(table.schema.names, sizes))
@@ -138,16 +105,3 @@ def as_lists(ids: list[np.ndarray], nested: bool) -> pa.Array:
     if not nested:
         return lists
     return pa.ListArray.from_arrays(pa.array(np.cumsum([0, *(len(each) for each in ids)]), pa.int32()), lists)
-
-
-def read_header(path: Path) -> ShardHeader:
-    """What the file of a shard says of itself.
-
-    Raises:
-        InputError: where it is no such file, or damaged.
-    """
-    try:
-        header = json.loads((pq.read_schema(path).metadata or {})[_METADATA])
-        return ShardHeader(**header | {"failures": tuple(Failure(**each) for each in header["failures"])})
-    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: is damaged, or no file of codes ({error}); delete it and run again") from None

@@ -1,20 +1,21 @@
-"""The sound of one entry of a plan, wherever it lies: fetched, cut, one channel, at the model's rate."""
+"""The sound of entries of a plan, wherever it lies: fetched, cut, one channel, at the model's rate."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from xcodec.audio import Audio
+from xcodec.audio import Audio, AudioInfo
 from xcodec.errors import AudioError, XcodecError
 from xcodec.location import Location, is_url
+from xcodec.tokenization.contents import check_hash, check_stamp, chunks
 
-__all__ = ["SoundReader"]
+__all__ = ["SoundReader", "as_bytes"]
 
 
 class SoundReader:
-    """Reads one entry after another. The file that was last fetched is kept, since its spans follow one another.
+    """Reads one file after another. The one that was last fetched is kept, since its spans follow one another.
 
     Args:
         sampling_rate: in Hz, of what is returned.
@@ -27,55 +28,80 @@ class SoundReader:
         self._fetched: tuple[Any, Path] | None = None
         self._temporary = temporary
 
-    def read(self, entry: Mapping[str, Any]) -> tuple[Audio, int]:
-        """Read what a row of the plan means.
+    def read(self, entries: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Audio, int] | XcodecError]:
+        """Read rows of the plan that are spans of one channel of one file, in ascending order, in one pass.
 
-        Returns:
-            One channel at `sampling_rate`, and the rate of the source in Hz.
+        Yields:
+            Of each row its channel at `sampling_rate` and the rate of the source in Hz; or why it cannot be read, which
+            speaks of the entry's uri. A row that cannot be read does not keep the others from it.
+        """
+        uri = entries[0]["uri"]
+        try:
+            path = self._file(entries[0])
+        except XcodecError as error:
+            yield from [error] * len(entries)
+            return
+        done = 0
+        while done < len(entries):
+            try:
+                rate = AudioInfo.read(path).sampling_rate
+                for audio in self._spans(path, entries[done:]):
+                    done += 1
+                    yield audio, rate
+                if done < len(entries):
+                    raise AudioError(f"{uri}: gave {done} of {len(entries)} spans")
+            except XcodecError as error:
+                done += 1
+                yield type(error)(str(error).replace(str(path), uri, 1))
+
+    def channels(self, entry: Mapping[str, Any]) -> int:
+        """How many channels an entry's file has.
 
         Raises:
-            XcodecError: where it cannot be read; the message speaks of the entry's uri.
+            XcodecError: where it cannot be read.
         """
-        path = self._file(entry)
-        try:
-            audio = Audio.read(path, start=entry["start"], duration=entry["duration"], longest=self.longest)
-        except XcodecError as error:
-            raise type(error)(str(error).replace(str(path), entry["uri"], 1)) from None
-        channel = entry["channel"]
-        if channel is not None:
-            if channel >= audio.num_channels:
-                raise AudioError(f"{entry['uri']}: has no channel {channel}, only {audio.num_channels}")
-            audio = Audio(audio.samples[channel], audio.sampling_rate)
-        return audio.mono().resample(self.sampling_rate), audio.sampling_rate
+        return AudioInfo.read(self._file(entry)).num_channels
+
+    def _spans(self, path: Path, entries: Sequence[Mapping[str, Any]]) -> Iterator[Audio]:
+        channel = entries[0]["channel"]
+        wanted: dict[str, Any] = {"longest": self.longest, "channel": "mean" if channel is None else channel}
+        wanted["sampling_rate"] = self.sampling_rate
+        spans = [(entry["start"], entry["duration"]) for entry in entries]
+        if len(spans) > 1:
+            yield from Audio.read_spans(path, spans, **wanted)
+        else:
+            [(start, duration)] = spans
+            yield Audio.read(path, start=start, duration=duration, **wanted)
 
     def _file(self, entry: Mapping[str, Any]) -> Path:
-        """A file here that holds just the recording."""
+        """A file here that holds just the recording, as it was planned."""
         uri, place = entry["uri"], (entry["uri"], entry["byte_start"], entry["byte_count"])
-        if entry["byte_start"] is None and not is_url(uri):
-            return Path(Location.of(uri).path)
+        check_stamp(entry)
         if self._fetched is None or self._fetched[0] != place:
             self._fetched = None
-            target = self._temporary / "recording"
-            try:
-                self._fetch(*place, target)
-            except Exception as error:  # the errors of whatever library fsspec uses for this protocol
-                raise AudioError(f"{uri}: cannot be fetched: {type(error).__name__}: {error}") from None
+            check_hash(entry)
+            if entry["byte_start"] is None and not is_url(uri):
+                target = Path(Location.of(uri).path)
+            else:
+                target = self._temporary / "recording"
+                try:
+                    with target.open("wb") as copy:
+                        copy.writelines(chunks(*place))
+                except Exception as error:  # the errors of whatever library fsspec uses for this protocol
+                    raise AudioError(f"{uri}: cannot be fetched: {type(error).__name__}: {error}") from None
+                self._check_size(entry, target)
             self._fetched = (place, target)
         return self._fetched[1]
 
     @staticmethod
-    def _fetch(uri: str, byte_start: int | None, byte_count: int | None, target: Path) -> None:
-        location = Location.of(uri)
-        if byte_start is None:
-            location.fs.get_file(location.path, str(target))
-            return
-        with location.fs.open(location.path, "rb") as source, target.open("wb") as copy:
-            source.seek(byte_start)
-            left = byte_count or 0
-            while left and (chunk := source.read(min(left, 1 << 20))):
-                left -= copy.write(chunk)
-            if left:
-                raise EOFError(f"it ends {left} bytes before the recording does")
+    def _check_size(entry: Mapping[str, Any], fetched: Path) -> None:
+        """Refuse a file from far away that is of another size than was planned."""
+        size = fetched.stat().st_size
+        if entry["byte_start"] is None and entry["file_size"] not in (None, size):
+            raise AudioError(
+                f"{entry['uri']}: has been replaced since it was planned (it had {entry['file_size']:,} bytes and has "
+                f"{size:,}); put it back, or start another output"
+            )
 
 
 def as_bytes(audio: Audio) -> memoryview:

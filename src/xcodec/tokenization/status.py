@@ -7,8 +7,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,22 +16,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xcodec.files import written_whole
+from xcodec.tokenization.headers import Failure, ShardHeader
 from xcodec.tokenization.plan import Plan
 from xcodec.tokenization.shard import BatchReport
-from xcodec.tokenization.sinks import Failure, ShardHeader, read_header
 
-__all__ = ["Meter", "RunStatus", "Standing", "failure_class", "headers", "read_runs", "write_failures"]
+__all__ = ["Meter", "RunStatus", "Standing", "failure_class", "read_runs", "write_failures"]
 
 Part = tuple[int, int]
 
 _EVERY = 5.0  # seconds between two writings of the status file
 _LARGEST = 10  # failure classes that are told
-
-
-def headers(plan: Plan, numbers: Sequence[int]) -> list[ShardHeader]:
-    """What the files of shards that are done say of themselves."""
-    with ThreadPoolExecutor(8) as pool:
-        return list(pool.map(read_header, map(plan.output, numbers)))
 
 
 @dataclass(frozen=True)
@@ -43,6 +36,7 @@ class Standing:
         rows: recordings.
         done: of them with codes.
         failed: of them without.
+        unreadable: of the failed, those that could not be read.
         left: of them not done.
         shards: how many there are.
         shards_done: of them with their file.
@@ -54,6 +48,7 @@ class Standing:
     rows: int
     done: int
     failed: int
+    unreadable: int
     left: int
     shards: int
     shards_done: int
@@ -63,9 +58,8 @@ class Standing:
 
     @classmethod
     def of(cls, plan: Plan, part: Part = (0, 1)) -> "Standing":
-        """Count what is there."""
-        done = plan.done(part)
-        found = headers(plan, done)
+        """Count what is there; what is no shard of the plan counts for nothing."""
+        found = list(plan.survey(part).done.values())
         rows, seconds = (values[list(plan.shards(part))].sum() for values in plan.shard_sizes)
         failures = [failure for header in found for failure in header.failures]
         heard, planned = sum(header.seconds for header in found), sum(header.planned_seconds for header in found)
@@ -75,11 +69,12 @@ class Standing:
             rows=int(rows),
             done=num_done,
             failed=len(failures),
+            unreadable=num_unreadable(failures),
             left=int(rows) - num_done - len(failures),
             shards=len(plan.shards(part)),
-            shards_done=len(done),
+            shards_done=len(found),
             seconds_done=heard,
-            seconds_left=max(0.0, float(seconds) - planned) * ratio if len(done) < len(plan.shards(part)) else 0.0,
+            seconds_left=max(0.0, float(seconds) - planned) * ratio if len(found) < len(plan.shards(part)) else 0.0,
             failure_classes=tuple(Counter(map(failure_class, failures)).most_common(_LARGEST)),
         )
 
@@ -92,12 +87,18 @@ class Standing:
             self,
             done=self.done + header.rows,
             failed=self.failed + len(header.failures),
+            unreadable=self.unreadable + num_unreadable(header.failures),
             left=self.left - header.rows - len(header.failures),
             shards_done=self.shards_done + 1,
             seconds_done=self.seconds_done + header.seconds,
             seconds_left=left if self.shards_done + 1 < self.shards else 0.0,
             failure_classes=tuple(counts.most_common(_LARGEST)),
         )
+
+
+def num_unreadable(failures: Iterable[Failure]) -> int:
+    """How many recordings failed before the model had a part in it."""
+    return sum(failure.stage in ("plan", "read") for failure in failures)
 
 
 def failure_class(failure: Failure) -> str:
@@ -177,7 +178,11 @@ class Meter:
         self._over.set()
         self._writer.join()
         interrupted = isinstance(error, (KeyboardInterrupt, SystemExit))
-        self.write("finished" if error is None else "interrupted" if interrupted else "failed")
+        if error is None:
+            self.write("finished")
+            return
+        with suppress(OSError):  # what stopped the run is to be told, not that this cannot be written
+            self.write("interrupted" if interrupted else "failed")
 
     def on_batch(self, report: BatchReport) -> None:
         """Count a batch."""
@@ -192,6 +197,10 @@ class Meter:
         self._in_hand = max(0.0, self._in_hand - header.seconds)
         self.standing = self.standing.plus(header)
         self.on_status(self.status("running"))
+
+    def recount(self) -> None:
+        """Count anew what is there, whatever was reported."""
+        self.standing, self._in_hand = Standing.of(self.plan, self.part), 0.0
 
     def status(self, state: str) -> RunStatus:
         """How the run is doing now."""
@@ -244,8 +253,8 @@ def write_failures(plan: Plan) -> Path:
     schema = pa.schema([*((name, pa.string()) for name in names), ("shard", pa.int32())])
     target = plan.folder / "failures.parquet"
     with written_whole(target) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
-        for number in plan.done():
-            rows = [{**asdict(failure), "shard": number} for failure in read_header(plan.output(number)).failures]
+        for number, header in plan.survey().done.items():
+            rows = [{**asdict(failure), "shard": number} for failure in header.failures]
             if rows:
                 writer.write_table(pa.Table.from_pylist(rows, schema=schema))
     return target

@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 
 from xcodec.codes import CodecIdentity, Codes
 from xcodec.errors import InputError
+from xcodec.tokenization.headers import Failure
 from xcodec.tokenization.plan import Plan
 
-__all__ = ["Row", "Tokens", "path_below"]
+__all__ = ["Places", "Row", "Tokens", "path_below"]
 
 _BATCH_ROWS = 1024
 
@@ -57,12 +58,14 @@ class Tokens:
         self.codec = self.plan.fingerprint.codec
 
     def check_finished(self) -> None:
-        """Refuse an output that is still growing.
+        """Refuse an output that is still growing, or holds what is not of its plan.
 
         Raises:
             InputError: says how much is left.
         """
-        done, shards = len(self.plan.done()), self.plan.fingerprint.shards
+        survey = self.plan.survey()
+        survey.check()
+        done, shards = len(survey.done), self.plan.fingerprint.shards
         if done < shards:
             raise InputError(
                 f"{self.plan.folder}: is not finished, {shards - done} of {shards} shards are left; run "
@@ -70,26 +73,49 @@ class Tokens:
             )
 
     def shard(self, number: int, ids: Collection[str] | None = None) -> Iterator[Row]:
-        """The rows of a shard; of `ids`, those that are in it."""
-        own = ("id", "codes", "frames", "seconds", "source_rate")
-        with pq.ParquetFile(self.plan.output(number)) as parquet:
-            for batch in parquet.iter_batches(_BATCH_ROWS):
-                names = batch["id"].to_pylist()
-                wanted = [i for i, name in enumerate(names) if ids is None or name in ids]
-                further = [name for name in batch.schema.names if name not in own]
-                for i in wanted:
-                    yield Row(
-                        names[i],
-                        as_array(batch["codes"][i].values),
-                        batch["seconds"][i].as_py(),
-                        batch["source_rate"][i].as_py(),
-                        {name: batch[name][i].as_py() for name in further},
-                    )
+        """The rows of a shard; of `ids`, those that are in it.
 
-    def rows(self, ids: Collection[str] | None = None) -> Iterator[Row]:
-        """All rows that are there, in the plan's order; of `ids`, only these."""
-        for number in self.plan.done():
-            yield from self.shard(number, ids)
+        Raises:
+            InputError: where its file is damaged.
+        """
+        own = ("id", "codes", "frames", "seconds", "source_rate")
+        path = self.plan.output(number)
+        for batch in batches_of(path):
+            names = batch["id"].to_pylist()
+            wanted = [i for i, name in enumerate(names) if ids is None or name in ids]
+            further = [name for name in batch.schema.names if name not in own]
+            for i in wanted:
+                yield Row(
+                    names[i],
+                    as_array(batch["codes"][i].values),
+                    batch["seconds"][i].as_py(),
+                    batch["source_rate"][i].as_py(),
+                    {name: batch[name][i].as_py() for name in further},
+                )
+
+    def rows(self, ids: Collection[str] | None = None, failures: list[Failure] | None = None) -> Iterator[Row]:
+        """All rows that are there, in the plan's order; of `ids`, only these.
+
+        Args:
+            ids: that are wanted; None is all.
+            failures: takes the files of codes that cannot be read; without it the first of them is an error.
+
+        Raises:
+            InputError: where a file cannot be read.
+        """
+        survey = self.plan.survey()
+        if failures is None:
+            survey.check()
+        else:
+            failures += [Failure(path.name, str(path), "read", reason) for path, reason in survey.strange.items()]
+        for number in survey.done:
+            try:
+                yield from self.shard(number, ids)
+            except InputError as error:
+                if failures is None:
+                    raise
+                path = self.plan.output(number)
+                failures.append(Failure(path.name, str(path), "read", str(error).removeprefix(f"{path}: ")))
 
     def codes(self, row: Row) -> Codes:
         """A row's codes, as a codec decodes them."""
@@ -112,6 +138,46 @@ def as_array(values: pa.Array) -> np.ndarray:
         return np.stack([each.values.to_numpy() for each in values])
     ids: np.ndarray = values.to_numpy()[None]
     return ids
+
+
+def batches_of(path: Path) -> Iterator[pa.RecordBatch]:
+    """The rows of a file of codes.
+
+    Raises:
+        InputError: where it is damaged.
+    """
+    try:
+        with pq.ParquetFile(path) as parquet:
+            yield from parquet.iter_batches(_BATCH_ROWS)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{path}: is damaged ({reason}); delete it and run `xcodec tokenize` again") from None
+
+
+class Places:
+    """The files for ids below a folder, in a tree like the input's, one for each.
+
+    Args:
+        folder: to write to.
+        suffix: of the files; an id that ends in it keeps its name where `kept`, to any other it is added.
+        kept: whether an id may end in the suffix already.
+    """
+
+    def __init__(self, folder: Path, suffix: str, kept: bool = False) -> None:
+        self.folder, self.suffix, self.kept = folder, suffix, kept
+        self._taken: set[int] = set()  # hashes of paths: a few tens of megabytes for a million
+
+    def of(self, name: str) -> Path:
+        """The file for an id.
+
+        Raises:
+            InputError: for an id that leads out of the folder, or to the file of another.
+        """
+        path = path_below(self.folder, name.removesuffix(self.suffix) if self.kept else name, self.suffix)
+        if hash(path) in self._taken:
+            raise InputError(f"{path} is the file of another id; give this one alone, and another folder")
+        self._taken.add(hash(path))
+        return path
 
 
 def path_below(folder: Path, name: str, suffix: str) -> Path:

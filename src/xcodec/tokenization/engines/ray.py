@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from xcodec.errors import MissingExtraError, XcodecError
+from xcodec.tokenization.headers import ShardHeader
 from xcodec.tokenization.job import Job
 from xcodec.tokenization.plan import Plan
 from xcodec.tokenization.shard import BatchReport, ShardWorker
-from xcodec.tokenization.sinks import ShardHeader
 from xcodec.tokenization.status import Meter
 
 if TYPE_CHECKING:

@@ -5,14 +5,15 @@ from pathlib import Path
 
 from xcodec.tokenization.exports.arrays import export_arrays
 from xcodec.tokenization.exports.json_lines import export_json_lines
+from xcodec.tokenization.exports.report import ExportReport
 from xcodec.tokenization.exports.webdataset import export_webdataset
 from xcodec.tokenization.tokens import Tokens
 
-__all__ = ["EXPORTS"]
+__all__ = ["EXPORTS", "ExportReport"]
 
-EXPORTS: dict[str, Callable[[Tokens, Path], int]] = {
+EXPORTS: dict[str, Callable[[Tokens, Path], ExportReport]] = {
     "npy": export_arrays,
     "webdataset": export_webdataset,
     "jsonl": export_json_lines,
 }
-"""Each takes a finished output and a folder, and returns how many recordings it wrote."""
+"""Each takes a finished output and a folder, and says what it wrote."""

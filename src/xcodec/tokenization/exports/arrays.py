@@ -4,20 +4,32 @@ from pathlib import Path
 
 import numpy as np
 
+from xcodec.errors import InputError
 from xcodec.files import written_whole
-from xcodec.tokenization.tokens import Tokens, path_below
+from xcodec.tokenization.exports.report import ExportReport
+from xcodec.tokenization.headers import Failure
+from xcodec.tokenization.tokens import Places, Tokens
 
 __all__ = ["export_arrays"]
 
 
-def export_arrays(tokens: Tokens, folder: Path) -> int:
-    """Write ID.npy for each recording: uint16 of shape (T,), or (K, T) for several codebooks."""
+def export_arrays(tokens: Tokens, folder: Path) -> ExportReport:
+    """Write ID.npy for each recording: uint16 of shape (T,), or (K, T) for several codebooks.
+
+    An id that is no name of a file below the folder is a failure of the report.
+    """
     tokens.check_finished()
-    count = 0
-    for row in tokens.rows():
-        path = path_below(folder, row.id, ".npy")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(path) as part, part.open("wb") as file:
-            np.save(file, row.codes[0] if len(row.codes) == 1 else row.codes)
-        count += 1
-    return count
+    report = ExportReport()
+    places = Places(folder, ".npy")
+    for row in tokens.rows(failures=report.failures):
+        try:
+            path = places.of(row.id)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with written_whole(path) as part, part.open("wb") as file:
+                np.save(file, row.codes[0] if len(row.codes) == 1 else row.codes)
+        except (InputError, OSError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            report.failures.append(Failure(row.id, str(folder), "write", reason))
+        else:
+            report.rows += 1
+    return report

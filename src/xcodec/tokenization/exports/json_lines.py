@@ -4,20 +4,21 @@ import json
 from pathlib import Path
 
 from xcodec.files import written_whole
+from xcodec.tokenization.exports.report import ExportReport
 from xcodec.tokenization.tokens import Tokens
 
 __all__ = ["export_json_lines"]
 
 
-def export_json_lines(tokens: Tokens, folder: Path) -> int:
+def export_json_lines(tokens: Tokens, folder: Path) -> ExportReport:
     """Write codes.jsonl: id, codes (a list, or K lists), frames, seconds, source_rate, and the carried columns."""
     tokens.check_finished()
     folder.mkdir(parents=True, exist_ok=True)
-    count = 0
+    report = ExportReport()
     with written_whole(folder / "codes.jsonl") as part, part.open("w", encoding="utf-8") as file:
-        for row in tokens.rows():
+        for row in tokens.rows(failures=report.failures):
             codes = row.codes.tolist()
             values = {"codes": codes[0] if len(codes) == 1 else codes, "frames": row.codes.shape[1]}
             file.write(json.dumps(row.fields | values, ensure_ascii=False, default=str) + "\n")
-            count += 1
-    return count
+            report.rows += 1
+    return report

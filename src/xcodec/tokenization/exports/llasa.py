@@ -6,6 +6,7 @@ from pathlib import Path
 
 from xcodec.errors import CheckpointError, InputError
 from xcodec.llasa import Prompts, RowsReport, SpeechTokens, TrainingRowsWriter
+from xcodec.tokenization.headers import Failure
 from xcodec.tokenization.tokens import Tokens
 
 __all__ = ["LlasaReport", "export_llasa"]
@@ -18,10 +19,12 @@ class LlasaReport:
     Args:
         rows: of those that were written.
         skipped: recordings that make no row, by reason.
+        failures: files of codes that could not be read.
     """
 
     rows: RowsReport
     skipped: dict[str, int]
+    failures: list[Failure]
 
     def __str__(self) -> str:
         """The report in one line."""
@@ -55,14 +58,15 @@ def export_llasa(
     loaded = load_tokenizer(tokenizer)
     prompts = Prompts(loaded, SpeechTokens.add(loaded, sizes[0]))
     skipped: Counter[str] = Counter()
+    failures: list[Failure] = []
     with TrainingRowsWriter(folder, prompts, overwrite=overwrite) as rows:
-        for row in tokens.rows():
+        for row in tokens.rows(failures=failures):
             text = row.carried[text_column]
             try:
                 rows.write("" if text is None else str(text), row.codes)
             except InputError as error:
                 skipped[str(error)] += 1
-    return LlasaReport(rows.report, dict(skipped))
+    return LlasaReport(rows.report, dict(skipped), failures)
 
 
 def load_tokenizer(name: str) -> object:

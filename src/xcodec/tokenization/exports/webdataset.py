@@ -7,29 +7,44 @@ from pathlib import Path
 
 import numpy as np
 
+from xcodec.errors import InputError
 from xcodec.files import written_whole
+from xcodec.tokenization.exports.report import ExportReport
+from xcodec.tokenization.headers import Failure
 from xcodec.tokenization.tokens import Tokens
 
 __all__ = ["export_webdataset"]
 
 
-def export_webdataset(tokens: Tokens, folder: Path) -> int:
+def export_webdataset(tokens: Tokens, folder: Path) -> ExportReport:
     """Write codes-SHARD.tar with KEY.npy (uint16) and KEY.json (id, text and what else is carried).
 
-    A key is SHARD-ROW: an id may hold points, at which WebDataset would cut it.
+    A key is SHARD-ROW: an id may hold points, at which WebDataset would cut it. A shard whose codes cannot be read is a
+    failure of the report, and has no tar.
     """
     tokens.check_finished()
     folder.mkdir(parents=True, exist_ok=True)
-    count = 0
+    report = ExportReport()
     for number in tokens.plan.done():
-        with written_whole(folder / f"codes-{number:07}.tar") as part, tarfile.open(part, "w") as tar:
-            for i, row in enumerate(tokens.shard(number)):
-                array = io.BytesIO()
-                np.save(array, row.codes[0] if len(row.codes) == 1 else row.codes)
-                described = json.dumps(row.fields, ensure_ascii=False, default=str).encode()
-                for suffix, contents in (("npy", array.getvalue()), ("json", described)):
-                    member = tarfile.TarInfo(f"{number:07}-{i:05}.{suffix}")
-                    member.size = len(contents)
-                    tar.addfile(member, io.BytesIO(contents))
-                count += 1
+        try:
+            report.rows += write_tar(folder / f"codes-{number:07}.tar", tokens, number)
+        except InputError as error:
+            path = tokens.plan.output(number)
+            report.failures.append(Failure(path.name, str(path), "read", str(error).removeprefix(f"{path}: ")))
+    return report
+
+
+def write_tar(path: Path, tokens: Tokens, number: int) -> int:
+    """Write the tar of one shard, and return how many recordings are in it."""
+    count = 0
+    with written_whole(path) as part, tarfile.open(part, "w") as tar:
+        for row in tokens.shard(number):
+            array = io.BytesIO()
+            np.save(array, row.codes[0] if len(row.codes) == 1 else row.codes)
+            described = json.dumps(row.fields, ensure_ascii=False, default=str).encode()
+            for suffix, contents in (("npy", array.getvalue()), ("json", described)):
+                member = tarfile.TarInfo(f"{number:07}-{count:05}.{suffix}")
+                member.size = len(contents)
+                tar.addfile(member, io.BytesIO(contents))
+            count += 1
     return count

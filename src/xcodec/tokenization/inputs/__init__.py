@@ -1,17 +1,22 @@
 """What is tokenized: every kind of input becomes one stream of entries."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 
+from xcodec.audio import is_media
 from xcodec.errors import InputError
-from xcodec.location import Location
+from xcodec.listing import LineForm
+from xcodec.location import STANDARD_INPUT, Location, StandardInput
+from xcodec.tokenization.contents import hash_of
+from xcodec.tokenization.inputs.channels import EACH, CountChannels, each_channel, one_channel, replaced
 from xcodec.tokenization.inputs.entries import ENTRY, Reader
-from xcodec.tokenization.inputs.folder import FileReader, FolderReader
+from xcodec.tokenization.inputs.folder import FileReader, FolderReader, common_folder
 from xcodec.tokenization.inputs.huggingface import DATASET_DICT, DATASET_STATE, HuggingFaceReader, read_json
 from xcodec.tokenization.inputs.lhotse import LhotseReader, looks_like_cuts
-from xcodec.tokenization.inputs.manifest import JsonLines, ManifestReader, ParquetRows, SeparatedValues, json_objects
+from xcodec.tokenization.inputs.manifest import ManifestReader
+from xcodec.tokenization.inputs.rows import Lines, ParquetRows, SeparatedValues, numbered_objects
 from xcodec.tokenization.inputs.webdataset import WebDatasetReader
 
 __all__ = ["ENTRY", "Inputs", "Reader", "open_input"]
@@ -23,34 +28,76 @@ def open_input(text: str, root: str | None = None) -> list[Reader]:
     """Find out what an input is, and who reads it.
 
     Args:
-        text: a folder, a file or a pattern, as a path or as a URL of fsspec.
+        text: a folder, a file or a pattern, as a path or as a URL of fsspec; or - for a list on standard input.
         root: what the relative paths of manifests are relative to.
 
     Raises:
         InputError: where there is nothing, or it cannot be understood.
     """
+    if text == STANDARD_INPUT:
+        return list_readers([StandardInput.read()], root)
     place = Location.of(text)
     if place.is_folder():
-        return next(readers(place) for holds, readers in FOLDERS if holds(place))
-    files = [place] if place.exists() else [file for file in place.matches() if not file.is_folder()]
-    if not files:
+        return readers_of_folder(place)
+    if place.exists():
+        kind = kind_of(place)
+        return FILES[kind]([place], root) if kind else [FileReader([place])]
+    matched = place.matches()
+    if not matched:
         raise InputError(f"{text}: no such file or folder, and no file matches it as a pattern")
-    kinds = {next(suffix for suffix in (*FILES, "") if unpacked(file).endswith(suffix)) for file in files}
-    if len(kinds) > 1:
-        raise InputError(f"{text}: matches files of several kinds ({', '.join(sorted(kinds))}); give them one by one")
-    kind = kinds.pop()
-    return FILES[kind](files, root) if kind else [FileReader(files)]
+    folders = [each for each in matched if each.is_folder()]
+    inside = {each.path.rstrip("/") for each in folders}
+    folders = [each for each in folders if not is_below(each, inside)]  # what they hold is found by searching them
+    files = [each for each in matched if each.path.rstrip("/") not in inside and not is_below(each, inside)]
+    kinds = {kind for file in files if (kind := kind_of(file)) in PATTERNS}
+    recordings = [file for file in files if is_media(file.name)]
+    if len(kinds) + bool(recordings or folders) > 1:
+        named = sorted(kinds) + ["recordings"] * bool(recordings or folders)
+        raise InputError(f"{text}: matches files of several kinds ({', '.join(named)}); give them one by one")
+    if kinds:
+        kind = kinds.pop()
+        return FILES[kind]([file for file in files if kind_of(file) == kind], root)
+    if not recordings and not folders:  # whatever they are called, they were meant
+        return list_readers(files, root) if {kind_of(file) for file in files} <= LISTS else [FileReader(files)]
+    if place.fixed_part in inside:  # as ** matches the folder before it, too
+        return [FolderReader(place.at(place.fixed_part))]
+    common = common_folder([each.folder for each in (*recordings, *folders)])
+    found: list[Reader] = [FileReader(recordings, common)] if recordings else []
+    return [*found, *(FolderReader(folder, common) for folder in folders)]
+
+
+def is_below(place: Location, folders: set[str]) -> bool:
+    """Whether a place lies in one of some folders."""
+    path = place.path.rstrip("/")
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        if path in folders:
+            return True
+    return False
 
 
 class Inputs:
     """All that was named, as one stream of entries with one set of columns.
 
     Args:
-        names: folders, files and patterns.
+        names: folders, files and patterns; - is a list on standard input.
         root: what the relative paths of manifests are relative to.
+        channel: of recordings of which the input means none: a number from 0, None for the mean of all, or EACH, for an
+            entry of each.
+        count_channels: needed for EACH.
+        hashed: whether to read all recordings and hash them, so that they are known again by their contents.
     """
 
-    def __init__(self, names: Sequence[str], root: str | None = None) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        root: str | None = None,
+        *,
+        channel: int | str | None = None,
+        count_channels: CountChannels | None = None,
+        hashed: bool = False,
+    ) -> None:
+        self.channel, self.count_channels, self.hashed = channel, count_channels, hashed
         self.readers = [reader for name in names for reader in open_input(name, root)]
         try:
             carried = [reader.carried.remove_metadata() for reader in self.readers]
@@ -69,24 +116,49 @@ class Inputs:
                     else pa.nulls(len(batch), field.type)
                     for field in self.schema
                 ]
-                yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
+                yield self.completed(pa.RecordBatch.from_arrays(columns, schema=self.schema))
+
+    def completed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The entries with hashes and channels."""
+        if self.hashed:
+            batch = with_hashes(batch)
+        if self.channel == EACH:
+            assert self.count_channels is not None, "to count channels, something has to open files"
+            return each_channel(batch, self.count_channels)
+        return batch if self.channel is None else one_channel(batch, int(self.channel))
 
 
-def unpacked(file: Location) -> str:
-    """A file's name in lower case, without the suffix of its compression."""
+def with_hashes(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Entries that are known again by their contents, not by the times of their files."""
+    places = list(zip(*(batch[name].to_pylist() for name in ("uri", "byte_start", "byte_count")), strict=True))
+    wanted = list(dict.fromkeys(p for p, fault in zip(places, batch["fault"].to_pylist(), strict=True) if not fault))
+    with ThreadPoolExecutor() as pool:
+        found = dict(zip(wanted, pool.map(lambda place: hash_of(*place), wanted), strict=True))
+    hashes = [found.get(place) for place in places]
+    modified = zip(batch["file_modified"].to_pylist(), hashes, strict=True)
+    times = [time if sha256 is None else None for time, sha256 in modified]
+    columns = {"file_sha256": pa.array(hashes, pa.string()), "file_modified": pa.array(times, pa.int64())}
+    return replaced(batch, columns)
+
+
+def kind_of(file: Location) -> str:
+    """By which suffix of `FILES` a file is known, whatever it is compressed with; empty for recordings."""
     name = file.name.lower()
     for suffix in _PACKED:
         name = name.removesuffix(suffix)
-    return name
+    return next((suffix for suffix in FILES if name.endswith(suffix)), "")
 
 
-def json_readers(files: Sequence[Location], root: str | None) -> list[Reader]:
-    """Manifests of JSON lines, or cuts."""
+def list_readers(files: Sequence[Location], root: str | None) -> list[Reader]:
+    """Lists: manifests of JSON lines, paths, Kaldi's wav.scp, or cuts of Lhotse."""
     readers: list[Reader] = []
     for file in files:
-        first = next(islice((row for rows in json_objects(file) for row in rows), 1), {})
-        cuts = looks_like_cuts(first)
-        readers.append(LhotseReader(file, root) if cuts else ManifestReader(file, JsonLines(file), root))
+        form = LineForm.of(kind_of(file))
+        first = next((row for _, rows, _ in numbered_objects(file, form) for row in rows), {})
+        if form is LineForm.JSON and looks_like_cuts(first):
+            readers.append(LhotseReader(file, root))
+        else:
+            readers.append(ManifestReader(file, Lines(file, form), root))
     return readers
 
 
@@ -96,18 +168,27 @@ def split_readers(folder: Location) -> list[Reader]:
     return [HuggingFaceReader(folder.child(name), f"{name}/") for name in names]
 
 
-FOLDERS: list[tuple[Callable[[Location], bool], Callable[[Location], list[Reader]]]] = [
-    (lambda folder: folder.child(DATASET_DICT).exists(), split_readers),
-    (lambda folder: folder.child(DATASET_STATE).exists(), lambda folder: [HuggingFaceReader(folder)]),
-    (lambda _: True, lambda folder: [FolderReader(folder)]),
-]
-"""What a folder may be, by what it holds."""
+def readers_of_folder(folder: Location) -> list[Reader]:
+    """What a folder is, by what it holds."""
+    if folder.child(DATASET_DICT).exists():
+        return split_readers(folder)
+    return [HuggingFaceReader(folder) if folder.child(DATASET_STATE).exists() else FolderReader(folder)]
+
 
 FILES: dict[str, Callable[[Sequence[Location], str | None], list[Reader]]] = {
-    ".jsonl": json_readers,
+    ".jsonl": list_readers,
+    ".txt": list_readers,
+    ".lst": list_readers,
+    ".list": list_readers,
+    ".scp": list_readers,
     ".csv": lambda files, root: [ManifestReader(file, SeparatedValues(file), root) for file in files],
     ".tsv": lambda files, root: [ManifestReader(file, SeparatedValues(file), root) for file in files],
     ".parquet": lambda files, root: [ManifestReader(file, ParquetRows(file), root) for file in files],
     ".tar": lambda files, _: [WebDatasetReader(files)],
 }
 """What a file may be, by its suffix, whatever it is compressed with; others are recordings."""
+
+LISTS = {".txt", ".lst", ".list"}
+"""What transcripts are called too: a pattern means them as lists only where it matches nothing else."""
+
+PATTERNS = FILES.keys() - LISTS

@@ -1,6 +1,7 @@
 """Entries: where each recording of a data set lies, and what its manifest says of it, as batches of Arrow."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Protocol
 
@@ -9,7 +10,17 @@ import pyarrow as pa
 from xcodec.errors import InputError
 from xcodec.location import as_text
 
-__all__ = ["BATCH_ROWS", "ENTRY", "OUTPUT_COLUMNS", "Reader", "check_carried", "entries", "estimated_seconds"]
+__all__ = [
+    "BATCH_ROWS",
+    "ENTRY",
+    "OUTPUT_COLUMNS",
+    "Fault",
+    "Reader",
+    "check_carried",
+    "entries",
+    "estimated_seconds",
+    "fault_entries",
+]
 
 BATCH_ROWS = 16384
 """Rows that a reader holds at once."""
@@ -24,6 +35,10 @@ ENTRY = pa.schema(
         ("duration", pa.float64()),  # in seconds; null: to the end
         ("channel", pa.int32()),  # the one that is meant; null: the mean of all
         pa.field("seconds", pa.float64(), nullable=False),  # `duration`, or an estimate of it
+        ("file_size", pa.int64()),  # of the file at `uri` when it was planned, in bytes; null where that was not told
+        ("file_modified", pa.int64()),  # when it was written last, in milliseconds since 1970; null likewise
+        ("file_sha256", pa.string()),  # of the recording's bytes; null unless the plan was made with hashes
+        ("fault", pa.string()),  # why there is nothing to read, where that is known already
     ]
 )
 """The columns that every entry has; what a manifest holds beyond them is carried."""
@@ -37,6 +52,21 @@ _TAKEN = {*ENTRY.names, *OUTPUT_COLUMNS, "shard"}
 _BYTES_PER_SECOND = {".flac": 18_000, ".mp3": 8_000, ".ogg": 8_000, ".oga": 8_000, ".opus": 6_000}
 _PCM_BYTES_PER_SECOND = 32_000
 _UNKNOWN_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something in an input that names no recording that can be read.
+
+    Args:
+        id: of the entry that it becomes.
+        uri: where it is.
+        reason: why it cannot be read.
+    """
+
+    id: str
+    uri: str
+    reason: str
 
 
 class Reader(Protocol):
@@ -71,6 +101,18 @@ def entries(
         given |= {name: list(map(as_text, given[name])) for name in ("id", "uri")}
         arrays = [pa.array(given.get(field.name, [None] * count), field.type) for field in ENTRY]
     return pa.RecordBatch.from_arrays([*arrays, *further], schema=pa.schema([*ENTRY, *carried]))
+
+
+def fault_entries(carried: pa.Schema, faults: Sequence[Fault]) -> Iterator[pa.RecordBatch]:
+    """A batch of entries that only say why they cannot be read, if there are any; what is carried is null."""
+    if faults:
+        columns: dict[str, Sequence[Any]] = {
+            "id": [as_text(each.id) for each in faults],
+            "uri": [as_text(each.uri) for each in faults],
+            "seconds": [0.0] * len(faults),
+            "fault": [as_text(each.reason) for each in faults],
+        }
+        yield entries(carried, columns, [pa.nulls(len(faults), field.type) for field in carried])
 
 
 def estimated_seconds(name: str, num_bytes: int | None) -> float:

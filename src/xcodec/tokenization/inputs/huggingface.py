@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from xcodec.errors import InputError
 from xcodec.location import Location
-from xcodec.tokenization.inputs.entries import check_carried, entries, estimated_seconds
+from xcodec.tokenization.inputs.entries import Fault, check_carried, entries, estimated_seconds, fault_entries
+from xcodec.tokenization.inputs.manifest import stamps_of
 
 __all__ = ["DATASET_DICT", "DATASET_STATE", "HuggingFaceReader"]
 
@@ -41,42 +42,66 @@ class HuggingFaceReader:
         self.audio = audio[0]
         if not self.files:
             raise InputError(f"{folder}: holds no Arrow file; the data set is empty")
-        with opened(self.files[0]) as (schema, _, _):
-            self.carried = pa.schema([f for f in schema if f.name not in (self.audio, "id")])
-            self.has_id = "id" in schema.names
+        self.carried, self.has_id = self.described()
         check_carried(self.carried.names, str(folder))
 
+    def described(self) -> tuple[pa.Schema, bool]:
+        """The carried columns, and whether rows have ids, as the first file says that can be read.
+
+        Raises:
+            InputError: where none can be.
+        """
+        for file in self.files:
+            try:
+                with opened(file) as (schema, _, _):
+                    return pa.schema([f for f in schema if f.name not in (self.audio, "id")]), "id" in schema.names
+            except InputError as error:
+                reason = error
+        raise reason
+
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The rows in their order."""
+        """The rows in their order; a file that cannot be read to its end is an entry that says so."""
         number = 0
         for file in self.files:
-            with opened(file) as (_, batches, base):
-                for batch in batches:
-                    yield self.entries_of(file, batch, base, number)
-                    number += len(batch)
+            try:
+                with opened(file) as (_, batches, base):
+                    for batch in batches:
+                        yield from self.entries_of(file, batch, base, number)
+                        number += len(batch)
+            except InputError as error:
+                reason = str(error).removeprefix(f"{file}: ")
+                yield from fault_entries(self.carried, [Fault(f"{self.split}{file.name}", str(file), reason)])
 
-    def entries_of(self, file: Location, batch: pa.RecordBatch, base: int, number: int) -> pa.RecordBatch:
+    def entries_of(self, file: Location, batch: pa.RecordBatch, base: int, number: int) -> Iterator[pa.RecordBatch]:
         """Where the audio of each row lies: inside the file, or in one that the row names."""
         audio = batch.column(self.audio)
         inside = addresses(audio.field("bytes"), base, file)
-        rows: list[dict[str, Any]] = []
-        for i, (place, path) in enumerate(zip(inside, audio.field("path").to_pylist(), strict=True)):
-            if place is None and path is None:
-                raise InputError(f"{self.folder}: row {number + i} has neither audio nor a path of it")
-            name = path or ".wav"
-            rows.append(
-                {
-                    "id": f"{self.split}{number + i:08}",
-                    "uri": str(file) if place else str(Location.of(name)),
-                    "byte_start": place[0] if place else None,
-                    "byte_count": place[1] if place else None,
-                    "seconds": estimated_seconds(name, place[1] if place else Location.of(name).size()),
-                }
-            )
-        columns = {name: [row[name] for row in rows] for name in ("id", "uri", "byte_start", "byte_count", "seconds")}
+        paths = audio.field("path").to_pylist()
+        ids = [f"{self.split}{number + i:08}" for i in range(len(batch))]
         if self.has_id:
-            columns["id"] = batch.column("id").cast(pa.string()).to_pylist()
-        return entries(self.carried, columns, [batch.column(name) for name in self.carried.names])
+            ids = [given or ids[i] for i, given in enumerate(batch.column("id").cast(pa.string()).to_pylist())]
+        kept = [i for i, (place, path) in enumerate(zip(inside, paths, strict=True)) if place or path]
+        uris = [str(file) if inside[i] else str(Location.of(paths[i])) for i in kept]
+        stamps = stamps_of(uris)
+        places = [inside[i] or (None, None) for i in kept]
+        columns: dict[str, Any] = {
+            "id": [ids[i] for i in kept],
+            "uri": uris,
+            "byte_start": [start for start, _ in places],
+            "byte_count": [count for _, count in places],
+            "seconds": [
+                estimated_seconds(paths[i] or ".wav", stamp.size if count is None else count)
+                for i, (_, count), stamp in zip(kept, places, stamps, strict=True)
+            ],
+            "file_size": [stamp.size for stamp in stamps],
+            "file_modified": [stamp.modified for stamp in stamps],
+        }
+        rows = batch.take(pa.array(kept, pa.int64()))
+        yield entries(self.carried, columns, [rows.column(name) for name in self.carried.names])
+        empty = sorted(set(range(len(batch))) - set(kept))
+        reasons = [f"row {number + i} has neither audio nor a path of it" for i in empty]
+        faults = [Fault(ids[i], str(file), reason) for i, reason in zip(empty, reasons, strict=True)]
+        yield from fault_entries(self.carried, faults)
 
 
 def is_audio(feature: dict[str, Any]) -> bool:
@@ -89,7 +114,7 @@ def addresses(values: pa.Array, base: int, file: Location) -> list[tuple[int, in
     _, offsets, data = values.buffers()
     kind = np.int64 if pa.types.is_large_binary(values.type) else np.int32
     ends = np.frombuffer(offsets, kind)[values.offset : values.offset + len(values) + 1].tolist()
-    if data is not None and ends[-1] > ends[0] and not 0 <= data.address - base < (file.size() or 0):
+    if data is not None and ends[-1] > ends[0] and not 0 <= data.address - base < (file.stamp().size or 0):
         raise InputError(f"{file}: is compressed, so that audio cannot be read where it lies; save the data set anew")
     return [
         (data.address - base + ends[i], ends[i + 1] - ends[i]) if valid else None

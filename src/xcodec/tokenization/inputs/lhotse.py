@@ -7,8 +7,9 @@ import pyarrow as pa
 
 from xcodec.errors import InputError
 from xcodec.location import Location
-from xcodec.tokenization.inputs.entries import entries
-from xcodec.tokenization.inputs.manifest import base_of, json_objects, resolved
+from xcodec.tokenization.inputs.entries import Fault, entries, fault_entries
+from xcodec.tokenization.inputs.manifest import base_of, resolved, stamps_of, why_not
+from xcodec.tokenization.inputs.rows import numbered_objects
 
 __all__ = ["LhotseReader", "looks_like_cuts"]
 
@@ -35,34 +36,61 @@ class LhotseReader:
         self.base = base_of(root, Location.of("."))
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """The cuts in their order."""
-        for cuts in json_objects(self.file):
-            rows = [self.entry(cut) for cut in cuts]
-            columns = {name: [row[name] for row in rows] for name in rows[0]}
-            further = [pa.array([said(cut, name) for cut in cuts], pa.string()) for name in self.carried.names]
-            yield entries(self.carried, columns, further)
+        """The cuts in their order; what is no span of a recording is an entry that says so."""
+        for numbers, cuts, wrong in numbered_objects(self.file):
+            faults = [self.fault(number, None, reason) for number, reason in wrong]
+            rows: list[dict[str, Any]] = []
+            kept: list[dict[str, Any]] = []
+            for number, cut in zip(numbers, cuts, strict=True):
+                try:
+                    rows.append(self.entry(cut))
+                    kept.append(cut)
+                except InputError as error:
+                    faults.append(self.fault(number, cut.get("id"), str(error)))
+            if rows:
+                columns = {name: [row[name] for row in rows] for name in rows[0]}
+                stamps = stamps_of(columns["uri"])
+                columns |= {"file_size": [each.size for each in stamps]}
+                columns |= {"file_modified": [each.modified for each in stamps]}
+                further = [pa.array([said(cut, name) for cut in kept], pa.string()) for name in self.carried.names]
+                yield entries(self.carried, columns, further)
+            yield from fault_entries(self.carried, faults)
+
+    def fault(self, number: int, name: object, reason: str) -> Fault:
+        """What a line becomes that is no cut which can be read."""
+        return Fault(name if isinstance(name, str) else f"{self.file}:{number}", str(self.file), reason)
 
     def entry(self, cut: dict[str, Any]) -> dict[str, Any]:
-        """Where a cut lies."""
-        where = f"{self.file}: cut {cut.get('id')!r}"
+        """Where a cut lies.
+
+        Raises:
+            InputError: where it is not one span of one recording in a file.
+        """
         try:
             sources, wanted = cut["recording"]["sources"], cut.get("channel", 0)
             several = isinstance(wanted, list) or len(sources) != 1
             source = next(each for each in sources if several is False or wanted in each["channels"])
-            path, channels, kind = source["source"], source["channels"], source["type"]
-            entry = {"id": str(cut["id"]), "start": float(cut["start"]), "duration": float(cut["duration"])}
-        except (KeyError, TypeError, ValueError, StopIteration):
+            path, channels, kind = str(source["source"]), source["channels"], source["type"]
+            entry: dict[str, Any] = {
+                "id": str(cut["id"]),
+                "start": float(cut["start"]),
+                "duration": float(cut["duration"]),
+            }
+            channel = channels.index(wanted) if len(channels) > 1 and wanted in channels else None
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, StopIteration):
             raise InputError(
-                f"{where} ({cut.get('type', 'no type')}) is not one span of one recording, which is what can be "
+                f"the cut ({cut.get('type', 'no type')}) is not one span of one recording, which is what can be "
                 "tokenized; export mixed and multi-channel cuts with Lhotse's save_audios first"
             ) from None
         if kind not in ("file", "url"):
-            raise InputError(f"{where} has its audio in {kind!r}, expected a file or a URL")
-        channel = channels.index(wanted) if len(channels) > 1 and wanted in channels else None
+            raise InputError(f"the cut has its audio in {kind!r}, expected a file or a URL")
+        if reason := why_not(path, entry["start"], entry["duration"], channel):
+            raise InputError(f"the cut {reason}")
         return entry | {"uri": resolved(path, self.base), "channel": channel}
 
 
 def said(cut: dict[str, Any], name: str) -> str | None:
     """What the supervisions of a cut say under a name, one after the other."""
-    values = dict.fromkeys(str(each[name]) for each in cut.get("supervisions") or [] if each.get(name) is not None)
+    spoken = [each for each in cut.get("supervisions") or [] if isinstance(each, dict)]
+    values = dict.fromkeys(str(each[name]) for each in spoken if each.get(name) is not None)
     return " ".join(values) if values else None

@@ -1,6 +1,5 @@
 """Recordings as they lie on disk: a folder, or a list of files and of spans in them."""
 
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,12 +11,11 @@ import numpy as np
 
 from xcodec.audio import Audio, AudioInfo, media_files
 from xcodec.errors import AudioError, InputError
+from xcodec.listing import PATH_KEYS, START_KEYS, LineForm, parse_line
 from xcodec.training.data.source import Excerpt
 from xcodec.training.data.unreadable import Unreadable
 
 __all__ = ["Recordings", "Span"]
-
-PATH_KEYS, START_KEYS = ("path", "audio_filepath"), ("start", "offset")  # the second as NeMo's manifests have them
 
 
 @dataclass(frozen=True)
@@ -85,8 +83,9 @@ class Recordings:
 
     @classmethod
     def of_manifest(cls, manifest: Path, log: Callable[[str], None] = print) -> "Recordings":
-        """The files that a list names: a path on each line, or JSON with `path` and perhaps `start` and `duration`.
+        """The files that a list names.
 
+        A line is a path, or JSON with `path` and perhaps `start` and `duration`; of Kaldi's wav.scp, an id and a path.
         Times are in seconds. Relative paths begin at the list's folder.
 
         Raises:
@@ -110,26 +109,34 @@ def _length_or_why_not(span: Span) -> float | AudioError:
 
 def _lines(manifest: Path) -> Iterator[Span]:
     try:
-        lines = manifest.read_text(encoding="utf-8").splitlines()
+        text = manifest.read_bytes()
+        text.decode()  # or it is no list
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"the list of recordings {manifest} cannot be read: {error}") from None
-    for number, line in enumerate(lines, 1):
-        line = line.strip()
-        if not line:
-            continue
-        if not line.startswith("{"):
-            yield Span(manifest.parent / line)
-            continue
-        try:
-            entry: dict[str, Any] = json.loads(line)
-            path = str(next(entry[key] for key in PATH_KEYS if key in entry))
-            start = float(next((entry[key] for key in START_KEYS if entry.get(key) is not None), 0.0))
-            seconds = float(entry["duration"]) if entry.get("duration") is not None else None
-            if not (0 <= start < math.inf and (seconds is None or 0 < seconds < math.inf)):
-                raise ValueError
-        except (ValueError, TypeError, StopIteration):
-            raise InputError(
-                f"{manifest}, line {number}: expected a path, or a JSON object with {' or '.join(PATH_KEYS)}, and "
-                f"perhaps {' or '.join(START_KEYS)} and duration, in seconds"
-            ) from None
-        yield Span(manifest.parent / path, start, seconds)
+    form = LineForm.KALDI if LineForm.of(manifest.name) is LineForm.KALDI else LineForm.PATHS
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            try:
+                yield _span(parse_line(line, form), manifest.parent)
+            except InputError as error:
+                raise InputError(f"{manifest}, line {number}: {error}") from None
+
+
+def _span(entry: dict[str, Any], folder: Path) -> Span:
+    """What a line of a list says, whose paths begin at a folder.
+
+    Raises:
+        InputError: where it names no span of a file.
+    """
+    try:
+        path = str(next(entry[key] for key in PATH_KEYS if key in entry))
+        start = float(next((entry[key] for key in START_KEYS if entry.get(key) is not None), 0.0))
+        seconds = float(entry["duration"]) if entry.get("duration") is not None else None
+        if not (0 <= start < math.inf and (seconds is None or 0 < seconds < math.inf)):
+            raise ValueError
+    except (ValueError, TypeError, StopIteration):
+        raise InputError(
+            f"expected a path, or a JSON object with {' or '.join(PATH_KEYS)}, and perhaps {' or '.join(START_KEYS)} "
+            "and duration, in seconds"
+        ) from None
+    return Span(folder / path, start, seconds)

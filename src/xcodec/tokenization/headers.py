@@ -1,0 +1,142 @@
+"""What the file of a shard says of itself, and which files of an output are shards of its plan."""
+
+import json
+import re
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from xcodec.errors import InputError
+
+__all__ = ["METADATA", "Failure", "ShardHeader", "Survey", "read_header", "survey"]
+
+METADATA = b"xcodec"
+"""Under which key Parquet keeps the header."""
+
+_THREADS = 8
+_NAMED = 5  # files that an error spells out
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A recording that has no codes.
+
+    Args:
+        id: its id.
+        uri: where it is.
+        stage: "plan", "read" or "encode".
+        error: why.
+    """
+
+    id: str
+    uri: str
+    stage: str
+    error: str
+
+
+@dataclass(frozen=True)
+class ShardHeader:
+    """What the file of a shard says of itself.
+
+    Args:
+        shard: its number.
+        plan_hash: of the plan that it belongs to.
+        rows: with codes.
+        seconds: of audio in them.
+        planned_seconds: that the plan expected of all its recordings.
+        codec: as the fingerprint has it.
+        failures: the recordings without codes.
+    """
+
+    shard: int
+    plan_hash: str
+    rows: int
+    seconds: float
+    planned_seconds: float
+    codec: Mapping[str, Any]
+    failures: tuple[Failure, ...] = ()
+
+
+def read_header(path: Path) -> ShardHeader:
+    """What the file of a shard says of itself.
+
+    Raises:
+        InputError: where it is no such file, or damaged.
+    """
+    try:
+        header = json.loads((pq.read_schema(path).metadata or {})[METADATA])
+        return ShardHeader(**header | {"failures": tuple(Failure(**each) for each in header["failures"])})
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: is damaged, or no file of codes ({error}); delete it and run again") from None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What lies where the codes of an output belong.
+
+    Args:
+        done: the headers of the shards that are done, by number, in order.
+        strange: files that are no shards of the plan, and why not.
+    """
+
+    done: Mapping[int, ShardHeader]
+    strange: Mapping[Path, str]
+
+    def check(self) -> None:
+        """Refuse an output with files that are no shards of its plan.
+
+        Raises:
+            InputError: names them.
+        """
+        if self.strange:
+            named = "; ".join(f"{path} {reason}" for path, reason in list(self.strange.items())[:_NAMED])
+            more = f"; and {len(self.strange) - _NAMED} more" if len(self.strange) > _NAMED else ""
+            raise InputError(
+                f"{len(self.strange)} files among the codes are not of this plan: {named}{more}. Move them away, or "
+                "delete them, and run again: what is missing is done anew"
+            )
+
+
+def survey(codes: Path, plan_hash: str, shards: int, numbers: range) -> Survey:
+    """Look at the files of codes; each has to say itself that it is of the plan, and which shard it is.
+
+    Args:
+        codes: the folder they are in.
+        plan_hash: of the plan.
+        shards: how many the plan has.
+        numbers: of the shards that are looked at; files whose names are no shard's are strange in any case.
+    """
+    found: dict[int, Path] = {}
+    strange: dict[Path, str] = {}
+    for path in sorted(codes.glob("*.parquet")):
+        if not re.fullmatch(r"\d{7,}\.parquet", path.name) or path.name != f"{int(path.stem):07}.parquet":
+            strange[path] = "has no name of a shard"
+        elif int(path.stem) >= shards:
+            strange[path] = f"has the name of a shard beyond the {shards} of the plan"
+        elif int(path.stem) in numbers:
+            found[int(path.stem)] = path
+    with ThreadPoolExecutor(_THREADS) as pool:
+        headers = dict(zip(found, pool.map(_header_or_why_not, found.values()), strict=True))
+    done: dict[int, ShardHeader] = {}
+    for number, header in headers.items():
+        if isinstance(header, InputError):
+            strange[found[number]] = str(header).removeprefix(f"{found[number]}: ")
+        elif header.plan_hash != plan_hash:
+            strange[found[number]] = "belongs to another plan"
+        elif header.shard != number:
+            strange[found[number]] = f"is shard {header.shard}, under the name of another"
+        else:
+            done[number] = header
+    return Survey(done, strange)
+
+
+def _header_or_why_not(path: Path) -> ShardHeader | InputError:
+    try:
+        return read_header(path)
+    except InputError as error:
+        return error
