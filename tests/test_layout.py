@@ -29,6 +29,7 @@ FLOORS = [
     "kernels",
     "codes",
     "audio",
+    "progress",
     "location",
     "files",
     "device",

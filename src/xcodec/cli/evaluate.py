@@ -162,8 +162,8 @@ def command(
 
     with Interruption() as interruption, ClipsBar(len(clips)) as bar:
 
-        def advance() -> None:
-            bar.advance()
+        def advance(clips: float) -> None:
+            bar.advance(clips)
             interruption.check()
 
         result = evaluate(clips, systems, metrics, missing, spread(clips, examples if html_file else 0), advance)
@@ -196,6 +196,7 @@ class ClipsBar:
         columns = (TextColumn("Measured"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
         self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._progress.add_task("", total=total)
+        self._done = 0.0
 
     def __enter__(self) -> "ClipsBar":
         self._progress.start()
@@ -204,9 +205,10 @@ class ClipsBar:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def advance(self) -> None:
-        """Count a clip."""
-        self._progress.advance(self._task)
+    def advance(self, clips: float) -> None:
+        """Count clips, or a share of one."""
+        self._done += clips
+        self._progress.update(self._task, completed=round(self._done, 6))
 
 
 def check_writable(files: list[Path], overwrite: bool) -> None:

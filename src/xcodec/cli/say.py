@@ -3,7 +3,7 @@
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +12,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from xcodec.cli.console import errors, output, show_error, spoken_seconds
 from xcodec.cli.failures import FAILED
+from xcodec.cli.interruption import Interruption
 from xcodec.cli.options import (
     Device,
     Dtype,
@@ -133,14 +134,14 @@ def command(
         "max_seconds": max_seconds,
     }
     started = time.perf_counter()
-    with told_if_cut() as cut, speech_progress() as on_progress:
+    with Interruption() as interruption, told_if_cut() as cut, SpeechProgress(interruption) as progress:
         if pipe is not None:
             for piece in llasa.stream(text, **how):
                 pipe.write(piece)
-                on_progress(piece.duration)
+                progress.said(piece.duration)
             seconds, where = pipe.seconds, "standard output"
         elif file is not None:
-            audio = llasa.say(text, on_progress=on_progress, **how)
+            audio = llasa.say(text, on_progress=progress.said, on_decoded=progress.decoded, **how)
             home(file).parent.mkdir(parents=True, exist_ok=True)
             audio.save(home(file))
             seconds, where = audio.duration, file
@@ -175,24 +176,39 @@ def told_if_cut() -> Iterator[list[str]]:
     told += [str(warning.message) for warning in caught if issubclass(warning.category, SpeechCutWarning)]
 
 
-@contextmanager
-def speech_progress() -> Iterator[Callable[[float], None]]:
-    """Show the seconds of speech so far, on a terminal; nothing elsewhere."""
-    console = errors()
-    progress = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.fields[said]} of speech"),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    with progress:
-        task = progress.add_task("", total=None, said=spoken_seconds(0))
-        seconds = 0.0
+class SpeechProgress:
+    """The seconds of speech so far, said and decoded, on a terminal; nothing elsewhere."""
 
-        def advance(more: float) -> None:
-            nonlocal seconds
-            seconds += more
-            progress.update(task, said=spoken_seconds(seconds))
+    def __init__(self, interruption: Interruption) -> None:
+        console = errors()
+        columns = (SpinnerColumn(), TextColumn("{task.fields[shown]}"))
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._interruption = interruption
+        self._said = self._decoded = 0.0
+        self._task = self._progress.add_task("", total=None, shown=self._shown)
 
-        yield advance
+    def __enter__(self) -> "SpeechProgress":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    @property
+    def _shown(self) -> str:
+        decoded = f", {spoken_seconds(self._decoded)} decoded" if self._decoded else ""
+        return f"{spoken_seconds(self._said)} of speech{decoded}"
+
+    def said(self, seconds: float) -> None:
+        """Count speech whose codes are there."""
+        self._said += seconds
+        self._show()
+
+    def decoded(self, seconds: float) -> None:
+        """Count speech that can be heard."""
+        self._decoded += seconds
+        self._show()
+
+    def _show(self) -> None:
+        self._progress.update(self._task, shown=self._shown)
+        self._interruption.check()
