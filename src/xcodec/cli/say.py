@@ -16,7 +16,6 @@ from xcodec.cli.interruption import Interruption
 from xcodec.cli.options import (
     Device,
     Dtype,
-    Model,
     Overwrite,
     Precision,
     Raw,
@@ -104,7 +103,18 @@ def command(
     max_seconds: Annotated[
         float | None, typer.Option("--max-seconds", metavar="SECONDS", help="Cut the speech there.")
     ] = None,
-    model: Model = CODEC,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help=f"The codec: a checkpoint folder, a hub id, or the built-in mini; else what the language model's "
+            f"config.json names as codec, or {CODEC}.",
+            show_default=False,
+            callback=not_empty,
+        ),
+    ] = None,
     device: Device = "auto",
     dtype: Dtype = Precision.FLOAT32,
     overwrite: Overwrite = False,
@@ -155,8 +165,12 @@ def command(
         errors().print(cut[0], soft_wrap=True, markup=False)
 
 
-def load(llm: str, model: str, device: str, dtype: Precision, has_voice: bool) -> "Llasa":
+def load(llm: str, model: str | None, device: str, dtype: Precision, has_voice: bool) -> "Llasa":
     """Load the codec, whose encoder only a voice needs, and the language model."""
+    if model is None:
+        from xcodec.llasa.checkpoint import codec_named_by
+
+        model = codec_named_by(llm) or CODEC
     codec = load_codec(model, device, dtype, decoder_only=not has_voice)
     with errors().status(f"loading {llm}"):
         from xcodec.llasa import Llasa

@@ -67,17 +67,18 @@ class Model(System):
         codec: the codec.
         name: as reports call it.
         bandwidth: in kbit/s, one of the codec's; None for its highest.
+        named_whole: whether the name says the bandwidth already.
 
     Raises:
         InputError: where the codec does not have this bandwidth.
     """
 
-    def __init__(self, codec: Codec, name: str, bandwidth: float | None = None) -> None:
+    def __init__(self, codec: Codec, name: str, bandwidth: float | None = None, *, named_whole: bool = False) -> None:
         if bandwidth is not None and not any(math.isclose(bandwidth, offered) for offered in codec.bandwidths):
             offers = ", ".join(f"{offered:g}" for offered in codec.bandwidths)
             raise InputError(f"bandwidth={bandwidth:g}: {name} has {offers} kbit/s")
         self.codec, self.bandwidth = codec, bandwidth
-        self.name = name if bandwidth is None else f"{name} at {bandwidth:g} kbit/s"
+        self.name = name if bandwidth is None or named_whole else f"{name} at {bandwidth:g} kbit/s"
         self.about = f"{codec!r}, {codec.identity}"
 
     @property
