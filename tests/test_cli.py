@@ -8,7 +8,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from typer.testing import CliRunner
 import builders
 import xcodec
 from original import TINY_OPTIONS, random_original, write_original_folder
+from waiting import PATIENCE, wait_until
 from xcodec import kernels
 from xcodec.audio import Audio
 from xcodec.cli import jobs
@@ -65,7 +65,7 @@ def start(*arguments: object, **options: object) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> Result:
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE)
     return Result(process.returncode, out, err)
 
 
@@ -634,9 +634,7 @@ def test_ctrl_c_ends_in_one_line_and_leaves_whole_files(model: Path, tmp_path: P
     for i in range(200):
         (tmp_path / f"in/{i:03}.wav").write_bytes(SPEECH.read_bytes())
     process = start("encode", tmp_path / "in", "-o", tmp_path / "out", "-m", model, "--batch-seconds", 1)
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("out/*.codes")) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: list(tmp_path.glob("out/*.codes")), process)
     process.send_signal(signal.SIGINT)
     result = finish(process)
     assert (result.code, result.out, result.err) == (130, "", "interrupted; every file that was written is whole\n")
@@ -656,7 +654,7 @@ def test_a_terminal_shows_progress_with_its_speed(model: Path, tmp_path: Path) -
         except OSError:  # the other end is closed
             break
     os.close(parent)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=PATIENCE) == 0
     assert b"1/1" in shown
     assert re.search(rb"3\.0 s of audio, [\d.]+ audio-s/s", shown)
     assert process.stdout is not None

@@ -296,7 +296,7 @@ def test_the_page_has_so_many_players_as_asked_for_evenly_spaced() -> None:
 
 
 def test_a_picture_is_the_png_that_other_programs_read(tmp_path: Path) -> None:
-    image = pytest.importorskip("PIL.Image", reason="pillow reads the picture")
+    image = pytest.importorskip("PIL.Image", reason="needs pip install 'xcodec[demo]'")
     pixels = np.random.default_rng(0).integers(0, 256, (5, 9)).astype(np.uint8)
     (tmp_path / "a.png").write_bytes(png(pixels, ramp(256)))
     with image.open(tmp_path / "a.png") as read:
@@ -304,7 +304,7 @@ def test_a_picture_is_the_png_that_other_programs_read(tmp_path: Path) -> None:
 
 
 def test_a_tone_is_a_line_in_the_spectrogram_at_its_frequency(tmp_path: Path) -> None:
-    image = pytest.importorskip("PIL.Image", reason="pillow reads the picture")
+    image = pytest.importorskip("PIL.Image", reason="needs pip install 'xcodec[demo]'")
     tone = Audio(np.sin(2 * np.pi * 2000 * np.arange(16_000) / 16_000), 16_000)
     (tmp_path / "tone.png").write_bytes(spectrogram_picture(tone, tone))
     with image.open(tmp_path / "tone.png") as read:
@@ -314,7 +314,7 @@ def test_a_tone_is_a_line_in_the_spectrogram_at_its_frequency(tmp_path: Path) ->
 
 
 def test_the_spectrogram_of_silence_is_dark(tmp_path: Path) -> None:
-    image = pytest.importorskip("PIL.Image", reason="pillow reads the picture")
+    image = pytest.importorskip("PIL.Image", reason="needs pip install 'xcodec[demo]'")
     silence = Audio(np.zeros(16_000, np.float32), 16_000)
     (tmp_path / "silence.png").write_bytes(spectrogram_picture(silence, silence))
     with image.open(tmp_path / "silence.png") as read:
@@ -322,7 +322,7 @@ def test_the_spectrogram_of_silence_is_dark(tmp_path: Path) -> None:
 
 
 def test_the_picture_of_codes_has_a_column_for_each_and_a_row_for_each_digit(model: Path, tmp_path: Path) -> None:
-    image = pytest.importorskip("PIL.Image", reason="pillow reads the picture")
+    image = pytest.importorskip("PIL.Image", reason="needs pip install 'xcodec[demo]'")
     codec = Codec.from_pretrained(model)
     codes = codec.encode(Audio(builders.speech(1.0), 16_000))
     (tmp_path / "codes.png").write_bytes(codes_picture(codes, Model(codec, "tiny").levels))

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from builders import RECORDINGS, TINY, prepare, speech, tiny_model
 from tokenize_builders import job_for
 from tokenize_builders import run as tokenize
 from training_builders import FLAT, Clips, tiny_recipe
+from waiting import PATIENCE, wait_until
 from xcodec import Audio, Codec
 from xcodec.cli.train import STOPPING
 from xcodec.errors import CheckpointError, InputError, TrainingError
@@ -248,15 +248,25 @@ trainer.run()
 
 
 def test_a_time_limit_ends_a_run_and_its_state_is_there(source: Clips, tmp_path: Path) -> None:
+    class ThreeSteps(Limit):
+        looks = 0
+
+        def is_reached(self) -> bool:
+            self.looks += 1
+            return self.looks > 3
+
     recipe = tiny_recipe(tmp_path, "steps=1000000")
     trainer = Trainer(recipe, source, tmp_path / "run", quiet)
-    trainer.run(limit=Limit(minutes=0.02))
-    assert 0 < trainer.step < 10**6
+    trainer.run(limit=Limit(minutes=0))
+    assert trainer.step == 0
+    assert not Limit(minutes=1e6).is_reached()
+    trainer.run(limit=ThreeSteps())
+    assert trainer.step == 3
     assert_equal(trainer, Trainer(recipe, source, tmp_path / "run", quiet))
 
 
 def test_a_run_that_is_asked_to_end_does_after_its_step_and_is_kept(source: Clips, tmp_path: Path) -> None:
-    recipe = tiny_recipe(tmp_path, "steps=1000000")
+    recipe = tiny_recipe(tmp_path, "steps=1000000", "validation.log_steps=2")
     asked = threading.Event()
 
     def log(line: str) -> None:
@@ -597,20 +607,20 @@ def test_ctrl_c_while_speech_is_made_ends_the_command_and_what_is_made_is_kept(t
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == f"making speech in {tmp_path / 'speech'}\n"
-        while not list(stretch.glob("espeak-*.npz")):
-            assert process.poll() is None
-            time.sleep(0.01)
+        wait_until(lambda: list(stretch.glob("espeak-*.npz")), process)
         process.send_signal(signal.SIGINT)  # espeak-ng speaks nearly all of the time
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
-    assert "stopped; 0 % (0.17 of 1000.00 h) of the speech is kept, and the next run goes on there" in out
+    assert "stopped; 0 % (0.17 of 1000.00 h) of the speech is kept, and the next run goes on" in out
     assert err == f"{STOPPING}\n"
-    ended = subprocess.run([*command, "--minutes", "0.001"], capture_output=True, text=True, check=False, timeout=60)
+    ended = subprocess.run(
+        [*command, "--minutes", "0.001"], capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
     assert ended.returncode == 0, ended.stderr
     assert "taking up 0 % (0.17 of 1000.00 h) of the speech" in ended.stdout
     assert not (tmp_path / "run").exists()
     exporting = [*command, "--minutes", "0.001", "--export", str(tmp_path / "model")]
-    refused = subprocess.run(exporting, capture_output=True, text=True, check=False, timeout=60)
+    refused = subprocess.run(exporting, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert refused.returncode == 1
     assert "the run ended while speech was made: nothing is trained, or exported" in refused.stderr
 

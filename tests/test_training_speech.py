@@ -32,7 +32,7 @@ def test_synthesis_is_the_same_for_the_same_seed_and_another_for_another() -> No
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_synthesizer_speaks_audibly_at_16_khz(engine: str) -> None:
     if engine != "espeak" and shutil.which(engine) is None:
-        pytest.skip(f"{engine} is not installed")
+        pytest.skip(f"needs apt-get install {engine}")
     spoken = next(utterances(engine, 0))
     assert spoken.samples.dtype == np.float32
     assert 0.5 < len(spoken.samples) / 16_000 < 60
