@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -570,6 +571,30 @@ def test_help_reads_like_a_manual(run: Run, command: str) -> None:
         "say": "--voice-text",
     }
     assert options.get(command, "--") in text
+
+
+def test_a_shell_completes_commands_once_that_is_installed(tmp_path: Path) -> None:
+    if (bash := shutil.which("bash")) is None:
+        pytest.skip("needs apt-get install bash")
+    program = f"{sys.executable} -m xcodec"
+    environment = os.environ | {"HOME": str(tmp_path)}
+    # Not the last command, or bash would become the program, and would no longer be there to be recognised.
+    installed = subprocess.run(
+        [bash, "-c", f"{program} --install-completion && true"], env=environment, capture_output=True, text=True
+    )
+    assert installed.returncode == 0, installed.stderr
+    assert "bash completion installed in" in installed.stdout
+    assert "xcodec" in (tmp_path / ".bashrc").read_text()
+    [script] = (tmp_path / ".bash_completions").iterdir()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/xcodec").write_text(f'#!/bin/sh\nexec {program} "$@"\n')
+    (tmp_path / "bin/xcodec").chmod(0o755)
+    typed = 'COMP_WORDS=(xcodec re) COMP_CWORD=1; _xcodec_completion xcodec; echo "${COMPREPLY[@]}"'
+    environment["PATH"] = f"{tmp_path / 'bin'}{os.pathsep}{environment['PATH']}"
+    completed = subprocess.run(
+        [bash, "-c", f"source {script}; {typed}"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert completed.stdout == "reconstruct\n"
 
 
 def test_the_help_of_the_program_names_every_command(run: Run) -> None:
