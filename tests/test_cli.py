@@ -697,6 +697,9 @@ def test_long_recordings_are_cut_on_request(run, model, tmp_path):
     assert told["segment_starts"] == list(codes.segment_starts)
     assert run("decode", tmp_path / "a.codes", "-o", tmp_path / "a.wav", *options).code == 0
     assert run("reconstruct", SPEECH, "-o", tmp_path / "b.wav", "--segment-seconds", 1.2, *options).code == 0
+    assert run("encode", SPEECH, "-o", tmp_path / "whole.codes", *options).code == 0
+    assert run("decode", tmp_path / "whole.codes", "-o", tmp_path / "c.wav", "--segment-seconds", 1, *options).code == 0
+    assert Audio.read(tmp_path / "c.wav").num_samples == Audio.read(tmp_path / "b.wav").num_samples
     assert Audio.read(tmp_path / "a.wav") == Audio.read(tmp_path / "b.wav")
 
 
