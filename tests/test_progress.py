@@ -1,6 +1,7 @@
 """Progress: long work tells its listener how far it has come, and the sum is the whole; nobody else notices."""
 
 import gc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,7 +123,7 @@ def test_attention_over_a_long_clip_comes_in_blocks_that_change_no_bit(
 def test_an_evaluation_tells_of_clips_in_fractions(tmp_path) -> None:
     paths = []
     for i in range(2):
-        paths.append((f"{i}.wav", tmp_path / f"{i}.wav"))
+        paths.append((Path(f"{i}.wav"), tmp_path / f"{i}.wav"))
         Audio(builders.speech(8.0), 16_000).save(paths[-1][1])
     told: list[float] = []
     clips = clips_of(paths, Transcripts(None))

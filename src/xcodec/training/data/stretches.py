@@ -19,7 +19,7 @@ from xcodec.training.synthesis import SAMPLING_RATE, Utterance, utterances
 
 __all__ = ["SpokenClip", "Stretch", "stretches"]
 
-STRETCH_SECONDS = 600.0
+STRETCH_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
