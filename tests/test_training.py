@@ -603,7 +603,7 @@ def test_ctrl_c_while_speech_is_made_ends_the_command_and_what_is_made_is_kept(t
         sys.executable, "-m", "xcodec", "train", str(tmp_path / "tiny.yaml"), "--data", str(tmp_path / "speech"),
         "-o", str(tmp_path / "run"), "--set", "synthesis.hours={espeak: 1000.0}", "--threads", "1",
     ]  # fmt: skip
-    stretch = tmp_path / "speech/unfinished"
+    stretch = tmp_path / "speech/.unfinished-speech"
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == f"making speech in {tmp_path / 'speech'}\n"

@@ -162,7 +162,7 @@ def test_speech_whose_making_is_stopped_comes_out_as_that_which_is_made_at_once(
         if built is not None:
             break
         assert needs_building(tmp_path / "parts")
-        shares.append(len(list((tmp_path / "parts/unfinished").iterdir())))
+        shares.append(len(list((tmp_path / "parts/.unfinished-speech").iterdir())))
         assert lines[-1].startswith("stopped; ")
     assert shares == sorted(shares)
     assert shares[-1] > 0

@@ -57,7 +57,8 @@ def train(
             log(f"making speech in {path}")
             build_corpus(recipe.synthesis, path, log, limit)
     processes.wait()
-    if processes.any(any(path.exists() and needs_building(path) for path in data)):
+    unfinished = recipe.synthesis is not None and any(path.exists() and needs_building(path) for path in data)
+    if processes.any(unfinished):
         if export_to is not None:
             raise TrainingError(f"the run ended while speech was made: nothing is trained, or exported to {export_to}")
         return

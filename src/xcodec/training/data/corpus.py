@@ -22,7 +22,7 @@ from xcodec.training.synthesis import SAMPLING_RATE, Utterance
 
 __all__ = ["Corpus", "build_corpus", "needs_building"]
 
-UNFINISHED = "unfinished"
+UNFINISHED = ".unfinished-speech"
 
 
 class Corpus:
@@ -107,7 +107,7 @@ def _recordings(folder: Path, log: Callable[[str], None], limit: Limit) -> Itera
 
 def needs_building(folder: Path) -> bool:
     """Whether there is no corpus in a folder, or one whose making was stopped."""
-    return not folder.exists() or (folder / UNFINISHED).is_dir()
+    return not folder.exists() or ((folder / UNFINISHED).is_dir() and not (folder / "index.json").is_file())
 
 
 def build_corpus(
