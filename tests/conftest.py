@@ -11,6 +11,7 @@ from transformers.utils import logging
 
 import builders
 from original import TINY_OPTIONS, OriginalXCodec2, random_original
+from skips import lines_about_skipped
 from xcodec.models.xcodec2 import Xcodec2Model
 from xcodec.models.xcodec2.conversion import Checkpoint, convert_state_dict
 
@@ -23,6 +24,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a 
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = terminalreporter.stats.get("skipped", [])
+    if lines := lines_about_skipped((report.nodeid, report.longrepr[2]) for report in reports):
+        terminalreporter.section("skipped, and what to install")
+        for line in lines:
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

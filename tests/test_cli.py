@@ -5,10 +5,10 @@ import os
 import pty
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 import builders
 import xcodec
 from original import TINY_OPTIONS, random_original, write_original_folder
+from waiting import PATIENCE, wait_until
 from xcodec import kernels
 from xcodec.audio import Audio
 from xcodec.cli import jobs
@@ -65,7 +66,7 @@ def start(*arguments: object, **options: object) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> Result:
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE)
     return Result(process.returncode, out, err)
 
 
@@ -575,6 +576,30 @@ def test_help_reads_like_a_manual(run: Run, command: str) -> None:
     assert options.get(command, "--") in text
 
 
+def test_a_shell_completes_commands_once_that_is_installed(tmp_path: Path) -> None:
+    if (bash := shutil.which("bash")) is None:
+        pytest.skip("needs apt-get install bash")
+    program = f"{sys.executable} -m xcodec"
+    environment = os.environ | {"HOME": str(tmp_path)}
+    # Not the last command, or bash would become the program, and would no longer be there to be recognised.
+    installed = subprocess.run(
+        [bash, "-c", f"{program} --install-completion && true"], env=environment, capture_output=True, text=True
+    )
+    assert installed.returncode == 0, installed.stderr
+    assert "bash completion installed in" in installed.stdout
+    assert "xcodec" in (tmp_path / ".bashrc").read_text()
+    [script] = (tmp_path / ".bash_completions").iterdir()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/xcodec").write_text(f'#!/bin/sh\nexec {program} "$@"\n')
+    (tmp_path / "bin/xcodec").chmod(0o755)
+    typed = 'COMP_WORDS=(xcodec re) COMP_CWORD=1; _xcodec_completion xcodec; echo "${COMPREPLY[@]}"'
+    environment["PATH"] = f"{tmp_path / 'bin'}{os.pathsep}{environment['PATH']}"
+    completed = subprocess.run(
+        [bash, "-c", f"source {script}; {typed}"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert completed.stdout == "reconstruct\n"
+
+
 def test_the_help_of_the_program_names_every_command(run: Run) -> None:
     text = run("--help").out
     assert all(re.search(rf"^│ {command} ", text, re.MULTILINE) for command in COMMANDS)
@@ -637,9 +662,7 @@ def test_ctrl_c_ends_in_one_line_and_leaves_whole_files(model: Path, tmp_path: P
     for i in range(200):
         (tmp_path / f"in/{i:03}.wav").write_bytes(SPEECH.read_bytes())
     process = start("encode", tmp_path / "in", "-o", tmp_path / "out", "-m", model, "--batch-seconds", 1)
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("out/*.codes")) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: list(tmp_path.glob("out/*.codes")), process)
     process.send_signal(signal.SIGINT)
     result = finish(process)
     assert (result.code, result.out, result.err) == (130, "", "interrupted; every file that was written is whole\n")
@@ -659,7 +682,7 @@ def test_a_terminal_shows_progress_with_its_speed(model: Path, tmp_path: Path) -
         except OSError:  # the other end is closed
             break
     os.close(parent)
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=PATIENCE) == 0
     assert b"1/1" in shown
     assert re.search(rb"3\.0 s of audio, [\d.]+ audio-s/s", shown)
     assert process.stdout is not None
@@ -677,6 +700,9 @@ def test_long_recordings_are_cut_on_request(run, model, tmp_path):
     assert told["segment_starts"] == list(codes.segment_starts)
     assert run("decode", tmp_path / "a.codes", "-o", tmp_path / "a.wav", *options).code == 0
     assert run("reconstruct", SPEECH, "-o", tmp_path / "b.wav", "--segment-seconds", 1.2, *options).code == 0
+    assert run("encode", SPEECH, "-o", tmp_path / "whole.codes", *options).code == 0
+    assert run("decode", tmp_path / "whole.codes", "-o", tmp_path / "c.wav", "--segment-seconds", 1, *options).code == 0
+    assert Audio.read(tmp_path / "c.wav").num_samples == Audio.read(tmp_path / "b.wav").num_samples
     assert Audio.read(tmp_path / "a.wav") == Audio.read(tmp_path / "b.wav")
 
 

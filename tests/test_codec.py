@@ -171,10 +171,12 @@ def test_progress_counts_every_second_of_audio_once(codec: Codec, speech: Audio)
     done: list[float] = []
     inputs = [speech, Audio(speech.samples[:, :8000], 8000), SPEECH]
     codes = codec.encode(inputs, batch_seconds=4.0, on_progress=done.append)
-    assert done == [pytest.approx(2.99), pytest.approx(2.99), pytest.approx(1.0)]
+    assert sum(done) == pytest.approx(2.99 + 2.99 + 1.0)
+    assert len(done) > 3  # within a batch too
     done.clear()
     codec.decode(codes, batch_seconds=60.0, on_progress=done.append)
-    assert done == [pytest.approx(5.98), pytest.approx(1.0)]
+    assert sum(done) == pytest.approx(5.98 + 1.0)
+    assert len(done) > 2
 
 
 @pytest.mark.parametrize("seconds", [[], [3.0], [1.0] * 10, [5.0, 0.1, 2.0, 90.0, 2.0, 7.5, 0.1, 0.1]])

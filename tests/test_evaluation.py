@@ -15,11 +15,13 @@ import builders
 from xcodec.audio import Audio
 from xcodec.cli.app import app
 from xcodec.codec import Codec
+from xcodec.device import Precision
 from xcodec.errors import InputError
 from xcodec.evaluation.clips import Clip, clips_of, spread
 from xcodec.evaluation.distortion import MelDistance
 from xcodec.evaluation.evaluation import evaluate
 from xcodec.evaluation.pictures import codes_picture, png, ramp, spectrogram_picture
+from xcodec.evaluation.setting import Setting
 from xcodec.evaluation.systems import Folder, Model
 from xcodec.evaluation.transcripts import Transcripts
 from xcodec.models.xcodec import XcodecFeatureExtractor
@@ -131,6 +133,38 @@ def test_a_residual_stream_is_measured_at_the_bandwidth_asked_for(recordings: Pa
     assert [(use["size"], use["codes"], use["levels"]) for use in system["codebooks"]] == [(1024, 50 + 150, [])] * 3
     assert system["bitrate"] == pytest.approx(1500, rel=0.01)
     assert "codebook 3" in page.read_text()
+
+
+def test_settings_of_one_model_are_systems_of_their_own(recordings: Path, tmp_path: Path) -> None:
+    tiny_xcodec().save_pretrained(tmp_path / "xcodec")
+    XcodecFeatureExtractor().save_pretrained(tmp_path / "xcodec")
+    names = [f"{tmp_path}/xcodec{suffix}" for suffix in ("@0.5", "@1", "", ":int8", "@1:bfloat16")]
+    report, page = tmp_path / "report.json", tmp_path / "page.html"
+    models = [argument for name in names for argument in ("-m", name)]
+    result = run(recordings, *models, "--asr", "none", "--json", report, "--html", page)
+    assert result.code == 0, result.err
+    systems = [system for system in json.loads(report.read_text())["systems"] if system["name"] != "recordings"]
+    assert [system["name"] for system in systems] == names
+    assert [len(system["codebooks"]) for system in systems] == [1, 2, 8, 8, 2]
+    assert [system["about"].split(" in ")[1].split(")")[0] for system in systems] == [
+        "float32", "float32", "float32", "int8", "bfloat16"
+    ]  # fmt: skip
+    assert all(name in result.out and name in page.read_text() for name in names)
+    twice = run(recordings, "-m", names[0], "-m", names[0], "--asr", "none")
+    assert twice.code == 1
+    assert "give each once, or with settings that differ, as mini:int8 and MODEL@2" in twice.err
+
+
+def test_a_setting_is_read_off_the_name_unless_a_folder_is_called_so(tmp_path: Path) -> None:
+    assert Setting.parse("mini") == Setting("mini", "mini")
+    assert Setting.parse("hf-audio/x@2") == Setting("hf-audio/x@2", "hf-audio/x", 2.0)
+    assert Setting.parse("a/b@1.5:int8") == Setting("a/b@1.5:int8", "a/b", 1.5, Precision.INT8)
+    (tmp_path / "odd@2").mkdir()
+    assert Setting.parse(f"{tmp_path}/odd@2").model == f"{tmp_path}/odd@2"
+    with pytest.raises(InputError, match=r"mini:int9: 'int9' is no type; expected MODEL:TYPE with one of float32"):
+        Setting.parse("mini:int9")
+    with pytest.raises(InputError, match="'fast' is no number of kbit/s; expected such as MODEL@2"):
+        Setting.parse("mini@fast")
 
 
 def test_a_mean_of_fewer_clips_than_there_are_says_of_how_many(recordings: Path, again: Path, tmp_path: Path) -> None:
@@ -296,7 +330,7 @@ def test_the_page_has_so_many_players_as_asked_for_evenly_spaced() -> None:
 
 
 def test_a_picture_is_the_png_that_other_programs_read(tmp_path: Path) -> None:
-    image = pytest.importorskip("PIL.Image", reason="pillow reads the picture")
+    image = pytest.importorskip("PIL.Image", reason="needs pip install 'xcodec[demo]'")
     pixels = np.random.default_rng(0).integers(0, 256, (5, 9)).astype(np.uint8)
     (tmp_path / "a.png").write_bytes(png(pixels, ramp(256)))
     with image.open(tmp_path / "a.png") as read:
@@ -304,7 +338,7 @@ def test_a_picture_is_the_png_that_other_programs_read(tmp_path: Path) -> None:
 
 
 def test_a_tone_is_a_line_in_the_spectrogram_at_its_frequency(tmp_path: Path) -> None:
-    image = pytest.importorskip("PIL.Image", reason="pillow reads the picture")
+    image = pytest.importorskip("PIL.Image", reason="needs pip install 'xcodec[demo]'")
     tone = Audio(np.sin(2 * np.pi * 2000 * np.arange(16_000) / 16_000), 16_000)
     (tmp_path / "tone.png").write_bytes(spectrogram_picture(tone, tone))
     with image.open(tmp_path / "tone.png") as read:
@@ -314,7 +348,7 @@ def test_a_tone_is_a_line_in_the_spectrogram_at_its_frequency(tmp_path: Path) ->
 
 
 def test_the_spectrogram_of_silence_is_dark(tmp_path: Path) -> None:
-    image = pytest.importorskip("PIL.Image", reason="pillow reads the picture")
+    image = pytest.importorskip("PIL.Image", reason="needs pip install 'xcodec[demo]'")
     silence = Audio(np.zeros(16_000, np.float32), 16_000)
     (tmp_path / "silence.png").write_bytes(spectrogram_picture(silence, silence))
     with image.open(tmp_path / "silence.png") as read:
@@ -322,7 +356,7 @@ def test_the_spectrogram_of_silence_is_dark(tmp_path: Path) -> None:
 
 
 def test_the_picture_of_codes_has_a_column_for_each_and_a_row_for_each_digit(model: Path, tmp_path: Path) -> None:
-    image = pytest.importorskip("PIL.Image", reason="pillow reads the picture")
+    image = pytest.importorskip("PIL.Image", reason="needs pip install 'xcodec[demo]'")
     codec = Codec.from_pretrained(model)
     codes = codec.encode(Audio(builders.speech(1.0), 16_000))
     (tmp_path / "codes.png").write_bytes(codes_picture(codes, Model(codec, "tiny").levels))

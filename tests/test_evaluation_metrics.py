@@ -43,7 +43,8 @@ def value(metric: Metric, given: Pair) -> float:
 
 
 def test_library_metrics_are_taken_at_their_own_rates() -> None:
-    pesq, stoi = pytest.importorskip("pesq").pesq, pytest.importorskip("pystoi").stoi
+    pesq, stoi = (pytest.importorskip(name, reason="needs pip install 'xcodec[eval]'") for name in ("pesq", "pystoi"))
+    pesq, stoi = pesq.pesq, stoi.stoi
     wide = [Audio(signal, 16_000).resample(48_000).samples[0] for signal in (SPEECH, NOISY)]
     given = pair(*wide, sampling_rate=48_000)
     for rate, band in ((16_000, "wb"), (8_000, "nb")):
@@ -55,7 +56,7 @@ def test_library_metrics_are_taken_at_their_own_rates() -> None:
 
 
 def test_si_sdr_is_auraloss_s_and_ignores_scale_and_offset() -> None:
-    oracle = -pytest.importorskip("auraloss").time.SISDRLoss()(
+    oracle = -pytest.importorskip("auraloss", reason="needs pip install auraloss").time.SISDRLoss()(
         torch.tensor(NOISY).double()[None, None], torch.tensor(SPEECH).double()[None, None]
     )
     assert value(SiSdr(), pair(SPEECH, NOISY)) == pytest.approx(float(oracle), abs=1e-4)
@@ -198,7 +199,7 @@ def test_the_interval_is_that_of_the_mean_and_one_clip_has_none() -> None:
 
 def test_dnsmos_is_what_its_package_says() -> None:
     pytest.importorskip("onnxruntime", reason="needs pip install 'xcodec[dnsmos]'")
-    pytest.importorskip("librosa", reason="what speechmos itself imports")
+    pytest.importorskip("librosa", reason="needs pip install librosa")
     dnsmos = pytest.importorskip("speechmos.dnsmos", reason="needs pip install 'xcodec[dnsmos]'")
     for samples in (SPEECH, builders.speech(12.0)):
         told = dnsmos.run(samples, 16_000)

@@ -343,7 +343,7 @@ def test_without_a_compiler_the_package_builds_and_torch_serves(tmp_path):
 def test_a_library_of_other_sources_is_reported_and_torch_serves(tmp_path, interface):
     """What a checkout keeps of an older build: its functions take other arguments, and calling them would crash."""
     if not (compiler := shutil.which("cc")):
-        pytest.skip("no C compiler")
+        pytest.skip("needs apt-get install gcc")
     package = tmp_path / "xcodec"
     shutil.copytree(ROOT / "src" / "xcodec", package, ignore=shutil.ignore_patterns("*.so", "mini"))
     (package / "mini").symlink_to(ROOT / "src" / "xcodec" / "mini")

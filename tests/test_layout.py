@@ -30,6 +30,7 @@ FLOORS = [
     "codes",
     "audio",
     "listing",
+    "progress",
     "location",
     "files",
     "device",

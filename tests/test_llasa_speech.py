@@ -553,6 +553,22 @@ def test_say_writes_a_file(learned: Path, speaker: Llasa, tmp_path: Path) -> Non
     assert (again.code, again.err.split("said.wav ")[-1]) == (1, "exists already; give --overwrite to replace it\n")
 
 
+@pytest.mark.usefixtures("cut_is_no_news")
+def test_say_takes_the_codec_that_the_language_model_names(random_llm: Path, tmp_path: Path) -> None:
+    named = shutil.copytree(random_llm, tmp_path / "named")
+    config = json.loads((named / "config.json").read_text())
+    common = ["Hello.", "--llm", named, "--max-seconds", "0.2", "--seed", "1"]
+
+    def say_with(codec: object, *options: object) -> Result:
+        (named / "config.json").write_text(json.dumps(config | {"codec": codec}))
+        return Result(*common, "-o", tmp_path / "said.wav", "--overwrite", *options)
+
+    assert say_with("mini").code == 0
+    assert "checkpoint not found: no/such-codec" in say_with("no/such-codec").err
+    assert say_with("no/such-codec", "--model", "mini").code == 0
+    assert "names 7 as codec; expected a folder, a hub id or mini" in say_with(7).err
+
+
 @pytest.mark.gradients
 def test_say_in_a_voice(learned: Path, tmp_path: Path) -> None:
     voice = ["--voice", builders.RECORDINGS[4], "--voice-text", LEARNED["austen-0930"]]

@@ -38,9 +38,9 @@ def run(script: str, *arguments: object, without_pesq: bool = False) -> subproce
 
 @pytest.mark.parametrize("without_pesq", [False, True], ids=["with pesq", "without pesq"])
 def test_the_demonstration_writes_codes_speech_and_a_picture(model: Path, tmp_path: Path, without_pesq: bool) -> None:
-    pytest.importorskip("matplotlib", reason="draws the picture")
+    pytest.importorskip("matplotlib", reason="needs pip install 'xcodec[demo]'")
     if not without_pesq:
-        pytest.importorskip("pesq", reason="needs a C compiler")
+        pytest.importorskip("pesq", reason="needs pip install pesq")
     shown = run("scripts/demo.py", SPEECH, "--model", model, "--output", tmp_path, without_pesq=without_pesq)
     assert shown.returncode == 0, shown.stderr
     assert shown.stderr == ""
@@ -102,7 +102,7 @@ def librispeech(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_table_1_is_measured_on_a_folder_of_librispeech_s_layout(
     librispeech: Path, model: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("pesq", reason="needs a C compiler")
+    pytest.importorskip("pesq", reason="needs pip install pesq")
     options = {
         "--model": model,
         "--asr": save_recognizer(tmp_path / "recognizer"),

@@ -24,7 +24,7 @@ from xcodec.kernels import snake_operator
 from xcodec.models.acoustic import AcousticEncoder
 from xcodec.modules.snake import AntiAliasedActivation, SnakeBeta
 
-needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs pip install triton")
 needs_native = pytest.mark.skipif(len(kernels.variants()) == 1, reason="the kernel was not compiled")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 # One lane takes 16 steps, one program 128 lanes: clips shorter than the filters, ends to each side of a lane's border

@@ -13,7 +13,7 @@ from xcodec import Audio, Codec, CodesError, InputError, Xcodec2FeatureExtractor
 from xcodec.models.xcodec2 import Xcodec2Model
 from xcodec.models.xcodec2.decoder_stream import Passage, Past
 from xcodec.modules.resnet import MaskedGroupNorm
-from xcodec.streaming import StreamDecoder, StreamEncoder
+from xcodec.streaming import StreamDecoder, StreamEncoder, decode_in_segments
 
 SPEECH = Audio.read(builders.RECORDINGS[1])  # 47,840 samples at 16 kHz: 150 codes
 
@@ -220,6 +220,42 @@ def test_no_seam_is_louder_than_what_it_joins() -> None:
     steps = np.abs(np.diff(found))
     seams = np.arange(5 * 320, len(found) - 1, 5 * 320)
     assert steps[seams - 1].max() < np.quantile(steps, 0.999)
+
+
+def test_a_recording_no_longer_than_a_segment_is_decoded_whole(codec: Codec) -> None:
+    codes = codec.encode(SPEECH)
+    assert decode_in_segments(codec, codes, 3.0) == codec.decode(codes)
+
+
+def test_a_long_recording_in_segments_is_about_the_whole_and_as_long() -> None:
+    codec = Codec.from_pretrained()
+    codes = codec.encode(builders.speech(14.0), 16_000)
+    told: list[float] = []
+    whole, parts = codec.decode(codes), decode_in_segments(codec, codes, 4.0, on_progress=told.append)
+    assert parts.num_samples == whole.num_samples
+    assert sum(told) == pytest.approx(codes.duration)
+    assert len(told) > 3
+    error = parts.samples - whole.samples
+    assert 10 * math.log10(np.square(whole.samples).sum() / np.square(error).sum()) > 10
+    # Where segments meet, the step from one sample to the next is like those around it.
+    for seam in range(4 * 16_000, parts.num_samples, 4 * 16_000):
+        steps = np.abs(np.diff(parts.samples[0, seam - 800 : seam + 800]))
+        assert steps[795:805].max() <= 2 * np.abs(np.diff(whole.samples[0, seam - 800 : seam + 800])).max()
+
+
+def test_segments_that_were_encoded_apart_are_decoded_apart(codec: Codec) -> None:
+    codes = codec.encode(SPEECH, segment_seconds=1.0)
+    assert len(codes.segment_starts) > 1
+    found = decode_in_segments(codec, codes, 1.0)
+    np.testing.assert_allclose(found.samples, codec.decode(codes).samples, atol=1e-5)
+
+
+def test_segments_of_less_than_a_second_and_codes_of_another_model_are_refused(xcodec2: Codec, xcodec1: Codec) -> None:
+    codes = xcodec2.encode(SPEECH)
+    with pytest.raises(InputError, match=r"segment_seconds=0.5: expected a number of seconds, at least 1"):
+        decode_in_segments(xcodec2, codes, 0.5)
+    with pytest.raises(CodesError, match="Load the model that made them"):
+        decode_in_segments(xcodec1, codes, 5.0)
 
 
 def test_a_single_code_is_a_stream_too(xcodec2: Codec) -> None:

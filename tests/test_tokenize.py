@@ -16,6 +16,7 @@ import pytest
 import builders
 import xcodec
 from tokenize_builders import counts, job_for, output_of, poison_readers, read_one, run, save_tiny, write_clips
+from waiting import PATIENCE, wait_until
 from xcodec.audio import Audio
 from xcodec.codec import Codec
 from xcodec.codes import Codes
@@ -84,7 +85,7 @@ def test_codes_do_not_depend_on_batches_nor_on_readers(
 
 
 def test_the_data_sets_library_reads_an_output(finished: Path, tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
+    datasets = pytest.importorskip("datasets", reason="needs pip install 'xcodec[datasets]'")
     datasets.disable_progress_bars()
     files = str(finished / "codes" / "*.parquet")
     loaded = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(tmp_path))
@@ -355,9 +356,7 @@ def test_every_recording_is_there_exactly_once_whatever_is_killed(
         process = int(driver.stdout.readline())
         if turn < rounds - 1:
             if turn % 3 == 2:  # not before something is done anew, however slow the machine
-                deadline = time.monotonic() + 30
-                while len(list(tmp_path.glob("codes/*.parquet"))) <= done[-1] and time.monotonic() < deadline:
-                    time.sleep(0.05)
+                wait_until(lambda: len(list(tmp_path.glob("codes/*.parquet"))) > done[-1], driver)
             time.sleep(float(chooser.uniform(0.2, 1.8)))
             if turn % 2 and (readers := children_of(process)):  # a worker first, then, a little later, the driver
                 os.kill(readers[0], signal.SIGKILL)
@@ -365,15 +364,12 @@ def test_every_recording_is_there_exactly_once_whatever_is_killed(
                 time.sleep(float(chooser.uniform(0.1, 0.8)))
             readers = children_of(process)
             os.kill(process, signal.SIGKILL)
-            deadline = time.monotonic() + 20
-            while any(map(alive, readers)) and time.monotonic() < deadline:
-                time.sleep(0.05)
-            assert not any(map(alive, readers)), "readers outlive their driver"
+            wait_until(lambda readers=readers: not any(map(alive, readers)))  # they do not outlive their driver
             done.append(len(Plan(tmp_path).done()) if Plan.exists(tmp_path) else 0)
         driver.stdin.write("\n")
         driver.stdin.flush()
         if turn == rounds - 1:
-            assert driver.wait(timeout=120) == 0
+            assert driver.wait(timeout=PATIENCE) == 0
     driver.communicate()
     assert killed_workers
     assert done == sorted(done)
@@ -424,9 +420,7 @@ def test_while_the_end_of_a_shard_is_encoded_the_next_one_is_read(model: Path, c
     seen: list[int] = []
 
     def count(_: object) -> None:
-        deadline = time.monotonic() + 20
-        while worker.pool.num_read < 2 * first and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: worker.pool.num_read >= 2 * first)
         seen.append(worker.pool.num_read)
 
     plan = Plan(finished)

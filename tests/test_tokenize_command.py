@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from typer.testing import CliRunner
 import builders
 from llasa_builders import text_tokenizer
 from tokenize_builders import counts, output_of, poison_readers, save_tiny, write_clips
+from waiting import PATIENCE, wait_until
 from xcodec.audio import Audio
 from xcodec.cli.app import app
 from xcodec.tokenization.plan import Plan
@@ -162,11 +162,9 @@ def test_ctrl_c_ends_a_run_that_then_goes_on(model: Path, tmp_path: Path, monkey
     with monkeypatch.context() as poisoned:
         poison_readers(tmp_path / "poison", poisoned)
         process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True, start_new_session=True)
-    deadline = time.monotonic() + 60
-    while len(list((tmp_path / "out/codes").glob("*.parquet"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: len(list((tmp_path / "out/codes").glob("*.parquet"))) >= 2, process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: everything that was started gets it
-    told = process.communicate(timeout=60)[1]
+    told = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 130
     assert "interrupted; every file that was written is whole" in told
     assert "Traceback" not in told

@@ -201,7 +201,7 @@ def test_bytes_of_a_csv_that_are_no_text_are_spelt(tmp_path: Path) -> None:
 
 
 def test_a_hugging_face_data_set_gives_its_audio_where_it_lies(tmp_path: Path, pool: ReaderPool) -> None:
-    datasets = pytest.importorskip("datasets")
+    datasets = pytest.importorskip("datasets", reason="needs pip install 'xcodec[datasets]'")
     datasets.disable_progress_bars()
     rows = {
         "audio": [{"bytes": path.read_bytes(), "path": None} for path in builders.RECORDINGS],
@@ -218,7 +218,7 @@ def test_a_hugging_face_data_set_gives_its_audio_where_it_lies(tmp_path: Path, p
 
 
 def test_hugging_face_data_sets_without_audio_or_damaged_are_refused(tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
+    datasets = pytest.importorskip("datasets", reason="needs pip install 'xcodec[datasets]'")
     datasets.disable_progress_bars()
     datasets.Dataset.from_dict({"text": ["a"]}).save_to_disk(tmp_path / "text")
     assert "expected one column of audio, found none" in refusal(tmp_path / "text")

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from xcodec.tokenization.plan import Plan
 from xcodec.tokenization.run import IncompleteError, prepare, tokenize
 from xcodec.tokenization.status import RunStatus, read_runs
 
-ray = pytest.importorskip("ray")
+ray = pytest.importorskip("ray", reason="needs pip install 'xcodec[ray]'")
 
 pytestmark = [
     pytest.mark.slow,  # a cluster starts in ten seconds, an actor with torch in as many
@@ -104,10 +103,8 @@ def test_shards_of_actors_that_die_or_stall_are_taken_over(
             hurt.append((fresh[0], signals[len(hurt)]))
             os.kill(*hurt[-1])
 
-    started = time.monotonic()
     run_on_ray(tmp_path, model, codec, clips, RayEngine(actors=1, stall_seconds=8.0), on_status=hurt_actor)
     assert [each for _, each in hurt] == [signal.SIGKILL, signal.SIGSTOP]
-    assert time.monotonic() - started < 180
     assert set(counts(tmp_path).values()) == {1}
     assert output_of(tmp_path) == output_of(expected)
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import signal
 import subprocess
 import sys
@@ -20,13 +19,16 @@ from builders import RECORDINGS, TINY, prepare, speech, tiny_model
 from tokenize_builders import job_for
 from tokenize_builders import run as tokenize
 from training_builders import FLAT, Clips, tiny_recipe
+from waiting import PATIENCE, wait_until
 from xcodec import Audio, Codec
+from xcodec.cli.train import STOPPING
 from xcodec.errors import CheckpointError, InputError, TrainingError
 from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
 from xcodec.training.checkpoints import export
 from xcodec.training.data.batch import Batch
 from xcodec.training.data.sampler import Position
 from xcodec.training.generators.xcodec2 import Xcodec2Generator, encode
+from xcodec.training.limit import Limit
 from xcodec.training.losses.magnitude import log_magnitude
 from xcodec.training.recipe import Recipe
 from xcodec.training.run import train
@@ -246,22 +248,35 @@ trainer.run()
 
 
 def test_a_time_limit_ends_a_run_and_its_state_is_there(source: Clips, tmp_path: Path) -> None:
+    class ThreeSteps(Limit):
+        looks = 0
+
+        def is_reached(self) -> bool:
+            self.looks += 1
+            return self.looks > 3
+
     recipe = tiny_recipe(tmp_path, "steps=1000000")
     trainer = Trainer(recipe, source, tmp_path / "run", quiet)
-    trainer.run(minutes=0.02)
-    assert 0 < trainer.step < 10**6
+    trainer.run(limit=Limit(minutes=0))
+    assert trainer.step == 0
+    assert not Limit(minutes=1e6).is_reached()
+    trainer.run(limit=ThreeSteps())
+    assert trainer.step == 3
     assert_equal(trainer, Trainer(recipe, source, tmp_path / "run", quiet))
 
 
-def test_a_termination_signal_ends_a_run_after_its_step_and_keeps_it(source: Clips, tmp_path: Path) -> None:
-    recipe = tiny_recipe(tmp_path, "steps=1000000")
-    trainer = Trainer(recipe, source, tmp_path / "run", quiet)
-    before = signal.getsignal(signal.SIGTERM)
-    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM))
-    timer.start()
-    trainer.run()
-    assert 0 < trainer.step < 10**6
-    assert signal.getsignal(signal.SIGTERM) == before
+def test_a_run_that_is_asked_to_end_does_after_its_step_and_is_kept(source: Clips, tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path, "steps=1000000", "validation.log_steps=2")
+    asked = threading.Event()
+
+    def log(line: str) -> None:
+        if line.startswith("step "):
+            asked.set()
+
+    trainer = Trainer(recipe, source, tmp_path / "run", log)
+    trainer.run([Audio(speech(1.0), 16_000)], Limit(asked=asked))
+    assert trainer.step == recipe.validation.log_steps  # the first step that is told of
+    assert trainer.best == -math.inf  # whoever wants the end does not want to wait for a measurement
     assert Trainer(recipe, source, tmp_path / "run", quiet).step == trainer.step
 
 
@@ -580,6 +595,30 @@ def test_the_command_makes_speech_trains_measures_and_exports(tmp_path: Path) ->
     assert again.returncode == 0, again.stderr
     assert "taking up" in again.stdout
     assert "step 6 " in again.stdout
+
+
+def test_ctrl_c_while_speech_is_made_ends_the_command_and_what_is_made_is_kept(tmp_path: Path) -> None:
+    tiny_recipe(tmp_path)
+    command = [
+        sys.executable, "-m", "xcodec", "train", str(tmp_path / "tiny.yaml"), "--data", str(tmp_path / "speech"),
+        "-o", str(tmp_path / "run"), "--set", "synthesis.hours={espeak: 1000.0}", "--threads", "1",
+    ]  # fmt: skip
+    stretch = tmp_path / "speech/.unfinished-speech"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"making speech in {tmp_path / 'speech'}\n"
+        wait_until(lambda: list(stretch.glob("espeak-*.npz")), process)
+        process.send_signal(signal.SIGINT)  # espeak-ng speaks nearly all of the time
+        out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert "stopped; 0 % (0.08 of 1000.00 h) of the speech is kept, and the next run goes on" in out
+    assert err == f"{STOPPING}\n"
+    exporting = [*command, "--minutes", "0.001", "--export", str(tmp_path / "model")]
+    refused = subprocess.run(exporting, capture_output=True, text=True, check=False, timeout=PATIENCE)
+    assert refused.returncode == 1
+    assert "taking up 0 % (0.08 of 1000.00 h) of the speech" in refused.stdout
+    assert "the run ended while speech was made: nothing is trained, or exported" in refused.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def scalars(events: Sequence[Path]) -> set[str]:

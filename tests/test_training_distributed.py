@@ -72,7 +72,7 @@ with joined("cpu") as processes:
     together.save()
     again = Trainer(recipe, source, folder / "run", lambda line: None, processes)
     assert again.step == together.step == 4
-    print("equal", processes.rank, flush=True)
+    (folder / f"equal-{processes.rank}").touch()  # not a line: lines of several processes may run into each other
 """
 
 
@@ -90,4 +90,4 @@ def test_two_processes_average_the_gradients_of_codec_and_discriminators(tmp_pat
         timeout=300,
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
-    assert {"equal 0", "equal 1"} <= set(ran.stdout.split("\n"))
+    assert all((tmp_path / f"equal-{rank}").exists() for rank in range(2))

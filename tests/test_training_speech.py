@@ -3,6 +3,7 @@
 
 import json
 import shutil
+import threading
 from itertools import islice
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 import soundfile
 
 from xcodec.errors import AudioError, InputError
-from xcodec.training.data.corpus import Corpus, build_corpus
+from xcodec.training.data import stretches
+from xcodec.training.data.corpus import Corpus, build_corpus, needs_building
+from xcodec.training.limit import Limit
 from xcodec.training.phones import INVENTORY, SILENCE, UNKNOWN, phone_of
 from xcodec.training.sections import SynthesisRecipe
 from xcodec.training.synthesis import ENGINES, Espeak, utterances
@@ -29,7 +32,7 @@ def test_synthesis_is_the_same_for_the_same_seed_and_another_for_another() -> No
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_synthesizer_speaks_audibly_at_16_khz(engine: str) -> None:
     if engine != "espeak" and shutil.which(engine) is None:
-        pytest.skip(f"{engine} is not installed")
+        pytest.skip(f"needs apt-get install {engine}")
     spoken = next(utterances(engine, 0))
     assert spoken.samples.dtype == np.float32
     assert 0.5 < len(spoken.samples) / 16_000 < 60
@@ -58,6 +61,7 @@ def test_an_optional_synthesizer_that_is_missing_is_left_out(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     built = build_corpus(SynthesisRecipe(hours={"espeak": 0.002, "flite": 1.0}, optional=["flite"]), tmp_path)
+    assert built is not None
     assert list(built.hours()) == ["espeak"]
     assert "flite is not installed; its 1 h are left out" in capsys.readouterr().out
     with pytest.raises(InputError, match="'flite' is not installed: apt-get install flite, or drop it"):
@@ -114,6 +118,7 @@ def test_a_corpus_keeps_clips_sources_phones_and_recordings(tmp_path: Path) -> N
     soundfile.write(tmp_path / "recordings" / "tone.wav", 0.1 * np.sin(2 * np.pi * 440 * time), 48_000)
     asked = SynthesisRecipe(hours={"espeak": 0.002}, recordings=str(tmp_path / "recordings"))
     built = build_corpus(asked, tmp_path / "speech")
+    assert built is not None
     assert built.sources == ["espeak", "recordings"]
     assert built.hours()["recordings"] == pytest.approx(1 / 3600)
     assert built.hours()["espeak"] >= 0.002
@@ -134,6 +139,62 @@ def test_a_corpus_keeps_clips_sources_phones_and_recordings(tmp_path: Path) -> N
     assert whole.phones[1].tolist() == [label for _, label in spoken.phones]
     assert half.phones is not None
     assert half.phones[0][0] <= 0.0
+
+
+def test_speech_whose_making_is_stopped_comes_out_as_that_which_is_made_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stretches, "STRETCH_SECONDS", 6.0)
+    recipe = SynthesisRecipe(hours={"espeak": 0.008})  # 28.8 s: five stretches
+    whole = build_corpus(recipe, tmp_path / "whole", lambda line: None)
+    assert whole is not None
+    shares = []
+    for _ in range(20):
+        asked = threading.Event()
+        lines: list[str] = []
+
+        def log(line: str, lines: list[str] = lines, asked: threading.Event = asked) -> None:
+            lines.append(line)
+            if sum(each.startswith("made") for each in lines) == 3:
+                asked.set()
+
+        built = build_corpus(recipe, tmp_path / "parts", log, Limit(asked=asked))
+        if built is not None:
+            break
+        assert needs_building(tmp_path / "parts")
+        shares.append(len(list((tmp_path / "parts/.unfinished-speech").iterdir())))
+        assert lines[-1].startswith("stopped; ")
+    assert shares == sorted(shares)
+    assert shares[-1] > 0
+    assert built is not None
+    assert not needs_building(tmp_path / "parts")
+    for name in ("index.json", "samples.npy"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert whole.hours()["espeak"] == pytest.approx(0.008, abs=5 * 10 / 3600)
+
+
+def test_a_synthesizer_stops_within_a_sentence() -> None:
+    asked = []
+
+    def stop() -> bool:
+        asked.append(True)
+        return len(asked) >= 3
+
+    assert Espeak(stop=stop).speak("one two three four five. " * 1000, "en-us") is None
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize("voice", ["nl+caleb", "nb+Reed", "en-us+klatt3"])
+def test_what_a_voice_says_does_not_depend_on_who_else_draws_random_numbers(voice: str) -> None:
+    first, again = (Espeak(5).speak("one two three four", voice) for _ in range(2))
+    assert first is not None
+    assert again is not None
+    np.testing.assert_array_equal(first.samples, again.samples)
+
+
+def test_another_stretch_is_other_speech() -> None:
+    first, other = (next(utterances("espeak", 0, stretch)) for stretch in (0, 1))
+    assert not np.array_equal(first.samples[:1000], other.samples[:1000])
 
 
 def test_a_corpus_from_before_phones_has_none(tmp_path: Path) -> None:

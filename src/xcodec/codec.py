@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from xcodec.models import load_model
 from xcodec.models.checkpoint import HUB_ARGUMENTS, fingerprint_checkpoint, fingerprint_model, resolve_checkpoint
 from xcodec.models.pretrained import StrictPreTrainedModel
 from xcodec.modules.int8 import is_int8, quantize_linear_maps
+from xcodec.progress import shares, told_to
 from xcodec.segmentation import cut, segment_starts
 
 __all__ = ["AudioSource", "Codec", "CodesSource"]
@@ -234,7 +235,8 @@ class Codec:
                 but each starts anew, so codes near the cuts, and a few elsewhere, are others than those of the whole.
                 The cuts are kept in the `Codes`, and `decode` goes by them. None encodes the whole.
             batch_seconds: how much padded audio a batch may hold. A longer clip goes alone.
-            on_progress: called after each batch with the seconds of audio just finished.
+            on_progress: called with the seconds of audio just finished, within a long recording too; what it raises
+                ends the work.
 
         Returns:
             Codes, or for a list the list of each one's codes in the same order.
@@ -257,10 +259,9 @@ class Codec:
             loaded = [clips[i].load(self.sampling_rate) for i in batch]
             seconds = sum(audio.duration for audio in loaded)
             rates = [clips[i].source_sampling_rate for i in batch]
-            encoded = self._encode_recordings(loaded, rates, arguments, max_frames, batch_seconds)
+            with told_to(on_progress, seconds):
+                encoded = self._encode_recordings(loaded, rates, arguments, max_frames, batch_seconds)
             results |= zip(batch, encoded, strict=True)
-            if on_progress is not None:
-                on_progress(seconds)
         return [results[i] for i in range(len(sources))] if sources is audio else results[0]
 
     @overload
@@ -298,7 +299,8 @@ class Codec:
             check_identity: whether to refuse codes that another model made. Codes that do not say which model made them
                 are always taken.
             batch_seconds: how much padded audio a batch may hold. A longer clip goes alone.
-            on_progress: called after each batch with the seconds of audio just finished.
+            on_progress: called with the seconds of audio just finished, within a long recording too; what it raises
+                ends the work.
 
         Returns:
             Audio, or for a list the list of each one's audio in the same order.
@@ -316,10 +318,10 @@ class Codec:
         for depth in sorted({len(item.ids) for item in loaded}):  # codebooks: a batch has as many of each clip
             alike = [i for i, item in enumerate(loaded) if len(item.ids) == depth]
             for group in batches([len(loaded[i]) / self.frame_rate for i in alike], batch_seconds):
-                decoded = self._decode_recordings([loaded[alike[i]] for i in group], batch_seconds)
+                chosen = [loaded[alike[i]] for i in group]
+                with told_to(on_progress, sum(codes.duration for codes in chosen)):
+                    decoded = self._decode_recordings(chosen, batch_seconds)
                 results |= zip((alike[i] for i in group), decoded, strict=True)
-                if on_progress is not None:
-                    on_progress(sum(audio.duration for audio in decoded))
         return [results[i] for i in range(len(sources))] if sources is codes else results[0]
 
     @overload
@@ -383,7 +385,7 @@ class Codec:
             piece for clip, own in zip(clips, starts, strict=True) for piece in cut(clip.samples[0], hop_length, own)
         ]
         ids: dict[int, np.ndarray] = {}
-        for batch in batches([len(piece) / self.sampling_rate for piece in pieces], batch_seconds):
+        for batch in together([len(piece) / self.sampling_rate for piece in pieces], batch_seconds):
             ids |= zip(batch, self._encode_batch([pieces[i] for i in batch], arguments), strict=True)
         in_order = iter([ids[i] for i in range(len(pieces))])
         return [
@@ -416,7 +418,7 @@ class Codec:
         """Decode what may be in memory together, segment by segment."""
         pieces = [piece for codes in loaded for piece in codes.segments]
         samples: dict[int, np.ndarray] = {}
-        for batch in batches([piece.shape[1] / self.frame_rate for piece in pieces], batch_seconds):
+        for batch in together([piece.shape[1] / self.frame_rate for piece in pieces], batch_seconds):
             samples |= zip(batch, self.decode_ids([pieces[i] for i in batch]), strict=True)
         in_order = iter([samples[i] for i in range(len(pieces))])
         decoded = []
@@ -505,6 +507,12 @@ class Codec:
             source_sampling_rate=self.sampling_rate,
             codebook_sizes=self.codebook_sizes[:codebooks],
         )
+
+
+def together(seconds: list[float], batch_seconds: float) -> Iterable[list[int]]:
+    """The batches of pieces of such lengths, each of which is its seconds' share of what is being done."""
+    groups = list(batches(seconds, batch_seconds))
+    return shares(groups, [sum(seconds[i] for i in group) for group in groups])
 
 
 def public_name(name_or_path: str | None) -> str:

@@ -6,8 +6,9 @@ what they made of that, encoders are shown `context` frames of it again. What th
 with windows as long as the whole, it costs nothing.
 """
 
+import math
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -15,20 +16,22 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from xcodec.audio import Audio
-from xcodec.codec import Codec
+from xcodec.audio import Audio, resampled_length
+from xcodec.codec import Codec, CodesSource
 from xcodec.errors import CodesError, InputError
 from xcodec.models.xcodec import decoder_stream as xcodec_stream
 from xcodec.models.xcodec2 import Xcodec2Model
 from xcodec.models.xcodec2 import decoder_stream as xcodec2_stream
 from xcodec.modules.tiles import Tile
+from xcodec.progress import shares, told_to
 
-__all__ = ["DecoderState", "StreamDecoder", "StreamEncoder"]
+__all__ = ["DecoderState", "StreamDecoder", "StreamEncoder", "decode_in_segments"]
 
 CONTEXT = 500  # frames, of decoding
 ENCODER_CONTEXT = 200  # frames
 LOOKAHEAD = 10  # frames
 CHUNK = 10  # frames
+SEGMENT_LOOKAHEAD = 50  # frames, of segments, to which so many more cost little
 
 Ids: TypeAlias = ArrayLike
 """Codes: a number, numbers (frames,), or (codebooks, frames)."""
@@ -197,6 +200,47 @@ class StreamDecoder:
         state.ids = state.ids[:, window.num_final :]
         state.done += window.num_final
         return Audio(piece, round(per_frame * self.codec.frame_rate))
+
+
+def decode_in_segments(
+    codec: Codec,
+    codes: CodesSource,
+    segment_seconds: float,
+    *,
+    check_identity: bool = True,
+    on_progress: Callable[[float], object] | None = None,
+) -> Audio:
+    """Decode a long recording as a stream of long chunks, so that the time it takes grows with its length alone.
+
+    What the decoder made of a segment is carried on into the next, which sees the whole of the one before it; nothing
+    is joined that was decoded apart. What was encoded in segments begins anew where these do.
+
+    Args:
+        codec: the model.
+        codes: as for `Codec.decode`.
+        segment_seconds: how much is decoded at a time, at least 1 second.
+        check_identity: as for `Codec.decode`.
+        on_progress: likewise.
+
+    Raises:
+        InputError: for less than a second.
+        CodesError: as `Codec.decode`.
+    """
+    if not 1 <= segment_seconds < math.inf:
+        raise InputError(f"segment_seconds={segment_seconds!r}: expected a number of seconds, at least 1")
+    loaded = codec._checked_codes(codes, check_identity)
+    chunk = round(segment_seconds * codec.frame_rate)
+    pieces: list[Audio | None] = []
+    with told_to(on_progress, loaded.duration):
+        for segment in shares(loaded.segments, [segment.shape[1] for segment in loaded.segments]):
+            decoder = StreamDecoder(codec, context=chunk, lookahead=SEGMENT_LOOKAHEAD, chunk=chunk)
+            starts = range(0, segment.shape[1], chunk)
+            pieces += [decoder.push(segment[:, start : start + chunk]) for start in shares(starts)]
+            pieces.append(decoder.flush())
+    decoded = [piece for piece in pieces if piece is not None]
+    rate = decoded[0].sampling_rate
+    samples = np.concatenate([piece.samples[0] for piece in decoded])
+    return Audio(samples[: resampled_length(loaded.num_samples, loaded.sampling_rate, rate)], rate)
 
 
 def decode_whole(windows: Sequence[Window]) -> list[Audio]:

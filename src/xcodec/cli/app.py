@@ -70,7 +70,6 @@ app = typer.Typer(
     help=manual(HELP),
     epilog=manual(EPILOG),
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["--help", "-h"]},

@@ -76,6 +76,7 @@ have come (see docs/streaming.md).
 
   xcodec decode codes/ -o decoded/
   xcodec decode codes/ -o decoded/ --format flac
+  xcodec decode lectures/ -o decoded/ --segment-seconds 30
   xcodec decode a.wav.codes -o a.mp3 -m HKUSTAudio/xcodec2-hf
   xcodec encode - -o - < a.flac | xcodec decode - -o - | aplay
   my-language-model | xcodec decode --stream - | ffplay -"""
@@ -94,6 +95,17 @@ def command(
         bool, typer.Option("--ignore-identity", help="Decode codes that another model made, whatever comes out.")
     ] = False,
     bandwidth: Bandwidth = None,
+    segment_seconds: Annotated[
+        float | None,
+        typer.Option(
+            "--segment-seconds",
+            min=1.0,
+            metavar="SECONDS",
+            help="Decode recordings that are longer so much at a time, each part with the part before it in view; else "
+            "they are decoded whole, which takes time that grows with the square of their length.",
+            show_default=False,
+        ),
+    ] = None,
     model: Model = BUILT_IN,
     device: Device = "auto",
     dtype: Dtype = Precision.FLOAT32,
@@ -117,10 +129,20 @@ def command(
     from xcodec.codes import Codes
 
     def decode(codec: "Codec", codes: "list[Codes]", on_progress: OnProgress) -> "list[Audio]":
+        if segment_seconds is not None and any(each.duration > segment_seconds for each in codes):
+            return [in_segments(codec, each, on_progress) for each in codes]
         sources = codes if len(codes) > 1 else codes[0]  # of a list, an error names which
         how = {"check_identity": not ignore_identity, "batch_seconds": batch_seconds, "on_progress": on_progress}
         decoded: Audio | list[Audio] = codec.decode(sources, **how)  # type: ignore[call-overload]
         return decoded if isinstance(decoded, list) else [decoded]
+
+    def in_segments(codec: "Codec", codes: "Codes", on_progress: OnProgress) -> "Audio":
+        from xcodec.streaming import decode_in_segments
+
+        assert segment_seconds is not None
+        return decode_in_segments(
+            codec, codes, segment_seconds, check_identity=not ignore_identity, on_progress=on_progress
+        )
 
     rename = partial(audio_name, suffix=output_suffix(audio_format, inputs, output))
 

@@ -32,7 +32,7 @@ from xcodec.files import written_whole
 if TYPE_CHECKING:
     from xcodec.evaluation.evaluation import Evaluation
     from xcodec.evaluation.metric import Missing
-    from xcodec.evaluation.systems import Model, System
+    from xcodec.evaluation.systems import System
 
 __all__ = ["EPILOG", "HELP", "command"]
 
@@ -44,7 +44,9 @@ Measure how much of recordings a codec keeps.
 Recordings are held against the reconstructions of one or more systems, on the
 same clips in the same run:
 
-  --model MODEL             a codec, which encodes and decodes them here
+  --model MODEL             a codec, which encodes and decodes them here; again
+                            for more, and for other settings of the same:
+                            MODEL@2 at 2 kbit/s, MODEL:int8 in that --dtype
   --reconstructions FOLDER  files that are there already, in a folder laid out
                             as the recordings are (`xcodec reconstruct` does)
   --baseline NAME           codec2:3200 (also 2400, 1600, 1400, 1300, 1200,
@@ -67,6 +69,9 @@ clip, such as STOI of silence, is left out of its mean, and --json says why.
 [bold]Examples[/bold]
 
   xcodec evaluate recordings/ -m mini --baseline codec2:3200 --baseline opus:6
+  xcodec evaluate recordings/ -m mini -m mini:int8
+  xcodec evaluate music/ -m hf-audio/xcodec-hubert-general@1 \\
+    -m hf-audio/xcodec-hubert-general@2
   xcodec evaluate recordings/ -r again/ --html report.html --json report.json
   xcodec evaluate recordings/ -m my-model/ --asr facebook/hubert-large-ls960-ft"""
 
@@ -85,7 +90,8 @@ def command(
             "--model",
             "-m",
             metavar="MODEL",
-            help="A checkpoint folder, a hub id, or the built-in mini. May be given again.",
+            help="A checkpoint folder, a hub id, or the built-in mini; MODEL@KBPS and MODEL:TYPE say its bandwidth and "
+            "--dtype. May be given again.",
             show_default=False,
             callback=lambda value: not_empty(value or []),
         ),
@@ -174,14 +180,14 @@ def command(
         utmos=utmos,
         device=choose_device(device),
     )
-    systems: list[System] = [load_model(name, device, dtype, compiled, bandwidth) for name in models or ()]
+    systems: list[System] = load_models(models or [], device, dtype, compiled, bandwidth)
     systems += [Folder(home(folder), folder) for folder in folders or ()]
     systems += load_baselines(baselines or [], missing)
 
     with Interruption() as interruption, ClipsBar(len(clips)) as bar:
 
-        def advance() -> None:
-            bar.advance()
+        def advance(clips: float) -> None:
+            bar.advance(clips)
             interruption.check()
 
         result = evaluate(clips, systems, metrics, missing, spread(clips, examples if html_file else 0), advance)
@@ -222,6 +228,7 @@ class ClipsBar:
         columns = (TextColumn("Measured"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
         self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._progress.add_task("", total=total)
+        self._done = 0.0
 
     def __enter__(self) -> "ClipsBar":
         self._progress.start()
@@ -230,9 +237,10 @@ class ClipsBar:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def advance(self) -> None:
-        """Count a clip."""
-        self._progress.advance(self._task)
+    def advance(self, clips: float) -> None:
+        """Count clips, or a share of one."""
+        self._done += clips
+        self._progress.update(self._task, completed=round(self._done, 6))
 
 
 def check_writable(files: list[Path], overwrite: bool) -> None:
@@ -250,11 +258,20 @@ def check_writable(files: list[Path], overwrite: bool) -> None:
             raise InputError(f"{file}: the folder {file.parent} does not exist; make it first")
 
 
-def load_model(name: str, device: str, dtype: Precision, compiled: bool, bandwidth: float | None) -> "Model":
-    """A codec as a system, by the name that was given."""
+def load_models(
+    names: list[str], device: str, dtype: Precision, compiled: bool, bandwidth: float | None
+) -> "list[System]":
+    """Codecs as systems, by the names that were given; what differs in bandwidth alone is loaded once."""
+    from xcodec.evaluation.setting import Setting
     from xcodec.evaluation.systems import Model
 
-    return Model(load_codec(name, device, dtype, compiled=compiled), name, bandwidth)
+    settings = [Setting.parse(name) for name in names]
+    wanted = [(setting.model, setting.precision or dtype) for setting in settings]
+    codecs = {each: load_codec(each[0], device, each[1], compiled=compiled) for each in dict.fromkeys(wanted)}
+    return [
+        Model(codecs[each], setting.text, setting.bandwidth or bandwidth, named_whole=setting.bandwidth is not None)
+        for setting, each in zip(settings, wanted, strict=True)
+    ]
 
 
 def load_baselines(names: list[str], missing: "list[Missing]") -> "Iterator[System]":

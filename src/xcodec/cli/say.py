@@ -3,7 +3,7 @@
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,10 +12,10 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from xcodec.cli.console import errors, output, show_error, spoken_seconds
 from xcodec.cli.failures import FAILED
+from xcodec.cli.interruption import Interruption
 from xcodec.cli.options import (
     Device,
     Dtype,
-    Model,
     Overwrite,
     Precision,
     Raw,
@@ -102,7 +102,18 @@ def command(
     max_seconds: Annotated[
         float | None, typer.Option("--max-seconds", metavar="SECONDS", help="Cut the speech there.")
     ] = None,
-    model: Model = CODEC,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help=f"The codec: a checkpoint folder, a hub id, or the built-in mini; else what the language model's "
+            f"config.json names as codec, or {CODEC}.",
+            show_default=False,
+            callback=not_empty,
+        ),
+    ] = None,
     device: Device = "auto",
     dtype: Dtype = Precision.FLOAT32,
     overwrite: Overwrite = False,
@@ -132,14 +143,14 @@ def command(
         "max_seconds": max_seconds,
     }
     started = time.perf_counter()
-    with told_if_cut() as cut, speech_progress() as on_progress:
+    with Interruption() as interruption, told_if_cut() as cut, SpeechProgress(interruption) as progress:
         if pipe is not None:
             for piece in llasa.stream(text, **how):
                 pipe.write(piece)
-                on_progress(piece.duration)
+                progress.said(piece.duration)
             seconds, where = pipe.seconds, "standard output"
         elif file is not None:
-            audio = llasa.say(text, on_progress=on_progress, **how)
+            audio = llasa.say(text, on_progress=progress.said, on_decoded=progress.decoded, **how)
             home(file).parent.mkdir(parents=True, exist_ok=True)
             audio.save(home(file))
             seconds, where = audio.duration, file
@@ -153,8 +164,12 @@ def command(
         errors().print(cut[0], soft_wrap=True, markup=False)
 
 
-def load(llm: str, model: str, device: str, dtype: Precision, has_voice: bool) -> "Llasa":
+def load(llm: str, model: str | None, device: str, dtype: Precision, has_voice: bool) -> "Llasa":
     """Load the codec, whose encoder only a voice needs, and the language model."""
+    if model is None:
+        from xcodec.llasa.checkpoint import codec_named_by
+
+        model = codec_named_by(llm) or CODEC
     codec = load_codec(model, device, dtype, decoder_only=not has_voice)
     with errors().status(f"loading {llm}"):
         from xcodec.llasa import Llasa
@@ -174,24 +189,39 @@ def told_if_cut() -> Iterator[list[str]]:
     told += [str(warning.message) for warning in caught if issubclass(warning.category, SpeechCutWarning)]
 
 
-@contextmanager
-def speech_progress() -> Iterator[Callable[[float], None]]:
-    """Show the seconds of speech so far, on a terminal; nothing elsewhere."""
-    console = errors()
-    progress = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.fields[said]} of speech"),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    with progress:
-        task = progress.add_task("", total=None, said=spoken_seconds(0))
-        seconds = 0.0
+class SpeechProgress:
+    """The seconds of speech so far, said and decoded, on a terminal; nothing elsewhere."""
 
-        def advance(more: float) -> None:
-            nonlocal seconds
-            seconds += more
-            progress.update(task, said=spoken_seconds(seconds))
+    def __init__(self, interruption: Interruption) -> None:
+        console = errors()
+        columns = (SpinnerColumn(), TextColumn("{task.fields[shown]}"))
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._interruption = interruption
+        self._said = self._decoded = 0.0
+        self._task = self._progress.add_task("", total=None, shown=self._shown)
 
-        yield advance
+    def __enter__(self) -> "SpeechProgress":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    @property
+    def _shown(self) -> str:
+        decoded = f", {spoken_seconds(self._decoded)} decoded" if self._decoded else ""
+        return f"{spoken_seconds(self._said)} of speech{decoded}"
+
+    def said(self, seconds: float) -> None:
+        """Count speech whose codes are there."""
+        self._said += seconds
+        self._show()
+
+    def decoded(self, seconds: float) -> None:
+        """Count speech that can be heard."""
+        self._decoded += seconds
+        self._show()
+
+    def _show(self) -> None:
+        self._progress.update(self._task, shown=self._shown)
+        self._interruption.check()

@@ -1,11 +1,14 @@
 """`xcodec train`: a recipe and audio -> a codec."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from xcodec.cli.failures import INTERRUPTED
+from xcodec.cli.interruption import StopRequest
 from xcodec.cli.options import not_empty, path_to_write
 from xcodec.device import Precision
 
@@ -20,9 +23,11 @@ xcodec2, xcodec, xcodec2-finetune, xcodec2-decoder. A key that no recipe has is
 an error; --set key=value replaces what the recipe says, with dots into its
 sections.
 
-A run may be interrupted at any time (Ctrl-C, SIGTERM, --minutes, a crash) and
-goes on as if it had not been. Several processes train together when torchrun
-starts them. With tensorboard installed, OUT/tensorboard holds losses and sounds.
+A run may be interrupted at any time (Ctrl-C, SIGTERM, --minutes, a crash), while
+it makes speech too, and goes on as if it had not been. Ctrl-C ends it after the
+step; a second one at once, and what came after the last checkpoint is lost.
+Several processes train together when torchrun starts them. With tensorboard
+installed, OUT/tensorboard holds losses and sounds.
 
 [bold]Examples[/bold]
 
@@ -34,7 +39,9 @@ starts them. With tensorboard installed, OUT/tensorboard holds losses and sounds
 
 EPILOG = """\
 [bold]Exit codes[/bold]  0: done, or the time was up. 1: something is wrong, or the loss became infinite or NaN; the \
-last checkpoint is good. 2: wrong usage. 130: interrupted; the same command goes on."""
+last checkpoint is good. 2: wrong usage. 130: interrupted (143 by SIGTERM); the same command goes on."""
+
+STOPPING = "stopping at the next good place; once more stops at once, and loses what came after the last checkpoint"
 
 
 def command(
@@ -57,7 +64,7 @@ def command(
     validation: Annotated[
         Path | None, typer.Option("--validation", metavar="FOLDER", help="Recordings to measure on.")
     ] = None,
-    minutes: Annotated[float | None, typer.Option("--minutes", help="Stop after so long.")] = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", help="Stop after so long, speech included.")] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, help="CPU threads.")] = None,
     device: Annotated[
         str, typer.Option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1; auto takes CUDA.")
@@ -75,22 +82,25 @@ def command(
 
     from xcodec.device import choose_dtype
     from xcodec.training.distributed import joined
+    from xcodec.training.limit import Limit
     from xcodec.training.recipe import Recipe
     from xcodec.training.run import train
 
     if threads is not None:
         torch.set_num_threads(threads)
     settled = Recipe.read(recipe, tuple(settings or ()))
-    with joined(device) as processes:
+    with StopRequest(STOPPING) as request, joined(device) as processes:
         train(
             settled,
             data,
             output,
             processes,
             validation=validation,
-            minutes=minutes,
+            limit=Limit(minutes, request.came),
             export_to=export,
             export_dtype=choose_dtype(dtype),
             log=lambda line: print(line, flush=True),
             bar=sys.stderr.isatty(),
         )
+    if request.number is not None:
+        raise typer.Exit(INTERRUPTED - signal.SIGINT + request.number)

@@ -12,6 +12,7 @@ from xcodec.evaluation.codebook import CodebookUse, CodeCounter
 from xcodec.evaluation.metric import Metric, Missing, Scale, Score, UndefinedError
 from xcodec.evaluation.summary import Mean, mean_of
 from xcodec.evaluation.systems import Model, Reconstruction, Recordings, System
+from xcodec.progress import shares, told_to
 
 __all__ = ["Evaluation", "Example", "Failed", "Row", "SystemResult", "evaluate"]
 
@@ -118,7 +119,7 @@ def evaluate(
     metrics: Sequence[Metric],
     missing: Sequence[Missing] = (),
     examples: Collection[str] = (),
-    on_progress: Callable[[], object] = lambda: None,
+    on_progress: Callable[[float], object] | None = None,
 ) -> Evaluation:
     """Score systems on clips.
 
@@ -131,14 +132,17 @@ def evaluate(
         metrics: what to measure.
         missing: what cannot be measured, for the report.
         examples: names of clips whose audio is kept.
-        on_progress: called after each clip.
+        on_progress: called with how many more clips are done, in fractions too. What it raises ends the evaluation.
 
     Raises:
         InputError: where two systems have one name.
     """
     names = [system.name for system in systems]
     if len(set(names)) < len(names):
-        raise InputError(f"two systems are called {max(names, key=names.count)}; give each once, or rename a folder")
+        raise InputError(
+            f"two systems are called {max(names, key=names.count)}; give each once, or with settings that differ, as "
+            "mini:int8 and MODEL@2"
+        )
     if any(not metric.needs_reference for metric in metrics):
         systems = [Recordings(), *systems]
     result = Evaluation(
@@ -149,9 +153,9 @@ def evaluate(
         levels={system.name: system.levels for system in systems if isinstance(system, Model) and system.levels},
     )
     counters: list[list[CodeCounter]] = [[] for _ in systems]
-    for clip in clips:
-        _evaluate_clip(clip, systems, metrics, result, counters, clip.name in examples)
-        on_progress()
+    with told_to(on_progress, len(clips)):
+        for clip in shares(clips):
+            _evaluate_clip(clip, systems, metrics, result, counters, clip.name in examples)
     for system, counted in zip(result.systems, counters, strict=True):
         system.codebooks = [counter.use() for counter in counted]
     return result
@@ -171,7 +175,7 @@ def _evaluate_clip(
         result.failures.append(Failed(clip.name, "", str(error)))
         return
     kept: dict[str, Reconstruction] = {}
-    for i, system in enumerate(systems):
+    for i, system in enumerate(shares(systems)):
         try:
             reconstruction = system.reconstruct(clip, recording)
             pair = Pair(clip, recording, reconstruction.audio)

@@ -11,8 +11,11 @@ from xcodec.codec import Codec
 from xcodec.codes import Codes
 from xcodec.errors import InputError
 from xcodec.evaluation.clips import Clip
+from xcodec.progress import share
 
 __all__ = ["Folder", "Model", "Reconstruction", "Recordings", "System"]
+
+ENCODING_SHARE = 0.6  # of the work of a codec
 
 
 @dataclass(frozen=True)
@@ -64,17 +67,18 @@ class Model(System):
         codec: the codec.
         name: as reports call it.
         bandwidth: in kbit/s, one of the codec's; None for its highest.
+        named_whole: whether the name says the bandwidth already.
 
     Raises:
         InputError: where the codec does not have this bandwidth.
     """
 
-    def __init__(self, codec: Codec, name: str, bandwidth: float | None = None) -> None:
+    def __init__(self, codec: Codec, name: str, bandwidth: float | None = None, *, named_whole: bool = False) -> None:
         if bandwidth is not None and not any(math.isclose(bandwidth, offered) for offered in codec.bandwidths):
             offers = ", ".join(f"{offered:g}" for offered in codec.bandwidths)
             raise InputError(f"bandwidth={bandwidth:g}: {name} has {offers} kbit/s")
         self.codec, self.bandwidth = codec, bandwidth
-        self.name = name if bandwidth is None else f"{name} at {bandwidth:g} kbit/s"
+        self.name = name if bandwidth is None or named_whole else f"{name} at {bandwidth:g} kbit/s"
         self.about = f"{codec!r}, {codec.identity}"
 
     @property
@@ -84,8 +88,10 @@ class Model(System):
 
     def reconstruct(self, clip: Clip, recording: Audio) -> Reconstruction:  # noqa: ARG002
         """Encode and decode."""
-        codes = self.codec.encode(recording, bandwidth=self.bandwidth)
-        audio = self.codec.decode(codes, check_identity=False)
+        with share(ENCODING_SHARE):
+            codes = self.codec.encode(recording, bandwidth=self.bandwidth)
+        with share(1 - ENCODING_SHARE):
+            audio = self.codec.decode(codes, check_identity=False)
         bits = len(codes) * sum(math.log2(size) for size in codes.codebook_sizes)
         return Reconstruction(audio, bits, codes)
 

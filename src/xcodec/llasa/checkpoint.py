@@ -11,9 +11,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from xcodec.device import choose_device, choose_dtype
 from xcodec.errors import CheckpointError, InputError
 from xcodec.models.auto import no_progress_bars
-from xcodec.models.checkpoint import HUB_ARGUMENTS, resolve_checkpoint, some_of
+from xcodec.models.checkpoint import HUB_ARGUMENTS, read_config, resolve_checkpoint, some_of
 
-__all__ = ["load_language_model"]
+__all__ = ["codec_named_by", "load_language_model"]
 
 TOKENIZER_FILES = ("*.jinja", "*.txt", "tokenizer.model")
 
@@ -60,6 +60,20 @@ def load_language_model(
             f"{name_or_path} holds no tokenizer that transformers reads: {first_line(error)}"
         ) from None
     return model.to(chosen_device), tokenizer
+
+
+def codec_named_by(name_or_path: str | os.PathLike[str]) -> str | None:
+    """The codec that a language model's config.json names as `codec`, as `Codec.from_pretrained` takes it.
+
+    Raises:
+        CheckpointError: where the language model is not found.
+        InputError: where what stands there is no name.
+    """
+    folder = resolve_checkpoint(os.fspath(name_or_path), others=TOKENIZER_FILES)
+    codec = read_config(folder).get("codec")
+    if codec is not None and not (isinstance(codec, str) and codec):
+        raise InputError(f"{name_or_path}: its config names {codec!r} as codec; expected a folder, a hub id or mini")
+    return codec
 
 
 def first_line(error: Exception) -> str:

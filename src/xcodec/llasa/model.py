@@ -121,6 +121,7 @@ class Llasa:
         *,
         batch_size: int = 16,
         on_progress: Callable[[float], object] | None = None,
+        on_decoded: Callable[[float], object] | None = None,
         **speaking: Unpack[Speaking],
     ) -> Audio: ...
     @overload
@@ -130,6 +131,7 @@ class Llasa:
         *,
         batch_size: int = 16,
         on_progress: Callable[[float], object] | None = None,
+        on_decoded: Callable[[float], object] | None = None,
         **speaking: Unpack[Speaking],
     ) -> list[Audio]: ...
     def say(
@@ -138,6 +140,7 @@ class Llasa:
         *,
         batch_size: int = 16,
         on_progress: Callable[[float], object] | None = None,
+        on_decoded: Callable[[float], object] | None = None,
         **speaking: Unpack[Speaking],
     ) -> Audio | list[Audio]:
         """Say a text, or each of a list of texts.
@@ -149,7 +152,8 @@ class Llasa:
             text: plain text, in whatever language the model was trained on; or a list of such.
             batch_size: how many texts, or parts of them, the language model says at once. What it says does not depend
                 on it.
-            on_progress: called with the seconds of speech that were just made.
+            on_progress: called with the seconds of speech whose codes were just made.
+            on_decoded: called with the seconds of speech that were just decoded.
             **speaking: `voice`, somebody's speech to go on with, as `Codec.encode` takes it, or its `Codes`, and
                 `voice_text`, what is said in it; `temperature`, `top_p`, `top_k`, `repetition_penalty` and `seed`, as
                 in `Sampling`; `max_seconds`, after which the speech of a text is cut.
@@ -188,7 +192,7 @@ class Llasa:
         for i, whole in enumerate(codes):
             if len(whole) > most or any(said[i, k].cut for k in range(len(parts[i]))):
                 warn_cut(texts[i])
-        audio = self.codec.decode([self._codes(whole[:most]) for whole in codes])
+        audio = self.codec.decode([self._codes(whole[:most]) for whole in codes], on_progress=on_decoded)
         return audio if texts is text else audio[0]
 
     def stream(self, text: str, **speaking: Unpack[Speaking]) -> Generator[Audio, None, None]:

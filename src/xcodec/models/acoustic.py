@@ -10,6 +10,7 @@ from xcodec import kernels
 from xcodec.modules.conv import MaskedConv1d, channels_last, conv_output_length
 from xcodec.modules.snake import FILTER_TAPS, AntiAliasedActivation, SnakeBeta
 from xcodec.modules.tiles import Tile, steps_within, tiles
+from xcodec.progress import shares
 
 __all__ = ["DILATIONS", "AcousticEncoder", "EncoderBlock", "ResidualUnit", "reach_of"]
 
@@ -165,7 +166,7 @@ class AcousticEncoder(nn.Module):
         tensors = 6 if kernels.serves(waveform) and self.conv1.out_channels % 16 == 0 else 14
         size = steps_within(max_bytes, tensors * widest, self.halo)
         clips_at_once = max(1, max_bytes // (tensors * widest * min(num_codes, size + 2 * self.halo)))
-        for tile in tiles(num_codes, size, self.halo, self.halo):
+        for tile in shares(list(tiles(num_codes, size, self.halo, self.halo))):
             samples = slice(tile.first * hop, num_samples if tile.last == num_codes else tile.last * hop)
             for start in range(0, batch, clips_at_once):
                 clips = slice(start, start + clips_at_once)

@@ -16,11 +16,14 @@ from xcodec import kernels
 from xcodec.modules.lengths import valid_steps
 from xcodec.modules.linear import Linear, linear
 from xcodec.modules.tiles import Tile, join, steps_within, tiled, tiles
+from xcodec.progress import share, shares
 
 __all__ = ["BlockwiseAttention", "DistanceBias", "RelativeKeySelfAttention", "SelfAttention"]
 
 MASK_BYTES = 1 << 27  # of one block where gradients are taken
 FEW_QUERIES = 64  # below which torch serves where keys are many more
+MOST_PRODUCTS = 1 << 34  # in a block of long clips: about a second, after which progress is told
+LEAST_QUERIES = 1024  # all the same
 MAX_QUERIES = 512  # in a block that has a mask of its own: more makes nothing faster
 
 
@@ -134,9 +137,10 @@ class BlockwiseAttention(nn.Module, ABC):
         batch, time, width = x.shape
         rows = list(tiles(time, steps_within(max_bytes, 6 * batch * width * x.element_size())))
         k, v = (join((project(norm(x[:, tile.wanted])) for tile in rows), time) for project in (project_k, project_v))
-        for block in self._blocks(x, k, max_bytes):
-            own = norm(x[:, block.wanted])
-            yield block.wanted, self.attend(own, block.start, k, v, lengths, biases)
+        with share(time / (time + 6 * width)):  # of a layer's work, the rest of which grows with the time alone
+            for block in shares(list(self._blocks(x, k, max_bytes))):
+                own = norm(x[:, block.wanted])
+                yield block.wanted, self.attend(own, block.start, k, v, lengths, biases)
 
     def _blocks(self, x: Tensor, k: Tensor, max_bytes: int) -> Iterator[Tile]:
         """Blocks of queries that take so many bytes: with the kernel by themselves, else by their scores and a mask."""
@@ -144,7 +148,9 @@ class BlockwiseAttention(nn.Module, ABC):
         if not tiled(max_bytes):
             return iter([Tile(0, time, 0, time)])
         if self._is_native(x, k):
-            return tiles(time, steps_within(max_bytes, 8 * batch * max(width, x.shape[2]) * k.element_size()))
+            within = steps_within(max_bytes, 8 * batch * max(width, x.shape[2]) * k.element_size())
+            within = min(within, max(LEAST_QUERIES, MOST_PRODUCTS // (batch * width * time)))
+            return tiles(time, -(-time // -(-time // within)))  # alike, so that the last is no mere rest
         size = steps_within(max_bytes, 2 * batch * (width // self.head_dim) * time * k.element_size())
         return tiles(time, min(size, self.max_queries or size))
 

@@ -17,8 +17,11 @@ from xcodec.modules.lengths import zero_past_end
 from xcodec.modules.linear import Linear
 from xcodec.modules.tiles import join, steps_within, tiled, tiles
 from xcodec.modules.wav2vec2_bert import Activation, FeatureProjection, FeedForward
+from xcodec.progress import share, shares
 
 __all__ = ["EncoderLayer", "FeatureEncoder", "Hubert", "HubertAttention", "TimeNorm"]
+
+FRAMES_SHARE = 0.3  # of the work of a short clip: the convolutions that make its frames
 
 Moments = tuple[Tensor, Tensor]
 """Mean and variance of each channel over a clip, each of shape (batch, channels, 1), float32."""
@@ -163,7 +166,7 @@ class FeatureEncoder(nn.Module):
         moments = self._moments(self._first_convolution(x, size), conv_output_length(first.conv, x.shape[-1]), lengths)
 
         def parts() -> Iterator[Tensor]:
-            for tile in tiles(num_frames, size):
+            for tile in shares(list(tiles(num_frames, size))):
                 samples = x[..., tile.start * self.hop : (tile.stop - 1) * self.hop + self.span]
                 yield in_turn(others, first.finish(channels_last(first.conv(samples)), moments)).transpose(1, 2)
 
@@ -321,7 +324,7 @@ class Encoder(nn.Module):
                 total = total + x
             return total / (len(layers) + 1)
         total = x.clone()
-        for layer in layers:
+        for layer in shares(layers):
             x = layer(x, lengths, biases, max_bytes)
             total += x
         return total.div_(len(layers) + 1)
@@ -408,5 +411,7 @@ class Hubert(nn.Module):
             The mean of all hidden states, shape (batch, frames, hidden_size); past a clip's end it means nothing.
         """
         own = None if lengths is None else self.output_length(lengths)
-        frames = self.feature_projection(self.feature_extractor(waveform, lengths, max_bytes))
-        return self.encoder(frames, own, max_bytes)
+        with share(FRAMES_SHARE):
+            frames = self.feature_projection(self.feature_extractor(waveform, lengths, max_bytes))
+        with share(1 - FRAMES_SHARE):
+            return self.encoder(frames, own, max_bytes)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from xcodec.modules.attention import RelativeKeySelfAttention
 from xcodec.modules.linear import Linear, PointwiseConv
 from xcodec.modules.tiles import steps_within, tiled, tiles
+from xcodec.progress import shares
 
 __all__ = ["ConformerLayer", "Wav2Vec2Bert"]
 
@@ -161,7 +162,7 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor | None = None, max_bytes: int | None = None) -> Tensor:
         """Transform `x` of shape (batch, time, hidden_size); the arguments are those of a layer."""
         x = self.dropout(x)
-        for layer in self.layers:
+        for layer in shares([*self.layers]):
             x = layer(x, lengths, max_bytes)
         return x
 

@@ -2,7 +2,7 @@
 
 Three synthesizers speak the sentences of `texts`. espeak-ng comes with a wheel and is always there: a formant
 synthesizer with a hundred languages. flite and festival are used where they are installed; their voices are built from
-recordings of people.
+recordings of people. Each looks as it speaks whether it is to stop, and then says no more.
 """
 
 import ctypes
@@ -10,9 +10,11 @@ import random
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -24,6 +26,10 @@ from xcodec.training.texts import sentence
 __all__ = ["ENGINES", "SAMPLING_RATE", "Utterance", "utterances"]
 
 SAMPLING_RATE = 16_000  # Hz
+POLL_SECONDS = 0.1  # from one look at a program that speaks to the next
+
+Stop: TypeAlias = Callable[[], bool]
+"""Tells whether to stop."""
 
 _ESPEAK_LANGUAGES = {
     "en-us": "english", "en-gb": "english", "en-gb-scotland": "english", "de": "latin", "nl": "latin", "sv": "latin",
@@ -77,6 +83,11 @@ class Utterance:
     phones: tuple[tuple[float, int], ...] | None = None
 
 
+def never() -> bool:
+    """Do not stop."""
+    return False
+
+
 def _finish(audio: Audio, voice: str, phones: list[tuple[float, int]] | None = None) -> Utterance:
     """Resample to 16 kHz and keep a quarter of a second of silence at most on either side."""
     samples = audio.mono().resample(SAMPLING_RATE).samples[0]
@@ -122,11 +133,12 @@ class Espeak:
     _UTF8 = 1
     _RATE, _PITCH, _RANGE = 1, 3, 4
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, stop: Stop = never) -> None:
         """Start the synthesizer.
 
         Args:
             seed: of its breath noise and its tremor.
+            stop: asked while it speaks.
 
         Raises:
             MissingExtraError: where the wheel that carries espeak-ng is not installed.
@@ -147,6 +159,9 @@ class Espeak:
         if self._source_rate <= 0:
             raise InputError(f"espeak-ng did not start: no usable voice data at {data}")
         self._library.espeak_ng_SetRandSeed(ctypes.c_long(seed))
+        self._chance = random.Random(seed)
+        self._stop = stop
+        self._stopped = False
         self._chunks: list[np.ndarray] = []
         self._phones: list[tuple[float, int]] = []
         prototype = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
@@ -164,7 +179,8 @@ class Espeak:
                 label = phone_of(events[number].name.decode("utf-8", "ignore"))  # eight bytes may end within a letter
                 self._phones.append((events[number].sample / self._source_rate, label))
             number += 1
-        return 0
+        self._stopped = self._stopped or self._stop()
+        return int(self._stopped)  # 1 ends the synthesis
 
     def speak(
         self, text: str, voice: str, *, rate: int = 175, pitch: int = 50, pitch_range: int = 50
@@ -179,7 +195,7 @@ class Espeak:
             pitch_range: 0 (monotone) to 100.
 
         Returns:
-            the utterance, or None where the voice is unknown or says nothing.
+            the utterance, or None where the voice is unknown or says nothing, or where it was to stop.
         """
         if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
             return None
@@ -187,18 +203,20 @@ class Espeak:
             self._library.espeak_SetParameter(parameter, value, 0)
         self._chunks.clear()
         self._phones.clear()
+        with suppress(AttributeError):  # some voices draw from the C library's rand, which all of the process share
+            self._library.srand(ctypes.c_uint(self._chance.randrange(1 << 31)))
         encoded = text.encode()
         self._library.espeak_Synth(encoded, ctypes.c_size_t(len(encoded) + 1), 0, 1, 0, self._UTF8, None, None)
         self._library.espeak_Synchronize()
-        if not self._chunks:
+        if self._stopped or not self._chunks:
             return None
         return _finish(Audio(np.concatenate(self._chunks), self._source_rate), f"espeak:{voice}", self._phones)
 
 
-def espeak(rng: random.Random) -> Iterator[Utterance]:
+def espeak(rng: random.Random, stop: Stop) -> Iterator[Utterance]:
     """Speak without end: a language, a variant, a pitch and a pace drawn anew for each sentence."""
-    engine = Espeak(rng.randrange(1 << 30))
-    while True:
+    engine = Espeak(rng.randrange(1 << 30), stop)
+    while not stop():
         language = rng.choice(list(_ESPEAK_LANGUAGES))
         text = sentence(_ESPEAK_LANGUAGES[language], rng, words=rng.randrange(5, 14))
         spoken = engine.speak(
@@ -212,11 +230,28 @@ def espeak(rng: random.Random) -> Iterator[Utterance]:
             yield spoken
 
 
-def flite(rng: random.Random) -> Iterator[Utterance]:
+def _run(command: Sequence[str], stop: Stop) -> int | None:
+    """Run a program that speaks, and return its exit code; None where it was to stop, which ends it."""
+    # In a session of its own: Ctrl-C in a terminal is for us, who then know why it ended.
+    none = subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=none, stdout=none, stderr=none, start_new_session=True) as program:
+        while True:
+            try:
+                return program.wait(POLL_SECONDS)
+            except subprocess.TimeoutExpired:
+                if stop():
+                    program.kill()
+                    return None
+            except BaseException:
+                program.kill()
+                raise
+
+
+def flite(rng: random.Random, stop: Stop) -> Iterator[Utterance]:
     """Speak English without end in the four 16 kHz voices that flite carries."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "spoken.wav"
-        while True:
+        while not stop():
             (voice,) = rng.choices(list(_FLITE_VOICES), list(_FLITE_VOICES.values()))
             text = " ".join(sentence("english", rng) for _ in range(2))
             stretch = f"{rng.uniform(0.8, 1.25):.2f}"
@@ -226,21 +261,25 @@ def flite(rng: random.Random) -> Iterator[Utterance]:
                 "--setf",
                 f"int_f0_target_stddev={rng.randrange(8, 30)}",
             ]
-            subprocess.run(["flite", "-voice", voice, *options, "-t", text, "-o", str(path)], check=True)
+            code = _run(["flite", "-voice", voice, *options, "-t", text, "-o", str(path)], stop)
+            if code is None:
+                return
+            if code:
+                raise InputError(f"flite ended with exit code {code}; mend it, or drop it from the recipe")
             yield _finish(Audio.read(path), f"flite:{voice}")
 
 
-def festival(rng: random.Random) -> Iterator[Utterance]:
+def festival(rng: random.Random, stop: Stop) -> Iterator[Utterance]:
     """Speak without end in those of the known festival voices that are installed, a batch of sentences at a time."""
     listed = subprocess.run(["festival", "-b", "(print (voice.list))"], capture_output=True, text=True, check=True)
     installed = set(listed.stdout.strip("()\n ").split())
     voices = {name: entry for name, entry in _FESTIVAL_VOICES.items() if name in installed}
     if not voices:
         raise InputError("festival is installed, but none of its known voices is; install some, or drop it")
-    while True:
+    while not stop():
         (voice,) = rng.choices(list(voices), [weight for _, _, weight in voices.values()])
         script, encoding, _ = voices[voice]
-        yield from _festival_batch(voice, [_festival_text(script, encoding, rng) for _ in range(20)], encoding)
+        yield from _festival_batch(voice, [_festival_text(script, encoding, rng) for _ in range(20)], encoding, stop)
 
 
 def _festival_text(script: str, encoding: str, rng: random.Random) -> str:
@@ -248,7 +287,7 @@ def _festival_text(script: str, encoding: str, rng: random.Random) -> str:
     return text.replace('"', "").encode(encoding, "ignore").decode(encoding)
 
 
-def _festival_batch(voice: str, texts: list[str], encoding: str) -> Iterator[Utterance]:
+def _festival_batch(voice: str, texts: list[str], encoding: str, stop: Stop) -> Iterator[Utterance]:
     with tempfile.TemporaryDirectory() as folder:
         commands = [f"(voice_{voice})"] + [
             f'(unwind-protect (utt.save.wave (SynthText "{text}") "{folder}/{index}.wav" (quote riff)) nil)'
@@ -257,7 +296,8 @@ def _festival_batch(voice: str, texts: list[str], encoding: str) -> Iterator[Utt
         script = Path(folder) / "say.scm"
         script.write_bytes("\n".join(commands).encode(encoding))
         # Some voices crash on some made-up words; what was said before the crash is kept.
-        subprocess.run(["festival", "-b", str(script)], capture_output=True, check=False)
+        if _run(["festival", "-b", str(script)], stop) is None:
+            return
         for index in range(len(texts)):
             path = Path(folder) / f"{index}.wav"
             if path.exists() and path.stat().st_size > 1000:
@@ -267,8 +307,14 @@ def _festival_batch(voice: str, texts: list[str], encoding: str) -> Iterator[Utt
 ENGINES = {"espeak": espeak, "flite": flite, "festival": festival}
 
 
-def utterances(engine: str, seed: int) -> Iterator[Utterance]:
+def utterances(engine: str, seed: int, stretch: int = 0, stop: Stop = never) -> Iterator[Utterance]:
     """Yield utterances of one engine without end; equal seeds give equal speech.
+
+    Args:
+        engine: one of `ENGINES`.
+        seed: of the texts, the voices and the manners.
+        stretch: another one is other speech of the same seed.
+        stop: where it says so, no more utterances come.
 
     Raises:
         InputError: where the engine is unknown, or its program is not installed.
@@ -279,6 +325,6 @@ def utterances(engine: str, seed: int) -> Iterator[Utterance]:
         raise InputError(
             f"the program {engine!r} is not installed: apt-get install {engine}, or drop it from the recipe"
         )
-    for spoken in ENGINES[engine](random.Random(f"{engine}/{seed}")):
+    for spoken in ENGINES[engine](random.Random(f"{engine}/{seed}" + f"/{stretch}" * (stretch > 0)), stop):
         if len(spoken.samples) >= SAMPLING_RATE // 2 and np.abs(spoken.samples).max() > 0.01:
             yield spoken

@@ -3,11 +3,9 @@
 import copy
 import json
 import math
-import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -27,6 +25,7 @@ from xcodec.training.discriminators import build_discriminators, judged_unchange
 from xcodec.training.distances import Distances
 from xcodec.training.distributed import Processes, unshared
 from xcodec.training.generators import Reconstruction, build_generator
+from xcodec.training.limit import Limit
 from xcodec.training.losses.adversarial import adversarial_loss, discriminator_loss, feature_matching_loss
 from xcodec.training.monitor import Monitor
 from xcodec.training.optimization import Optimization, learning_rate
@@ -98,7 +97,6 @@ class Trainer:
         self.batches = Batches(
             source, recipe.data, recipe.augmentation, geometry, recipe.seed, processes.rank, processes.count, log
         )
-        self._stopping = False
         self._bad_steps = 0
         if (last := self.checkpoints.last) is not None:
             self._restore(load_state(last), last)
@@ -263,40 +261,30 @@ class Trainer:
         for name, tensor in self.average.items():
             tensor.lerp_(state[name], 1 - decay)
 
-    def run(self, validation_clips: Sequence[Audio] = (), minutes: float | None = None) -> None:
-        """Train to the recipe's last step, to the time limit, or until SIGTERM or Ctrl-C, and save the state.
+    def run(self, validation_clips: Sequence[Audio] = (), limit: Limit | None = None) -> None:
+        """Train to the recipe's last step, or until the limit is reached, and save the state.
 
         Args:
-            validation_clips: recordings that the model is measured on.
-            minutes: time limit of this call.
+            validation_clips: recordings that the model is measured on; not at the end of a run that was asked to end.
+            limit: ends the run after a step; None is none.
 
         Raises:
             TrainingError: where the loss leaves the numbers; the last checkpoint is then the last good one.
         """
         timing = self.recipe.validation
-        previous = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
-        folder = self.checkpoints.folder
-        try:
-            with Monitor(folder, self.recipe.steps, self.step, timing.log_steps, self.log, self.bar) as monitor:
-                limit = math.inf if minutes is None else 60 * minutes
-                self._loop(validation_clips, limit, monitor)
-                if validation_clips:
-                    self._validate(validation_clips, monitor)
-                self.save()
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+        folder, limit = self.checkpoints.folder, limit or Limit()
+        with Monitor(folder, self.recipe.steps, self.step, timing.log_steps, self.log, self.bar) as monitor:
+            self._loop(validation_clips, limit, monitor)
+            if not self.processes.any(not validation_clips or limit.is_asked_for):
+                self._validate(validation_clips, monitor)
+            self.save()
 
-    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
-        self._stopping = True
-
-    def _loop(self, clips: Sequence[Audio], limit: float, monitor: Monitor) -> None:
+    def _loop(self, clips: Sequence[Audio], limit: Limit, monitor: Monitor) -> None:
         timing, count = self.recipe.validation, self.recipe.accumulate
-        begin = saved = validated = time.monotonic()
+        saved = validated = time.monotonic()
         upcoming = self.batches.following(self.step * count, self.position)
         while self.step < self.recipe.steps:
-            now = time.monotonic()
-            if self.processes.any(self._stopping or now - begin >= limit):
+            if self.processes.any(limit.is_reached()):
                 return
             made = [next(upcoming) for _ in range(count)]
             batches = [batch for batch, _ in made]

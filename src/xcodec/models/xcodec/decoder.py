@@ -12,6 +12,7 @@ from xcodec.modules.conv import MaskedConv1d, MaskedConvTranspose1d, channels_la
 from xcodec.modules.lengths import zero_past_end
 from xcodec.modules.snake import Snake
 from xcodec.modules.tiles import join, steps_within, tiles
+from xcodec.progress import shares
 
 __all__ = ["AcousticDecoder", "DecoderBlock"]
 
@@ -104,7 +105,7 @@ class AcousticDecoder(nn.Module):
         size = steps_within(max_bytes, 6 * batch * max(widths) * latents.element_size(), self.halo)
 
         def parts() -> Iterator[Tensor]:
-            for tile in tiles(num_codes, size, self.halo, self.halo):
+            for tile in shares(list(tiles(num_codes, size, self.halo, self.halo))):
                 y = self(latents[..., tile.read], tile.lengths(lengths))
                 yield y[..., tile.at(hop).kept].transpose(1, 2)  # -> (batch, samples, 1)
 

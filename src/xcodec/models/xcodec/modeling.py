@@ -22,9 +22,12 @@ from xcodec.modules.linear import Linear
 from xcodec.modules.snake import Snake
 from xcodec.modules.tiles import join, steps_within, tiles
 from xcodec.modules.wavlm import GatedRelativeAttention
+from xcodec.progress import share
 from xcodec.quantizers.rvq import Codebook, ResidualVectorQuantizer
 
 __all__ = ["XcodecModel"]
+
+SEMANTIC_SHARE = 0.6  # of the work of encoding a short clip
 
 
 class XcodecModel(StrictPreTrainedModel):
@@ -228,7 +231,8 @@ class XcodecModel(StrictPreTrainedModel):
             sample_lengths = lengths * self.hop_length
         waveform = waveform.to(self.dtype)
 
-        states, frames = self._semantic_states(waveform, sample_lengths)
+        with share(SEMANTIC_SHARE):
+            states, frames = self._semantic_states(waveform, sample_lengths)
         num_codes = self.encoder_semantic.output_length(states.shape[1])
         if codes_mask is not None and num_codes != codes_mask.shape[-1]:
             raise InputError(

@@ -14,6 +14,7 @@ from xcodec.modules.resnet import ResNetBlock
 from xcodec.modules.tiles import join, steps_within, tiles
 from xcodec.modules.transformer import MLP, TransformerLayer
 from xcodec.modules.upsampler import Upsampler
+from xcodec.progress import share, shares
 
 __all__ = ["AcousticDecoder"]
 
@@ -55,8 +56,10 @@ class AcousticDecoder(nn.Module):
         for block in self.prior_net:
             x = block(x, lengths, max_bytes)
         x = x.transpose(1, 2)  # -> (batch, time, channels)
-        for layer in self.layers:
-            x = layer(x, lengths, max_bytes)
+        width = x.shape[2]
+        with share(1 / (1 + 2 * width / (len(self.layers) * (width + x.shape[1] / 6)))):  # of the products
+            for layer in shares([*self.layers]):
+                x = layer(x, lengths, max_bytes)
         x = x.transpose(1, 2)  # -> (batch, channels, time)
         for block in self.post_net:
             x = block(x, lengths, max_bytes)

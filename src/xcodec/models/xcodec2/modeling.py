@@ -1,5 +1,6 @@
 """Xcodec2Model: waveforms and features to codes, and codes to waveforms."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,7 @@ from xcodec.modules.snake import SnakeBeta
 from xcodec.modules.tiles import steps_within, tiles
 from xcodec.modules.transformer import TransformerLayer
 from xcodec.modules.wav2vec2_bert import ConformerLayer, Wav2Vec2Bert
+from xcodec.progress import share
 from xcodec.quantizers.fsq import FSQ
 
 __all__ = ["Xcodec2DecoderOutput", "Xcodec2EncoderOutput", "Xcodec2Model", "Xcodec2Output"]
@@ -331,7 +333,8 @@ class Xcodec2Model(StrictPreTrainedModel):
     ) -> Tensor:
         """What the two encoders make, side by side: (batch, codes, quantization_dim)."""
         dtype = self.quantizer.project_in.weight.dtype
-        semantic = self.semantic_encoder(features.to(dtype), lengths, max_bytes)
+        with share(self._semantic_share(features.shape[1])):
+            semantic = self.semantic_encoder(features.to(dtype), lengths, max_bytes)
         waveform = waveform.to(dtype)
         if max_bytes is None:
             semantic = self.semantic_adapter(semantic.transpose(1, 2), lengths)  # (batch, channels, codes)
@@ -345,6 +348,15 @@ class Xcodec2Model(StrictPreTrainedModel):
         for clips, tile, part in self.acoustic_encoder.in_tiles(waveform, sample_lengths, max_bytes):
             fused[clips, tile.wanted, width:] = part
         return fused
+
+    def _semantic_share(self, num_codes: int) -> float:
+        """Of the work of encoding so many codes, by products; those of the acoustic encoder take twice as long."""
+        config = self.config.semantic_model_config
+        width, inner = config.hidden_size, config.intermediate_size
+        semantic = config.num_hidden_layers * width * (7 * width + 4 * inner + 2 * num_codes)
+        rates = [math.prod(self.config.downsampling_ratios[i:]) for i in range(len(self.config.downsampling_ratios))]
+        acoustic = 28 * sum((self.config.encoder_hidden_size * 2**i) ** 2 * rate for i, rate in enumerate(rates))
+        return semantic / (semantic + 2 * acoustic)
 
     def _quantized(self, fused: Tensor, wants_latents: bool, max_bytes: int | None) -> tuple[Tensor | None, Tensor]:
         """Latents (batch, codes, quantization_dim), if wanted, and codes (batch, codes); `fused` may be overwritten."""

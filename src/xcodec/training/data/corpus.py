@@ -2,8 +2,10 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -11,12 +13,16 @@ from xcodec.audio import Audio, media_files
 from xcodec.errors import AudioError, InputError
 from xcodec.files import written_whole
 from xcodec.training.data.source import Excerpt
+from xcodec.training.data.stretches import SpokenClip, Stretch, stretches
 from xcodec.training.data.unreadable import Unreadable
+from xcodec.training.limit import Limit
 from xcodec.training.phones import INVENTORY, UNKNOWN
 from xcodec.training.sections import SynthesisRecipe
-from xcodec.training.synthesis import SAMPLING_RATE, Utterance, utterances
+from xcodec.training.synthesis import SAMPLING_RATE, Utterance
 
-__all__ = ["Corpus", "build_corpus"]
+__all__ = ["Corpus", "build_corpus", "needs_building"]
+
+UNFINISHED = ".unfinished-speech"
 
 
 class Corpus:
@@ -78,10 +84,13 @@ class Corpus:
         return (self._phone_starts[found] - first) / SAMPLING_RATE, phones
 
 
-def _recordings(folder: Path) -> Iterator[Utterance]:
+def _recordings(folder: Path, log: Callable[[str], None], limit: Limit) -> Iterator[SpokenClip]:
+    """Read the recordings of people in a folder, as far as the limit lets."""
     paths = sorted(media_files(folder))
-    unreadable = Unreadable(len(paths), print)
+    unreadable = Unreadable(len(paths), log)
     for number, path in enumerate(paths):
+        if limit.is_reached():
+            return
         try:
             audio = Audio.read(path)
         except AudioError as error:
@@ -91,61 +100,126 @@ def _recordings(folder: Path) -> Iterator[Utterance]:
             raise AudioError(
                 f"{path} has {audio.sampling_rate} Hz; recordings to train on need {SAMPLING_RATE} Hz or more"
             )
-        yield Utterance(audio.mono().resample(SAMPLING_RATE).samples[0], path.name)
+        samples = audio.mono().resample(SAMPLING_RATE).samples[0]
+        if (clip := SpokenClip.of(Utterance(samples, path.name))) is not None:
+            yield clip
 
 
-def _clips(recipe: SynthesisRecipe) -> Iterator[tuple[str, Utterance]]:
+def needs_building(folder: Path) -> bool:
+    """Whether there is no corpus in a folder, or one whose making was stopped."""
+    return not folder.exists() or ((folder / UNFINISHED).is_dir() and not (folder / "index.json").is_file())
+
+
+def build_corpus(
+    recipe: SynthesisRecipe, folder: str | Path, log: Callable[[str], None] = print, limit: Limit | None = None
+) -> Corpus | None:
+    """Make the speech that a recipe asks for, and write it to `folder`; it is complete once its index is there.
+
+    What is made so far is kept in `folder`, and taken up by the next call with the same recipe.
+
+    Args:
+        recipe: which speech.
+        folder: where to.
+        log: takes a line about how far it has come, and about what is left out.
+        limit: when to stop; None is never.
+
+    Returns:
+        The corpus, or None where the limit was reached.
+
+    Raises:
+        InputError: where the recipe gives no speech, or a synthesizer is not installed.
+        AudioError: where recordings are of too low a rate, or too many of them cannot be read.
+    """
+    folder, limit = Path(folder), limit or Limit()
+    unfinished = folder / UNFINISHED
+    unfinished.mkdir(parents=True, exist_ok=True)
+    spoken = list(_stretches(recipe, unfinished, log))
+    if not _make(spoken, log, limit):
+        return None
+    recorded: list[SpokenClip] = []
+    if recipe.recordings is not None and not Path(recipe.recordings).is_dir():
+        log(f"there is no folder {recipe.recordings}; no recordings are added")
+    elif recipe.recordings is not None:
+        recorded = list(_recordings(Path(recipe.recordings), log, limit))
+        if limit.is_reached():
+            return None
+    clips = chain(
+        ((stretch.engine, clip) for stretch in spoken for clip in stretch.clips()),
+        (("recordings", clip) for clip in recorded),
+    )
+    _write(clips, folder)
+    shutil.rmtree(unfinished)
+    return Corpus(folder)
+
+
+def _stretches(recipe: SynthesisRecipe, folder: Path, log: Callable[[str], None]) -> Iterator[Stretch]:
+    """All the speech that a recipe asks for and the machine can make."""
     for engine, hours in recipe.hours.items():
         if engine in recipe.optional and shutil.which(engine) is None:
-            print(f"{engine} is not installed; its {hours:g} h are left out", flush=True)
+            log(f"{engine} is not installed; its {hours:g} h are left out")
             continue
-        left = hours * 3600 * SAMPLING_RATE
-        for spoken in utterances(engine, recipe.seed):
-            yield engine, spoken
-            left -= len(spoken.samples)
-            if left <= 0:
-                break
-    if recipe.recordings is not None:
-        if not Path(recipe.recordings).is_dir():
-            print(f"there is no folder {recipe.recordings}; no recordings are added", flush=True)
-            return
-        yield from (("recordings", spoken) for spoken in _recordings(Path(recipe.recordings)))
+        yield from stretches(engine, recipe.seed, hours, folder)
 
 
-def build_corpus(recipe: SynthesisRecipe, folder: str | Path) -> Corpus:
-    """Make the speech that a recipe asks for, and write it to `folder`; it is complete once its index is there."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    chunks: list[np.ndarray] = []
+def _make(wanted: Sequence[Stretch], log: Callable[[str], None], limit: Limit) -> bool:
+    """Make the stretches that are not there yet, and tell every percent; whether all are there at the end."""
+    total = sum(stretch.seconds for stretch in wanted)
+    absent = [stretch for stretch in wanted if not stretch.path.is_file()]
+    done = kept = total - sum(stretch.seconds for stretch in absent)
+    if kept:
+        log(f"taking up {_share(kept, total)} of the speech")
+    told = int(100 * done / total) if total else 0
+    for stretch in absent:
+        now = 0.0
+        for seconds in stretch.make(limit):
+            now = min(stretch.seconds, now + seconds)
+            if (percent := int(100 * (done + now) / total)) > told:
+                told = percent
+                log(f"made {_share(done + now, total)} of the speech: {stretch.engine}")
+        if not stretch.path.is_file():
+            log(f"stopped; {_share(done, total)} of the speech is kept, and the next run goes on there")
+            return False
+        done += stretch.seconds
+    return True
+
+
+def _share(seconds: float, total: float) -> str:
+    return f"{100 * seconds / total:.0f} % ({seconds / 3600:.2f} of {total / 3600:.2f} h)"
+
+
+def _write(clips: Iterable[tuple[str, SpokenClip]], folder: Path) -> None:
+    """Write the samples, clip after clip as they come, and then the index."""
     sources: list[str] = []
     source_ids: list[int] = []
+    offsets = [0]
     starts: list[int] = []
     phones: list[int] = []
-    length = 0
-    for source, spoken in _clips(recipe):
-        peak = float(np.abs(spoken.samples).max(initial=0.0))
-        if peak == 0.0:
-            continue
-        if source not in sources:
-            sources.append(source)
-        source_ids.append(sources.index(source))
-        # All at one level: training draws its own, and int16 keeps most detail near full scale.
-        chunks.append(np.round(spoken.samples * (0.9 / peak) * 32767).astype(np.int16))
-        for second, phone in spoken.phones or ((0.0, UNKNOWN),):
-            starts.append(length + round(second * SAMPLING_RATE))
-            phones.append(phone)
-        length += len(chunks[-1])
-    if not chunks:
-        raise InputError("the recipe's synthesis section gives no speech; see its hours and recordings")
+    with written_whole(folder / "samples.npy") as part, part.open("wb") as file:
+        _write_header(file, 0)
+        for source, clip in clips:
+            if source not in sources:
+                sources.append(source)
+            source_ids.append(sources.index(source))
+            file.write(clip.samples.astype("<i2").tobytes())
+            for start, phone in clip.phones:
+                starts.append(offsets[-1] + start)
+                phones.append(phone)
+            offsets.append(offsets[-1] + len(clip.samples))
+        if not source_ids:
+            raise InputError("the recipe's synthesis section gives no speech; see its hours and recordings")
+        file.seek(0)
+        _write_header(file, offsets[-1])
     index = {
-        "offsets": np.cumsum([0, *(len(chunk) for chunk in chunks)]).tolist(),
+        "offsets": offsets,
         "sources": sources,
         "source_ids": source_ids,
         "phone_starts": starts,
         "phones": phones,
     }
-    with written_whole(folder / "samples.npy") as part, part.open("wb") as file:
-        np.save(file, np.concatenate(chunks))
     with written_whole(folder / "index.json") as part:
         part.write_text(json.dumps(index))
-    return Corpus(folder)
+
+
+def _write_header(file: BinaryIO, count: int) -> None:
+    """The header of a file of int16, one-dimensional; numpy leaves it room for any count."""
+    np.lib.format.write_array_header_1_0(file, {"descr": "<i2", "fortran_order": False, "shape": (count,)})
