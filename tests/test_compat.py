@@ -11,9 +11,9 @@ from torch import Tensor
 
 from original import TINY_OPTIONS, OriginalXCodec2, write_original_folder
 from xcodec.compat import XCodec2Model
+from xcodec.conversion import convert_checkpoint
 from xcodec.errors import CheckpointError, InputError
 from xcodec.models.xcodec2 import Xcodec2Model
-from xcodec.models.xcodec2.conversion import convert_checkpoint
 
 RECORDING = Path(__file__).parent / "audio" / "austen-0890.wav"
 

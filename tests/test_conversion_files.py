@@ -17,10 +17,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from original import TINY_OPTIONS, OriginalXCodec2, write_original_folder
+from xcodec.conversion import Checkpoint, convert_checkpoint, read_checkpoint
+from xcodec.conversion.xcodec2 import convert_state_dict
 from xcodec.errors import CheckpointError, InputError
-from xcodec.models import conversion
+from xcodec.models import weights
 from xcodec.models.xcodec2 import Xcodec2FeatureExtractor, Xcodec2Model
-from xcodec.models.xcodec2.conversion import Checkpoint, convert_checkpoint, convert_state_dict, read_checkpoint
 
 State = dict[str, Tensor]
 
@@ -212,7 +213,7 @@ def test_an_interrupted_conversion_leaves_what_was_there(
         raise KeyboardInterrupt
 
     convert_checkpoint(source, tmp_path / "old", **TINY_OPTIONS)
-    monkeypatch.setattr(conversion, "save_file", interrupted)
+    monkeypatch.setattr(weights, "save_file", interrupted)
     for name in ("new", "old"):
         with pytest.raises(KeyboardInterrupt):
             convert_checkpoint(source, tmp_path / name, overwrite=True, **TINY_OPTIONS)

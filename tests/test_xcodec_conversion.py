@@ -18,9 +18,9 @@ from original import TINY_OPTIONS, random_original, write_original_folder
 from original_xcodec import SoundStream, random_soundstream, write_pth
 from xcodec import CheckpointError, Codec, InputError, XcodecConfig, XcodecModel
 from xcodec.cli.app import app
-from xcodec.models.auto import convert_checkpoint
-from xcodec.models.xcodec.conversion import convert_state_dict, read_checkpoint
-from xcodec.models.xcodec.original import renames
+from xcodec.conversion import convert_checkpoint, read_checkpoint
+from xcodec.conversion.xcodec import convert_state_dict
+from xcodec.conversion.xcodec_names import renames
 from xcodec_builders import tiny_xcodec
 
 SEMANTIC_UNIT = "encoder_semantic.conv_blocks.1.res_units.0"
@@ -275,8 +275,6 @@ def test_the_families_are_told_apart(hubert, tmp_path):
         convert_checkpoint(pth, tmp_path / "out3", num_semantic_layers=2)
     with pytest.raises(InputError, match="is no original X-Codec checkpoint; config"):
         convert_checkpoint(xcodec2, tmp_path / "out3", config=tmp_path / "x1" / "config.yaml")
-    with pytest.raises(CheckpointError, match="is no X-Codec checkpoint: its tensors are"):
-        read_checkpoint(xcodec2)
     assert not (tmp_path / "out3").exists()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["folder_written_whole", "written_whole"]
+__all__ = ["folder_written_whole", "open_to_umask", "written_whole"]
 
 
 @contextmanager
@@ -64,3 +64,16 @@ def folder_written_whole(folder: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(retired, ignore_errors=True)
+
+
+def open_to_umask(path: Path) -> None:
+    """Give a file the permissions that `open` gives a new one: those of the umask.
+
+    Libraries that write through a temporary file, as safetensors does, leave one that only its owner may read.
+    """
+    probe = path.with_name(f".{uuid.uuid4().hex}.part")
+    probe.touch(exist_ok=False)  # asked of the system, since reading the umask itself means to change it for a moment
+    try:
+        path.chmod(probe.stat().st_mode & 0o777)
+    finally:
+        probe.unlink()
