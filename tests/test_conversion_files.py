@@ -409,5 +409,5 @@ def test_other_models_are_refused_by_what_they_are(folder: Path, tmp_path: Path)
         r"it is of model_type 'xcodec', its tensors are acoustic_encoder\.conv1\.weight; expected CodecEnc",
     )
     refused(["encoder.weight"], None, "its tensors are encoder.weight; expected CodecEnc")
-    with pytest.raises(CheckpointError, match="has transformers' names, .*give the folder"):
+    with pytest.raises(CheckpointError, match=r"has transformers' names, .*give the folder"):
         read_checkpoint(folder / "model.safetensors")

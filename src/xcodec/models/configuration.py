@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.utils import logging
 from typing_extensions import Self
@@ -83,6 +84,8 @@ class CodecConfig(PreTrainedConfig):
             first = config[0] if isinstance(config, tuple) else config
             first.to_dict()
             first.architecture()
+            if not (first.dtype is None or (isinstance(first.dtype, torch.dtype) and first.dtype.is_floating_point)):
+                raise InputError(f"dtype={first.dtype!r}: expected a floating-point dtype of torch, such as 'float32'")
         except Exception as error:  # any, according to which field holds what
             reason = " ".join(str(error).split()) or type(error).__name__
             raise CheckpointError(f"the config.json of {source} describes no model: {reason}") from error
