@@ -241,11 +241,10 @@ def test_gradients_reach_every_weight_between_codes_and_audio(case):
     assert "acoustic_decoder" in parts
 
 
-def test_gradient_checkpointing_is_refused_since_the_layers_have_none(case):
+def test_gradient_checkpointing_is_not_offered(case):
+    """Training crops clips to a second or two, whose activations fit."""
     model, _ = case
     assert not model.supports_gradient_checkpointing
-    with pytest.raises(ValueError, match="does not support gradient checkpointing"):
-        model.gradient_checkpointing_enable()
 
 
 def test_a_codec_has_no_embeddings(case):

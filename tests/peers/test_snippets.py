@@ -146,9 +146,10 @@ def test_the_auto_classes_give_transformers_own_for_other_models_and_change_noth
     assert type(AutoFeatureExtractor.from_pretrained(tmp_path)) is transformers.DacFeatureExtractor
     code = (
         "import transformers, xcodec\n"
-        f"xcodec.AutoModel.from_pretrained({xcodec2_id!r}); xcodec.AutoFeatureExtractor.from_pretrained({xcodec2_id!r})\n"
-        f"print(type(transformers.AutoModel.from_pretrained({xcodec2_id!r})).__module__)\n"
-        f"print(type(transformers.AutoFeatureExtractor.from_pretrained({xcodec2_id!r})).__module__)\n"
+        f"name = {xcodec2_id!r}\n"
+        "xcodec.AutoModel.from_pretrained(name), xcodec.AutoFeatureExtractor.from_pretrained(name)\n"
+        "print(type(transformers.AutoModel.from_pretrained(name)).__module__)\n"
+        "print(type(transformers.AutoFeatureExtractor.from_pretrained(name)).__module__)\n"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert all(line.startswith("transformers.") for line in shown.splitlines())
