@@ -21,12 +21,13 @@ class Layout:
     is_original: bool
 
 
-# How names begin that only one layout has. X-Codec's two have others in common, so the original ones come first.
+# How names begin that only one layout has, and no other codec: DAC and EnCodec have quantizers of X-Codec's names.
+# X-Codec's two layouts have others in common, so the original ones come first.
 SIGNS: tuple[tuple[Layout, tuple[str, ...]], ...] = (
     (Layout("xcodec2", is_original=True), ("CodecEnc.", "generator.backbone.", "generator.quantizer.")),
-    (Layout("xcodec", is_original=True), ("decoder_2.model.", "quantizer.vq.layers.")),
+    (Layout("xcodec", is_original=True), ("decoder_2.", "fc_post1.", "fc_post2.")),
     (Layout("xcodec2", is_original=False), ("semantic_adapter.", "fc_encoder.", "quantizer.project_in.")),
-    (Layout("xcodec", is_original=False), ("encoder_semantic.", "quantizer.quantizers.")),
+    (Layout("xcodec", is_original=False), ("encoder_semantic.", "decoder_semantic.")),
 )
 
 
