@@ -12,8 +12,9 @@ from transformers.utils import logging
 import builders
 from original import TINY_OPTIONS, OriginalXCodec2, random_original
 from skips import lines_about_skipped
+from xcodec.conversion import Checkpoint
+from xcodec.conversion.xcodec2 import convert_state_dict
 from xcodec.models.xcodec2 import Xcodec2Model
-from xcodec.models.xcodec2.conversion import Checkpoint, convert_state_dict
 
 # Before anything reads them: whatever terminal the tests are run in, programs see the same one.
 for variable in ("FORCE_COLOR", "NO_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TERMINAL_WIDTH"):

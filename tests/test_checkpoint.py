@@ -1,6 +1,7 @@
 """The contract "strict": a checkpoint loads completely or not at all, and says why."""
 
 import json
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -9,16 +10,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from builders import tiny_model
-from xcodec import CheckpointError, Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
+from builders import speech, tiny_model
+from xcodec import CheckpointError, Codec, Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
+from xcodec.conversion import convert_checkpoint, read_checkpoint
 from xcodec.models import load_model
-from xcodec.models.checkpoint import (
-    fingerprint_checkpoint,
-    fingerprint_model,
-    read_shapes,
-    read_tensors,
-    resolve_checkpoint,
-)
+from xcodec.models.checkpoint import resolve_checkpoint
+from xcodec.models.identity import fingerprint_checkpoint, fingerprint_model
+from xcodec.models.stored import Stored
+from xcodec.training.checkpoints import export
+from xcodec_builders import tiny_xcodec
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,10 @@ def test_a_pickle_is_refused_and_never_executed(checkpoint, tmp_path):
     bomb.path = str(tmp_path / "executed")
     (checkpoint / "model.safetensors").unlink()
     (checkpoint / "pytorch_model.bin").write_bytes(pickle.dumps(bomb))
-    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin is a pickle, which is never loaded"):
+    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin .*is no file that torch\.save wrote"):
+        Xcodec2Model.from_pretrained(checkpoint)
+    torch.save({"a": torch.ones(1), "b": bomb}, checkpoint / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin is a pickle that would run code"):
         Xcodec2Model.from_pretrained(checkpoint)
     assert not (tmp_path / "executed").exists()
 
@@ -165,14 +168,9 @@ def test_load_model_finds_the_family_and_its_extractor(saved, checkpoint, tiny):
     (checkpoint / "preprocessor_config.json").unlink()
     assert load_model(checkpoint)[1].hop_length == 320
     (checkpoint / "config.json").write_text('{"model_type": "dac"}')
-    with pytest.raises(CheckpointError, match="of model_type 'dac'; this package reads 'xcodec2'"):
+    save_file({"encoder.conv1.weight": torch.zeros(3)}, checkpoint / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"of model_type 'dac'.*are encoder\.conv1.*this package reads 'xcodec2'"):
         load_model(checkpoint)
-
-
-def test_shapes_are_read_without_the_tensors(saved, tiny):
-    expected = {name: tuple(tensor.shape) for name, tensor in tiny.state_dict().items()}
-    assert read_shapes(saved) == expected
-    assert {name: tuple(tensor.shape) for name, tensor in read_tensors(saved).items()} == expected
 
 
 def stored_identity(folder):
@@ -205,3 +203,132 @@ def test_the_identity_follows_the_weights_and_the_config_and_nothing_else(saved,
     assert changed.weights_hash != fingerprint_model(half, "one").weights_hash
     assert changed.config_hash == identity.config_hash
     assert fingerprint_model(tiny_model(seed=5), "one").weights_hash != identity.weights_hash
+
+
+def test_a_folder_of_a_torch_file_is_read_as_one_of_safetensors(checkpoint, tiny):
+    torch.save(load_file(checkpoint / "model.safetensors"), checkpoint / "pytorch_model.bin")
+    (checkpoint / "model.safetensors").unlink()
+    for loaded in (Xcodec2Model.from_pretrained(checkpoint), load_model(checkpoint)[0]):
+        assert all(torch.equal(loaded.state_dict()[name], tensor) for name, tensor in tiny.state_dict().items())
+    assert stored_identity(checkpoint) == fingerprint_model(tiny, "one")
+
+
+def test_shards_of_torch_files_are_read_by_their_index(checkpoint, tiny):
+    tensors = load_file(checkpoint / "model.safetensors")
+    (checkpoint / "model.safetensors").unlink()
+    names = sorted(tensors)
+    halves = {"pytorch_model-1.bin": names[::2], "pytorch_model-2.bin": names[1::2]}
+    for file, own in halves.items():
+        torch.save({name: tensors[name] for name in own}, checkpoint / file)
+    index = {"weight_map": {name: file for file, own in halves.items() for name in own}}
+    (checkpoint / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    assert Xcodec2Model.from_pretrained(checkpoint).state_dict().keys() == tensors.keys()
+
+
+@pytest.mark.parametrize("name", ["../model.safetensors", "/etc/passwd", "a/../../b", "..\\b", "C:\\b", ""])
+def test_an_index_names_only_files_inside_its_folder(checkpoint, name):
+    (checkpoint / "model.safetensors").rename(checkpoint.parent / "model.safetensors")
+    (checkpoint / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"fc_encoder.bias": name}}))
+    with pytest.raises(CheckpointError, match="names files outside its folder"):
+        Xcodec2Model.from_pretrained(checkpoint)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"weight_map": 3}', '{"weight_map": {"a": 3}}', "{"])
+def test_a_damaged_index_is_an_error(checkpoint, content):
+    (checkpoint / "model.safetensors").unlink()
+    (checkpoint / "model.safetensors.index.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r"index\.json .*(damaged|is not JSON|expected a JSON object)|weight_map"):
+        Xcodec2Model.from_pretrained(checkpoint)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_numbers_that_are_none_are_named_by_their_tensor(checkpoint, value, dtype):
+    def damage(tensors):
+        tensors.update({name: tensor.to(dtype) for name, tensor in tensors.items()})
+        tensors["acoustic_decoder.fc.bias"][3] = value
+
+    edit_tensors(checkpoint, damage)
+    for load in (Xcodec2Model.from_pretrained, load_model, read_checkpoint):
+        with pytest.raises(CheckpointError, match=r"NaN or infinite: acoustic_decoder\.fc\.bias\."):
+            load(checkpoint)
+    Xcodec2Model.from_pretrained(checkpoint, encoder_only=True)  # reads the other half alone
+
+
+def test_sums_that_overflow_are_no_error(checkpoint):
+    edit_tensors(checkpoint, lambda tensors: tensors["acoustic_decoder.fc.bias"].fill_(3e38))
+    Xcodec2Model.from_pretrained(checkpoint)
+
+
+@pytest.mark.parametrize("file", ["config.json", "preprocessor_config.json"])
+def test_deeply_nested_json_is_an_error(checkpoint, file):
+    (checkpoint / file).write_text('{"a":' + 100_000 * "[" + 100_000 * "]" + "}")
+    with pytest.raises(CheckpointError, match="nested too deeply"):
+        load_model(checkpoint)
+
+
+ODD = (None, True, "16", -1, 0, 10**30, float("nan"), [], {"a": 1})
+
+
+@pytest.mark.parametrize("family", ["xcodec2", "xcodec"])
+def test_odd_values_in_a_config_are_errors_or_build_the_model(family, tiny):
+    model = tiny if family == "xcodec2" else tiny_xcodec()
+    kind, config, tensors = type(model), json.loads(model.config.to_json_string()), model.state_dict()
+    fields = model.config.architecture()
+    places = [(None, name) for name in (*fields, "dtype", "to_dict", "hop_length", "quantization_config")]
+    places += [(part, name) for part, own in fields.items() if isinstance(own, dict) for name in own]
+    refused = 0
+    for number, (part, name) in enumerate(places):
+        for value in ODD if part is None else ODD[number % 2 :: 2]:
+            changed = {**config, part: {**config[part], name: value}} if part else {**config, name: value}
+            try:
+                kind.from_stored(Stored("odd", None, changed, tensors))
+            except CheckpointError:
+                refused += 1
+    assert refused > 100
+
+
+def test_more_layers_than_there_are_tensors_are_refused_before_they_are_built(tiny):
+    config = json.loads(tiny.config.to_json_string()) | {"num_hidden_layers": 10**12}
+    with pytest.raises(CheckpointError, match="num_hidden_layers is 1000000000000, and there are"):
+        Xcodec2Model.from_stored(Stored("odd", None, config, tiny.state_dict()))
+
+
+def test_the_built_in_model_goes_by_its_name():
+    model = Xcodec2Model.from_pretrained("mini")
+    assert fingerprint_model(model, "mini") == Codec.from_pretrained().identity
+    assert Xcodec2FeatureExtractor.from_pretrained("mini").hop_length == model.hop_length
+    assert Xcodec2Config.from_pretrained("mini").architecture() == model.config.architecture()
+
+
+def test_a_feature_extractor_of_another_model_is_refused(checkpoint):
+    Xcodec2FeatureExtractor(feature_size=40).save_pretrained(checkpoint)
+    with pytest.raises(CheckpointError, match="says feature_size 40, and the model reads 80"):
+        load_model(checkpoint)
+
+
+def test_the_feature_extractor_has_the_mel_bins_that_the_model_reads(tmp_path):
+    fields = tiny_model().config.to_dict()
+    fields["semantic_model_config"]["feature_projection_input_dim"] = 80
+    model = Xcodec2Model(Xcodec2Config(**fields)).eval()
+    export(model, tmp_path / "exported", torch.float32)
+    model.save_pretrained(tmp_path / "saved")
+    convert_checkpoint(tmp_path / "saved", tmp_path / "converted")
+    for name in ("exported", "saved", "converted"):
+        codec = Codec.from_pretrained(tmp_path / name)
+        assert codec.feature_extractor.feature_size == 40
+        assert codec.encode(speech(0.5), 16000).ids.shape == (1, 26)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_weights_may_be_read_by_whom_the_umask_lets(tiny, tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        tiny.save_pretrained(tmp_path / "one")
+        tiny.save_pretrained(tmp_path / "shards", max_shard_size="300KB")
+        export(tiny, tmp_path / "export", torch.bfloat16)
+    finally:
+        os.umask(before)
+    written = sorted(tmp_path.rglob("*.safetensors"))
+    assert len(written) > 3
+    assert {path.stat().st_mode & 0o777 for path in written} == {0o666 & ~umask}

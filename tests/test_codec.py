@@ -11,12 +11,12 @@ import torch
 from transformers import set_seed
 
 from builders import RECORDINGS
-from xcodec import codec as codec_module
 from xcodec.audio import Audio
 from xcodec.batching import batches
 from xcodec.codec import Codec
 from xcodec.codes import CodecIdentity, Codes
 from xcodec.errors import AudioError, CheckpointError, CodesError, InputError
+from xcodec.models import checkpoint as checkpoint_module
 from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
 
 FOLDER = Path(__file__).parent / "audio"
@@ -394,7 +394,7 @@ def test_what_is_unknown_or_not_there_is_an_error_that_says_so(checkpoint: Path,
 def test_built_in_model_is_found_in_the_package_or_missed_by_name(
     checkpoint: Path, codes: Codes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(codec_module, "_BUILT_IN", tmp_path / "mini")
+    monkeypatch.setattr(checkpoint_module, "BUILT_IN", tmp_path / "mini")
     with pytest.raises(CheckpointError, match=r"built-in model is not installed: .*mini lacks config\.json, prep"):
         Codec.from_pretrained()
     shutil.copytree(checkpoint, tmp_path / "mini")

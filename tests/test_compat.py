@@ -1,5 +1,7 @@
 """Code written for the original package runs unchanged but for its import line, and gets the original's numbers."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from original import TINY_OPTIONS, OriginalXCodec2, write_original_folder
+from xcodec import Codec
 from xcodec.compat import XCodec2Model
+from xcodec.conversion import convert_checkpoint
 from xcodec.errors import CheckpointError, InputError
 from xcodec.models.xcodec2 import Xcodec2Model
-from xcodec.models.xcodec2.conversion import convert_checkpoint
+from xcodec_builders import tiny_xcodec
 
 RECORDING = Path(__file__).parent / "audio" / "austen-0890.wav"
 
@@ -163,3 +167,21 @@ def test_what_is_no_checkpoint_or_no_argument_is_an_error(tmp_path: Path) -> Non
         XCodec2Model.from_pretrained(tmp_path / "absent")
     with pytest.raises(TypeError, match="unexpected arguments trust_remote_code"):
         XCodec2Model.from_pretrained(tmp_path, trust_remote_code=True)
+
+
+def test_a_folder_as_the_released_one_is_read_whatever_its_config_says(
+    original_folder: Path, model: XCodec2Model, speech: Tensor, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(original_folder, tmp_path / "released"))
+    config = json.loads((folder / "config.json").read_text()) | {"model_type": "xcodec2"}
+    (folder / "config.json").write_text(json.dumps(config))
+    loaded = XCodec2Model.from_pretrained(folder, **TINY_OPTIONS)
+    assert torch.equal(loaded.encode_code(speech), model.encode_code(speech))
+    with pytest.raises(CheckpointError, match=r"is an original X-Codec2 checkpoint.*xcodec convert"):
+        Codec.from_pretrained(folder)
+
+
+def test_x_codec_is_refused_by_name(tmp_path: Path) -> None:
+    tiny_xcodec().save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="is an X-Codec checkpoint, which XCodec2Model does not read"):
+        XCodec2Model.from_pretrained(tmp_path)

@@ -15,9 +15,10 @@ from torch.nn.utils import parametrize
 from transformers.models.xcodec2.modeling_xcodec2 import Xcodec2RotaryEmbedding, apply_rotary_pos_emb
 
 from original import TINY_OPTIONS, OriginalXCodec2, rotate_pairs, write_original_folder
+from xcodec.conversion import Checkpoint, convert_checkpoint
+from xcodec.conversion.xcodec2 import convert_state_dict
+from xcodec.conversion.xcodec2_names import RENAMES, half_split_pairs, original_name, plain_name
 from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2Model
-from xcodec.models.xcodec2.conversion import Checkpoint, convert_checkpoint, convert_state_dict
-from xcodec.models.xcodec2.original import RENAMES, half_split_pairs, original_name, plain_name
 
 RECORDING = Path(__file__).parent / "audio" / "austen-0870.wav"
 State = dict[str, Tensor]

@@ -17,10 +17,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from original import TINY_OPTIONS, OriginalXCodec2, write_original_folder
+from xcodec.conversion import Checkpoint, convert_checkpoint, read_checkpoint
+from xcodec.conversion.xcodec2 import convert_state_dict
 from xcodec.errors import CheckpointError, InputError
-from xcodec.models import conversion
+from xcodec.models import weights
 from xcodec.models.xcodec2 import Xcodec2FeatureExtractor, Xcodec2Model
-from xcodec.models.xcodec2.conversion import Checkpoint, convert_checkpoint, convert_state_dict, read_checkpoint
 
 State = dict[str, Tensor]
 
@@ -77,6 +78,37 @@ def as_transformers_folder(state: State, path: Path) -> Path:
     return path / "hf"
 
 
+def as_folder_that_says_xcodec2(state: State, path: Path) -> Path:
+    folder = write_original_folder(state, path / "xcodec2")  # as HKUSTAudio/xcodec2 is
+    config = json.loads((folder / "config.json").read_text()) | {"model_type": "xcodec2"}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def as_folder_of_a_torch_file(state: State, path: Path) -> Path:
+    folder = write_original_folder(state, path / "xcodec2")
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    return folder
+
+
+def as_folder_of_nothing_but_a_torch_file(state: State, path: Path) -> Path:
+    (as_folder_of_a_torch_file(state, path) / "config.json").unlink()
+    return path / "xcodec2"
+
+
+def as_folder_of_one_checkpoint(state: State, path: Path) -> Path:
+    (path / "run").mkdir()
+    return as_lightning_checkpoint(state, path / "run").parent
+
+
+def as_transformers_folder_that_says_xcodec(state: State, path: Path) -> Path:
+    folder = as_transformers_folder(state, path)
+    config = json.loads((folder / "config.json").read_text()) | {"model_type": "xcodec", "architectures": ["Codec"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
 def as_sharded_transformers_folder(state: State, path: Path) -> Path:
     convert_state_dict(state, **TINY_OPTIONS).build().save_pretrained(path / "hf", max_shard_size="1MB")
     assert len(list((path / "hf").glob("*.safetensors"))) > 2
@@ -87,6 +119,11 @@ def as_sharded_transformers_folder(state: State, path: Path) -> Path:
     "save",
     [
         as_original_folder,
+        as_folder_that_says_xcodec2,
+        as_folder_of_a_torch_file,
+        as_folder_of_nothing_but_a_torch_file,
+        as_folder_of_one_checkpoint,
+        as_transformers_folder_that_says_xcodec,
         as_safetensors,
         as_state_dict,
         as_old_state_dict,
@@ -107,6 +144,7 @@ def test_every_file_format_converts_to_the_same_folder(
     for name in ("config.json", "preprocessor_config.json"):
         written, expected = (json.loads((path / name).read_text()) for path in (destination, folder))
         assert written == expected
+    assert (destination / "model.safetensors").stat().st_mode == (destination / "config.json").stat().st_mode
     assert report.num_kept == sum(tensor.numel() for tensor in converted.tensors.values())
 
 
@@ -212,7 +250,7 @@ def test_an_interrupted_conversion_leaves_what_was_there(
         raise KeyboardInterrupt
 
     convert_checkpoint(source, tmp_path / "old", **TINY_OPTIONS)
-    monkeypatch.setattr(conversion, "save_file", interrupted)
+    monkeypatch.setattr(weights, "save_file", interrupted)
     for name in ("new", "old"):
         with pytest.raises(KeyboardInterrupt):
             convert_checkpoint(source, tmp_path / name, overwrite=True, **TINY_OPTIONS)
@@ -326,7 +364,9 @@ def test_files_that_hold_no_checkpoint_are_told_apart(state: State, tmp_path: Pa
     refused("empty", "holds nothing")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "last.ckpt").touch()
-    refused("run", r"give the checkpoint file itself: .*last\.ckpt")
+    refused("run", r"last\.ckpt \(0 bytes\) is no file that torch\.save wrote")
+    (tmp_path / "run" / "best.ckpt").touch()
+    refused("run", r"give the checkpoint file itself: .*best\.ckpt")
     (tmp_path / "notes.ckpt").write_text("lr 1e-4")
     refused("notes.ckpt", "no file that torch.save wrote|damaged")
     whole = as_state_dict(state, tmp_path).read_bytes()
@@ -358,12 +398,16 @@ def test_other_models_are_refused_by_what_they_are(folder: Path, tmp_path: Path)
         with pytest.raises(CheckpointError, match=message):
             read_checkpoint(path, **TINY_OPTIONS)
 
-    refused(["encoder.layer.0.weight"], {"model_type": "bert"}, "is no X-Codec2 checkpoint: it is of model_type 'bert'")
+    refused(
+        ["encoder.layer.0.weight"],
+        {"model_type": "bert"},
+        "is no X-Codec2 or X-Codec checkpoint: it is of model_type 'bert'",
+    )
     refused(
         ["acoustic_encoder.conv1.weight"],
         {"model_type": "xcodec"},
-        "of model_type 'xcodec'.*config.json of model_type 'xcodec2'$",
+        r"it is of model_type 'xcodec', its tensors are acoustic_encoder\.conv1\.weight; expected CodecEnc",
     )
     refused(["encoder.weight"], None, "its tensors are encoder.weight; expected CodecEnc")
-    with pytest.raises(CheckpointError, match="the names are transformers': give the folder"):
+    with pytest.raises(CheckpointError, match=r"has transformers' names, .*give the folder"):
         read_checkpoint(folder / "model.safetensors")

@@ -20,6 +20,7 @@ FLOORS = [
     "llasa",
     "streaming",
     "compat",
+    "conversion",
     "codec",
     "batching",
     "segmentation",

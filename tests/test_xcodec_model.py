@@ -1,5 +1,6 @@
 """XcodecModel and its feature extractor: arguments, outputs, errors, precision, compilation, saving."""
 
+import json
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import DacConfig, HubertConfig, WavLMConfig
 
 from builders import speech
-from xcodec import CheckpointError, InputError, XcodecConfig, XcodecFeatureExtractor, XcodecModel
+from xcodec import CheckpointError, InputError, Xcodec2Model, XcodecConfig, XcodecFeatureExtractor, XcodecModel
 from xcodec.models import load_model
 from xcodec.models.xcodec import XcodecDecoderOutput, XcodecEncoderOutput, XcodecOutput
 from xcodec_builders import KINDS, TINY_ACOUSTIC, TINY_SEMANTIC, prepare_xcodec, tiny_xcodec
@@ -366,16 +367,20 @@ def test_a_codebook_that_is_missing_or_reshaped_is_named(folder, tmp_path):
 
 
 def test_a_checkpoint_of_the_other_family_is_told(tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "xcodec2"}')
-    with pytest.raises(CheckpointError, match="is of model_type 'xcodec2'; XcodecModel reads 'xcodec'"):
+    (tmp_path / "config.json").write_text('{"model_type": "xcodec"}')
+    save_file({"fc_encoder.bias": torch.zeros(3)}, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match="of model_type 'xcodec2', by its tensors' names; XcodecModel reads"):
         XcodecModel.from_pretrained(tmp_path)
 
 
-def test_an_original_xcodec2_checkpoint_is_not_taken_for_x_codec(tmp_path):
-    """Its config says model_type 'xcodec'."""
-    (tmp_path / "config.json").write_text('{"model_type": "xcodec", "architectures": ["XCodec2Model"]}')
-    for load in (XcodecModel.from_pretrained, load_model):
-        with pytest.raises(CheckpointError, match=r"is an original X-Codec2 checkpoint .*xcodec convert"):
+@pytest.mark.parametrize("model_type", ["xcodec", "xcodec2"])
+def test_an_original_xcodec2_checkpoint_is_told_by_its_tensors_names(tmp_path, model_type):
+    """Released ones say either model_type."""
+    config = {"model_type": model_type, "architectures": ["XCodec2Model"]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    save_file({"CodecEnc.conv_blocks.0.bias": torch.zeros(48)}, tmp_path / "model.safetensors")
+    for load in (XcodecModel.from_pretrained, Xcodec2Model.from_pretrained, load_model):
+        with pytest.raises(CheckpointError, match=r"is an original X-Codec2 checkpoint.*xcodec convert"):
             load(tmp_path)
 
 
@@ -389,6 +394,7 @@ def test_load_model_finds_the_family_and_its_extractor(folder, tmp_path):
 
 def test_a_config_that_describes_no_model_is_an_error(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "xcodec", "target_bandwidths": [4, 2]}')
+    save_file({"encoder_semantic.conv.weight": torch.zeros(3)}, tmp_path / "model.safetensors")
     with pytest.raises(CheckpointError, match=r"describes no model: target_bandwidths=\[4, 2\]"):
         XcodecModel.from_pretrained(tmp_path)
 

@@ -11,15 +11,17 @@ if TYPE_CHECKING:
     from xcodec.codec import Codec
     from xcodec.codes import Codes
     from xcodec.errors import AudioError, CheckpointError, CodesError, InputError, MissingExtraError, XcodecError
-    from xcodec.models import register_auto_classes
-    from xcodec.models.xcodec import XcodecConfig, XcodecFeatureExtractor, XcodecModel
-    from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
+    from xcodec.models import AutoFeatureExtractor, AutoModel, register_auto_classes
+    from xcodec.models.xcodec import XcodecConfig, XcodecFeatureExtractor, XcodecModel, XcodecPreTrainedModel
+    from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model, Xcodec2PreTrainedModel
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Audio",
     "AudioError",
+    "AutoFeatureExtractor",
+    "AutoModel",
     "CheckpointError",
     "Codec",
     "Codes",
@@ -29,10 +31,12 @@ __all__ = [
     "Xcodec2Config",
     "Xcodec2FeatureExtractor",
     "Xcodec2Model",
+    "Xcodec2PreTrainedModel",
     "XcodecConfig",
     "XcodecError",
     "XcodecFeatureExtractor",
     "XcodecModel",
+    "XcodecPreTrainedModel",
     "register_auto_classes",
 ]
 
@@ -49,9 +53,13 @@ _HOME = {
     "Xcodec2Config": "xcodec.models.xcodec2",
     "Xcodec2FeatureExtractor": "xcodec.models.xcodec2",
     "Xcodec2Model": "xcodec.models.xcodec2",
+    "Xcodec2PreTrainedModel": "xcodec.models.xcodec2",
     "XcodecConfig": "xcodec.models.xcodec",
     "XcodecFeatureExtractor": "xcodec.models.xcodec",
     "XcodecModel": "xcodec.models.xcodec",
+    "XcodecPreTrainedModel": "xcodec.models.xcodec",
+    "AutoFeatureExtractor": "xcodec.models",
+    "AutoModel": "xcodec.models",
     "register_auto_classes": "xcodec.models",
 }
 

@@ -15,9 +15,10 @@ from xcodec.audio import Audio, resampled_length
 from xcodec.batching import AudioSource, Clip, batches, named
 from xcodec.codes import CodecIdentity, Codes
 from xcodec.device import Precision, choose_device, choose_precision, memory_size
-from xcodec.errors import CheckpointError, CodesError, InputError
+from xcodec.errors import CodesError, InputError
 from xcodec.models import load_model
-from xcodec.models.checkpoint import HUB_ARGUMENTS, fingerprint_checkpoint, fingerprint_model, resolve_checkpoint
+from xcodec.models.checkpoint import BUILT_IN, HUB_ARGUMENTS, built_in_checkpoint, resolve_checkpoint
+from xcodec.models.identity import fingerprint_checkpoint, fingerprint_model
 from xcodec.models.pretrained import StrictPreTrainedModel
 from xcodec.modules.int8 import is_int8, quantize_linear_maps
 from xcodec.progress import shares, told_to
@@ -30,9 +31,6 @@ CodesSource: TypeAlias = str | os.PathLike[str] | Codes | np.ndarray | torch.Ten
 
 BATCH_SECONDS = 60.0  # padded audio in one batch, unless one clip alone is longer
 COMPILED_SECONDS = 1.1 * BATCH_SECONDS  # of padded audio at most, in one batch of compiled layers
-
-_BUILT_IN = Path(__file__).parent / "mini"
-_BUILT_IN_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
 
 Progress: TypeAlias = Callable[[float], object]
 
@@ -111,7 +109,7 @@ class Codec:
         chosen_device, precision = choose_device(device), choose_precision(dtype)
         max_bytes = None if max_memory is None else memory_size(max_memory)
         if name_or_path is None:
-            folder, name = built_in_checkpoint(_BUILT_IN), _BUILT_IN.name
+            folder, name = built_in_checkpoint(), BUILT_IN.name
         else:
             folder = resolve_checkpoint(os.fspath(name_or_path), **hub_arguments)
             name = public_name(os.fspath(name_or_path))
@@ -521,14 +519,3 @@ def public_name(name_or_path: str | None) -> str:
         return ""
     path = Path(name_or_path).expanduser()
     return path.resolve().name if path.is_dir() else name_or_path
-
-
-def built_in_checkpoint(folder: Path) -> Path:
-    """Return `folder` if the model that comes with the package is in it."""
-    absent = [name for name in _BUILT_IN_FILES if not (folder / name).is_file()]
-    if absent:
-        raise CheckpointError(
-            f"the built-in model is not installed: {folder} lacks {', '.join(absent)}; reinstall xcodec, or name "
-            "another model: a hub id, such as HKUSTAudio/xcodec2-hf, or the path of a checkpoint folder"
-        )
-    return folder

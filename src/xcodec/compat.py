@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from xcodec.errors import InputError
+from xcodec.conversion import read_checkpoint
+from xcodec.errors import CheckpointError, InputError
 from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2Model
-from xcodec.models.xcodec2.conversion import read_checkpoint
 
 __all__ = ["XCodec2Model"]
 
@@ -38,7 +38,7 @@ class XCodec2Model(nn.Module):
         pretrained_model_name_or_path: str | Path,
         *,
         semantic_encoder: str | Path | None = None,
-        num_semantic_layers: int = 16,
+        num_semantic_layers: int | None = None,
         num_attention_heads: int | None = None,
         dtype: torch.dtype | None = None,
         torch_dtype: torch.dtype | None = None,
@@ -47,7 +47,7 @@ class XCodec2Model(nn.Module):
         """Load an original checkpoint, converted in memory, or a converted one.
 
         Args:
-            pretrained_model_name_or_path: as `source` of `xcodec.models.xcodec2.conversion.read_checkpoint`.
+            pretrained_model_name_or_path: as `source` of `xcodec.conversion.read_checkpoint`.
             semantic_encoder: likewise.
             num_semantic_layers: likewise.
             num_attention_heads: likewise.
@@ -68,6 +68,11 @@ class XCodec2Model(nn.Module):
             num_attention_heads=num_attention_heads,
             **hub_arguments,
         )
+        if checkpoint.model_class is not Xcodec2Model:
+            raise CheckpointError(
+                f"{pretrained_model_name_or_path} is an {checkpoint.report.family} checkpoint, which XCodec2Model does "
+                "not read; xcodec.Codec reads it once it is converted"
+            )
         loaded = cls(checkpoint.build()).eval()
         dtype = torch_dtype if dtype is None else dtype
         return loaded if dtype is None else loaded.to(dtype)

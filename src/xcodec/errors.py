@@ -41,3 +41,8 @@ class MissingExtraError(XcodecError, ImportError):
 
 class TrainingError(XcodecError, ArithmeticError):
     """A training run has left the numbers: its loss or gradients are infinite or NaN."""
+
+
+def some_of(names: list[str], limit: int = 8) -> str:
+    """The first few of a list of names, for a message, and how many more there are."""
+    return ", ".join(names[:limit]) + (f", and {len(names) - limit} more" if len(names) > limit else "")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["folder_written_whole", "remove_stale_parts", "scratch_file", "written_whole"]
+__all__ = ["folder_written_whole", "open_to_umask", "remove_stale_parts", "scratch_file", "written_whole"]
 
 # `.xcodec-MACHINE-NUMBER.part` is being written; `.xcodec-MACHINE-NUMBER.NAME.old` was the folder NAME until a moment
 # ago. Whoever writes holds a lock (flock) on the part, which the system drops when the process ends, however it ends.
@@ -182,3 +182,12 @@ def _lock(part: Path) -> Iterator[bool | None]:
         yield held
     finally:
         os.close(descriptor)
+
+
+def open_to_umask(path: Path) -> None:
+    """Give a file the permissions that `open` gives a new one: those of the umask.
+
+    Libraries that write through a temporary file, as safetensors does, leave one that only its owner may read.
+    """
+    with scratch_file(path.parent) as probe:  # asked of the system: reading the umask itself means to change it
+        path.chmod(probe.stat().st_mode & 0o777)

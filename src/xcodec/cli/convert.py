@@ -77,7 +77,7 @@ def command(
 ) -> None:
     """Convert a checkpoint."""
     with errors().status(f"converting {source}"):
-        from xcodec.models.auto import convert_checkpoint
+        from xcodec.conversion import convert_checkpoint
 
         report = convert_checkpoint(
             source,

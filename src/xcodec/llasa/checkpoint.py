@@ -9,9 +9,9 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from xcodec.device import choose_device, choose_dtype
-from xcodec.errors import CheckpointError, InputError
+from xcodec.errors import CheckpointError, InputError, some_of
 from xcodec.models.auto import no_progress_bars
-from xcodec.models.checkpoint import HUB_ARGUMENTS, read_config, resolve_checkpoint, some_of
+from xcodec.models.checkpoint import HUB_ARGUMENTS, read_config, resolve_checkpoint
 
 __all__ = ["codec_named_by", "load_language_model"]
 

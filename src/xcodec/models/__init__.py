@@ -1,5 +1,5 @@
 """The codecs, composed from blocks, as transformers' classes."""
 
-from xcodec.models.auto import load_model, register_auto_classes
+from xcodec.models.auto import AutoFeatureExtractor, AutoModel, load_model, register_auto_classes
 
-__all__ = ["load_model", "register_auto_classes"]
+__all__ = ["AutoFeatureExtractor", "AutoModel", "load_model", "register_auto_classes"]

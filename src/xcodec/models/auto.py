@@ -1,99 +1,162 @@
 """Which class reads which checkpoint."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
+import transformers
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING_NAMES
 from transformers.utils import logging
 
-from xcodec.errors import CheckpointError, InputError
-from xcodec.models.checkpoint import read_model_type
-from xcodec.models.conversion import ConversionReport, Source
+from xcodec.errors import CheckpointError, some_of
+from xcodec.models.checkpoint import (
+    BUILT_IN,
+    CONFIG,
+    HUB_ARGUMENTS,
+    PREPROCESSOR,
+    find_small_files,
+    read_config,
+    read_json,
+)
+from xcodec.models.configuration import CodecConfig
 from xcodec.models.feature_extraction import WaveformFeatureExtractor
 from xcodec.models.pretrained import StrictPreTrainedModel
+from xcodec.models.stored import Stored
+from xcodec.models.weights import has_weights
 from xcodec.models.xcodec import XcodecConfig, XcodecFeatureExtractor, XcodecModel
-from xcodec.models.xcodec import conversion as xcodec_conversion
 from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
-from xcodec.models.xcodec2 import conversion as xcodec2_conversion
 
-__all__ = ["convert_checkpoint", "load_model", "register_auto_classes"]
+__all__ = ["AutoFeatureExtractor", "AutoModel", "feature_extractor_of", "load_model", "register_auto_classes"]
 
-FeatureExtractorClass: TypeAlias = type[Xcodec2FeatureExtractor] | type[XcodecFeatureExtractor]
 
-FAMILIES: dict[str, tuple[type[PreTrainedConfig], FeatureExtractorClass, type[StrictPreTrainedModel]]] = {
-    "xcodec2": (Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model),
-    "xcodec": (XcodecConfig, XcodecFeatureExtractor, XcodecModel),
+@dataclass(frozen=True)
+class Family:
+    """The classes of a codec."""
+
+    config: type[CodecConfig]
+    feature_extractor: type[Xcodec2FeatureExtractor] | type[XcodecFeatureExtractor]
+    model: type[StrictPreTrainedModel]
+
+
+FAMILIES = {
+    "xcodec2": Family(Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model),
+    "xcodec": Family(XcodecConfig, XcodecFeatureExtractor, XcodecModel),
 }
+"""The codecs of this package, by the model_type of their configurations."""
 
 
 def load_model(folder: Path, **kwargs: Any) -> tuple[StrictPreTrainedModel, WaveformFeatureExtractor]:
-    """Load the model and the feature extractor of a checkpoint folder, of whichever family its config names.
+    """Load the model and the feature extractor of a checkpoint folder, of whichever family its tensors' names tell.
 
     Args:
         folder: as `xcodec.models.checkpoint.resolve_checkpoint` returns it.
         **kwargs: passed to the model's `from_pretrained`: `dtype`, `device_map`, ...
-    """
-    model_type = read_model_type(folder)
-    if model_type not in FAMILIES:
-        raise CheckpointError(
-            f"{folder} is of model_type {model_type!r}; this package reads {', '.join(map(repr, FAMILIES))}"
-        )
-    _, feature_extractor_class, model_class = FAMILIES[model_type]
-    with no_progress_bars():
-        model = model_class.from_pretrained(folder, **kwargs)
-    if (folder / "preprocessor_config.json").is_file():
-        return model, feature_extractor_class.from_pretrained(folder)
-    config = model.config
-    return model, feature_extractor_class(sampling_rate=config.sampling_rate, hop_length=config.hop_length)
-
-
-def convert_checkpoint(
-    source: str | Path,
-    destination: str | Path,
-    *,
-    overwrite: bool = False,
-    config: str | Path | None = None,
-    semantic_encoder: str | Path | None = None,
-    num_semantic_layers: int | None = None,
-    num_attention_heads: int | None = None,
-    **hub_arguments: Any,
-) -> ConversionReport:
-    """Write a checkpoint of either family, in whatever layout, as a folder in transformers' layout.
-
-    Args:
-        source: a folder, hub id or file, as the families' `read_checkpoint` takes it.
-        destination: the folder to write, whole or not at all.
-        overwrite: replace a checkpoint folder that is there already.
-        config: X-Codec only: the YAML file of an original checkpoint, if it is not the one beside it.
-        semantic_encoder: X-Codec2 only, as in `xcodec.models.xcodec2.conversion.read_checkpoint`; so are the next two.
-        num_semantic_layers: likewise.
-        num_attention_heads: likewise.
-        **hub_arguments: revision, cache_dir, token, local_files_only, ...
 
     Raises:
-        CheckpointError: where the source is not found, not complete or of neither family, or the destination exists.
-        InputError: for an option of the other family.
+        CheckpointError: where the checkpoint is of no family, in the authors' layout, or not complete; or its feature
+            extractor is another model's.
     """
-    own = {
-        "semantic_encoder": semantic_encoder,
-        "num_semantic_layers": num_semantic_layers,
-        "num_attention_heads": num_attention_heads,
-    }
-    given = {name: value for name, value in own.items() if value is not None}
-    found = Source.read(source, hub_arguments)
-    if xcodec_conversion.is_xcodec(found.config, found.tensors):
-        if given:
-            raise InputError(f"{source} is an X-Codec checkpoint; {', '.join(given)}: only for X-Codec2")
-        return xcodec_conversion.convert_checkpoint(
-            source, destination, overwrite=overwrite, config=config, **hub_arguments
+    stored = Stored.read(folder)
+    family = family_of(stored)
+    if family is None:
+        raise CheckpointError(
+            f"{folder} is of model_type {stored.config.get('model_type')!r}, and its tensors are "
+            f"{some_of(sorted(stored.tensors), 3)}; this package reads {', '.join(map(repr, FAMILIES))}"
         )
-    if config is not None:
-        raise InputError(f"{source} is no original X-Codec checkpoint; config, a YAML file, is only for these")
-    return xcodec2_conversion.convert_checkpoint(source, destination, overwrite=overwrite, **given, **hub_arguments)
+    with no_progress_bars():
+        model = family.model.from_stored(stored, **kwargs)
+    fitting = feature_extractor_of(model)
+    if not (folder / PREPROCESSOR).is_file():
+        return model, fitting
+    found = family.feature_extractor.from_pretrained(folder)
+    for name in ("feature_size", "sampling_rate", "hop_length"):
+        if (said := getattr(found, name)) != (expected := getattr(fitting, name)):
+            raise CheckpointError(
+                f"{folder / PREPROCESSOR} says {name} {said}, and the model reads {expected}; it is another model's. "
+                "Remove it, and the one that goes with the model is made"
+            )
+    return model, found
+
+
+def family_of(stored: Stored) -> Family | None:
+    """The family that a checkpoint's tensors tell or, where their names tell none, its configuration."""
+    said = stored.config.get("model_type") if stored.layout is None else stored.layout.model_type
+    return FAMILIES.get(said) if isinstance(said, str) else None
+
+
+def feature_extractor_of(model: StrictPreTrainedModel) -> WaveformFeatureExtractor:
+    """Make the feature extractor that goes with a model.
+
+    Raises:
+        InputError: where none does: X-Codec2 with codes that filter-bank frames do not keep step with.
+    """
+    extractor: Any = FAMILIES[model.config_class.model_type].feature_extractor
+    made: WaveformFeatureExtractor = extractor.for_config(model.config)
+    return made
+
+
+class AutoModel(transformers.AutoModel):
+    """transformers' AutoModel, but for X-Codec2 and X-Codec, which get this package's models."""
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], *model_args: Any, **kwargs: Any
+    ) -> Any:
+        """Load a checkpoint by what it is; the arguments are those of transformers' method."""
+        family = family_named(pretrained_model_name_or_path, kwargs)
+        if family is not None:
+            return family.model.from_pretrained(os.fspath(pretrained_model_name_or_path), *model_args, **kwargs)
+        return transformers.AutoModel.from_pretrained(pretrained_model_name_or_path, *model_args, **kwargs)
+
+    @classmethod
+    def from_config(cls, config: PreTrainedConfig, **kwargs: Any) -> Any:
+        """Make a model of random weights; the arguments are those of transformers' method."""
+        family = FAMILIES.get(config.model_type)
+        if family is None:
+            return transformers.AutoModel.from_config(config, **kwargs)
+        if not isinstance(config, family.config):  # transformers' own
+            config = family.config.from_fields(config.to_dict(), "the configuration")
+        make: Any = family.model._from_config
+        return make(config, **kwargs)
+
+
+class AutoFeatureExtractor(transformers.AutoFeatureExtractor):
+    """transformers' AutoFeatureExtractor, but for X-Codec2 and X-Codec, which get this package's feature extractors."""
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:
+        """Read a feature extractor by what it is of; the arguments are those of transformers' method."""
+        family = family_named(pretrained_model_name_or_path, kwargs)
+        if family is not None:
+            return family.feature_extractor.from_pretrained(os.fspath(pretrained_model_name_or_path), **kwargs)
+        return transformers.AutoFeatureExtractor.from_pretrained(pretrained_model_name_or_path, **kwargs)
+
+
+def family_named(name_or_path: str | os.PathLike[str], kwargs: dict[str, Any]) -> Family | None:
+    """The family of what a `from_pretrained` is asked for; None leaves it, and what is wrong with it, to transformers.
+
+    Only a checkpoint's JSON files are downloaded for it.
+    """
+    known = {name: kwargs[name] for name in (*HUB_ARGUMENTS, "subfolder") if name in kwargs}
+    try:
+        folder, _ = find_small_files(os.fspath(name_or_path), known)
+        fields = read_config(folder) if (folder / CONFIG).is_file() else {}
+        if has_weights(folder):
+            return family_of(Stored.read(folder)) if fields else None
+        if not fields and (folder / PREPROCESSOR).is_file():  # a feature extractor alone
+            kind = read_json(folder / PREPROCESSOR).get("feature_extractor_type")
+            names = {family.feature_extractor.__name__: family for family in FAMILIES.values()}
+            return names.get(kind) if isinstance(kind, str) else None
+    except CheckpointError:
+        if str(name_or_path) == BUILT_IN.name or Path(name_or_path).is_dir():
+            raise
+        return None
+    said = fields.get("model_type")
+    return FAMILIES.get(said) if isinstance(said, str) else None
 
 
 @contextmanager
@@ -116,9 +179,9 @@ def register_auto_classes() -> None:
     X-Codec's checkpoints name `DacFeatureExtractor` as theirs, and AutoFeatureExtractor goes on giving that, as it does
     for DAC: it prepares the very tensors that `XcodecFeatureExtractor` does, and `XcodecModel` takes them.
     """
-    for model_type, (config_class, feature_extractor_class, model_class) in FAMILIES.items():
+    for model_type, family in FAMILIES.items():
         # transformers looks feature extractors up by class name, its own before registered ones.
         FEATURE_EXTRACTOR_MAPPING_NAMES.pop(model_type, None)
-        AutoConfig.register(model_type, config_class, exist_ok=True)
-        AutoFeatureExtractor.register(config_class, feature_extractor_class, exist_ok=True)
-        AutoModel.register(config_class, model_class, exist_ok=True)
+        transformers.AutoConfig.register(model_type, family.config, exist_ok=True)
+        transformers.AutoFeatureExtractor.register(family.config, family.feature_extractor, exist_ok=True)
+        transformers.AutoModel.register(family.config, family.model, exist_ok=True)

@@ -1,15 +1,32 @@
-"""What the configurations share: reading their file, and telling what of it decides a model's outputs."""
+"""What the configurations share: their file is read strictly, their fields are checked, and some decide the outputs."""
 
+import math
+import numbers
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers.configuration_utils import PreTrainedConfig
+from transformers.utils import logging
 from typing_extensions import Self
 
-from xcodec.errors import CheckpointError
+from xcodec.errors import CheckpointError, InputError
 from xcodec.models.checkpoint import find_small_files, read_config
 
-__all__ = ["CodecConfig"]
+__all__ = [
+    "CodecConfig",
+    "check_booleans",
+    "check_fractions",
+    "check_numbers",
+    "check_sampling_rate",
+    "check_sizes",
+    "is_number",
+]
+
+logger = logging.get_logger(__name__)
+
+SAMPLING_RATES = (1_000, 1_000_000)  # Hz; audio has none beyond
 
 
 class CodecConfig(PreTrainedConfig):
@@ -17,6 +34,10 @@ class CodecConfig(PreTrainedConfig):
 
     def architecture(self) -> dict[str, Any]:
         """The fields that decide the outputs; the others concern training, interchange or who wrote the file."""
+        raise NotImplementedError
+
+    def num_repeated(self) -> dict[str, int]:
+        """How many times the model has what a mere number in the configuration repeats, by that number's name."""
         raise NotImplementedError
 
     @classmethod
@@ -27,11 +48,128 @@ class CodecConfig(PreTrainedConfig):
             CheckpointError: where it is not found, damaged, or describes no model.
         """
         folder, kwargs = find_small_files(pretrained_model_name_or_path, kwargs)
-        read_config(folder)
-        try:
-            config: Self = super().from_pretrained(folder, **kwargs)
-        except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        fields = read_config(folder)
+        if (model_type := fields.get("model_type")) != cls.model_type:
+            logger.warning(
+                f"the config.json of {pretrained_model_name_or_path} is of model_type {model_type!r}; it is read as "
+                f"that of {cls.model_type!r}"
+            )
+        return cls.from_fields(fields, pretrained_model_name_or_path, **kwargs)
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any], source: str | Path, **kwargs: Any) -> Self:
+        """Make a configuration of the fields of a file, whatever family the file itself says that it is of.
+
+        Args:
+            fields: as JSON holds them.
+            source: whose they are, for messages.
+            **kwargs: as for transformers' `from_dict`.
+
+        Raises:
+            CheckpointError: where they describe no model.
+        """
+        own = {name: value for name, value in fields.items() if name != "model_type"}
+        if own.get("quantization_config") is not None:
             raise CheckpointError(
-                f"the config.json of {pretrained_model_name_or_path} describes no model: {error}"
-            ) from error
+                f"the config.json of {source} has a quantization_config, for weights quantized by other software; "
+                "expected weights in floating point"
+            )
+        if methods := sorted(name for name in own if callable(getattr(cls, name, None))):
+            raise CheckpointError(
+                f"the config.json of {source} describes no model: {', '.join(methods)} cannot be fields"
+            )
+        try:
+            config: Self = cls.from_dict(own, **kwargs)
+            # What a field holds may be found out only where it is read.
+            first = config[0] if isinstance(config, tuple) else config
+            first.to_dict()
+            first.architecture()
+            if not (first.dtype is None or (isinstance(first.dtype, torch.dtype) and first.dtype.is_floating_point)):
+                raise InputError(f"dtype={first.dtype!r}: expected a floating-point dtype of torch, such as 'float32'")
+        except Exception as error:  # any, according to which field holds what
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise CheckpointError(f"the config.json of {source} describes no model: {reason}") from error
         return config
+
+    def check_against(self, num_tensors: int, source: str | Path) -> None:
+        """Refuse numbers of layers that a checkpoint of so many tensors cannot have, before they are built.
+
+        Raises:
+            CheckpointError: names the field.
+        """
+        for name, count in self.num_repeated().items():
+            if count > num_tensors:
+                raise CheckpointError(
+                    f"the config.json of {source} describes no model of its weights: {name} is {count}, and there are "
+                    f"{num_tensors} tensors"
+                )
+
+
+def check_sizes(config: Any, *names: str, at_least: int = 1) -> None:
+    """Refuse fields that are not whole numbers, or lists of whole numbers, of at least `at_least`.
+
+    Raises:
+        InputError: names the first such field.
+    """
+    for name in names:
+        value = getattr(config, name)
+        values = list(value) if isinstance(value, list | tuple) else [value]
+        if not all(is_whole(item) and item >= at_least for item in values) or (values == [] and at_least > 0):
+            many = "whole numbers" if isinstance(value, list | tuple) else "a whole number"
+            raise InputError(f"{name}={value!r}: expected {many} of at least {at_least}")
+
+
+def check_numbers(config: Any, *names: str) -> None:
+    """Refuse fields that are not finite numbers of at least 0.
+
+    Raises:
+        InputError: names the first such field.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if not (is_number(value) and math.isfinite(value) and value >= 0):
+            raise InputError(f"{name}={value!r}: expected a finite number of at least 0")
+
+
+def check_fractions(config: Any, *names: str) -> None:
+    """Refuse fields that are not probabilities; None stands for 0.
+
+    Raises:
+        InputError: names the first such field.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not (is_number(value) and 0 <= value <= 1):
+            raise InputError(f"{name}={value!r}: expected a probability, from 0 to 1")
+
+
+def check_sampling_rate(name: str, value: Any) -> None:
+    """Refuse what is no sampling rate of audio, in Hz.
+
+    Raises:
+        InputError: names the field.
+    """
+    low, high = SAMPLING_RATES
+    if not (is_whole(value) and low <= value <= high):
+        raise InputError(f"{name}={value!r}: expected a whole number of Hz, from {low:,} to {high:,}")
+
+
+def check_booleans(config: Any, *names: str) -> None:
+    """Refuse fields that are neither true nor false.
+
+    Raises:
+        InputError: names the first such field.
+    """
+    for name in names:
+        if not isinstance(value := getattr(config, name), bool):
+            raise InputError(f"{name}={value!r}: expected true or false")
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is a whole number, which True is not."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a real number, which True is not."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -12,7 +12,7 @@ from typing_extensions import Self
 
 from xcodec.audio import pcm_to_float32
 from xcodec.errors import AudioError, CheckpointError, InputError
-from xcodec.models.checkpoint import find_small_files
+from xcodec.models.checkpoint import PREPROCESSOR, find_small_files, read_json
 
 __all__ = ["AudioInput", "WaveformFeatureExtractor", "limit_of", "padding_strategy"]
 
@@ -35,9 +35,11 @@ class WaveformFeatureExtractor(SequenceFeatureExtractor):
             CheckpointError: where the model or its file is not found, or the file is damaged.
         """
         folder, kwargs = find_small_files(pretrained_model_name_or_path, kwargs)
+        if (folder / PREPROCESSOR).is_file():
+            read_json(folder / PREPROCESSOR)
         try:
             extractor: Self = super().from_pretrained(folder, **kwargs)
-        except (OSError, TypeError, ValueError) as error:
+        except Exception as error:  # any, according to which field holds what
             raise CheckpointError(
                 f"{folder} holds no preprocessor_config.json that can be read ({error}); "
                 f"{cls.__name__}() with no arguments is that of the released model"

@@ -1,5 +1,6 @@
 """The base of the models: transformers' PreTrainedModel with strict loading."""
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,15 +8,21 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.configuration_utils import PreTrainedConfig
 from typing_extensions import Self
 
-from xcodec.errors import CheckpointError, InputError
-from xcodec.models.checkpoint import HUB_ARGUMENTS, check_tensors, read_model_type, read_shapes, resolve_checkpoint
+from xcodec.errors import CheckpointError, InputError, some_of
+from xcodec.files import open_to_umask
+from xcodec.models.checkpoint import HUB_ARGUMENTS, resolve_checkpoint
+from xcodec.models.configuration import CodecConfig
+from xcodec.models.stored import Stored
+from xcodec.models.weights import check_finite, check_tensors, shapes_of
 from xcodec.modules.int8 import is_int8
 from xcodec.modules.packing import pack_weights, unpack_weights
 
 __all__ = ["StrictPreTrainedModel", "refuse_wishes"]
 
+FAMILY_NAMES = {"xcodec2": "X-Codec2", "xcodec": "X-Codec"}  # by model_type
 TILE_BYTES = 1 << 29  # on a CPU: half a minute of the released X-Codec2's acoustic encoder
 LEAST_TILE_BYTES = 1 << 25  # less makes tiles so short that most work is done twice
 
@@ -31,6 +38,8 @@ class StrictPreTrainedModel(PreTrainedModel):
         has_decoder: whether it can decode; False where it was loaded with `encoder_only=True`.
         has_compiled_layers: whether `compile_layers` was called.
     """
+
+    config_class: type[CodecConfig]
 
     max_memory: int | None = None
     has_encoder: bool = True
@@ -50,9 +59,11 @@ class StrictPreTrainedModel(PreTrainedModel):
         if encoder_only and decoder_only:
             raise InputError("encoder_only and decoder_only were both asked for; give one of them, or none for both")
         self.has_encoder, self.has_decoder = not decoder_only, not encoder_only
-        absent = self.encoder_parts * decoder_only + self.decoder_parts * encoder_only
-        # They are in the checkpoint, and transformers need not wonder at that.
-        self._keys_to_ignore_on_load_unexpected = [rf"^{name}\." for name in absent]
+
+    @classmethod
+    def absent_parts(cls, encoder_only: bool, decoder_only: bool) -> tuple[str, ...]:
+        """Names of the modules that half a model does not have."""
+        return cls.encoder_parts * decoder_only + cls.decoder_parts * encoder_only
 
     def _needs(self, half: str) -> None:
         """Refuse to do what needs the half, "encoder" or "decoder", that was not loaded."""
@@ -71,6 +82,9 @@ class StrictPreTrainedModel(PreTrainedModel):
         if is_int8(self):
             raise InputError("the model was loaded in int8, which no checkpoint holds; load it without that to save it")
         super().save_pretrained(*args, **kwargs)
+        folder = Path(args[0] if args else kwargs["save_directory"])
+        for path in folder.glob("*.safetensors"):
+            open_to_umask(path)
 
     def pack_weights(self) -> None:
         """Bring weights into the order in which a CPU's products read them: faster inference, equal but for rounding.
@@ -118,49 +132,126 @@ class StrictPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
-        cls, pretrained_model_name_or_path: str | Path, *args: Any, **kwargs: Any
+        cls, pretrained_model_name_or_path: str | Path | None, *args: Any, **kwargs: Any
     ) -> Self:
         """Load a checkpoint in transformers' layout.
 
+        The names of its tensors tell which codec it is of, whatever model_type its config.json says.
+
         Args:
-            pretrained_model_name_or_path: a folder, or a hub id.
+            pretrained_model_name_or_path: a folder, a hub id, or "mini", the model that comes with the package; None
+                takes the tensors from `state_dict`, and needs `config` too.
             *args: as in `transformers.PreTrainedModel.from_pretrained`.
-            **kwargs: likewise: `dtype`, `device_map`, `revision`, `cache_dir`, `local_files_only`, `config`, ... And
-                `encoder_only=True` or `decoder_only=True`, which builds and reads only what `encode` or `decode` needs;
-                the other half's tensors have to be in the checkpoint all the same.
+            **kwargs: likewise: `dtype`, `device_map`, `revision`, `cache_dir`, `local_files_only`, `config`,
+                `state_dict`, fields of the configuration, ... And `encoder_only=True` or `decoder_only=True`, which
+                builds and reads only what `encode` or `decode` needs; the other half's tensors have to be in the
+                checkpoint all the same.
 
         Raises:
             CheckpointError: where the checkpoint is not found, is of another model, or lacks, adds or reshapes a
-                tensor; it names them.
+                tensor, or holds numbers that are NaN or infinite; it names them.
+            InputError: where `state_dict` is given beside a checkpoint, or None without both others.
         """
         hub_arguments = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
-        folder = Path(pretrained_model_name_or_path)
-        if not folder.is_dir() or "subfolder" not in kwargs:
-            folder = resolve_checkpoint(pretrained_model_name_or_path, **hub_arguments)
-        folder = folder / (kwargs.pop("subfolder", None) or ".")
-        assert cls.config_class is not None
-        model_type = read_model_type(folder)
-        if model_type != cls.config_class.model_type:
-            raise CheckpointError(
-                f"{pretrained_model_name_or_path} is of model_type {model_type!r}; {cls.__name__} reads "
-                f"{cls.config_class.model_type!r}. Original checkpoints are converted with `xcodec convert`"
+        subfolder = kwargs.pop("subfolder", None) or "."
+        state_dict = kwargs.pop("state_dict", None)
+        if pretrained_model_name_or_path is None:
+            if state_dict is None or kwargs.get("config") is None:
+                raise InputError("from_pretrained(None) makes a model of `config` and `state_dict`; give both")
+            return cls.from_stored(Stored("the state_dict", None, {}, state_dict), *args, **kwargs)
+        if state_dict is not None:
+            raise InputError(
+                f"`state_dict` was given beside {pretrained_model_name_or_path}, which has tensors of its own; give "
+                "None as the name to load the state_dict"
             )
-        config = kwargs.get("config")
-        if not isinstance(config, cls.config_class):
-            config = cls.config_class.from_pretrained(folder if config is None else config)
+        folder = Path(pretrained_model_name_or_path)
+        if not folder.is_dir() or subfolder == ".":
+            folder = resolve_checkpoint(pretrained_model_name_or_path, **hub_arguments)
+        stored = Stored.read(folder / subfolder, str(pretrained_model_name_or_path))
+        return cls.from_stored(stored, *args, **kwargs)
+
+    @classmethod
+    def from_stored(
+        cls,
+        stored: Stored,
+        *args: Any,
+        config: PreTrainedConfig | str | Path | None = None,
+        encoder_only: bool = False,
+        decoder_only: bool = False,
+        **kwargs: Any,
+    ) -> Self:
+        """Make the model of a checkpoint that was read; the arguments and errors are those of `from_pretrained`."""
+        cls._check_layout(stored)
+        fields = {name: kwargs.pop(name) for name in cls._config_fields() & kwargs.keys()}
+        chosen = cls._configuration(stored, config, fields)
+        chosen.check_against(len(stored.tensors), stored.name)
         try:
             with torch.device("meta"):
-                expected = {name: tuple(tensor.shape) for name, tensor in cls(config).state_dict().items()}
-        except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+                expected = {name: tuple(tensor.shape) for name, tensor in cls(chosen).state_dict().items()}
+        except Exception as error:  # any, according to which size is odd
             raise CheckpointError(
-                f"the config of {pretrained_model_name_or_path} describes no model that can be built: {error}"
+                f"the config of {stored.name} describes no model that can be built: {error or type(error).__name__}"
             ) from error
-        check_tensors(read_shapes(folder), expected, pretrained_model_name_or_path)
-        model: Self = super().from_pretrained(folder, *args, **kwargs)
-        return model
+        check_tensors(shapes_of(stored.tensors), expected, stored.name)
+        absent = cls.absent_parts(encoder_only, decoder_only)
+        wanted = {name: x for name, x in stored.tensors.items() if name.partition(".")[0] not in absent}
+        check_finite(wanted.items(), stored.name)
+        kwargs |= {"encoder_only": encoder_only, "decoder_only": decoder_only}
+        loaded: Any = super().from_pretrained(None, *args, config=chosen, state_dict=wanted, **kwargs)
+        if stored.path is not None:
+            model = loaded[0] if isinstance(loaded, tuple) else loaded
+            model.name_or_path = model.config.name_or_path = str(stored.path)
+        made: Self = loaded  # or, as in transformers, a tuple, where `output_loading_info` asks for one
+        return made
+
+    @classmethod
+    def _check_layout(cls, stored: Stored) -> None:
+        """Refuse a checkpoint that is plainly another's; what is missing in one of ours is told by name later."""
+        ours, layout, said = cls.config_class.model_type, stored.layout, stored.config.get("model_type")
+        if layout is not None and layout.is_original:
+            raise CheckpointError(
+                f"{stored.name} is an original {FAMILY_NAMES[layout.model_type]} checkpoint, by its tensors' names; "
+                f"convert it first: xcodec convert {stored.name} NEW_FOLDER"
+                + (", or read it as it is with xcodec.compat.XCodec2Model" if layout.model_type == "xcodec2" else "")
+            )
+        if layout is not None and layout.model_type != ours:
+            raise CheckpointError(
+                f"{stored.name} is of model_type {layout.model_type!r}, by its tensors' names; "
+                f"{cls.__name__} reads {ours!r}"
+            )
+        if layout is None and said is not None and said != ours:
+            raise CheckpointError(
+                f"{stored.name} is of model_type {said!r}, and its tensors are {some_of(sorted(stored.tensors), 3)}; "
+                f"{cls.__name__} reads {ours!r}"
+            )
+
+    @classmethod
+    def _config_fields(cls) -> set[str]:
+        """Names of the configuration's fields that may be given to `from_pretrained` one by one."""
+        own = inspect.signature(cls.config_class.__init__).parameters.keys() - {"self", "kwargs"}
+        return own | {"return_dict", "output_hidden_states", "output_attentions"}
+
+    @classmethod
+    def _configuration(
+        cls, stored: Stored, config: PreTrainedConfig | str | Path | None, fields: Mapping[str, Any]
+    ) -> CodecConfig:
+        """The configuration that was given, or the checkpoint's, with `fields` in place of its own."""
+        own_class: type[CodecConfig] = cls.config_class
+        if isinstance(config, own_class) and not fields:
+            return config
+        if isinstance(config, PreTrainedConfig):  # transformers' own class, say
+            return own_class.from_fields({**config.to_dict(), **fields}, stored.name)
+        if config is not None:
+            return own_class.from_pretrained(config, **fields)
+        return own_class.from_fields({**stored.config, **fields}, stored.name)
 
 
 def refuse_wishes(kwargs: Mapping[str, Any]) -> None:
-    """Refuse keyword arguments that ask for something; those that ask for nothing are transformers' habit."""
-    if wishes := sorted(name for name, value in kwargs.items() if value not in (None, False)):
+    """Refuse keyword arguments that ask for something; those that ask for nothing are transformers' habit.
+
+    `output_hidden_states` and `output_attentions` change nothing, here and in transformers: the codecs' outputs have no
+    such fields. They are taken, since code that serves many models passes them to all.
+    """
+    taken = ("output_hidden_states", "output_attentions")
+    if wishes := sorted(name for name, value in kwargs.items() if value not in (None, False) and name not in taken):
         raise InputError(f"{', '.join(wishes)}: not known here; see the method's documentation for its arguments")

@@ -16,24 +16,39 @@ from xcodec.modules.wav2vec2_bert import Wav2Vec2Bert
 __all__ = ["SemanticAdapter", "SemanticFeatures", "build_semantic_encoder"]
 
 FRAME_SHIFT = 160  # samples between filter-bank frames: 10 ms at 16 kHz
-STACKED_FRAMES = 2  # filter-bank frames per code of 20 ms
 
 
 class SemanticFeatures(nn.Module):
     """Normalised, stacked Kaldi filter-bank features: what Wav2Vec2-BERT reads.
 
-    The waveform gets half a hop of zeros on both sides, so that every hop has its own two frames.
+    The waveform gets a frame shift of zeros on both sides, so that every hop has frames of its own: two of 320 samples.
 
     Args:
         sampling_rate: in Hz.
-        num_mel_bins: mel filters per frame.
+        num_features: numbers a code: those of all its frames.
         hop_length: samples per code.
     """
 
-    def __init__(self, sampling_rate: int = 16000, num_mel_bins: int = 80, hop_length: int = 320) -> None:
+    def __init__(self, sampling_rate: int = 16000, num_features: int = 160, hop_length: int = 320) -> None:
         super().__init__()
+        self.num_features = num_features
         self.hop_length = hop_length
-        self.fbank = KaldiFbank(sampling_rate, num_mel_bins, frame_shift=FRAME_SHIFT)
+        self.num_stacked = max(1, hop_length // FRAME_SHIFT)
+        self.fbank = KaldiFbank(sampling_rate, num_features // self.num_stacked, frame_shift=FRAME_SHIFT)
+
+    def check(self) -> None:
+        """Refuse sizes that the filter bank's frames do not keep step with.
+
+        Raises:
+            InputError: where no whole number of frames fits a code, or of mel filters a frame.
+        """
+        if self.hop_length % FRAME_SHIFT or self.num_features % self.num_stacked or not self.num_features:
+            raise InputError(
+                f"{self.num_features} features for every {self.hop_length} samples: filter-bank frames, every "
+                f"{FRAME_SHIFT} samples, do not keep step with these; expected a multiple of {FRAME_SHIFT} samples a "
+                "code, and as many features for each frame in it. A model of other sizes reads `input_features` that "
+                "were computed elsewhere"
+            )
 
     def forward(self, waveform: Tensor, lengths: Tensor) -> Tensor:
         """Compute features.
@@ -43,11 +58,14 @@ class SemanticFeatures(nn.Module):
             lengths: codes of each clip, at least 1, shape (batch,).
 
         Returns:
-            float32, shape (batch, samples // hop_length, 2 * num_mel_bins), zeros past each clip's end.
+            float32, shape (batch, samples // hop_length, num_features), zeros past each clip's end.
+
+        Raises:
+            InputError: as `check` does.
         """
-        margin = self.hop_length // 2
-        log_mel = self.fbank(F.pad(waveform, (margin, margin)))
-        return stack_frames(normalize_over_time(log_mel, STACKED_FRAMES * lengths), STACKED_FRAMES)
+        self.check()
+        log_mel = self.fbank(F.pad(waveform, (FRAME_SHIFT, FRAME_SHIFT)))
+        return stack_frames(normalize_over_time(log_mel, self.num_stacked * lengths), self.num_stacked)
 
 
 def build_semantic_encoder(config: Wav2Vec2BertConfig) -> Wav2Vec2Bert:

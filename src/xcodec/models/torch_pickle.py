@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xcodec.errors import CheckpointError
-from xcodec.models.checkpoint import some_of
+from xcodec.errors import CheckpointError, some_of
 
 __all__ = ["read_torch_pickle"]
 

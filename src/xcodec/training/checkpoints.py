@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from xcodec.errors import CheckpointError
 from xcodec.files import written_whole
+from xcodec.models.auto import feature_extractor_of
 from xcodec.models.pretrained import StrictPreTrainedModel
-from xcodec.models.xcodec import XcodecFeatureExtractor
-from xcodec.models.xcodec2 import Xcodec2FeatureExtractor, Xcodec2Model
 
 __all__ = ["Checkpoints", "export", "feature_extractor_of", "load_state", "model_of"]
 
@@ -93,14 +92,6 @@ def model_of(state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
         return fields, weights | state["average"]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise CheckpointError(f"this is no state of a training run: it has no {error}") from None
-
-
-def feature_extractor_of(model: StrictPreTrainedModel) -> Xcodec2FeatureExtractor | XcodecFeatureExtractor:
-    """The feature extractor that goes with a model."""
-    config = model.config
-    if isinstance(model, Xcodec2Model):
-        return Xcodec2FeatureExtractor(sampling_rate=config.sampling_rate, hop_length=config.hop_length)
-    return XcodecFeatureExtractor(sampling_rate=config.sampling_rate, hop_length=config.hop_length)
 
 
 def export(model: StrictPreTrainedModel, folder: str | Path, dtype: torch.dtype) -> None:

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from xcodec.codec import Codec
-from xcodec.errors import CheckpointError, InputError
-from xcodec.models.checkpoint import some_of
+from xcodec.errors import CheckpointError, InputError, some_of
 from xcodec.models.pretrained import StrictPreTrainedModel
 from xcodec.models.xcodec import XcodecConfig, XcodecModel
 from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2Model

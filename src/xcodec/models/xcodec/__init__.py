@@ -4,6 +4,7 @@ from xcodec.models.xcodec.configuration import XcodecConfig
 from xcodec.models.xcodec.feature_extraction import XcodecFeatureExtractor
 from xcodec.models.xcodec.modeling import XcodecModel
 from xcodec.models.xcodec.outputs import XcodecDecoderOutput, XcodecEncoderOutput, XcodecOutput
+from xcodec.models.xcodec.pretrained import XcodecPreTrainedModel
 
 __all__ = [
     "XcodecConfig",
@@ -12,4 +13,5 @@ __all__ = [
     "XcodecFeatureExtractor",
     "XcodecModel",
     "XcodecOutput",
+    "XcodecPreTrainedModel",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 from transformers import AutoConfig, DacConfig, HubertConfig, WavLMConfig
 
 from xcodec.errors import InputError
-from xcodec.models.configuration import CodecConfig
+from xcodec.models.configuration import CodecConfig, check_numbers, check_sampling_rate, check_sizes, is_number
 
 __all__ = ["XcodecConfig"]
 
@@ -116,6 +116,7 @@ class XcodecConfig(CodecConfig):
         self.initializer_range = initializer_range
         self.acoustic_model_config = acoustic_config(acoustic_model_config)
         self.semantic_model_config = semantic_config(semantic_model_config)
+        self._check_sizes()
         self.codebook_dim = self.hidden_size if codebook_dim is None else codebook_dim
         self._check()
         super().__init__(**kwargs)
@@ -162,11 +163,32 @@ class XcodecConfig(CodecConfig):
             "semantic_model_config": {name: plain(getattr(semantic, name)) for name in semantic_fields},
         }
 
+    def num_repeated(self) -> dict[str, int]:
+        """How many times the model has what a mere number in the configuration repeats, by that number's name."""
+        return {
+            "the number of codebooks at the last of target_bandwidths": self.num_quantizers,
+            "semantic_model_config.num_hidden_layers": self.semantic_model_config.num_hidden_layers,
+        }
+
+    def _check_sizes(self) -> None:
+        check_sizes(self, "codebook_size", at_least=2)
+        check_sizes(self, "kernel_size", "unit_kernel_size")
+        for name in ("strides", "block_dilations"):
+            if getattr(self, name):
+                check_sizes(self, name)
+        check_sampling_rate("sample_rate", self.sample_rate)
+        check_numbers(self, "initializer_range")
+        acoustic, semantic = self.acoustic_model_config, self.semantic_model_config
+        check_sizes(acoustic, "encoder_hidden_size", "decoder_hidden_size", "hidden_size")
+        check_sizes(acoustic, "downsampling_ratios", "upsampling_ratios", at_least=2)
+        check_sizes(semantic, "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+        check_sizes(semantic, "conv_dim", "conv_kernel", "conv_stride")
+        check_sizes(semantic, "num_conv_pos_embeddings", "num_conv_pos_embedding_groups")
+        check_numbers(semantic, "layer_norm_eps")
+
     def _check(self) -> None:
-        if (
-            list(self.target_bandwidths) != sorted(self.target_bandwidths)
-            or min(self.target_bandwidths, default=0) <= 0
-        ):
+        rates = self.target_bandwidths
+        if not rates or not all(is_number(rate) and 0 < rate < math.inf for rate in rates) or rates != sorted(rates):
             raise InputError(f"target_bandwidths={self.target_bandwidths}: expected kbit/s above 0, ascending")
         if self.num_quantizers < 1:
             raise InputError(

@@ -8,6 +8,7 @@ from transformers.utils import PaddingStrategy, TensorType
 
 from xcodec.errors import InputError
 from xcodec.models.feature_extraction import AudioInput, WaveformFeatureExtractor, limit_of, padding_strategy
+from xcodec.models.xcodec.configuration import XcodecConfig
 from xcodec.modules.lengths import valid_steps
 
 __all__ = ["XcodecFeatureExtractor"]
@@ -40,6 +41,11 @@ class XcodecFeatureExtractor(WaveformFeatureExtractor):
             raise InputError(f"feature_size={feature_size}: X-Codec reads one channel; expected 1")
         super().__init__(feature_size=feature_size, sampling_rate=sampling_rate, padding_value=padding_value, **kwargs)
         self.hop_length = hop_length
+
+    @classmethod
+    def for_config(cls, config: XcodecConfig) -> "XcodecFeatureExtractor":
+        """Make the feature extractor that goes with a model of this configuration."""
+        return cls(sampling_rate=config.sample_rate, hop_length=config.hop_length)
 
     def __call__(
         self,

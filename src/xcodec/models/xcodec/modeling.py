@@ -5,32 +5,31 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from transformers import initialization as init
+from torch import Tensor
 
 from xcodec.errors import InputError
 from xcodec.models.acoustic import AcousticEncoder, EncoderBlock
 from xcodec.models.masks import mask_lengths, unless_full
-from xcodec.models.pretrained import StrictPreTrainedModel, refuse_wishes
+from xcodec.models.pretrained import refuse_wishes
 from xcodec.models.xcodec.configuration import XcodecConfig
 from xcodec.models.xcodec.decoder import AcousticDecoder, DecoderBlock
 from xcodec.models.xcodec.outputs import XcodecDecoderOutput, XcodecEncoderOutput, XcodecOutput
+from xcodec.models.xcodec.pretrained import XcodecPreTrainedModel
 from xcodec.models.xcodec.semantic import SemanticDecoder, SemanticEncoder, build_semantic_model
-from xcodec.modules.hubert import EncoderLayer, Hubert, TimeNorm
+from xcodec.modules.hubert import EncoderLayer
 from xcodec.modules.lengths import valid_steps, zero_past_end
 from xcodec.modules.linear import Linear
 from xcodec.modules.snake import Snake
 from xcodec.modules.tiles import join, steps_within, tiles
-from xcodec.modules.wavlm import GatedRelativeAttention
 from xcodec.progress import share
-from xcodec.quantizers.rvq import Codebook, ResidualVectorQuantizer
+from xcodec.quantizers.rvq import ResidualVectorQuantizer
 
 __all__ = ["XcodecModel"]
 
 SEMANTIC_SHARE = 0.6  # of the work of encoding a short clip
 
 
-class XcodecModel(StrictPreTrainedModel):
+class XcodecModel(XcodecPreTrainedModel):
     """The X-Codec codec (Ye et al., "Codec Does Matter", 2024), with transformers' interface and checkpoints.
 
     A clip of n samples, prepared by `XcodecFeatureExtractor`, gives ceil(n / hop_length) frames of one code from each
@@ -41,14 +40,6 @@ class XcodecModel(StrictPreTrainedModel):
         encoder_only: build no decoder.
         decoder_only: build no encoder.
     """
-
-    config_class = XcodecConfig
-    config: XcodecConfig
-    base_model_prefix = "xcodec"
-    main_input_name = "input_values"
-    input_modalities = ["audio"]  # noqa: RUF012
-    _no_split_modules = ["ConvLayer", "EncoderLayer", "EncoderBlock", "DecoderBlock", "Codebook"]  # noqa: RUF012
-    _supports_sdpa = True
 
     encoder_parts = ("acoustic_encoder", "encoder_semantic", "semantic_model", "fc", "fc1", "decoder_semantic")
     # fc1 and decoder_semantic are for training, which needs both halves.
@@ -135,8 +126,8 @@ class XcodecModel(StrictPreTrainedModel):
             padding_mask: nonzero on each clip's own samples, (batch, samples) or (batch, 1, samples). Each clip is then
                 encoded as it would be alone, with zeros up to whole hops. (transformers has no such argument, and its
                 padded batches get other codes than single clips.)
-            **kwargs: `output_attentions` and the like, which transformers passes around; False and None ask for nothing
-                and are taken.
+            **kwargs: `output_attentions` and `output_hidden_states`, which change nothing, as in transformers; and what
+                else it passes around, where it is False or None.
 
         Raises:
             InputError: where a shape or the bandwidth does not fit; it says what was expected.
@@ -363,22 +354,3 @@ class XcodecModel(StrictPreTrainedModel):
 
     def _wants_dict(self, return_dict: bool | None) -> Any:
         return self.config.return_dict if return_dict is None else return_dict
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)  # type: ignore[no-untyped-call]
-        if isinstance(module, Snake):
-            init.ones_(module.alpha)
-        elif isinstance(module, TimeNorm):
-            init.ones_(module.weight)
-            init.zeros_(module.bias)
-        elif isinstance(module, GatedRelativeAttention):
-            init.ones_(module.gru_rel_pos_const)
-        elif isinstance(module, Hubert) and hasattr(module, "masked_spec_embed"):
-            init.uniform_(module.masked_spec_embed)
-        elif isinstance(module, Codebook):
-            init.ones_(module.inited)
-            init.zeros_(module.cluster_size)
-            # Not zeros, as upstream has them until a checkpoint is read: then all codes of a new model would be 0.
-            init.normal_(module.embed, std=self.config.initializer_range)
-            init.copy_(module.embed_avg, module.embed)

@@ -3,6 +3,7 @@
 from xcodec.models.xcodec2.configuration import Xcodec2Config
 from xcodec.models.xcodec2.feature_extraction import Xcodec2FeatureExtractor
 from xcodec.models.xcodec2.modeling import Xcodec2DecoderOutput, Xcodec2EncoderOutput, Xcodec2Model, Xcodec2Output
+from xcodec.models.xcodec2.pretrained import Xcodec2PreTrainedModel
 
 __all__ = [
     "Xcodec2Config",
@@ -11,4 +12,5 @@ __all__ = [
     "Xcodec2FeatureExtractor",
     "Xcodec2Model",
     "Xcodec2Output",
+    "Xcodec2PreTrainedModel",
 ]

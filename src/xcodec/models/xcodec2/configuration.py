@@ -7,7 +7,14 @@ from typing import Any
 from transformers import Wav2Vec2BertConfig
 
 from xcodec.errors import InputError
-from xcodec.models.configuration import CodecConfig
+from xcodec.models.configuration import (
+    CodecConfig,
+    check_booleans,
+    check_fractions,
+    check_numbers,
+    check_sampling_rate,
+    check_sizes,
+)
 
 __all__ = ["Xcodec2Config"]
 
@@ -67,7 +74,9 @@ class Xcodec2Config(CodecConfig):
         attention_dropout: probability of dropping an attention weight in training.
         head_dim: width of one attention head; None means hidden_size // num_attention_heads.
         encoder_hidden_size: channels after the acoustic encoder's first convolution.
-        downsampling_ratios: strides of the acoustic encoder; their product is the hop length in samples.
+        downsampling_ratios: strides of the acoustic encoder, each at least 2; their product is the hop length in
+            samples. Where that is no multiple of 160, the filter bank's frames do not keep step with the codes, and the
+            model reads `input_features` that were computed elsewhere.
         semantic_model_config: a `Wav2Vec2BertConfig`, a dict of its fields, or None for w2v-BERT 2.0's first 16 layers.
         sampling_rate: of the audio, in Hz.
         activation_dropout: probability of dropping an activation in the decoder's ResNet blocks in training.
@@ -115,9 +124,10 @@ class Xcodec2Config(CodecConfig):
         **kwargs: Any,
     ) -> None:
         self.hidden_size = hidden_size
+        self.num_attention_heads = num_attention_heads
+        check_sizes(self, "hidden_size", "num_attention_heads")  # what is divided below
         self.intermediate_size = intermediate_size
         self.num_hidden_layers = num_hidden_layers
-        self.num_attention_heads = num_attention_heads
         self.num_key_value_heads = num_attention_heads if num_key_value_heads is None else num_key_value_heads
         self.hidden_act = hidden_act
         self.max_position_embeddings = max_position_embeddings
@@ -183,7 +193,34 @@ class Xcodec2Config(CodecConfig):
             fields |= {name: getattr(self, name) for name in OUTPUT_ARCHITECTURE}
         return fields | {"semantic_model_config": semantic}
 
+    def num_repeated(self) -> dict[str, int]:
+        """How many times the model has what a mere number in the configuration repeats, by that number's name."""
+        return {
+            "num_hidden_layers": self.num_hidden_layers,
+            "semantic_model_config.num_hidden_layers": self.semantic_model_config.num_hidden_layers,
+        }
+
     def _check(self) -> None:
+        check_sizes(
+            self,
+            "intermediate_size",
+            "num_hidden_layers",
+            "num_key_value_heads",
+            "head_dim",
+            "encoder_hidden_size",
+            "quantization_dim",
+        )
+        # A convolution with a stride of 1 has an even kernel, and would make a step more than it reads.
+        check_sizes(self, "downsampling_ratios", "quantization_levels", at_least=2)
+        if self.upsampling_ratios:
+            check_sizes(self, "upsampling_ratios", "upsampling_kernel_sizes")
+        if self.decoder_hop_length is not None:
+            check_sizes(self, "decoder_hop_length")
+        check_sampling_rate("sampling_rate", self.sampling_rate)
+        check_numbers(self, "initializer_range", "rms_norm_eps")
+        check_fractions(self, "attention_dropout", "activation_dropout")
+        check_booleans(self, "attention_bias")
+        check_semantic_encoder(self.semantic_model_config)
         if self.hidden_size % self.num_attention_heads:
             raise InputError(
                 f"hidden_size={self.hidden_size} is not a multiple of num_attention_heads={self.num_attention_heads}"
@@ -192,13 +229,6 @@ class Xcodec2Config(CodecConfig):
             raise InputError(
                 f"num_attention_heads={self.num_attention_heads} is not a multiple of "
                 f"num_key_value_heads={self.num_key_value_heads}"
-            )
-        if min(self.downsampling_ratios, default=0) < 1:
-            raise InputError(f"downsampling_ratios={self.downsampling_ratios}: expected whole numbers of at least 1")
-        if self.output_hop_length < 1 or min(self.upsampling_ratios, default=1) < 1:
-            raise InputError(
-                f"decoder_hop_length={self.decoder_hop_length}, upsampling_ratios={self.upsampling_ratios}: expected "
-                "whole numbers of at least 1"
             )
         stages = list(zip(self.upsampling_ratios, self.upsampling_kernel_sizes, strict=False))
         if len(self.upsampling_kernel_sizes) != len(self.upsampling_ratios) or any(
@@ -213,8 +243,6 @@ class Xcodec2Config(CodecConfig):
                 f"hidden_size={self.hidden_size}: with {len(self.upsampling_ratios)} upsampling stages expected a "
                 f"multiple of {32 * 2 ** len(self.upsampling_ratios)}, which each halves, for norms of 32 groups"
             )
-        if min(self.quantization_levels, default=0) < 2:
-            raise InputError(f"quantization_levels={self.quantization_levels}: expected whole numbers of at least 2")
 
 
 def semantic_config(config: Wav2Vec2BertConfig | dict[str, Any] | None) -> Wav2Vec2BertConfig:
@@ -230,3 +258,18 @@ def semantic_config(config: Wav2Vec2BertConfig | dict[str, Any] | None) -> Wav2V
             )
         return Wav2Vec2BertConfig(**({"num_hidden_layers": RELEASED_SEMANTIC_LAYERS} | fields))
     return config
+
+
+def check_semantic_encoder(config: Wav2Vec2BertConfig) -> None:
+    """Check those sizes of the semantic encoder that transformers does not."""
+    check_sizes(
+        config,
+        "feature_projection_input_dim",
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "conv_depthwise_kernel_size",
+    )
+    check_sizes(config, "left_max_position_embeddings", "right_max_position_embeddings", at_least=0)
+    check_numbers(config, "layer_norm_eps")

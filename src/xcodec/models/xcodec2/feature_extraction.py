@@ -9,7 +9,8 @@ from transformers.utils import PaddingStrategy, TensorType
 
 from xcodec.errors import InputError
 from xcodec.models.feature_extraction import AudioInput, WaveformFeatureExtractor, limit_of, padding_strategy
-from xcodec.models.semantic import STACKED_FRAMES, SemanticFeatures
+from xcodec.models.semantic import FRAME_SHIFT, SemanticFeatures
+from xcodec.models.xcodec2.configuration import Xcodec2Config
 from xcodec.modules.lengths import valid_steps
 
 __all__ = ["Xcodec2FeatureExtractor"]
@@ -25,7 +26,8 @@ class Xcodec2FeatureExtractor(WaveformFeatureExtractor):
         feature_size: mel bins of the filter bank.
         sampling_rate: of the audio, in Hz.
         padding_value: what fills `input_features` past a clip's end.
-        hop_length: samples per code.
+        hop_length: samples per code, a multiple of 160: the filter bank has a frame every 10 ms at 16 kHz, and those of
+            a code are stacked.
         **kwargs: further fields of `SequenceFeatureExtractor`.
     """
 
@@ -42,10 +44,22 @@ class Xcodec2FeatureExtractor(WaveformFeatureExtractor):
         super().__init__(feature_size=feature_size, sampling_rate=sampling_rate, padding_value=padding_value, **kwargs)
         self.hop_length = hop_length
         # Fixed by the semantic encoder; written to preprocessor_config.json as transformers does.
-        self.stride = STACKED_FRAMES
+        self.stride = hop_length // FRAME_SHIFT
         self.num_mel_bins = feature_size
         self.frame_length = 400
-        self.frame_shift = 160
+        self.frame_shift = FRAME_SHIFT
+
+    @classmethod
+    def for_config(cls, config: Xcodec2Config) -> "Xcodec2FeatureExtractor":
+        """Make the feature extractor that goes with a model of this configuration.
+
+        Raises:
+            InputError: where filter-bank frames do not keep step with its codes.
+        """
+        width = config.semantic_model_config.feature_projection_input_dim
+        features = SemanticFeatures(config.sampling_rate, width, config.hop_length)
+        features.check()
+        return cls(width // features.num_stacked, sampling_rate=config.sampling_rate, hop_length=config.hop_length)
 
     def __call__(
         self,
@@ -78,7 +92,7 @@ class Xcodec2FeatureExtractor(WaveformFeatureExtractor):
         Returns:
             `input_values` (batch, 1, samples) float32, zero-padded to a multiple of the hop length; `padding_mask`
             (batch, samples) int32, one on each clip's samples and its appended zero; `input_features` (batch, codes,
-            2 * feature_size) float32; `input_features_mask` (batch, codes) int32.
+            stride * feature_size) float32; `input_features_mask` (batch, codes) int32.
 
         Raises:
             InputError: for a wrong sampling rate, more than one channel, no samples, or samples that are not numbers.
@@ -126,7 +140,7 @@ class Xcodec2FeatureExtractor(WaveformFeatureExtractor):
         return BatchFeature({name: x.cpu().numpy() for name, x in outputs.items()}, tensor_type=return_tensors)
 
     def _features(self, waveforms: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
-        compute = SemanticFeatures(self.sampling_rate, self.feature_size, self.hop_length)
+        compute = SemanticFeatures(self.sampling_rate, self.stride * self.feature_size, self.hop_length)
         with torch.no_grad():
             return compute(waveforms, frames)
 

@@ -6,30 +6,27 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-from transformers import initialization as init
+from torch import Tensor
 from transformers.utils import ModelOutput
 
 from xcodec.errors import InputError
 from xcodec.models.acoustic import AcousticEncoder, EncoderBlock
 from xcodec.models.masks import mask_lengths, unless_full
-from xcodec.models.pretrained import StrictPreTrainedModel, refuse_wishes
+from xcodec.models.pretrained import refuse_wishes
 from xcodec.models.semantic import (
-    FRAME_SHIFT,
-    STACKED_FRAMES,
     SemanticAdapter,
     SemanticFeatures,
     build_semantic_encoder,
 )
 from xcodec.models.xcodec2.configuration import Xcodec2Config
 from xcodec.models.xcodec2.decoder import AcousticDecoder
+from xcodec.models.xcodec2.pretrained import Xcodec2PreTrainedModel
 from xcodec.modules.lengths import valid_steps, zero_past_end
 from xcodec.modules.linear import Linear
 from xcodec.modules.resnet import ResNetBlock
-from xcodec.modules.snake import SnakeBeta
 from xcodec.modules.tiles import steps_within, tiles
 from xcodec.modules.transformer import TransformerLayer
-from xcodec.modules.wav2vec2_bert import ConformerLayer, Wav2Vec2Bert
+from xcodec.modules.wav2vec2_bert import ConformerLayer
 from xcodec.progress import share
 from xcodec.quantizers.fsq import FSQ
 
@@ -81,7 +78,7 @@ class Xcodec2Output(ModelOutput):
     audio_codes_mask: Tensor | None = None
 
 
-class Xcodec2Model(StrictPreTrainedModel):
+class Xcodec2Model(Xcodec2PreTrainedModel):
     """The X-Codec2 codec (Ye et al., "Llasa", 2025), with the interface and the checkpoints of transformers' class.
 
     A clip of n samples, prepared by `Xcodec2FeatureExtractor`, gives n // hop_length + 1 codes, the same whatever else
@@ -92,14 +89,6 @@ class Xcodec2Model(StrictPreTrainedModel):
         encoder_only: build no decoder.
         decoder_only: build no encoder.
     """
-
-    config_class = Xcodec2Config
-    config: Xcodec2Config
-    base_model_prefix = "xcodec2"
-    main_input_name = "input_values"
-    input_modalities = ["audio"]  # noqa: RUF012
-    _no_split_modules = ["ConformerLayer", "EncoderBlock", "TransformerLayer"]  # noqa: RUF012
-    _supports_sdpa = True
 
     encoder_parts = ("semantic_encoder", "semantic_adapter", "acoustic_encoder", "fc_encoder")
     decoder_parts = ("acoustic_decoder",)
@@ -116,18 +105,13 @@ class Xcodec2Model(StrictPreTrainedModel):
                 "hidden_size + semantic_model_config.hidden_size = "
                 f"{config.hidden_size} + {semantic.hidden_size} = {config.hidden_size + semantic.hidden_size}"
             )
-        if config.hop_length != STACKED_FRAMES * FRAME_SHIFT:
-            raise InputError(
-                f"downsampling_ratios={config.downsampling_ratios} give {config.hop_length} samples a code; expected "
-                f"{STACKED_FRAMES * FRAME_SHIFT}, {STACKED_FRAMES} filter-bank frames of {FRAME_SHIFT} samples"
-            )
         if config.hidden_size % 32:
             raise InputError(
                 f"hidden_size={config.hidden_size}; expected a multiple of 32, the groups of the GroupNorms"
             )
         if self.has_encoder:
-            num_mel_bins = semantic.feature_projection_input_dim // 2
-            self.semantic_features = SemanticFeatures(config.sampling_rate, num_mel_bins, config.hop_length)
+            width = semantic.feature_projection_input_dim
+            self.semantic_features = SemanticFeatures(config.sampling_rate, width, config.hop_length)
             self.semantic_encoder = build_semantic_encoder(semantic)
             self.semantic_adapter = SemanticAdapter(semantic.hidden_size)
             self.acoustic_encoder = AcousticEncoder(
@@ -179,8 +163,8 @@ class Xcodec2Model(StrictPreTrainedModel):
                 `padding_mask`.
             output_latents: whether to return the quantized latents as well.
             return_dict: False returns a tuple of the fields that are not None; None does as the config says.
-            **kwargs: `output_attentions`, `output_hidden_states` and the like, which transformers passes around; False
-                and None ask for nothing and are taken.
+            **kwargs: `output_attentions` and `output_hidden_states`, which change nothing, as in transformers; and what
+                else it passes around, where it is False or None.
 
         Raises:
             InputError: where a shape does not fit, or samples are not numbers; it says which and what was expected.
@@ -396,15 +380,6 @@ class Xcodec2Model(StrictPreTrainedModel):
 
     def _as_asked(self, output: Any, return_dict: bool | None) -> Any:
         return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)  # type: ignore[no-untyped-call]
-        if isinstance(module, SnakeBeta):
-            init.zeros_(module.alpha)
-            init.zeros_(module.beta)
-        elif isinstance(module, Wav2Vec2Bert) and hasattr(module, "masked_spec_embed"):
-            init.uniform_(module.masked_spec_embed)
 
 
 def check_code_shape(codes: Tensor) -> None:

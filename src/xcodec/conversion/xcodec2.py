@@ -1,6 +1,6 @@
 """Checkpoints of X-Codec2, in the original layout or in transformers', become the one layout that is used here.
 
-What becomes of each original tensor is said by the tables of `xcodec.models.xcodec2.original`. A tensor that stands in
+What becomes of each original tensor is said by the tables of `xcodec.conversion.xcodec2_names`. A tensor that stands in
 none of them, or that is missing, is an error.
 """
 
@@ -11,97 +11,56 @@ from typing import Any
 from torch import Tensor
 from transformers import Wav2Vec2BertConfig
 
-from xcodec.errors import CheckpointError, InputError
-from xcodec.models.checkpoint import CONFIG, read_config, read_tensors, resolve_checkpoint, some_of
-from xcodec.models.conversion import Checkpoint, ConversionReport, Source, check_complete, naming, write_whole
-from xcodec.models.xcodec2.configuration import Xcodec2Config
-from xcodec.models.xcodec2.feature_extraction import Xcodec2FeatureExtractor
-from xcodec.models.xcodec2.modeling import Xcodec2Model
-from xcodec.models.xcodec2.original import (
+from xcodec.conversion.checkpoint import Checkpoint, check_complete, naming
+from xcodec.conversion.report import ConversionReport
+from xcodec.conversion.weight_norm import fold_weight_norms
+from xcodec.conversion.xcodec2_names import (
     RENAMES,
     infer_config,
-    is_original,
     original_name,
     plain_name,
     reason_to_drop,
     split_fused_attention,
 )
-from xcodec.modules.weight_norm import fold_weight_norms
+from xcodec.errors import CheckpointError, InputError, some_of
+from xcodec.models.checkpoint import read_config, resolve_checkpoint
+from xcodec.models.layout import unwrapped
+from xcodec.models.stored import Stored
+from xcodec.models.weights import read_tensors
+from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
 
-__all__ = ["Checkpoint", "ConversionReport", "convert_checkpoint", "convert_state_dict", "read_checkpoint"]
+__all__ = ["convert_original", "convert_state_dict", "read_transformers_layout"]
 
 FAMILY = "X-Codec2"
 
 
-def convert_checkpoint(
-    source: str | Path, destination: str | Path, *, overwrite: bool = False, **options: Any
-) -> ConversionReport:
-    """Write any X-Codec2 checkpoint as a folder in transformers' layout, which appears whole or not at all.
-
-    Args:
-        source: as for `read_checkpoint`.
-        destination: the folder to write: config.json, preprocessor_config.json and model.safetensors.
-        overwrite: replace a checkpoint folder that is there already.
-        **options: as for `read_checkpoint`.
-
-    Raises:
-        CheckpointError: where the source is not found, not complete or not X-Codec2, or the destination exists.
-    """
-    return write_whole(destination, overwrite, lambda: read_checkpoint(source, **options))
-
-
-def read_checkpoint(
-    source: str | Path,
-    *,
-    semantic_encoder: str | Path | None = None,
-    num_semantic_layers: int = 16,
-    num_attention_heads: int | None = None,
-    **hub_arguments: Any,
+def convert_original(
+    source: Stored,
+    semantic_encoder: str | Path | None,
+    num_semantic_layers: int,
+    num_attention_heads: int | None,
+    hub_arguments: Mapping[str, Any],
 ) -> Checkpoint:
-    """Read an X-Codec2 checkpoint of whatever layout.
-
-    Args:
-        source: a folder or hub id in the original or transformers' layout, a `.safetensors` file of original names, or
-            a file of torch.save: a Lightning `.ckpt`, or a state dict of original names. No pickle is executed.
-        semantic_encoder: folder or hub id of w2v-BERT 2.0 (facebook/w2v-bert-2.0) in transformers' layout, for an
-            original checkpoint that was saved without `semantic_model.*`.
-        num_semantic_layers: layers of the semantic encoder to keep from an original checkpoint; the codec reads the
-            output of the last of them.
-        num_attention_heads: heads of the decoder of an original checkpoint; None means hidden size / 64.
-        **hub_arguments: revision, cache_dir, token, local_files_only, ...
-
-    Raises:
-        CheckpointError: where it is not found, not complete, not X-Codec2, or a pickle that would run code.
-    """
-    found = Source.read(source, hub_arguments)
-    config, tensors = found.config, found.tensors
-    if config.get("model_type") == Xcodec2Config.model_type:
-        if semantic_encoder is not None:
-            raise InputError(f"{source} is complete; `semantic_encoder` is for original checkpoints without one")
-        return read_transformers_layout(found.path, tensors)
-    if not is_original(tensors):
-        kind = f"it is of model_type {config['model_type']!r}, " if "model_type" in config else ""
-        hint = ""
-        if not config and any(name.startswith("acoustic_encoder.") for name in tensors):
-            hint = f"; the names are transformers': give the folder, with the {CONFIG} beside this file"
-        raise CheckpointError(
-            f"{source} is no X-Codec2 checkpoint: {kind}its tensors are {some_of(sorted(tensors), 3)}; expected "
-            f"CodecEnc.*, generator.* (original) or a config.json of model_type 'xcodec2'{hint}"
-        )
+    """Convert an original checkpoint; the arguments are those of `xcodec.conversion.read_checkpoint`."""
+    tensors = source.tensors
     if semantic_encoder is not None:
         tensors = with_semantic_encoder(tensors, semantic_encoder, hub_arguments)
     return convert_state_dict(
-        tensors, num_semantic_layers=num_semantic_layers, num_attention_heads=num_attention_heads, source=str(source)
+        tensors,
+        num_semantic_layers=num_semantic_layers,
+        num_attention_heads=num_attention_heads,
+        source=source.name,
     )
 
 
-def read_transformers_layout(folder: Path, tensors: dict[str, Tensor]) -> Checkpoint:
+def read_transformers_layout(source: Stored) -> Checkpoint:
     """Check a checkpoint that has our names already."""
-    config = Xcodec2Config.from_pretrained(folder)
-    with naming(folder):
+    config = Xcodec2Config.from_fields(source.config, source.name)
+    tensors = {unwrapped(name): tensor for name, tensor in source.tensors.items()}
+    with naming(source.name):
         check_complete(tensors, Xcodec2Model, config, lambda name: name, FAMILY)
     report = ConversionReport(
-        source=str(folder),
+        source=source.name,
         layout="transformers",
         kept={name: (name,) for name in tensors},
         folded=(),
@@ -110,11 +69,11 @@ def read_transformers_layout(folder: Path, tensors: dict[str, Tensor]) -> Checkp
         num_kept=sum(tensor.numel() for tensor in tensors.values()),
         num_dropped=0,
     )
-    return Checkpoint(config, tensors, report, Xcodec2Model, feature_extractor_of(config))
+    return Checkpoint(config, tensors, report, Xcodec2Model, Xcodec2FeatureExtractor.for_config(config))
 
 
 def with_semantic_encoder(
-    tensors: Mapping[str, Tensor], semantic_encoder: str | Path, hub_arguments: dict[str, Any]
+    tensors: Mapping[str, Tensor], semantic_encoder: str | Path, hub_arguments: Mapping[str, Any]
 ) -> dict[str, Tensor]:
     """Add w2v-BERT 2.0 from its own checkpoint to an original state dict that lacks it."""
     own = sorted(name for name in tensors if plain_name(name).startswith("semantic_model."))
@@ -147,8 +106,8 @@ def convert_state_dict(
     Args:
         tensors: by their original names, in any spelling of weight norm and SnakeBeta, with or without the prefix
             `model.` or `module.`
-        num_semantic_layers: as for `read_checkpoint`.
-        num_attention_heads: as for `read_checkpoint`.
+        num_semantic_layers: as for `xcodec.conversion.read_checkpoint`.
+        num_attention_heads: as for `xcodec.conversion.read_checkpoint`.
         source: what error messages and the report call it.
 
     Raises:
@@ -198,13 +157,7 @@ def convert_state_dict(
         num_dropped=sum(tensors[name].numel() for name in dropped),
     )
     contiguous = {name: tensor.contiguous() for name, tensor in renamed.items()}
-    return Checkpoint(config, contiguous, report, Xcodec2Model, feature_extractor_of(config))
-
-
-def feature_extractor_of(config: Xcodec2Config) -> Xcodec2FeatureExtractor:
-    """The feature extractor that goes with a model."""
-    mel_bins = config.semantic_model_config.feature_projection_input_dim // 2
-    return Xcodec2FeatureExtractor(mel_bins, sampling_rate=config.sampling_rate, hop_length=config.hop_length)
+    return Checkpoint(config, contiguous, report, Xcodec2Model, Xcodec2FeatureExtractor.for_config(config))
 
 
 def check_semantic_encoder(tensors: Mapping[str, Tensor], num_layers: int) -> None:

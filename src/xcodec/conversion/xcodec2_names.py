@@ -5,21 +5,21 @@ The original names are those of the `xcodec2` package and of its training code.
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 from transformers import Wav2Vec2BertConfig
 
+from xcodec.conversion.key_map import KeyMap, Pattern
 from xcodec.errors import CheckpointError, InputError
-from xcodec.models.key_map import KeyMap, Pattern
+from xcodec.models.layout import unwrapped
 from xcodec.models.xcodec2.configuration import Xcodec2Config
 from xcodec.modules.snake import FILTER_TAPS, RATIO, kaiser_sinc_filter
 
 __all__ = [
     "RENAMES",
     "infer_config",
-    "is_original",
     "original_name",
     "plain_name",
     "reason_to_drop",
@@ -97,7 +97,6 @@ CONSTANTS: tuple[tuple[Pattern, str, Callable[[Tensor], Tensor] | None], ...] = 
     (Pattern(f"{BLOCK}.att.rotary_embed.*"), "constant: rotary tables; the rotation cancels out", None),
 )
 
-WRAPPERS = ("module.", "model.")  # what DataParallel and training scripts put before every name
 SEMANTIC_LAYER = Pattern("semantic_model.encoder.layers.{i}.*")
 DECODER_HEAD_SIZE = 64
 FSQ_LEVELS = 4  # per dimension of the quantizer
@@ -107,9 +106,7 @@ ROTARY = {"rope_type": "default", "rope_theta": 10000.0}  # not used here; read 
 
 def plain_name(name: str) -> str:
     """An original name without wrappers, SnakeBeta's magnitude spelled `beta` (the original module calls it `bias`)."""
-    name = name.replace("_orig_mod.", "")  # torch.compile's wrapper
-    while name.startswith(WRAPPERS):
-        name = name.partition(".")[2]
+    name = unwrapped(name)
     if name.startswith("CodecEnc.") and name.endswith(".act.bias"):
         return name.removesuffix("bias") + "beta"
     return name
@@ -118,11 +115,6 @@ def plain_name(name: str) -> str:
 def original_name(name: str) -> str:
     """The original name of a tensor that is called `name` here."""
     return RENAMES.trace(re.sub(r"\.self_attn\.[qkv]_proj\.", ".self_attn.qkv_proj.", name)) or name
-
-
-def is_original(names: Iterable[str]) -> bool:
-    """Whether these are the names of an original X-Codec2 checkpoint."""
-    return any(plain_name(name).startswith("CodecEnc.") for name in names)
 
 
 def reason_to_drop(name: str, tensor: Tensor, num_semantic_layers: int) -> str | None:

@@ -1,6 +1,6 @@
 """Checkpoints of X-Codec, in the original layout or in transformers', become the one layout that is used here.
 
-What becomes of each original tensor is said by the table of `xcodec.models.xcodec.original`. A tensor that does not
+What becomes of each original tensor is said by the table of `xcodec.conversion.xcodec_names`. A tensor that does not
 stand in it, or that is missing, is an error.
 """
 
@@ -10,71 +10,31 @@ from typing import Any
 
 from torch import Tensor
 
-from xcodec.errors import CheckpointError, InputError
-from xcodec.models.checkpoint import CONFIG, some_of
-from xcodec.models.conversion import Checkpoint, ConversionReport, Source, check_complete, naming, write_whole
-from xcodec.models.xcodec.configuration import XcodecConfig
-from xcodec.models.xcodec.feature_extraction import XcodecFeatureExtractor
-from xcodec.models.xcodec.modeling import XcodecModel
-from xcodec.models.xcodec.original import infer_config, is_original, plain_name, read_original_config, renames
-from xcodec.modules.weight_norm import fold_weight_norms
+from xcodec.conversion.checkpoint import Checkpoint, check_complete, naming
+from xcodec.conversion.report import ConversionReport
+from xcodec.conversion.weight_norm import fold_weight_norms
+from xcodec.conversion.xcodec_names import infer_config, plain_name, read_original_config, renames
+from xcodec.errors import CheckpointError, some_of
+from xcodec.models.stored import Stored
+from xcodec.models.xcodec import XcodecConfig, XcodecFeatureExtractor, XcodecModel
 
-__all__ = ["convert_checkpoint", "convert_state_dict", "is_xcodec", "read_checkpoint"]
+__all__ = ["convert_original", "convert_state_dict", "read_transformers_layout"]
 
 FAMILY = "X-Codec"
 SEMANTIC = "semantic_model."
 
 
-def is_xcodec(config: Mapping[str, Any], names: Iterable[str]) -> bool:
-    """Whether a source is a checkpoint of X-Codec, in either layout, by its config.json and its tensors' names."""
-    ours = config.get("model_type") == XcodecConfig.model_type and "XCodec2Model" not in (
-        config.get("architectures") or []
-    )
-    return (ours and "acoustic_model_config" in config) or is_original(names)
-
-
-def convert_checkpoint(
-    source: str | Path, destination: str | Path, *, overwrite: bool = False, **options: Any
-) -> ConversionReport:
-    """Write any X-Codec checkpoint as a folder in transformers' layout, which appears whole or not at all.
+def convert_original(source: Stored, config: str | Path | None) -> Checkpoint:
+    """Convert an original checkpoint.
 
     Args:
-        source: as for `read_checkpoint`.
-        destination: the folder to write: config.json, preprocessor_config.json and model.safetensors.
-        overwrite: replace a checkpoint folder that is there already.
-        **options: as for `read_checkpoint`.
-
-    Raises:
-        CheckpointError: where the source is not found, not complete or not X-Codec, or the destination exists.
+        source: its tensors, and where they were found.
+        config: the YAML file that came with it; None takes the one YAML file beside it.
     """
-    return write_whole(destination, overwrite, lambda: read_checkpoint(source, **options))
-
-
-def read_checkpoint(source: str | Path, *, config: str | Path | None = None, **hub_arguments: Any) -> Checkpoint:
-    """Read an X-Codec checkpoint of whatever layout.
-
-    Args:
-        source: a folder or hub id in transformers' layout, or a file of original names: a `.pth` or other file of
-            torch.save, or a `.safetensors`. No pickle is executed.
-        config: the YAML file that came with an original checkpoint; None takes the one YAML file beside it.
-        **hub_arguments: revision, cache_dir, token, local_files_only, ...
-
-    Raises:
-        CheckpointError: where it is not found, not complete, not X-Codec, or a pickle that would run code.
-    """
-    found = Source.read(source, hub_arguments)
-    if not is_original(found.tensors):
-        if not is_xcodec(found.config, found.tensors):
-            raise CheckpointError(
-                f"{source} is no X-Codec checkpoint: its tensors are {some_of(sorted(found.tensors), 3)}; expected "
-                f"decoder_2.*, quantizer.vq.* (original) or a {CONFIG} of model_type 'xcodec' beside them"
-            )
-        if config is not None:
-            raise InputError(f"{source} has its own {CONFIG}; `config` is for original checkpoints")
-        return read_transformers_layout(found)
-    folder = found.path if found.path.is_dir() else found.path.parent
+    assert source.path is not None, "it was read from a file or a folder"
+    folder = source.path if source.path.is_dir() else source.path.parent
     original = read_original_config(find_yaml(folder) if config is None else Path(config).expanduser())
-    return convert_state_dict(found.tensors, original, source=str(source))
+    return convert_state_dict(source.tensors, original, source=source.name)
 
 
 def find_yaml(folder: Path) -> Path:
@@ -89,15 +49,13 @@ def find_yaml(folder: Path) -> Path:
     return found[0]
 
 
-def read_transformers_layout(source: Source) -> Checkpoint:
+def read_transformers_layout(source: Stored) -> Checkpoint:
     """Check a checkpoint that has our names already, its acoustic weight norms folded or not."""
-    config = XcodecConfig.from_pretrained(source.path)
-    with naming(source.path):
+    config = XcodecConfig.from_fields(source.config, source.name)
+    with naming(source.name):
         tensors, pairs = fold_all_but_semantic({plain_name(name): tensor for name, tensor in source.tensors.items()})
         check_complete(tensors, XcodecModel, config, lambda name: name, FAMILY)
-    return checkpoint_of(
-        config, tensors, str(source.path), "transformers", {n: pairs.get(n, (n,)) for n in tensors}, pairs
-    )
+    return checkpoint_of(config, tensors, source.name, "transformers", {n: pairs.get(n, (n,)) for n in tensors}, pairs)
 
 
 def convert_state_dict(
@@ -162,6 +120,5 @@ def checkpoint_of(
         num_dropped=0,
         family=FAMILY,
     )
-    extractor = XcodecFeatureExtractor(sampling_rate=config.sample_rate, hop_length=config.hop_length)
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    return Checkpoint(config, contiguous, report, XcodecModel, extractor)
+    return Checkpoint(config, contiguous, report, XcodecModel, XcodecFeatureExtractor.for_config(config))

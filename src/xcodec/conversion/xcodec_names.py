@@ -11,11 +11,12 @@ import yaml
 from torch import Tensor
 from transformers import HubertConfig, WavLMConfig
 
+from xcodec.conversion.key_map import KeyMap, Pattern
 from xcodec.errors import CheckpointError, InputError
-from xcodec.models.key_map import KeyMap, Pattern
+from xcodec.models.layout import unwrapped
 from xcodec.models.xcodec.configuration import XcodecConfig
 
-__all__ = ["infer_config", "is_original", "plain_name", "read_original_config", "renames"]
+__all__ = ["infer_config", "plain_name", "read_original_config", "renames"]
 
 # Original name -> name here, of what does not depend on the number of acoustic blocks.
 COMMON = (
@@ -41,7 +42,6 @@ COMMON = (
 )
 RESIDUAL_UNIT = ("snake1", "conv1", "snake2", "conv2")  # the places 0 to 3 of an original unit
 
-WRAPPERS = ("module.", "model.")  # what DataParallel and training scripts put before every name
 # The older spelling of weight norm; that of the positional convolution is kept, since checkpoints store it unfolded.
 OLDER_WEIGHT_NORM = {
     "semantic_model.encoder.pos_conv_embed.conv.weight_g": "original0",
@@ -55,17 +55,10 @@ CONV_STRIDE = (5, 2, 2, 2, 2, 2, 2)  # likewise; no shape tells it
 
 def plain_name(name: str) -> str:
     """An original name without wrappers, the positional convolution's weight norm spelled as torch now does."""
-    name = name.replace("_orig_mod.", "")  # torch.compile's wrapper
-    while name.startswith(WRAPPERS):
-        name = name.partition(".")[2]
+    name = unwrapped(name)
     if name in OLDER_WEIGHT_NORM:
         return f"{name.rpartition('.')[0]}.parametrizations.weight.{OLDER_WEIGHT_NORM[name]}"
     return name
-
-
-def is_original(names: Iterable[str]) -> bool:
-    """Whether these are the names of an original X-Codec checkpoint."""
-    return any(plain_name(name).startswith(("decoder_2.model.", "quantizer.vq.layers.")) for name in names)
 
 
 def renames(num_blocks: int) -> KeyMap:

@@ -1,0 +1,93 @@
+"""Checkpoints of either codec, in the authors' layout or in transformers', become the one layout that is used here."""
+
+from pathlib import Path
+from typing import Any
+
+from xcodec.conversion import xcodec, xcodec2
+from xcodec.conversion.checkpoint import Checkpoint, write_whole
+from xcodec.conversion.report import ConversionReport
+from xcodec.conversion.source import read_source
+from xcodec.errors import CheckpointError, InputError, some_of
+from xcodec.models.checkpoint import CONFIG
+
+__all__ = ["Checkpoint", "ConversionReport", "convert_checkpoint", "read_checkpoint"]
+
+SEMANTIC_LAYERS = 16  # of the released X-Codec2's semantic encoder, as many as the codec reads
+
+
+def convert_checkpoint(
+    source: str | Path, destination: str | Path, *, overwrite: bool = False, **options: Any
+) -> ConversionReport:
+    """Write a checkpoint as a folder in transformers' layout, which appears whole or not at all.
+
+    Args:
+        source: as for `read_checkpoint`.
+        destination: the folder to write: config.json, preprocessor_config.json and model.safetensors.
+        overwrite: replace a checkpoint folder that is there already.
+        **options: as for `read_checkpoint`.
+
+    Raises:
+        CheckpointError: where the source is not found, not complete or of neither codec, or the destination exists.
+        InputError: for an option that the source has no use for.
+    """
+    return write_whole(destination, overwrite, lambda: read_checkpoint(source, **options))
+
+
+def read_checkpoint(
+    source: str | Path,
+    *,
+    config: str | Path | None = None,
+    semantic_encoder: str | Path | None = None,
+    num_semantic_layers: int | None = None,
+    num_attention_heads: int | None = None,
+    **hub_arguments: Any,
+) -> Checkpoint:
+    """Read a checkpoint of either codec in whatever layout. The names of its tensors tell which, not its config.json.
+
+    Args:
+        source: a folder or hub id, in the authors' layout or transformers'; or a file of the authors' names: a
+            `.safetensors`, or what torch.save wrote, such as a Lightning `.ckpt` or a `.pth`. No pickle is executed.
+        config: X-Codec's originals only: the YAML file that came with it; None takes the one YAML file beside it.
+        semantic_encoder: X-Codec2's originals only, as are the next two: folder or hub id of w2v-BERT 2.0
+            (facebook/w2v-bert-2.0) in transformers' layout, for one that was saved without `semantic_model.*`.
+        num_semantic_layers: layers of the semantic encoder to keep; the codec reads the output of the last of them.
+            None means 16.
+        num_attention_heads: heads of the decoder; None means hidden size / 64.
+        **hub_arguments: revision, cache_dir, token, local_files_only, ...
+
+    Raises:
+        CheckpointError: where it is not found, not complete, of neither codec, or a pickle that would run code.
+        InputError: for an option that the source has no use for.
+    """
+    found = read_source(source, hub_arguments)
+    layout = found.layout
+    if layout is None:
+        model_type = f"it is of model_type {found.config['model_type']!r}, " if "model_type" in found.config else ""
+        raise CheckpointError(
+            f"{source} is no X-Codec2 or X-Codec checkpoint: {model_type}its tensors are "
+            f"{some_of(sorted(found.tensors), 3)}; expected CodecEnc.*, generator.* (original X-Codec2), decoder_2.*, "
+            "quantizer.vq.* (original X-Codec), or transformers' names"
+        )
+    is_xcodec2 = layout.model_type == "xcodec2"
+    for_xcodec2 = {
+        "semantic_encoder": semantic_encoder,
+        "num_semantic_layers": num_semantic_layers,
+        "num_attention_heads": num_attention_heads,
+    }
+    if not is_xcodec2 and (given := [name for name, value in for_xcodec2.items() if value is not None]):
+        raise InputError(f"{source} is an X-Codec checkpoint; {', '.join(given)}: only for X-Codec2")
+    if config is not None and (is_xcodec2 or not layout.is_original):
+        raise InputError(f"{source} is no original X-Codec checkpoint; config, a YAML file, is only for these")
+    if not layout.is_original:
+        if not found.config:
+            raise CheckpointError(
+                f"{source} has transformers' names, whose sizes its {CONFIG} tells, and there is none; give the folder "
+                "that holds both"
+            )
+        if semantic_encoder is not None:
+            raise InputError(f"{source} is complete; `semantic_encoder` is for original checkpoints without one")
+        return xcodec2.read_transformers_layout(found) if is_xcodec2 else xcodec.read_transformers_layout(found)
+    if not is_xcodec2:
+        return xcodec.convert_original(found, config)
+    num_layers = SEMANTIC_LAYERS if num_semantic_layers is None else num_semantic_layers
+    return xcodec2.convert_original(found, semantic_encoder, num_layers, num_attention_heads, hub_arguments)

@@ -1,0 +1,50 @@
+"""What there is to convert: a folder, a model of the hub, or a file."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from xcodec.errors import CheckpointError
+from xcodec.models.checkpoint import CONFIG, HUB_ARGUMENTS, resolve_checkpoint
+from xcodec.models.stored import Stored
+from xcodec.models.weights import has_weights, read_tensor_file, read_tensors
+
+__all__ = ["read_source"]
+
+SUFFIXES = ("ckpt", "pth", "pt", "bin", "safetensors")  # of files that hold a checkpoint's tensors
+
+
+def read_source(source: str | Path, hub_arguments: Mapping[str, Any]) -> Stored:
+    """Read a folder or hub id, a `.safetensors` file, or a file of torch.save. No pickle is executed.
+
+    Raises:
+        CheckpointError: where it is not found, damaged, or a pickle that would run code.
+        TypeError: for an argument that is not the hub's.
+    """
+    if unknown := sorted(hub_arguments.keys() - set(HUB_ARGUMENTS)):
+        raise TypeError(
+            f"unexpected arguments {', '.join(unknown)}; besides its own, read_checkpoint takes those of the hub: "
+            f"{', '.join(HUB_ARGUMENTS)}"
+        )
+    path = Path(source).expanduser()
+    if path.is_file():
+        return Stored(str(source), path, {}, read_tensor_file(path))
+    if path.is_dir() and not (path / CONFIG).is_file() and (has_weights(path) or only_file(path) is not None):
+        # The tensors' names tell all that an original checkpoint's config.json does.
+        file = only_file(path)
+        return Stored(str(source), path, {}, read_tensors(path) if file is None else read_tensor_file(file))
+    return Stored.read(resolve_checkpoint(source, **hub_arguments), str(source))
+
+
+def only_file(folder: Path) -> Path | None:
+    """The one file of tensors in a folder of training, whose names are its own; None in a folder that has no such file.
+
+    Raises:
+        CheckpointError: where there are several; it names the first.
+    """
+    if has_weights(folder):
+        return None
+    files = sorted(path for suffix in SUFFIXES for path in folder.glob(f"*.{suffix}"))
+    if len(files) > 1:
+        raise CheckpointError(f"{folder} is a folder without {CONFIG}; give the checkpoint file itself: {files[0]}")
+    return files[0] if files else None

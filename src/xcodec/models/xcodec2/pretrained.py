@@ -1,0 +1,33 @@
+"""The base of X-Codec2's models: what it is called, and how its weights are drawn."""
+
+import torch
+from torch import nn
+from transformers import initialization as init
+
+from xcodec.models.pretrained import StrictPreTrainedModel
+from xcodec.models.xcodec2.configuration import Xcodec2Config
+from xcodec.modules.snake import SnakeBeta
+from xcodec.modules.wav2vec2_bert import Wav2Vec2Bert
+
+__all__ = ["Xcodec2PreTrainedModel"]
+
+
+class Xcodec2PreTrainedModel(StrictPreTrainedModel):
+    """The base of X-Codec2's models, under the name that transformers gives it."""
+
+    config_class = Xcodec2Config
+    config: Xcodec2Config
+    base_model_prefix = "xcodec2"
+    main_input_name = "input_values"
+    input_modalities = ["audio"]  # noqa: RUF012
+    _no_split_modules = ["ConformerLayer", "EncoderBlock", "TransformerLayer"]  # noqa: RUF012
+    _supports_sdpa = True
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)  # type: ignore[no-untyped-call]
+        if isinstance(module, SnakeBeta):
+            init.zeros_(module.alpha)
+            init.zeros_(module.beta)
+        elif isinstance(module, Wav2Vec2Bert) and hasattr(module, "masked_spec_embed"):
+            init.uniform_(module.masked_spec_embed)
