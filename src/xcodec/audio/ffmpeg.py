@@ -1,0 +1,233 @@
+"""Decoding by FFmpeg, through PyAV, of what libsndfile does not know: AAC, ALAC, WMA, AMR, WebM, Matroska and more."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from xcodec.audio.decoder import BLOCK, Blocks, Decoder
+from xcodec.audio.pcm import pcm_to_float32
+from xcodec.audio.source import Excerpt, Source
+from xcodec.errors import AudioError
+
+__all__ = ["FfmpegDecoder", "NotReadByFfmpegError", "has_ffmpeg"]
+
+# Containers whose header says how long they are. Of others FFmpeg makes a guess from the bit rate.
+_PROMISING = ("mov", "matroska", "asf", "wv", "tta", "flac", "ape", "avi", "wav", "caf", "mpc8", "tak")
+# Containers in which FFmpeg seeks to a packet whose time it knows to the sample, and encodings whose packets stand
+# alone. AAC is none of them: FFmpeg draws the noise that it puts in place of noise-like bands from one sequence of
+# numbers for the whole recording, so that a span alone would hold other noise.
+_SOUGHT = ("mov", "wv", "tta", "flac", "ogg")
+_INDEPENDENT = ("alac", "flac", "wavpack", "tta")
+_STRICT = {"err_detect": "crccheck+explode"}
+_NAMES = {"mov": "MP4", "asf": "ASF", "wv": "WAVPACK", "aac": "ADTS"}
+
+
+class NotReadByFfmpegError(AudioError):
+    """FFmpeg does not know the format, or finds no audio in the file."""
+
+
+def has_ffmpeg() -> bool:
+    """Tell whether PyAV is installed."""
+    try:
+        import av  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+class FfmpegDecoder(Decoder):
+    """The first audio track of a file that FFmpeg reads.
+
+    Args:
+        source: the file.
+        damage: what is known to be wrong at its end, such as "is cut short: ...".
+
+    Raises:
+        NotReadByFfmpegError: where FFmpeg does not know the format, or there is no audio track.
+        AudioError: where the beginning is damaged.
+    """
+
+    def __init__(self, source: Source, damage: str | None = None) -> None:
+        self._source, self._damage = source, damage
+        with self._opened() as (container, stream):
+            first = next(self._frames(container, stream), None)
+            if first is None:
+                raise AudioError(f"{source.name}: holds no samples; expected at least one")
+            base = stream.time_base
+            self._container_name = container.format.name.split(",")[0]
+            self._first_pts, self._frame_samples = first.pts, first.samples
+            self._ticks = base.denominator // (base.numerator * first.sample_rate) if base else 0  # per sample
+            promise = self._promise(container, stream)
+            exact = self._container_name in ("wv", "tta", "flac")
+            super().__init__(
+                source.name,
+                sampling_rate=first.sample_rate,
+                num_channels=first.layout.nb_channels,
+                num_samples=round(promise * first.sample_rate) if exact and promise is not None else None,
+                format=_NAMES.get(self._container_name, self._container_name.upper()),
+                subtype=stream.codec_context.codec.canonical_name.upper(),
+                seeks=self._can_seek(stream, first),
+            )
+
+    def decode(self, start: int = 0) -> Blocks:
+        """Decode from sample `start` to the end, from the packet that holds it where `seeks`."""
+        with self._opened() as (container, stream):
+            position: int | None = 0
+            wanted = start
+            if self.seeks and wanted > 0:
+                container.seek(self._first_pts + wanted * self._ticks, stream=stream, backward=True)
+                position = None
+            else:
+                wanted = 0
+            reached: list[float] = []
+            lead = _OpusLead(stream) if stream.codec_context.name in ("opus", "libopus") else None
+            for frame in self._frames(container, stream, reached, lead):
+                if position is None:
+                    position = (frame.pts - self._first_pts) // self._ticks
+                    if position > start:
+                        raise AudioError(f"{self.name}: is damaged: its index leads past sample {start}")
+                block = self._samples(frame)
+                if lead is not None:
+                    block = block[lead.still_to_drop(len(block)) :]
+                begin, position = position, position + len(block)
+                for at in range(max(0, start - begin), len(block), BLOCK):
+                    yield block[at : at + BLOCK]
+            if position is None:  # the index has nothing there: how long is it?
+                raise AudioError(f"{self.name}: is damaged or cut short: nothing can be read from sample {wanted} on")
+            promise = self._promise(container, stream)
+            if promise is not None:
+                slack = 2 * self._frame_samples / self.sampling_rate + 0.01
+                there = max(position / self.sampling_rate, *reached, 0.0)
+                if there < promise - slack:
+                    raise AudioError(
+                        f"{self.name}: is damaged or cut short: its header promises {promise:g} s, "
+                        f"{there:g} s can be read"
+                    )
+        if self._damage is not None:
+            raise AudioError(f"{self.name}: {self._damage}")
+        return position
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[Any, Any]]:
+        import av
+
+        excerpt = Excerpt(self._source, [(0, self._source.size)])
+        try:
+            container: Any = av.open(excerpt, metadata_errors="replace")
+        except av.error.FFmpegError as error:
+            raise NotReadByFfmpegError(f"{self._source.name}: is damaged or cut short: {_reason(error)}") from None
+        with container:
+            if not container.streams.audio:
+                raise NotReadByFfmpegError(f"{self._source.name}: holds no audio track")
+            stream = container.streams.audio[0]
+            if stream.codec_context is None:
+                raise NotReadByFfmpegError(f"{self._source.name}: FFmpeg has no decoder for its audio")
+            stream.codec_context.options = _STRICT
+            yield container, stream
+            if excerpt.error is not None:
+                raise excerpt.error
+
+    def _frames(
+        self, container: Any, stream: Any, reached: "list[float] | None" = None, lead: "_OpusLead | None" = None
+    ) -> Iterator[Any]:
+        """Decode the frames of the audio track, and note in `reached` at which second packets of other tracks end."""
+        import av
+
+        latest = 0.0
+        try:
+            for packet in container.demux():
+                if packet.stream_index != stream.index:
+                    if packet.pts is not None:
+                        latest = max(latest, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+                    continue
+                if packet.is_corrupt:
+                    raise AudioError(f"{self._source.name}: is damaged or cut short: its last packet is not whole")
+                if lead is not None:
+                    lead.see(packet)
+                for frame in packet.decode():
+                    if frame.samples:
+                        yield frame
+        except av.error.FFmpegError as error:
+            raise AudioError(f"{self._source.name}: is damaged or cut short: {_reason(error)}") from None
+        if reached is not None:
+            reached.append(latest)
+
+    def _samples(self, frame: Any) -> np.ndarray:
+        """Return a frame as float32 of shape (samples, channels)."""
+        if (frame.sample_rate, frame.layout.nb_channels) != (self.sampling_rate, self.num_channels):
+            raise AudioError(
+                f"{self.name}: changes from {self.sampling_rate} Hz and {self.num_channels} channel(s) to "
+                f"{frame.sample_rate} Hz and {frame.layout.nb_channels}; convert it to one first, for instance with: "
+                "ffmpeg -i FILE whole.wav"
+            )
+        samples = pcm_to_float32(frame.to_ndarray())
+        return samples.T if frame.format.is_planar else samples.reshape(-1, self.num_channels)
+
+    def _promise(self, container: Any, stream: Any) -> float | None:
+        """Return how many seconds the header promises, or None where it does not."""
+        if self._container_name not in _PROMISING:
+            return None
+        if stream.duration is not None:
+            return float(stream.duration * stream.time_base)
+        return None if container.duration is None else container.duration / 1e6
+
+    def _can_seek(self, stream: Any, first: Any) -> bool:
+        """Tell whether the time of every packet says exactly at which sample it stands."""
+        base = stream.time_base
+        codec = stream.codec_context.name
+        if self._container_name not in _SOUGHT or codec not in _INDEPENDENT or not base or first.pts is None:
+            return False
+        if base.denominator % (base.numerator * first.sample_rate):
+            return False
+        if self._container_name != "mov":
+            return True
+        times = np.array([entry.timestamp for entry in stream.index_entries])
+        steps = np.diff(times)
+        return len(steps) > 0 and bool((steps == steps[0]).all())
+
+
+class _OpusLead:
+    """The samples that Opus's encoder has put in front, in 48 kHz, of which FFmpeg leaves some in.
+
+    It takes their number for one at the rate that the container tells, which of Opus is that of the encoder's input.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        head = stream.codec_context.extradata or b""
+        self._left = int.from_bytes(head[10:12], "little") if head[:8] == b"OpusHead" else 0
+        self._in_packets = 0
+        self._begun = False
+
+    def see(self, packet: Any) -> None:
+        """Count the samples of a packet that is about to be decoded."""
+        if not self._begun:
+            self._in_packets += _opus_samples(bytes(packet)[:2])
+
+    def still_to_drop(self, count: int) -> int:
+        """Return how many of the first `count` samples that come out of the decoder do not belong to the recording."""
+        if not self._begun:
+            self._begun = True
+            self._left = max(0, self._left - max(0, self._in_packets - count))
+        drop = min(count, self._left)
+        self._left -= drop
+        return drop
+
+
+def _opus_samples(head: bytes) -> int:
+    """Count a packet's samples at 48 kHz from its first bytes (RFC 6716, 3.1)."""
+    if not head:
+        return 0
+    config, code = head[0] >> 3, head[0] & 3
+    if config < 12:
+        size = (480, 960, 1920, 2880)[config & 3]
+    elif config < 16:
+        size = (480, 960)[config & 1]
+    else:
+        size = (120, 240, 480, 960)[config & 3]
+    return size * (1 if code == 0 else 2 if code < 3 else (head[1] & 63 if len(head) > 1 else 0))
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
