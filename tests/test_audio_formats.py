@@ -27,7 +27,7 @@ PLAIN = {
     "alaw.wav": f"{FF} -c:a pcm_alaw {{out}}",
     "ima.wav": f"{FF} -c:a adpcm_ima_wav {{out}}",
     "ms-adpcm.wav": f"{FF} -c:a adpcm_ms {{out}}",
-    "gsm.wav": "sox {in} -r 8000 -e gsm-full-rate {out}",
+    "gsm.wav": f"{FF} -ar 8000 -c:a libgsm_ms {{out}}",
     "float.wav": f"{FF} -c:a pcm_f32le {{out}}",
     "big-endian.wav": "sox {in} -B {out}",
     "rf64.wav": f"{FF} -rf64 always {{out}}",
@@ -72,7 +72,13 @@ EXTRA = {
     "speech.ac3": f"{FF} -c:a ac3 -ar 48000 {{out}}",
     "speech.mpg": f"{FF} -c:a mp2 -ar 48000 -f mpeg {{out}}",
 }
-LOSSLESS = ("wv", "tta", "oga", "flac", "wav", "aiff", "caf", "w64", "au")
+AS_MADE = ("big-endian.wav", "speech.voc", "speech.flac", "speech.wv", "alac.m4a", "flac.oga", "speech.tta")
+TOLERANCES = {
+    "ima.wav": 5e-3,
+    "ms-adpcm.wav": 5e-3,
+    "opus.webm": 2e-3,
+    "speech.amr": 1e-2,
+}  # decoders round differently
 
 
 def all_kinds() -> list[tuple[str, str]]:
@@ -86,9 +92,15 @@ def test_every_kind_of_file_is_as_long_as_ffmpeg_says_and_sounds_the_same(
     if name in EXTRA:
         pytest.importorskip("av", reason="needs PyAV: pip install 'xcodec[formats]'")
     path = made(tmp_path, name, command)
-    audio, expected = Audio.read(path), ffmpeg_samples(path)
-    assert audio.num_samples * audio.num_channels == len(expected)
-    np.testing.assert_allclose(audio.samples.T.ravel(), expected, atol=2e-3 if "opus" in name else 1e-4)
+    audio = Audio.read(path)
+    if name in AS_MADE:
+        np.testing.assert_array_equal(audio.samples, Audio.read(SPEECH).samples)
+    elif name == "speech.opus":  # in its own rate, which FFmpeg leaves at 48 kHz
+        assert 3 * audio.num_samples == len(ffmpeg_samples(path))
+    else:
+        expected = ffmpeg_samples(path)
+        assert audio.num_samples * audio.num_channels == len(expected)
+        np.testing.assert_allclose(audio.samples.T.ravel(), expected, atol=TOLERANCES.get(name, 1e-4))
     assert AudioInfo.read(path).num_samples in (None, audio.num_samples)
     assert Audio.read(path.read_bytes()) == audio
 
@@ -107,7 +119,16 @@ def test_a_span_of_every_kind_is_what_the_whole_has_there(tmp_path: Path, name: 
         assert span == Audio.read(path, start=start, duration=duration)
 
 
-PROMISELESS = ("no-xing.mp3", "cbr.mp3", "layer2.mp2", "speech.aac", "speech.gsm", "speech.amr", "speech.awb")
+PROMISELESS = (
+    "no-xing.mp3",
+    "cbr.mp3",
+    "low.mp3",
+    "layer2.mp2",
+    "speech.aac",
+    "speech.gsm",
+    "speech.amr",
+    "speech.awb",
+)
 # ... and those of which FFmpeg takes what is left for the whole: containers made for transmission.
 PROMISELESS += ("speech.ac3", "speech.mpg")
 
@@ -141,7 +162,8 @@ def mp3_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_mp3_files_joined_end_to_end_are_all_of_them(mp3_files: dict[str, Path], first: str, second: str) -> None:
     joined = Audio.read(mp3_files[first].read_bytes() + mp3_files[second].read_bytes())
     alone = [Audio.read(mp3_files[name]) for name in (first, second)]
-    assert joined.num_samples == sum(audio.num_samples for audio in alone)
+    padding = joined.num_samples - sum(audio.num_samples for audio in alone)
+    assert padding == 0 or (second != "xing.mp3" and 0 < padding < 1152)  # what no header tells of stays
     np.testing.assert_array_equal(joined.samples[:, : alone[0].num_samples], alone[0].samples)
 
 
@@ -270,7 +292,7 @@ def test_a_file_is_read_alike_from_every_kind_of_source(tmp_path: Path) -> None:
         Audio.read("memory://none.wav")
     with pytest.raises(AudioError, match="is empty, 0 bytes"):
         Audio.read(b"")
-    with pytest.raises(AudioError, match="an int is no recording|a int is no recording"):
+    with pytest.raises(AudioError, match="a int is no recording"):
         Audio.read(3)  # type: ignore[arg-type]
 
 

@@ -18,8 +18,10 @@ _PROMISING = ("mov", "matroska", "asf", "wv", "tta", "flac", "ape", "avi", "wav"
 # Containers in which FFmpeg seeks to a packet whose time it knows to the sample, and encodings whose packets stand
 # alone. AAC is none of them: FFmpeg draws the noise that it puts in place of noise-like bands from one sequence of
 # numbers for the whole recording, so that a span alone would hold other noise.
-_SOUGHT = ("mov", "wv", "tta", "flac", "ogg")
+_SOUGHT = ("mov", "wv", "tta")
 _INDEPENDENT = ("alac", "flac", "wavpack", "tta")
+# FFmpeg's own decoder of AMR does not know frames of silence.
+_PREFERRED = {"amrnb": "libopencore_amrnb", "amrwb": "libopencore_amrwb"}
 _STRICT = {"err_detect": "crccheck+explode"}
 _NAMES = {"mov": "MP4", "asf": "ASF", "wv": "WAVPACK", "aac": "ADTS"}
 
@@ -136,6 +138,9 @@ class FfmpegDecoder(Decoder):
         import av
 
         latest = 0.0
+        decoder = stream.codec_context
+        if _PREFERRED.get(decoder.name) in av.codecs_available:
+            decoder = av.CodecContext.create(_PREFERRED[decoder.name], "r")
         try:
             for packet in container.demux():
                 if packet.stream_index != stream.index:
@@ -146,7 +151,7 @@ class FfmpegDecoder(Decoder):
                     raise AudioError(f"{self._source.name}: is damaged or cut short: its last packet is not whole")
                 if lead is not None:
                     lead.see(packet)
-                for frame in packet.decode():
+                for frame in decoder.decode(packet):
                     if frame.samples:
                         yield frame
         except av.error.FFmpegError as error:

@@ -1,6 +1,7 @@
 """Decoding by libsndfile: WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF and more, from a whole file or an excerpt of it."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,7 +70,11 @@ class LibsndfileDecoder(Decoder):
                 and ((file.format in _EXACT and encoded_alone) or (file.format == "OGG" and file.subtype in _PREROLL)),
             )
             self._promises = [promise] if promise else _promised_bytes(file.extra_info)
+            if "Seems to be a truncated file" in file.extra_info:  # VOC
+                damage = "is cut short: its last block is not whole"
             self._damage = damage
+            if file.format == "NIST":
+                self.num_samples = _nist_length(source) or length
 
     def decode(self, start: int = 0) -> Blocks:
         """Decode from sample `start` to the end; of Ogg, a second or two before it are decoded first."""
@@ -168,13 +173,19 @@ def _unopened(source: Source, error: soundfile.LibsndfileError) -> AudioError:
     return NotReadByLibsndfileError(f"{source.name}: is damaged or cut short: {reason(error)}")
 
 
+def _nist_length(source: Source) -> int | None:
+    """Return the samples that a SPHERE header promises, of which libsndfile takes no notice."""
+    found = re.search(rb"^sample_count -i (\d+)", source.read_at(0, 1024), re.MULTILINE)
+    return int(found[1]) if found else None
+
+
 def _promised_bytes(log: str) -> list[tuple[int, int]]:
     """Find in libsndfile's log the sizes it had to correct: (promised, there), in WAV, AIFF, AU, CAF and W64 files."""
     sizes = []
     for line in log.splitlines():  # such as "data : 95680 (should be 47818)"
         name, _, numbers = line.partition(":")
         promised, corrected, there = numbers.partition("(should be ")
-        if corrected and name.strip() in ("data", "SSND", "Data Size", "riff"):
+        if corrected and name.strip() in ("data", "SSND", "BODY", "Data Size", "riff"):
             try:
                 sizes.append((int(promised, 0), int(there.rstrip(" )"), 0)))
             except ValueError:  # no number after all

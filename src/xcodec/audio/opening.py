@@ -7,7 +7,7 @@ from xcodec.audio.decoder import Decoder, JoinedDecoder
 from xcodec.audio.ffmpeg import FfmpegDecoder, NotReadByFfmpegError, has_ffmpeg
 from xcodec.audio.formats import after_id3, describe
 from xcodec.audio.libsndfile import NOT_AUDIO, LibsndfileDecoder, NotReadByLibsndfileError
-from xcodec.audio.mpeg import starts_as_mpeg
+from xcodec.audio.mpeg import read_mpeg, starts_as_mpeg
 from xcodec.audio.mpeg_decoder import open_mpeg
 from xcodec.audio.ogg import read_ogg
 from xcodec.audio.riff import MAGICS, read_wave
@@ -17,7 +17,8 @@ from xcodec.errors import AudioError
 __all__ = ["open_decoder"]
 
 _PCM = (1, 3)  # encodings of WAV that need no other decoder if libsndfile refuses them
-_MPEG = (0x50, 0x55)
+_MPEG = (0x50, 0x55)  # MP2 and MP3
+_FRAMES = 8  # MPEG frames in a row that make a file with something else before them one of MPEG audio
 
 
 def open_decoder(source: Source) -> Decoder:
@@ -76,6 +77,11 @@ def _open_other(source: Source) -> Decoder:
     try:
         decoder = LibsndfileDecoder(source)
     except NotReadByLibsndfileError as error:
+        if (
+            not describe(source)[1]
+            and sum(len(stream.starts) for stream in read_mpeg(source, 0, source.size)) > _FRAMES
+        ):
+            return open_mpeg(source)
         return _with_ffmpeg(source, error)
     return open_mpeg(source) if decoder.format == "MP3" else decoder
 

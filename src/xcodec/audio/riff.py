@@ -11,6 +11,8 @@ MAGICS = (b"RIFF", b"RIFX", b"RF64", b"BW64")
 """The first four bytes of the files that `read_wave` reads."""
 
 _EXTENSIBLE = 0xFFFE
+_GSM = 0x31
+_GSM_BLOCK = 65  # bytes
 _MAX_RIFF = 0xFFFFFFFF
 _MAX_FORMAT = 1 << 16  # bytes of a "fmt " chunk; true ones have 16 to 40 and a codec's own data
 
@@ -83,6 +85,9 @@ def read_wave(source: Source) -> WaveFile | None:
     tag = struct.unpack(order + "H", chunk_format[:2])[0]
     if tag == _EXTENSIBLE and len(chunk_format) >= 26:
         tag = struct.unpack(order + "H", chunk_format[24:26])[0]
+    if tag == _GSM:  # libsndfile makes sound of a byte that pads the last block
+        odd, (begin, end) = True, pieces[-1]
+        pieces[-1] = begin, end - (end - begin) % _GSM_BLOCK
     plain = _plain(order, chunk_format, fact if len(pieces) == 1 and promised is not None else b"", pieces)
     return WaveFile(magic, tag, pieces, promised, plain if odd else None)
 
