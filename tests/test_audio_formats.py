@@ -97,6 +97,8 @@ def test_every_kind_of_file_is_as_long_as_ffmpeg_says_and_sounds_the_same(
         np.testing.assert_array_equal(audio.samples, Audio.read(SPEECH).samples)
     elif name == "speech.opus":  # in its own rate, which FFmpeg leaves at 48 kHz
         assert 3 * audio.num_samples == len(ffmpeg_samples(path))
+    elif name == "speech.amr":  # its frames of silence are lost in FFmpeg's own decoder
+        assert (audio.num_samples, audio.sampling_rate) == (160 * 150, 8000)
     else:
         expected = ffmpeg_samples(path)
         assert audio.num_samples * audio.num_channels == len(expected)

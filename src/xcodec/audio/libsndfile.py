@@ -41,6 +41,7 @@ class LibsndfileDecoder(Decoder):
         format: name of the container where libsndfile's is not the true one.
         promise: bytes of samples that the header promises, and those that are there, where they are known.
         damage: what is known to be wrong at the end, such as "is cut short: ...".
+        num_samples: per channel, where libsndfile miscounts them.
 
     Raises:
         NotReadByLibsndfileError: where libsndfile does not open it.
@@ -54,10 +55,11 @@ class LibsndfileDecoder(Decoder):
         format: str | None = None,
         promise: tuple[int, int] | None = None,
         damage: str | None = None,
+        num_samples: int | None = None,
     ) -> None:
         self._source, self._pieces = source, pieces
         with self._opened() as (file, _):
-            length = None if file.frames == _UNKNOWN_LENGTH else file.frames
+            length = num_samples or (None if file.frames == _UNKNOWN_LENGTH else file.frames)
             encoded_alone = not any(name in file.subtype for name in _BLOCKWISE)
             super().__init__(
                 source.name,
@@ -88,8 +90,10 @@ class LibsndfileDecoder(Decoder):
                     position = file.seek(wanted)
             for block in decode_sequentially(self.name, file, excerpt):
                 begin, position = position, position + len(block)
-                if position > start:
-                    yield block[max(0, start - begin) :]
+                last = len(block) if self.num_samples is None else max(0, self.num_samples - begin)
+                if position > start and last:
+                    yield block[max(0, start - begin) : last]
+        position = position if self.num_samples is None else min(position, self.num_samples)
         for promised, there in self._promises:
             if there < promised:
                 raise AudioError(

@@ -53,7 +53,7 @@ def _open_wave(source: Source) -> Decoder:
         return open_mpeg(source, wave.pieces[0][0], wave.pieces[-1][1], "WAV", damage)
     format = "RF64" if wave.magic in (b"RF64", b"BW64") else None
     try:
-        return LibsndfileDecoder(source, wave.as_plain, format=format, promise=promise)
+        return LibsndfileDecoder(source, wave.as_plain, format=format, promise=promise, num_samples=wave.num_samples)
     except NotReadByLibsndfileError as error:
         if wave.tag in _PCM:
             raise

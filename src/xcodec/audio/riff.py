@@ -12,7 +12,7 @@ MAGICS = (b"RIFF", b"RIFX", b"RF64", b"BW64")
 
 _EXTENSIBLE = 0xFFFE
 _GSM = 0x31
-_GSM_BLOCK = 65  # bytes
+_GSM_BLOCK = 65  # bytes, which hold 320 samples
 _MAX_RIFF = 0xFFFFFFFF
 _MAX_FORMAT = 1 << 16  # bytes of a "fmt " chunk; true ones have 16 to 40 and a codec's own data
 
@@ -39,6 +39,11 @@ class WaveFile:
     def num_bytes(self) -> int:
         """Bytes of samples that are there."""
         return sum(end - begin for begin, end in self.pieces)
+
+    @property
+    def num_samples(self) -> int | None:
+        """Samples of GSM, whose last block libsndfile takes twice where there is an odd number; None for others."""
+        return self.num_bytes // _GSM_BLOCK * 320 if self.tag == _GSM else None
 
 
 def read_wave(source: Source) -> WaveFile | None:
@@ -85,9 +90,6 @@ def read_wave(source: Source) -> WaveFile | None:
     tag = struct.unpack(order + "H", chunk_format[:2])[0]
     if tag == _EXTENSIBLE and len(chunk_format) >= 26:
         tag = struct.unpack(order + "H", chunk_format[24:26])[0]
-    if tag == _GSM:  # libsndfile makes sound of a byte that pads the last block
-        odd, (begin, end) = True, pieces[-1]
-        pieces[-1] = begin, end - (end - begin) % _GSM_BLOCK
     plain = _plain(order, chunk_format, fact if len(pieces) == 1 and promised is not None else b"", pieces)
     return WaveFile(magic, tag, pieces, promised, plain if odd else None)
 
