@@ -76,7 +76,7 @@ class LibsndfileDecoder(Decoder):
                 damage = "is cut short: its last block is not whole"
             self._damage = damage
             if file.format == "NIST":
-                self.num_samples = _nist_length(source) or length
+                self.num_samples = max(_nist_length(source), length or 0)
 
     def decode(self, start: int = 0) -> Blocks:
         """Decode from sample `start` to the end; of Ogg, a second or two before it are decoded first."""
@@ -87,7 +87,7 @@ class LibsndfileDecoder(Decoder):
                 preroll = round(_PREROLL.get(self.subtype, 0) * self.sampling_rate)
                 wanted = min(start, self.num_samples) - preroll
                 if wanted > 0:
-                    position = file.seek(wanted)
+                    position = self._seek(file, wanted)
             for block in decode_sequentially(self.name, file, excerpt):
                 begin, position = position, position + len(block)
                 last = len(block) if self.num_samples is None else max(0, self.num_samples - begin)
@@ -105,6 +105,12 @@ class LibsndfileDecoder(Decoder):
         if self._damage is not None:
             raise AudioError(f"{self.name}: {self._damage}")
         return position
+
+    def _seek(self, file: soundfile.SoundFile, sample: int) -> int:
+        try:
+            return int(file.seek(sample))
+        except soundfile.LibsndfileError as error:
+            raise AudioError(f"{self.name}: is damaged or cut short: {reason(error)}") from None
 
     @contextmanager
     def _opened(self) -> "Iterator[tuple[soundfile.SoundFile, Excerpt | None]]":
@@ -177,10 +183,10 @@ def _unopened(source: Source, error: soundfile.LibsndfileError) -> AudioError:
     return NotReadByLibsndfileError(f"{source.name}: is damaged or cut short: {reason(error)}")
 
 
-def _nist_length(source: Source) -> int | None:
+def _nist_length(source: Source) -> int:
     """Return the samples that a SPHERE header promises, of which libsndfile takes no notice."""
     found = re.search(rb"^sample_count -i (\d+)", source.read_at(0, 1024), re.MULTILINE)
-    return int(found[1]) if found else None
+    return int(found[1]) if found else 0
 
 
 def _promised_bytes(log: str) -> list[tuple[int, int]]:
