@@ -33,7 +33,11 @@ def is_media(name: str | os.PathLike[str]) -> bool:
 
 
 def media_files(
-    folder: Path, *, without: Iterable[Path] = (), on_error: Callable[[OSError], None] | None = None
+    folder: Path,
+    *,
+    suffixes: Iterable[str] = MEDIA_SUFFIXES,
+    without: Iterable[Path] = (),
+    on_error: Callable[[OSError], None] | None = None,
 ) -> Iterator[Path]:
     """Find the audio and video files below a folder, in order of name, folder by folder.
 
@@ -41,6 +45,7 @@ def media_files(
 
     Args:
         folder: to search, to any depth.
+        suffixes: in lower case, of what is found; another list finds other files, such as codes.
         without: folders that are not searched.
         on_error: is told of a folder that cannot be read; without it the error is raised.
 
@@ -51,6 +56,7 @@ def media_files(
     def refuse(error: OSError) -> None:
         raise error
 
+    wanted = frozenset(suffixes)
     seen = {os.path.realpath(path) for path in (folder, *without)}
     for current, folders, names in os.walk(folder, followlinks=True, onerror=on_error or refuse):
         fresh = []
@@ -61,5 +67,5 @@ def media_files(
                 fresh.append(name)
         folders[:] = fresh
         for name in sorted(names):
-            if not name.startswith(".") and is_media(name):
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in wanted:  # noqa: PTH122
                 yield Path(current, name)
