@@ -244,7 +244,10 @@ def remote_files(text: str, suffixes: Sequence[str], failures: list[Failure]) ->
         elif Path(place.name).suffix or not place.is_folder():
             return [Found(place, Path(place.name.partition("?")[0]))]
         else:
-            root, files = place.path.rstrip("/"), [file for file, _ in place.files(tuple(suffixes))]
+            root, endings = place.path.rstrip("/"), tuple(suffixes)
+            inside = list(place.files(lambda name: name.lower().endswith(endings)))
+            failures += [Failure(str(each.place), each.refused) for each in inside if each.refused]
+            files = [each.place for each in inside if not each.refused]
     except XcodecError as error:
         failures.append(Failure(text, str(error)))
         return []
