@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 from typing_extensions import Self
 
@@ -13,6 +13,7 @@ from xcodec.errors import CheckpointError, InputError
 from xcodec.models.checkpoint import HUB_ARGUMENTS, check_tensors, read_model_type, read_shapes, resolve_checkpoint
 from xcodec.modules.int8 import is_int8
 from xcodec.modules.packing import pack_weights, unpack_weights
+from xcodec.modules.time import Tiled, Whole
 
 __all__ = ["StrictPreTrainedModel", "refuse_wishes"]
 
@@ -115,6 +116,16 @@ class StrictPreTrainedModel(PreTrainedModel):
         if self.device.type == "cuda":
             return torch.cuda.get_device_properties(self.device).total_memory // 4
         return TILE_BYTES
+
+    def time_of(self, lengths: Tensor | None, num_codes: int) -> Whole:
+        """The time of a batch of so many codes, padding included: all at once, or tiles as long as memory allows.
+
+        Args:
+            lengths: valid steps of each clip, shape (batch,); None where every step is valid.
+            num_codes: as for `tile_bytes`.
+        """
+        budget = self.tile_bytes(num_codes)
+        return Whole(lengths) if budget is None else Tiled(lengths, budget)
 
     @classmethod
     def from_pretrained(  # type: ignore[override]

@@ -110,6 +110,20 @@ class BlockwiseAttention(nn.Module, ABC):
         ]
         return blocks[0] if len(blocks) == 1 else torch.cat(blocks, 1)
 
+    def keys_and_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Of steps `x` of shape (batch, time, hidden_size): (batch, time, heads * head_dim) each."""
+        _, project_k, project_v, _ = self.projections
+        return project_k(x), project_v(x)
+
+    def query_width(self, x: Tensor, k: Tensor) -> tuple[int, int | None]:
+        """How many numbers a query made of `x` has in the widest tensor, and how many queries a block is to have.
+
+        With the kernel that is the query itself; without, its scores over all keys, and as many biases or masks.
+        """
+        if self._is_native(x, k):
+            return max(x.shape[2], k.shape[2]), None
+        return -(-k.shape[1] * (k.shape[2] // self.head_dim) // 3), self.max_queries  # two of six tensors
+
     def in_blocks(
         self,
         x: Tensor,

@@ -22,9 +22,9 @@ class Past:
     codes: Tensor
 
     @property
-    def num_known(self) -> int:
-        """How many frames are kept: fewer than the convolutions reach where a stream begins."""
-        return self.codes.shape[1]
+    def shape(self) -> torch.Size:
+        """What streams that can be a batch have in common."""
+        return self.codes.shape
 
 
 def decode_onwards(

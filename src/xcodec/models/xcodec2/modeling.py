@@ -27,6 +27,7 @@ from xcodec.modules.linear import Linear
 from xcodec.modules.resnet import ResNetBlock
 from xcodec.modules.snake import SnakeBeta
 from xcodec.modules.tiles import steps_within, tiles
+from xcodec.modules.time import Time
 from xcodec.modules.transformer import TransformerLayer
 from xcodec.modules.wav2vec2_bert import ConformerLayer, Wav2Vec2Bert
 from xcodec.quantizers.fsq import FSQ
@@ -369,9 +370,13 @@ class Xcodec2Model(StrictPreTrainedModel):
                 f"scale (1.0) that {self.quantizer.project_in.weight.dtype} overflows"
             )
 
+    def synthesize(self, codes: Tensor, time: Time) -> Tensor:
+        """Decode codes at any kind of time: integers (batch, 1, codes) to samples (batch, 1, samples)."""
+        return self.acoustic_decoder(self.quantizer.decode(codes[:, 0]), time)
+
     def _synthesized(self, latents: Tensor, lengths: Tensor | None) -> Tensor:
         """(batch, codes, quantization_dim) -> samples (batch, 1, codes * hop_length)."""
-        return self.acoustic_decoder(latents, lengths, self.tile_bytes(latents.shape[0] * latents.shape[1]))
+        return self.acoustic_decoder(latents, self.time_of(lengths, latents.shape[0] * latents.shape[1]))
 
     def _check_codes(self, codes: Tensor) -> None:
         if torch.compiler.is_compiling():
