@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from builders import randomized
-from xcodec.modules import attention
+from xcodec.modules import time
 from xcodec.modules.attention import RelativeKeySelfAttention, SelfAttention
 from xcodec.modules.conv import MaskedConv1d
 from xcodec.modules.istft import ISTFTHead, overlap_add
@@ -17,7 +17,7 @@ from xcodec.modules.linear import Linear
 from xcodec.modules.norm import MaskedGroupNorm
 from xcodec.modules.resnet import ResNetBlock
 from xcodec.modules.snake import AntiAliasedActivation, SnakeBeta, kaiser_sinc_filter
-from xcodec.modules.time import Whole
+from xcodec.modules.time import Tiled, Whole
 from xcodec.modules.transformer import MLP, RMSNorm, TransformerLayer
 from xcodec.modules.wav2vec2_bert import Wav2Vec2Bert
 
@@ -38,7 +38,7 @@ def same(ours: torch.Tensor, expected: torch.Tensor) -> bool:
 
 def of_lengths(block: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """What a block makes of the clips of mixed lengths, as one batch."""
-    takes_time = isinstance(block, (ResNetBlock, TransformerLayer, ISTFTHead))
+    takes_time = isinstance(block, (ResNetBlock, TransformerLayer, ISTFTHead, Wav2Vec2Bert))
     return block(x, Whole(LENGTHS) if takes_time else LENGTHS)
 
 
@@ -153,13 +153,11 @@ ATTENTIONS = {
 def test_attention_does_not_depend_on_the_size_of_its_query_blocks(kind, lengths, monkeypatch):
     layer = randomized(ATTENTIONS[kind]())
     x = torch.randn(2, 40, layer.projections[0].in_features)
-    whole = layer(2 * x, lengths)
+    whole = x + layer(2 * x, lengths)
     for max_bytes in (1, 5000, 1 << 30):
-        blocks = list(layer.in_blocks(x, lambda own: 2 * own, lengths, max_bytes))
-        assert [steps.start for steps, _ in blocks] == [0, *(steps.stop for steps, _ in blocks[:-1])]
-        assert same(torch.cat([y for _, y in blocks], 1), whole)
-    monkeypatch.setattr(attention, "MASK_BYTES", 5000)
-    assert same(layer(2 * x, lengths), whole), "where gradients are taken"
+        assert same(Tiled(lengths, max_bytes).attend(layer, x.clone(), lambda part: 2 * part), whole)
+    monkeypatch.setattr(time, "MASK_BYTES", 5000)
+    assert same(Whole(lengths).attend(layer, x, lambda part: 2 * part), whole), "where gradients are taken"
 
 
 def test_rotating_queries_and_keys_by_one_angle_changes_no_score():

@@ -9,8 +9,9 @@ from test_modules import same
 from xcodec.modules.attention import SelfAttention
 from xcodec.modules.conv import MaskedConv1d, MaskedConvTranspose1d
 from xcodec.modules.lengths import valid_steps
-from xcodec.modules.norm import MaskedGroupNorm
-from xcodec.modules.time import TENSORS, WHOLE, Past, Streamed, Tiled, Whole, steps_of
+from xcodec.modules.norm import MaskedGroupNorm, TimeNorm
+from xcodec.modules.tiles import steps_of
+from xcodec.modules.time import TENSORS, WHOLE, Past, Streamed, Tiled, Whole, steps_within
 
 LENGTHS = torch.tensor([5, 24, 60])
 BUDGETS = [1, 8000, 30_000, 1 << 30]  # bytes: from tiles of a step or a halo to one tile of all
@@ -66,6 +67,17 @@ def test_what_is_added_sees_nothing_that_was_written_over(budget):
     assert same(Tiled(None, budget).add(behind, x, onto=x, reach=(2, 0), width=8), expected)
 
 
+@pytest.mark.parametrize("steps", [3, 60])
+def test_steps_are_where_it_is_said(steps):
+    """Whether there are more of them than channels or fewer, and whether they fit one tile or not."""
+    x, conv = torch.randn(2, 30, steps), randomized(MaskedConv1d(30, 30, kernel_size=3, padding=1))
+    expected = x + conv(x)
+    for budget in (2 * 3 * 30 * 4 * TENSORS, 1 << 30):
+        assert same(Tiled(None, budget).add(conv, x, onto=x.clone(), reach=1, dim=2, width=30), expected)
+        unstored = Tiled(None, budget).unstored(lambda part, _: conv(part), x, channels=30, reach=1)
+        assert same(steps_of(unstored, slice(None), 0, steps, dim=2), conv(x))
+
+
 def test_a_map_that_reaches_forward_is_not_added_to_its_input():
     x = clips()
     with pytest.raises(AssertionError, match="written over"):
@@ -79,10 +91,7 @@ def test_each_step_for_itself(budget):
 
 def test_what_fits_one_tile_is_not_copied():
     x = clips()
-    given = []
-    made = Tiled(None, 1 << 30).map(lambda part, _: given.append(part) or 2 * part, x, width=8)
-    assert given[0] is x
-    assert torch.equal(made, 2 * x)
+    assert Tiled(None, 1 << 30).map(lambda part, _: part, x, width=8) is x
 
 
 @pytest.mark.parametrize("clips_apart", [False, True])
@@ -102,6 +111,13 @@ def test_tiles_are_as_long_as_the_budget_allows(clips_apart, reach):
     assert len(seen) > 1
 
 
+def test_a_tile_wants_what_fits_and_never_less_than_its_halo():
+    assert steps_within(1000, 10) == 100
+    assert steps_within(1000, 10, halo=20) == 60
+    assert steps_within(1000, 10, halo=45) == 45
+    assert steps_within(1, 10) == 1
+
+
 def test_the_group_norm_is_torchs_whatever_its_tiles():
     norm = randomized(MaskedGroupNorm(8, 32))
     x = 3 * torch.randn(2, 32, 1000) + 20  # far from zero, where sums lose digits
@@ -109,6 +125,19 @@ def test_the_group_norm_is_torchs_whatever_its_tiles():
         normal = Tiled(None, size * 2 * 32 * 4 * TENSORS).normalized(norm, x)
         found = steps_of(normal, slice(None), 0, 1000, dim=2)
         assert (found - F.group_norm(x, 8, norm.weight, norm.bias, norm.eps)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_what_is_not_stored_is_computed_where_it_is_read(budget):
+    conv, norm = randomized(MaskedConv1d(8, 6, kernel_size=6, stride=3)), randomized(TimeNorm(6))
+    x = clips().mT
+
+    def f(time):
+        y = time.unstored(lambda part, _: conv(part), x, channels=6, reach=(0, 1), down=3, steps=19)
+        y = time.of(torch.tensor([2, 10, 19])).normalized(norm, y)
+        return time.map(lambda part, _: part.unfold(2, 4, 3).sum(-1), y, width=6, reach=(0, 1), dim=2, down=3, steps=6)
+
+    assert same(f(Tiled(None, budget)), f(WHOLE))
 
 
 def test_a_norm_counts_valid_steps_only_whatever_its_tiles():

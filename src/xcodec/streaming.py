@@ -18,8 +18,6 @@ from numpy.typing import ArrayLike
 from xcodec.audio import Audio
 from xcodec.codec import Codec
 from xcodec.errors import CodesError, InputError
-from xcodec.models.xcodec import decoder_stream as xcodec_stream
-from xcodec.models.xcodec2 import Xcodec2Model
 from xcodec.modules.tiles import Tile
 from xcodec.modules.time import Past, Streamed
 
@@ -48,7 +46,7 @@ class DecoderState:
     ids: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     done: int = 0
     after: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
-    past: Past | xcodec_stream.Past | None = None
+    past: Past | None = None
 
     @property
     def received(self) -> int:
@@ -229,9 +227,6 @@ def run_decoder(
     """Samples (batch, samples) of ids (batch, codebooks, frames), and what is carried on after the final ones."""
     model: Any = codec.model
     codes = torch.tensor(ids).to(codec.device)
-    if not isinstance(model, Xcodec2Model):
-        samples, after = xcodec_stream.decode_onwards(model, codes, pasts, num_final, context)
-        return samples.cpu().numpy(), after
     time = Streamed(pasts, num_final, context)
     return model.synthesize(codes, time)[:, 0].cpu().numpy(), time.after
 

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from xcodec.modules.lengths import zero_past_end
 
-__all__ = ["MaskedGroupNorm"]
+__all__ = ["MaskedGroupNorm", "TimeNorm"]
 
 
 class MaskedGroupNorm(nn.GroupNorm):
@@ -38,10 +38,10 @@ class MaskedGroupNorm(nn.GroupNorm):
             digit is lost that float32 has, even where the mean is far from zero.
         """
         batch, channels, time = x.shape
-        x = zero_past_end(x, lengths)
+        wide = zero_past_end(x, lengths).to(torch.float64, copy=True)
         # (batch, channels, time) -> (batch, channels) -> (batch, groups)
-        total = x.sum(-1, dtype=torch.float64).unflatten(1, (self.num_groups, -1)).sum(-1)
-        squares = x.double().square_().sum(-1).unflatten(1, (self.num_groups, -1)).sum(-1)
+        total = wide.sum(-1).unflatten(1, (self.num_groups, -1)).sum(-1)
+        squares = wide.square_().sum(-1).unflatten(1, (self.num_groups, -1)).sum(-1)
         own = torch.full((batch,), time, device=x.device) if lengths is None else lengths
         count = (own * (channels // self.num_groups))[:, None].expand_as(total)
         return torch.stack([count, total, squares], 1)
@@ -60,3 +60,17 @@ class MaskedGroupNorm(nn.GroupNorm):
     def scaled(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         """Apply what `scale_and_shift` gave to a stretch of time, (batch, channels, steps)."""
         return torch.addcmul(shift, x, scale).to(x.dtype)
+
+
+class TimeNorm(MaskedGroupNorm):
+    """Zero mean and unit variance of each channel over a clip's own steps: every channel is a group.
+
+    Where the channels lie last in memory, they stay there.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__(channels, channels, eps)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Normalise `x` of shape (batch, channels, time); `lengths` counts valid steps, shape (batch,)."""
+        return self.scaled(x, *self.scale_and_shift(self.moments(x, lengths)))

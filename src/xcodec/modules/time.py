@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -25,11 +25,11 @@ from torch import Tensor
 
 from xcodec.modules.attention import BlockwiseAttention
 from xcodec.modules.norm import MaskedGroupNorm
-from xcodec.modules.tiles import Tile, steps_within, tiles
+from xcodec.modules.tiles import Signal, Tile, Unstored, put, room_for, steps_of, stored, tiles
 
-__all__ = ["WHOLE", "Past", "Signal", "Streamed", "Tiled", "Time", "Unstored", "Whole"]
+__all__ = ["WHOLE", "Past", "Streamed", "Tiled", "Time", "Whole", "steps_within"]
 
-TENSORS = 6  # in memory together, as wide as the widest; benchmarks/memory.py shows what comes of it
+TENSORS = 6  # that a step takes at once, each as wide as the widest; benchmarks/memory.py shows what comes of it
 MASK_BYTES = 1 << 27  # of one block of queries where all else is computed at once
 
 Result = TypeVar("Result", bound=Tensor | tuple[Tensor, ...])
@@ -37,22 +37,32 @@ Reach: TypeAlias = int | tuple[int, int]
 """How many steps before and after its own an output depends on, at most; one number for both sides."""
 
 
-@dataclass(frozen=True)
-class Unstored:
-    """A signal that never is in memory whole: its steps are computed wherever they are read.
+class Stencil(NamedTuple):
+    """On what of its inputs an output of a map depends, and what it takes; the fields are as `Time.map` has them.
 
     Attributes:
-        read: gives the steps from one to another, (batch, channels, steps).
-        shape: (batch, channels, time).
-        itemsize: bytes of a number.
+        width: numbers of a step in the widest tensor.
+        before: how far f reaches to the left.
+        after: how far to the right.
+        dim: where the steps are.
+        up: how many steps f makes of one.
+        down: of how many steps f makes one.
+        steps: how many steps there are, if not as many as the signals have.
+        clips_apart: whether f may be given some of the clips at a time.
     """
 
-    read: Callable[[int, int], Tensor]
-    shape: tuple[int, int, int]
-    itemsize: int
+    width: int
+    before: int = 0
+    after: int = 0
+    dim: int = 1
+    up: int = 1
+    down: int = 1
+    steps: int | None = None
+    clips_apart: bool = False
 
-
-Signal: TypeAlias = Tensor | Unstored
+    def num_steps(self, x: Signal) -> int:
+        """How many steps there are of the slower signal."""
+        return x.shape[self.dim] if self.steps is None else self.steps
 
 
 class Time(ABC):
@@ -62,7 +72,6 @@ class Time(ABC):
     def at(self, rate: int) -> "Time":
         """The same time of a signal that has `rate` steps for one."""
 
-    @abstractmethod
     def map(
         self,
         f: Callable[..., Result],
@@ -91,6 +100,11 @@ class Time(ABC):
             steps: how many steps there are, where the signals do not tell.
             clips_apart: whether f, which then treats all clips alike, may be given some of them at a time.
         """
+        return self._map(f, signals, Stencil(width, *sides(reach), dim, up, down, steps, clips_apart))
+
+    @abstractmethod
+    def _map(self, f: Callable[..., Result], signals: Sequence[Signal], stencil: Stencil) -> Result:
+        """`map`."""
 
     @abstractmethod
     def normalized(self, norm: MaskedGroupNorm, x: Signal) -> Signal:
@@ -120,7 +134,11 @@ class Time(ABC):
 
         `onto` may be `x` where f does not reach forward.
         """
-        return onto + self.map(f, x, width=width, reach=reach, dim=dim)
+        return self._add(f, x, onto, Stencil(width, *sides(reach), dim))
+
+    def _add(self, f: Callable[..., Tensor], x: Signal, onto: Tensor, stencil: Stencil) -> Tensor:
+        """`add`."""
+        return onto + self._map(f, (x,), stencil)
 
     def each(self, f: Callable[[Tensor], Tensor], x: Tensor, *, width: int) -> Tensor:  # noqa: ARG002
         """Give f(x), which may be written over `x` of shape (batch, time, channels).
@@ -151,20 +169,35 @@ class Whole(Time):
         """`Time.at`."""
         return self if self.lengths is None else self.of(self.lengths * rate)
 
-    def map(
-        self,
-        f: Callable[..., Result],
-        *signals: Signal,
-        width: int,  # noqa: ARG002
-        reach: Reach = 0,  # noqa: ARG002
-        dim: int = 1,  # noqa: ARG002
-        up: int = 1,  # noqa: ARG002
-        down: int = 1,  # noqa: ARG002
-        steps: int | None = None,  # noqa: ARG002
-        clips_apart: bool = False,  # noqa: ARG002
-    ) -> Result:
+    def _map(self, f: Callable[..., Result], signals: Sequence[Signal], stencil: Stencil) -> Result:  # noqa: ARG002
         """`Time.map`."""
         return f(*(stored(signal) for signal in signals), self.lengths)
+
+    def unstored(
+        self,
+        f: Callable[..., Tensor],
+        x: Tensor,
+        *,
+        channels: int,
+        reach: Reach = 0,
+        down: int = 1,
+        steps: int | None = None,
+    ) -> Signal:
+        """Compute f of `x`, again wherever its steps are read if they are too many to be kept.
+
+        Args:
+            f: as for `map`; gives (batch, channels, time).
+            x: shape (batch, channels, time).
+            channels: of what f gives.
+            reach: as for `map`.
+            down: as for `map`.
+            steps: as for `map`.
+        """
+        return self._unstored(f, x, Stencil(channels, *sides(reach), dim=2, down=down, steps=steps))
+
+    def _unstored(self, f: Callable[..., Tensor], x: Tensor, stencil: Stencil) -> Signal:
+        """`unstored`."""
+        return self._map(f, (x,), stencil)
 
     def normalized(self, norm: MaskedGroupNorm, x: Signal) -> Signal:
         """`Time.normalized`."""
@@ -215,51 +248,46 @@ class Tiled(Whole):
         """`Whole.of`."""
         return Tiled(lengths, self.budget)
 
-    def map(
-        self,
-        f: Callable[..., Result],
-        *signals: Signal,
-        width: int,
-        reach: Reach = 0,
-        dim: int = 1,
-        up: int = 1,
-        down: int = 1,
-        steps: int | None = None,
-        clips_apart: bool = False,
-    ) -> Result:
-        """`Time.map`."""
-        num_steps = signals[0].shape[dim] if steps is None else steps
-        cut = self._cut(signals[0], num_steps, width, reach, clips_apart)
+    def _map(self, f: Callable[..., Result], signals: Sequence[Signal], stencil: Stencil) -> Result:
+        cut = self._cut(signals[0], stencil)
         if cut is None:
-            return super().map(f, *signals, width=width)
+            return super()._map(f, signals, stencil)
         results: list[Tensor] = []
+        batch, num_steps = signals[0].shape[0], stencil.num_steps(signals[0]) * stencil.up
         for clips, tile in cut:
-            made = self._computed(f, signals, clips, tile, num_steps, dim, down)
+            made = self._computed(f, signals, clips, tile, stencil)
             parts: tuple[Tensor, ...] = (made,) if isinstance(made, Tensor) else made
-            results = results or [room_for(part, signals[0].shape[0], num_steps * up, dim) for part in parts]
+            results = results or [room_for(part, batch, num_steps, stencil.dim) for part in parts]
             for result, part in zip(results, parts, strict=True):
-                put(part, result, clips, tile.at(up), dim)
+                put(part, result, clips, tile.at(stencil.up), stencil.dim)
         return results[0] if isinstance(made, Tensor) else tuple(results)  # type: ignore[return-value]
 
-    def add(
-        self, f: Callable[..., Tensor], x: Signal, onto: Tensor, *, width: int, reach: Reach = 0, dim: int = 1
-    ) -> Tensor:
-        """`Time.add`."""
-        num_steps = x.shape[dim]
-        cut = self._cut(x, num_steps, width, reach)
+    def _add(self, f: Callable[..., Tensor], x: Signal, onto: Tensor, stencil: Stencil) -> Tensor:
+        cut = self._cut(x, stencil)
         if cut is None:
-            return onto + super().map(f, x, width=width)
+            return onto + super()._map(f, (x,), stencil)
         if onto is x:
-            assert sides(reach)[1] == 0, "f would read what has been written over"
+            assert stencil.after == 0, "f would read what has been written over"
             cut.reverse()  # so that what lies before a tile still stands
         for clips, tile in cut:
-            part: Tensor = self._computed(f, (x,), clips, tile, num_steps, dim)
-            put(part, onto, clips, tile, dim, adding=True)
+            put(self._computed(f, (x,), clips, tile, stencil), onto, clips, tile, stencil.dim, adding=True)
         return onto
+
+    def _unstored(self, f: Callable[..., Tensor], x: Tensor, stencil: Stencil) -> Signal:
+        if self._cut(x, stencil) is None:
+            return super()._map(f, (x,), stencil)
+        num_steps = stencil.num_steps(x)
+
+        def read(start: int, stop: int) -> Tensor:
+            tile = Tile(start, stop, max(0, start - stencil.before), min(num_steps, stop + stencil.after))
+            y = self._computed(f, (x,), slice(None), tile, stencil)
+            return y.narrow(2, start - tile.first, stop - start)
+
+        return Unstored(read, (x.shape[0], stencil.width, num_steps), x.itemsize)
 
     def each(self, f: Callable[[Tensor], Tensor], x: Tensor, *, width: int) -> Tensor:
         """`Time.each`."""
-        cut = self._cut(x, x.shape[1], width)
+        cut = self._cut(x, Stencil(width))
         if cut is None:
             return f(x)
         for _, tile in cut:
@@ -300,39 +328,30 @@ class Tiled(Whole):
             own += attention.attend(norm(own), block.start, k, v, self.lengths, biases)
         return x
 
-    def _cut(
-        self, x: Signal, num_steps: int, width: int, reach: Reach = 0, clips_apart: bool = False
-    ) -> list[tuple[slice, Tile]] | None:
-        """The tiles of so many steps, each of some clips; None where one is all. The arguments are those of `map`."""
+    def _cut(self, x: Signal, stencil: Stencil) -> list[tuple[slice, Tile]] | None:
+        """The tiles, each of some clips; None where one is all."""
         if torch.compiler.is_compiling():
             return None
-        batch, (before, after) = x.shape[0], sides(reach)
-        bytes_per_step = TENSORS * width * max(4, x.itemsize)
+        batch, num_steps, halo = x.shape[0], stencil.num_steps(x), max(stencil.before, stencil.after)
+        bytes_per_step = TENSORS * stencil.width * max(4, x.itemsize)
         if batch * num_steps * bytes_per_step <= self.budget:
             return None
-        together = 1 if clips_apart else batch
-        size = steps_within(self.budget, together * bytes_per_step, max(before, after))
-        if clips_apart:
-            together = max(1, self.budget // (bytes_per_step * min(num_steps, size + before + after)))
+        together = 1 if stencil.clips_apart else batch
+        size = steps_within(self.budget, together * bytes_per_step, halo)
+        if stencil.clips_apart:
+            together = max(1, self.budget // (bytes_per_step * min(num_steps, size + 2 * halo)))
         return [
             (slice(first, first + together), tile)
-            for tile in tiles(num_steps, size, before, after)
+            for tile in tiles(num_steps, size, stencil.before, stencil.after)
             for first in range(0, batch, together)
         ]
 
     def _computed(
-        self,
-        f: Callable[..., Result],
-        signals: Sequence[Signal],
-        clips: slice,
-        tile: Tile,
-        num_steps: int,
-        dim: int,
-        down: int = 1,
+        self, f: Callable[..., Result], signals: Sequence[Signal], clips: slice, tile: Tile, stencil: Stencil
     ) -> Result:
-        """What f makes of the steps that a tile reads; the arguments are those of `map`."""
-        first = tile.first * down
-        last = signals[0].shape[dim] if tile.last == num_steps else tile.last * down
+        """What f makes of the steps that a tile reads."""
+        x, dim, first = signals[0], stencil.dim, tile.first * stencil.down
+        last = x.shape[dim] if tile.last == stencil.num_steps(x) else tile.last * stencil.down
         lengths = None if self.lengths is None else (self.lengths[clips] - first).clamp(0, last - first)
         return f(*(steps_of(signal, clips, first, last, dim) for signal in signals), lengths)
 
@@ -381,15 +400,13 @@ class Streamed(Time):
         faster.num_final = self.num_final * rate
         return faster
 
-    def map(
-        self, f: Callable[..., Result], *signals: Signal, reach: Reach = 0, dim: int = 1, up: int = 1, **_: Any
-    ) -> Result:
+    def _map(self, f: Callable[..., Result], signals: Sequence[Signal], stencil: Stencil) -> Result:
         """`Time.map`: before its own steps f sees what it reaches of the past, and where a stream begins, nothing."""
-        before = sides(reach)[0]
-        if before == 0:
+        if stencil.before == 0:
             return f(*(stored(signal) for signal in signals), None)
         [x] = signals
-        shown, num_known = self._remembered(stored(x), before, dim)
+        dim, up = stencil.dim, stencil.up
+        shown, num_known = self._remembered(stored(x), stencil.before, dim)
         y = f(shown, None)
         assert isinstance(y, Tensor), "several results are for maps that reach nothing"
         return y.narrow(dim, num_known * up, y.shape[dim] - num_known * up)  # type: ignore[return-value]
@@ -441,6 +458,14 @@ class Streamed(Time):
         return x, num_known
 
 
+def steps_within(budget: int, bytes_per_step: int, halo: int = 0) -> int:
+    """How many steps a tile may want, so that these and a halo on both sides fit the budget; at least 1 and a halo.
+
+    With less than its halo to want, a tile would mostly compute what others compute too.
+    """
+    return max(1, halo, budget // bytes_per_step - 2 * halo)
+
+
 def query_blocks(attention: BlockwiseAttention, x: Tensor, k: Tensor, budget: int) -> Iterator[Tile]:
     """Cut queries made of `x`, shape (batch, time, hidden_size), into blocks that take so many bytes."""
     width, most = attention.query_width(x, k)
@@ -451,26 +476,3 @@ def query_blocks(attention: BlockwiseAttention, x: Tensor, k: Tensor, budget: in
 def sides(reach: Reach) -> tuple[int, int]:
     """How far to each side."""
     return reach if isinstance(reach, tuple) else (reach, reach)
-
-
-def stored(x: Signal) -> Tensor:
-    """All steps of a signal."""
-    return x.read(0, x.shape[2]) if isinstance(x, Unstored) else x
-
-
-def steps_of(x: Signal, clips: slice, start: int, stop: int, dim: int) -> Tensor:
-    """Some steps of some clips; of an unstored signal those of all clips."""
-    return x.read(start, stop) if isinstance(x, Unstored) else x[clips].narrow(dim, start, stop - start)
-
-
-def room_for(part: Tensor, batch: int, num_steps: int, dim: int) -> Tensor:
-    """Memory for a whole of which `part` is some clips' stretch, as (batch, time, channels)."""
-    channels = [size for i, size in enumerate(part.shape) if i not in (0, dim)]
-    return part.new_empty(batch, num_steps, *channels).movedim(1, dim)
-
-
-def put(part: Tensor, into: Tensor, clips: slice, tile: Tile, dim: int, adding: bool = False) -> None:
-    """Write, or add, the steps that a tile wants out of those that were computed to their place in the whole."""
-    wanted = part.narrow(dim, tile.start - tile.first, tile.stop - tile.start)
-    place = into[clips].narrow(dim, tile.start, tile.stop - tile.start)
-    place.add_(wanted) if adding else place.copy_(wanted)
