@@ -6,7 +6,9 @@ import transformers
 
 from builders import speech
 from xcodec.models.xcodec.semantic import build_semantic_model
-from xcodec.modules.hubert import TimeNorm
+from xcodec.modules.norm import TimeNorm
+from xcodec.modules.tiles import steps_of
+from xcodec.modules.time import TENSORS, Tiled, Whole
 from xcodec_builders import KINDS, TINY_SEMANTIC, randomize
 
 LENGTHS = torch.tensor([400, 641, 719, 5000, 16000])  # samples, at least one frame each
@@ -39,7 +41,7 @@ def test_each_clip_of_a_batch_gets_what_it_gets_alone(kind):
     wave = torch.full((len(LENGTHS), int(LENGTHS.max())), 7.0)  # loud garbage past each end
     for row, n in zip(wave, LENGTHS, strict=True):
         row[:n] = torch.from_numpy(speech(samples=int(n)))
-    together = model(wave, LENGTHS)
+    together = model(wave, Whole(LENGTHS))
     frames = model.output_length(LENGTHS)
     assert frames.tolist() == [1, 1, 1, 15, 49]
     for i, n in enumerate(LENGTHS):
@@ -54,11 +56,11 @@ def test_tiles_and_blocks_do_not_matter(kind):
     model, _ = semantic_model(kind)
     wave = torch.from_numpy(speech(4.0))[None].repeat(2, 1)
     lengths = torch.tensor([64000, 21234])
-    whole, padded = model(wave), model(wave, lengths)
+    whole, padded = model(wave), model(wave, Whole(lengths))
     own = model.output_length(21234)
     for max_bytes in (1, 300_000, 1 << 30):
-        assert (model(wave, None, max_bytes) - whole).abs().max() < 1e-4
-        assert (model(wave, lengths, max_bytes)[1, :own] - padded[1, :own]).abs().max() < 1e-4
+        assert (model(wave, Tiled(None, max_bytes)) - whole).abs().max() < 1e-4
+        assert (model(wave, Tiled(lengths, max_bytes))[1, :own] - padded[1, :own]).abs().max() < 1e-4
     assert (whole[1, :own] - padded[1, :own]).abs().max() > 0.01, "without lengths the second clip differs"
 
 
@@ -70,11 +72,14 @@ def test_the_norm_over_time_is_torchs_group_norm_and_its_moments_come_in_any_til
     x = torch.randn(2, 6, 100) * 3 + 50
     expected = torch.nn.functional.group_norm(x, 6, norm.weight, norm.bias)
     for size in (100, 7, 1):
-        found = norm(x, norm.moments(x.split(size, -1), torch.tensor([100, 100])))
-        assert (found - expected).abs().max() < 1e-3, size
-    short = norm.moments(x.split(30, -1), torch.tensor([40, 100]))
-    assert torch.allclose(short[0][0, :, 0], x[0, :, :40].mean(-1))
-    assert torch.allclose(short[1][0, :, 0], x[0, :, :40].var(-1, unbiased=False))
+        normal = Tiled(None, size * 2 * 6 * 4 * TENSORS).normalized(norm, x)
+        assert (steps_of(normal, slice(None), 0, 100, dim=2) - expected).abs().max() < 1e-3, size
+    assert (norm(x) - expected).abs().max() < 1e-3
+    lengths = torch.tensor([40, 100])
+    parts = [(x[..., start : start + 30], (lengths - start).clamp(0, 30)) for start in (0, 30, 60)]
+    count, total, squares = sum(norm.moments(*part) for part in parts)[0]
+    assert torch.allclose(total / count, x[0, :, :40].double().mean(-1))
+    assert torch.allclose(squares / count - (total / count).square(), x[0, :, :40].double().var(-1, unbiased=False))
 
 
 def test_the_biases_of_wavlm_fall_into_its_buckets():

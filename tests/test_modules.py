@@ -8,14 +8,16 @@ import torch.nn.functional as F
 from torch import nn
 
 from builders import randomized
-from xcodec.modules import attention
+from xcodec.modules import time
 from xcodec.modules.attention import RelativeKeySelfAttention, SelfAttention
 from xcodec.modules.conv import MaskedConv1d
 from xcodec.modules.istft import ISTFTHead, overlap_add
 from xcodec.modules.lengths import replicate_past_end, valid_steps, zero_past_end
 from xcodec.modules.linear import Linear
-from xcodec.modules.resnet import MaskedGroupNorm, ResNetBlock
+from xcodec.modules.norm import MaskedGroupNorm
+from xcodec.modules.resnet import ResNetBlock
 from xcodec.modules.snake import AntiAliasedActivation, SnakeBeta, kaiser_sinc_filter
+from xcodec.modules.time import Tiled, Whole
 from xcodec.modules.transformer import MLP, RMSNorm, TransformerLayer
 from xcodec.modules.wav2vec2_bert import Wav2Vec2Bert
 
@@ -32,6 +34,12 @@ def clips_of_mixed_lengths(channels: int) -> torch.Tensor:
 def same(ours: torch.Tensor, expected: torch.Tensor) -> bool:
     """Equal up to the rounding of float32, relative to the loudest value."""
     return bool((ours - expected).abs().max() <= 1e-5 * expected.abs().max())
+
+
+def of_lengths(block: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """What a block makes of the clips of mixed lengths, as one batch."""
+    takes_time = isinstance(block, (ResNetBlock, TransformerLayer, ISTFTHead, Wav2Vec2Bert))
+    return block(x, Whole(LENGTHS) if takes_time else LENGTHS)
 
 
 CHANNELS_FIRST = {
@@ -54,7 +62,7 @@ TIME_FIRST = {
 def test_channels_first_blocks_give_each_clip_what_it_gets_alone(name):
     block = randomized(CHANNELS_FIRST[name]())
     x = clips_of_mixed_lengths(64 if name == "resnet block" else 32)
-    together = block(x, LENGTHS)
+    together = of_lengths(block, x)
     for i, n in enumerate(LENGTHS):
         alone = block(x[i : i + 1, :, :n])
         assert same(together[i : i + 1, :, :n], alone), f"{name}, clip of {n} steps"
@@ -64,7 +72,7 @@ def test_channels_first_blocks_give_each_clip_what_it_gets_alone(name):
 def test_time_first_blocks_give_each_clip_what_it_gets_alone(name):
     block = randomized(TIME_FIRST[name]())
     x = clips_of_mixed_lengths(32).transpose(1, 2)
-    together = block(x, LENGTHS)
+    together = of_lengths(block, x)
     for i, n in enumerate(LENGTHS):
         alone = block(x[i : i + 1, :n])
         assert same(together[i : i + 1, :n], alone), f"{name}, clip of {n} steps"
@@ -73,7 +81,7 @@ def test_time_first_blocks_give_each_clip_what_it_gets_alone(name):
 def test_istft_head_gives_each_clip_what_it_gets_alone():
     head = randomized(ISTFTHead(32, 40, 10))
     x = clips_of_mixed_lengths(32).transpose(1, 2) * 0.05
-    together = head(x, LENGTHS)
+    together = of_lengths(head, x)
     for i, n in enumerate(LENGTHS):
         assert torch.allclose(together[i, :, : 10 * n], head(x[i : i + 1, :n])[0], atol=1e-4)
         assert together[i, :, 10 * n :].eq(0).all()
@@ -145,13 +153,11 @@ ATTENTIONS = {
 def test_attention_does_not_depend_on_the_size_of_its_query_blocks(kind, lengths, monkeypatch):
     layer = randomized(ATTENTIONS[kind]())
     x = torch.randn(2, 40, layer.projections[0].in_features)
-    whole = layer(2 * x, lengths)
+    whole = x + layer(2 * x, lengths)
     for max_bytes in (1, 5000, 1 << 30):
-        blocks = list(layer.in_blocks(x, lambda own: 2 * own, lengths, max_bytes))
-        assert [steps.start for steps, _ in blocks] == [0, *(steps.stop for steps, _ in blocks[:-1])]
-        assert same(torch.cat([y for _, y in blocks], 1), whole)
-    monkeypatch.setattr(attention, "MASK_BYTES", 5000)
-    assert same(layer(2 * x, lengths), whole), "where gradients are taken"
+        assert same(Tiled(lengths, max_bytes).attend(layer, x.clone(), lambda part: 2 * part), whole)
+    monkeypatch.setattr(time, "MASK_BYTES", 5000)
+    assert same(Whole(lengths).attend(layer, x, lambda part: 2 * part), whole), "where gradients are taken"
 
 
 def test_rotating_queries_and_keys_by_one_angle_changes_no_score():

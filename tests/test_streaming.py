@@ -11,8 +11,8 @@ import builders
 import xcodec_builders
 from xcodec import Audio, Codec, CodesError, InputError, Xcodec2FeatureExtractor, XcodecFeatureExtractor
 from xcodec.models.xcodec2 import Xcodec2Model
-from xcodec.models.xcodec2.decoder_stream import Passage, Past
-from xcodec.modules.resnet import MaskedGroupNorm
+from xcodec.modules.norm import MaskedGroupNorm
+from xcodec.modules.time import Past, Streamed
 from xcodec.streaming import StreamDecoder, StreamEncoder, decode_in_segments
 
 SPEECH = Audio.read(builders.RECORDINGS[1])  # 47,840 samples at 16 kHz: 150 codes
@@ -153,7 +153,7 @@ def test_what_convolutions_and_the_inverse_stft_carry_is_exact(
     for layer in model.acoustic_decoder.layers:
         torch.nn.init.zeros_(layer.self_attn.o_proj.weight)
     monkeypatch.setattr(MaskedGroupNorm, "forward", lambda norm, x, lengths=None: x.tanh())
-    monkeypatch.setattr(Passage, "normalize", lambda passage, name, norm, x: x.tanh())
+    monkeypatch.setattr(Streamed, "normalized", lambda time, norm, x: x.tanh())
     codec = Codec(model, Xcodec2FeatureExtractor())
     ids = np.asarray(codec.encode(SPEECH).ids)
     with torch.enable_grad():  # all at once, not in tiles, which take the norms otherwise
@@ -173,10 +173,10 @@ def test_norms_and_attention_of_the_last_window_see_all_that_came_before(tiny: X
     x = torch.randn(2, 64, 40)
     pasts = [Past(), Past()]
     for start, stop, last in [(0, 1, 6), (1, 20, 22), (20, 40, 40)]:
-        passage = Passage(pasts, num_final=stop - start, context=None)
-        normal = passage.normalize("norm", norm, x[..., start:last])
-        passed = passage.pass_layer("layer", layer, x.transpose(1, 2)[:, start:last])
-        pasts = passage.after
+        time = Streamed(pasts, num_final=stop - start)
+        normal = time.normalized(norm, x[..., start:last])
+        passed = layer(x.transpose(1, 2)[:, start:last], time)
+        pasts = time.after
     assert torch.allclose(normal, norm(x)[..., 20:], atol=1e-5)
     assert torch.allclose(passed, layer(x.transpose(1, 2))[:, 20:], atol=1e-5)
 
@@ -198,8 +198,8 @@ def test_what_is_carried_stays_small(xcodec2: Codec) -> None:
         decoder.push(np.arange(100))
         past = decoder.state.past
         assert isinstance(past, Past)
-        stored = [*past.steps.values(), *past.moments.values(), *past.keys.values()]
-        assert all(keys.shape[1] == 20 for keys in past.keys.values())
+        stored = [*past.steps, *past.moments, *past.keys]
+        assert all(keys.shape[1] == 20 for keys in past.keys)
         sizes.append(sum(tensor.untyped_storage().nbytes() for tensor in stored))
     assert sizes[0] == sizes[1] == sizes[2]
 

@@ -15,9 +15,10 @@ from xcodec.models.semantic import SemanticAdapter
 from xcodec.models.xcodec.decoder import AcousticDecoder as DacDecoder
 from xcodec.modules.attention import SelfAttention
 from xcodec.modules.istft import ISTFTHead
-from xcodec.modules.resnet import MaskedGroupNorm, ResNetBlock
+from xcodec.modules.resnet import ResNetBlock
 from xcodec.modules.snake import AntiAliasedActivation, Snake
-from xcodec.modules.tiles import Tile, join, steps_within, tiles
+from xcodec.modules.tiles import Tile, tiles
+from xcodec.modules.time import Tiled, Whole
 from xcodec.modules.transformer import MLP, TransformerLayer
 from xcodec.modules.upsampler import Upsampler
 from xcodec.modules.wav2vec2_bert import Wav2Vec2Bert
@@ -44,19 +45,6 @@ def test_tiles_cover_every_step_once_and_read_what_is_there():
     assert Tile(3, 5, 1, 6).lengths(torch.tensor([0, 1, 4, 9])).tolist() == [0, 0, 3, 5]
 
 
-def test_a_tile_wants_what_fits_and_never_less_than_its_halo():
-    assert steps_within(1000, 10) == 100
-    assert steps_within(1000, 10, halo=20) == 60
-    assert steps_within(1000, 10, halo=45) == 45
-    assert steps_within(1, 10) == 1
-
-
-def test_parts_are_joined_in_one_tensor():
-    x = torch.randn(2, 10, 3)
-    assert torch.equal(join(iter(x.split(4, 1)), 10), x)
-    assert join(iter([x]), 10) is x, "one part is not copied"
-
-
 CHANNELS_FIRST = {"resnet block": lambda: ResNetBlock(64)}
 TIME_FIRST = {
     "transformer layer": lambda: TransformerLayer(SelfAttention(64, 4, 4, 16, False), MLP(64, 96, F.silu), 64, 1e-6),
@@ -73,8 +61,7 @@ def test_a_block_in_tiles_gives_what_it_gives_whole(name, padded, max_bytes):
     x = clips_of_mixed_lengths(64) * (0.05 if name == "istft head" else 1)
     x = x if name in CHANNELS_FIRST else x.transpose(1, 2).contiguous()
     lengths = LENGTHS if padded else None
-    whole = block(x, lengths)
-    in_tiles = block(x.clone(), lengths, max_bytes)
+    whole, in_tiles = block(x, Whole(lengths)), block(x.clone(), Tiled(lengths, max_bytes))
     for i, n in enumerate(LENGTHS.tolist() if padded else [33] * 4):
         own = slice(n * 10 if name == "istft head" else n)
         pick = (i, slice(None), own) if name in CHANNELS_FIRST or name == "istft head" else (i, own)
@@ -89,29 +76,13 @@ def test_an_upsampler_in_tiles_gives_what_it_gives_whole(ratio, taps, max_bytes)
     upsampler = randomized(Upsampler(64, [ratio], [taps]))
     x = clips_of_mixed_lengths(64).transpose(1, 2).contiguous()
     for lengths in (LENGTHS, None):
-        whole, expected_lengths = upsampler(x, lengths)
-        in_tiles, found_lengths = upsampler(x.clone(), lengths, max_bytes)
-        assert (found_lengths is None) == (lengths is None)
+        whole, expected = upsampler(x, Whole(lengths))
+        in_tiles, found = upsampler(x.clone(), Tiled(lengths, max_bytes))
+        assert (found.lengths is None) == (lengths is None)
         for i, n in enumerate([len(x[0])] * 4 if lengths is None else lengths.tolist()):
             assert same(in_tiles[i, : ratio * n], whole[i, : ratio * n])
         if lengths is not None:
-            assert found_lengths.tolist() == expected_lengths.tolist() == (ratio * lengths).tolist()
-
-
-def test_the_group_norm_is_torchs_whatever_its_tiles():
-    norm = randomized(MaskedGroupNorm(8, 32))
-    x = 3 * torch.randn(2, 32, 1000) + 20  # far from zero, where sums lose digits
-    for size in (1000, 77, 1):
-        scale, shift = norm.scale_and_shift(x, None, size)
-        assert (x * scale + shift - F.group_norm(x, 8, norm.weight, norm.bias, norm.eps)).abs().max() < 1e-4
-
-
-def joined(encoder, *arguments):
-    """What an encoder's tiles make together: (batch, time, channels)."""
-    found: dict[int, list[torch.Tensor]] = {}
-    for *clips, _tile, part in encoder.in_tiles(*arguments):
-        found.setdefault(clips[0].start if clips else 0, []).append(part)
-    return torch.cat([torch.cat(parts, 1) for parts in found.values()])
+            assert found.lengths.tolist() == expected.lengths.tolist() == (ratio * lengths).tolist()
 
 
 @pytest.mark.parametrize("max_bytes", [1, 5_000_000, 1 << 30])
@@ -123,11 +94,10 @@ def test_the_acoustic_encoder_in_tiles_gives_what_it_gives_whole(activation, max
         parameter.mul_(0.3)
     wave = torch.from_numpy(long_clip(2.0))[None, None].repeat(3, 1, 1)
     lengths = torch.tensor([40, 21240, 32000])
-    whole = encoder(wave).transpose(1, 2)
-    assert same(joined(encoder, wave, None, max_bytes), whole)
-    padded, tiled = encoder(wave, lengths).transpose(1, 2), joined(encoder, wave, lengths, max_bytes)
+    assert same(encoder(wave, Tiled(None, max_bytes)), encoder(wave))
+    padded, tiled = encoder(wave, Whole(lengths)), encoder(wave, Tiled(lengths, max_bytes))
     for i, n in enumerate(lengths // 40):
-        assert same(tiled[i, :n], padded[i, :n]), f"clip of {n} codes"
+        assert same(tiled[i, :, :n], padded[i, :, :n]), f"clip of {n} codes"
 
 
 def test_the_halo_is_exactly_how_far_an_input_is_felt():
@@ -152,17 +122,17 @@ def test_the_dac_decoder_in_tiles_gives_what_it_gives_whole(max_bytes):
     decoder = randomized(DacDecoder(6, 16, (5, 4, 3)))
     latents = torch.randn(3, 6, 200)
     lengths = torch.tensor([1, 133, 200])
-    assert same(decoder(latents, None, max_bytes), decoder(latents))
-    assert same(decoder(latents, lengths, max_bytes), decoder(latents, lengths))
+    assert same(decoder(latents, Tiled(None, max_bytes)), decoder(latents))
+    assert same(decoder(latents, Tiled(lengths, max_bytes)), decoder(latents, Whole(lengths)))
 
 
 @pytest.mark.parametrize("max_bytes", [1, 20_000])
 def test_the_semantic_adapter_in_tiles_gives_what_it_gives_whole(max_bytes):
     adapter = randomized(SemanticAdapter(32))
     x = clips_of_mixed_lengths(32)
-    whole, tiled = adapter(x, LENGTHS), joined(adapter, x.transpose(1, 2), LENGTHS, max_bytes)
+    whole, tiled = adapter(x, Whole(LENGTHS)), adapter(x, Tiled(LENGTHS, max_bytes))
     for i, n in enumerate(LENGTHS):
-        assert same(tiled[i, :n], whole[i, :, :n].T)
+        assert same(tiled[i, :, :n], whole[i, :, :n])
 
 
 def assert_tiled_equals_whole(model, inputs, monkeypatch) -> None:

@@ -28,7 +28,7 @@ class Listening:
 
 
 @dataclass
-class Whole:
+class Task:
     """Something that is being done.
 
     Attributes:
@@ -40,30 +40,30 @@ class Whole:
 
     size: float
     listening: Listening
-    outer: "Whole | None" = None
+    outer: "Task | None" = None
     done: float = 0.0
 
     def finish(self) -> None:
         """Tell what is left."""
         rest = max(0.0, self.size - self.done)
-        whole: Whole | None = self
+        whole: Task | None = self
         while whole is not None:
             whole.done += rest
             whole = whole.outer
         self.listening.listener(rest)
 
 
-_entered: ContextVar[Whole | None] = ContextVar("entered", default=None)
+_entered: ContextVar[Task | None] = ContextVar("entered", default=None)
 
 
-def present() -> Whole | None:
+def present() -> Task | None:
     """What somebody waits for here; nothing in a compiled graph, and nothing that an error has left entered."""
     whole = None if torch.compiler.is_compiling() else _entered.get()
     return None if whole is None or whole.listening.is_over else whole
 
 
 @contextmanager
-def entered(whole: Whole) -> Iterator[None]:
+def entered(whole: Task) -> Iterator[None]:
     """Make a whole the present one, until the block ends."""
     token = _entered.set(whole)
     try:
@@ -81,7 +81,7 @@ def told_to(listener: Callable[[float], object] | None, size: float) -> Iterator
         return
     listening = Listening(listener)
     try:
-        with entered(Whole(size, listening)):
+        with entered(Task(size, listening)):
             yield
     finally:
         listening.is_over = True
@@ -92,7 +92,7 @@ def share(fraction: float) -> AbstractContextManager[None]:
     outer = present()
     if outer is None:
         return nullcontext()
-    return entered(Whole(min(fraction * outer.size, max(0.0, outer.size - outer.done)), outer.listening, outer))
+    return entered(Task(min(fraction * outer.size, max(0.0, outer.size - outer.done)), outer.listening, outer))
 
 
 def shares(items: Sequence[Item], weights: Sequence[float] | None = None) -> Iterable[Item]:

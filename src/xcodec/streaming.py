@@ -19,10 +19,8 @@ from numpy.typing import ArrayLike
 from xcodec.audio import Audio, resampled_length
 from xcodec.codec import Codec, CodesSource
 from xcodec.errors import CodesError, InputError
-from xcodec.models.xcodec import decoder_stream as xcodec_stream
-from xcodec.models.xcodec2 import Xcodec2Model
-from xcodec.models.xcodec2 import decoder_stream as xcodec2_stream
 from xcodec.modules.tiles import Tile
+from xcodec.modules.time import Past, Streamed
 from xcodec.progress import shares, told_to
 
 __all__ = ["DecoderState", "StreamDecoder", "StreamEncoder", "decode_in_segments"]
@@ -51,7 +49,7 @@ class DecoderState:
     ids: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     done: int = 0
     after: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
-    past: xcodec2_stream.Past | xcodec_stream.Past | None = None
+    past: Past | None = None
 
     @property
     def received(self) -> int:
@@ -76,8 +74,8 @@ class Window:
     def kind(self) -> Hashable:
         """What windows that can be a batch have in common."""
         past = self.stream.state.past
-        num_known = None if past is None else past.num_known
-        return len(self.ids), self.num_final, self.num_frames, num_known, self.stream.context
+        shape = None if past is None else past.shape
+        return len(self.ids), self.num_final, self.num_frames, shape, self.stream.context
 
 
 class StreamDecoder:
@@ -272,10 +270,9 @@ def run_decoder(
 ) -> tuple[np.ndarray, list[Any]]:
     """Samples (batch, samples) of ids (batch, codebooks, frames), and what is carried on after the final ones."""
     model: Any = codec.model
-    decoder_stream: Any = xcodec2_stream if isinstance(model, Xcodec2Model) else xcodec_stream
     codes = torch.tensor(ids).to(codec.device)
-    samples, after = decoder_stream.decode_onwards(model, codes, pasts, num_final, context)
-    return samples.cpu().numpy(), after
+    time = Streamed(pasts, num_final, context)
+    return model.synthesize(codes, time)[:, 0].cpu().numpy(), time.after
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """The acoustic encoder: a convolutional stack from samples to latents (BigCodec, Xin et al., 2024, after DAC)."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from xcodec import kernels
 from xcodec.modules.conv import MaskedConv1d, channels_last, conv_output_length
 from xcodec.modules.snake import FILTER_TAPS, AntiAliasedActivation, SnakeBeta
-from xcodec.modules.tiles import Tile, steps_within, tiles
-from xcodec.progress import shares
+from xcodec.modules.time import WHOLE, Time
 
 __all__ = ["DILATIONS", "AcousticEncoder", "EncoderBlock", "ResidualUnit", "reach_of"]
 
@@ -131,16 +130,35 @@ class AcousticEncoder(nn.Module):
             num_samples = conv_output_length(block.conv1, num_samples)
         return num_samples
 
-    def forward(self, waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, waveform: Tensor, time: Time = WHOLE) -> Tensor:
         """Encode.
 
         Args:
             waveform: shape (batch, 1, samples), samples a multiple of the hop length.
-            lengths: valid samples of each clip, multiples of the hop length, shape (batch,).
+            time: of the samples; the clips' lengths are multiples of the hop length.
 
         Returns:
             Shape (batch, output_size, samples // hop_length); past a clip's end it means nothing.
         """
+        channels = self.conv1.out_channels
+        rates = [math.prod(self.strides[i:]) for i in range(len(self.strides))]  # steps per latent vector in each block
+        width = max(channels * 2**i * rate for i, rate in enumerate(rates))
+        if not kernels.serves(waveform) or channels % 16:
+            # Without the kernel some tensors are twice as long, and oneDNN unrolls the taps of narrow convolutions.
+            width = 7 * width // 3
+        return time.map(
+            self._encoded,
+            waveform,
+            width=width,
+            reach=self.halo,
+            dim=2,
+            down=math.prod(self.strides),
+            steps=self.output_length(waveform.shape[-1]),
+            clips_apart=True,
+            told=True,
+        )
+
+    def _encoded(self, waveform: Tensor, lengths: Tensor | None) -> Tensor:
         x = self.conv1(waveform, lengths)
         if kernels.serves(x):  # its layout; the convolutions keep it
             x = channels_last(x)
@@ -148,30 +166,3 @@ class AcousticEncoder(nn.Module):
             x = block(x, lengths)
             lengths = None if lengths is None else lengths // stride
         return self.conv2(self.snake1(x, lengths), lengths)
-
-    def in_tiles(
-        self, waveform: Tensor, lengths: Tensor | None, max_bytes: int
-    ) -> Iterator[tuple[slice, Tile, Tensor]]:
-        """Encode as `forward` does, some clips and a tile of time at a time, each with the samples that it depends on.
-
-        Yields:
-            The clips, the tile of latent vectors, and these, of shape (clips, tile, output_size).
-        """
-        hop = math.prod(self.strides)
-        batch, _, num_samples = waveform.shape
-        num_codes = self.output_length(num_samples)
-        rates = [math.prod(self.strides[i:]) for i in range(len(self.strides))]  # steps per latent vector in each block
-        widest = max(self.conv1.out_channels * 2**i * rate for i, rate in enumerate(rates)) * waveform.element_size()
-        # In memory together: without the kernel some are twice as long; oneDNN unrolls the taps of narrow convolutions.
-        tensors = 6 if kernels.serves(waveform) and self.conv1.out_channels % 16 == 0 else 14
-        size = steps_within(max_bytes, tensors * widest, self.halo)
-        clips_at_once = max(1, max_bytes // (tensors * widest * min(num_codes, size + 2 * self.halo)))
-        for tile in shares(list(tiles(num_codes, size, self.halo, self.halo))):
-            samples = slice(tile.first * hop, num_samples if tile.last == num_codes else tile.last * hop)
-            for start in range(0, batch, clips_at_once):
-                clips = slice(start, start + clips_at_once)
-                own = (
-                    None if lengths is None else (lengths[clips] - samples.start).clamp(0, samples.stop - samples.start)
-                )
-                y = self(waveform[clips, :, samples], own)
-                yield clips, tile, y[..., tile.kept].transpose(1, 2)  # -> (clips, tile, output_size)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.configuration_utils import PreTrainedConfig
 from typing_extensions import Self
@@ -19,6 +19,7 @@ from xcodec.models.stored import Stored
 from xcodec.models.weights import check_finite, check_tensors, shapes_of
 from xcodec.modules.int8 import is_int8
 from xcodec.modules.packing import pack_weights, unpack_weights
+from xcodec.modules.time import Tiled, Whole
 
 __all__ = ["StrictPreTrainedModel", "refuse_wishes"]
 
@@ -129,6 +130,16 @@ class StrictPreTrainedModel(PreTrainedModel):
         if self.device.type == "cuda":
             return torch.cuda.get_device_properties(self.device).total_memory // 4
         return TILE_BYTES
+
+    def time_of(self, lengths: Tensor | None, num_codes: int) -> Whole:
+        """The time of a batch of so many codes, padding included: all at once, or tiles as long as memory allows.
+
+        Args:
+            lengths: valid steps of each clip, shape (batch,); None where every step is valid.
+            num_codes: as for `tile_bytes`.
+        """
+        budget = self.tile_bytes(num_codes)
+        return Whole(lengths) if budget is None else Tiled(lengths, budget)
 
     @classmethod
     def from_pretrained(  # type: ignore[override]

@@ -1,7 +1,5 @@
 """The semantic branch: filter-bank features, their encoder, and the adapter that follows it."""
 
-from collections.abc import Iterator
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import Wav2Vec2BertConfig
@@ -10,7 +8,7 @@ from transformers.activations import ACT2FN
 from xcodec.errors import InputError
 from xcodec.modules.conv import MaskedConv1d
 from xcodec.modules.fbank import KaldiFbank, normalize_over_time, stack_frames
-from xcodec.modules.tiles import Tile, steps_within, tiles
+from xcodec.modules.time import WHOLE, Time
 from xcodec.modules.wav2vec2_bert import Wav2Vec2Bert
 
 __all__ = ["SemanticAdapter", "SemanticFeatures", "build_semantic_encoder"]
@@ -105,22 +103,14 @@ class SemanticAdapter(nn.Module):
         self.conv3 = MaskedConv1d(channels, channels, kernel_size=3, padding=1)
         self.conv4 = MaskedConv1d(channels, channels, kernel_size=3, padding=1, bias=False)
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Transform `x` of shape (batch, channels, time); `lengths` counts valid steps, shape (batch,)."""
+    def forward(self, x: Tensor, time: Time = WHOLE) -> Tensor:
+        """Transform `x` of shape (batch, channels, time)."""
+        reach = sum(conv.kernel_size[0] // 2 for conv in (self.conv1, self.conv2, self.conv3, self.conv4))
+        return time.map(self._adapted, x, reach=reach, dim=2, width=x.shape[1])
+
+    def _adapted(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         # The residual is relu(conv1(x)), not conv1(x): upstream's first ReLU works in place, so the tensor that is
         # added later has been rectified too. Checkpoints depend on it.
         x = self.conv1(x, lengths).relu()
         x = x + self.conv3(self.conv2(x, lengths).relu(), lengths)
         return self.conv4(x, lengths)
-
-    def in_tiles(self, x: Tensor, lengths: Tensor | None, max_bytes: int) -> Iterator[tuple[Tile, Tensor]]:
-        """Transform `x` of shape (batch, time, channels) a tile of time at a time.
-
-        Yields:
-            The tile, and its output of shape (batch, tile, channels).
-        """
-        reach = sum(conv.kernel_size[0] // 2 for conv in (self.conv1, self.conv2, self.conv3, self.conv4))
-        size = steps_within(max_bytes, 6 * x.shape[0] * x.shape[2] * x.element_size(), reach)
-        for tile in tiles(x.shape[1], size, reach, reach):
-            y = self(x[:, tile.read].transpose(1, 2), tile.lengths(lengths))  # -> (batch, channels, time)
-            yield tile, y[..., tile.kept].transpose(1, 2)

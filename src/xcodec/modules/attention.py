@@ -5,7 +5,6 @@ time, so that no such matrix is held for longer than one block.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -15,12 +14,9 @@ from torch import Tensor, nn
 from xcodec import kernels
 from xcodec.modules.lengths import valid_steps
 from xcodec.modules.linear import Linear, linear
-from xcodec.modules.tiles import Tile, join, steps_within, tiled, tiles
-from xcodec.progress import share, shares
 
 __all__ = ["BlockwiseAttention", "DistanceBias", "RelativeKeySelfAttention", "SelfAttention"]
 
-MASK_BYTES = 1 << 27  # of one block where gradients are taken
 FEW_QUERIES = 64  # below which torch serves where keys are many more
 MOST_PRODUCTS = 1 << 34  # in a block of long clips: about a second, after which progress is told
 LEAST_QUERIES = 1024  # all the same
@@ -105,54 +101,22 @@ class BlockwiseAttention(nn.Module, ABC):
             lengths: valid steps of each clip, shape (batch,).
             biases: what all layers add to their scores by distance, in the kinds that have such.
         """
+        k, v = self.keys_and_values(x)
+        return self.attend(x, 0, k, v, lengths, biases)
+
+    def keys_and_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Of steps `x` of shape (batch, time, hidden_size): (batch, time, heads * head_dim) each."""
         _, project_k, project_v, _ = self.projections
-        k, v = project_k(x), project_v(x)
-        blocks = [
-            self.attend(x[:, block.wanted], block.start, k, v, lengths, biases)
-            for block in self._blocks(x, k, MASK_BYTES)
-        ]
-        return blocks[0] if len(blocks) == 1 else torch.cat(blocks, 1)
+        return project_k(x), project_v(x)
 
-    def in_blocks(
-        self,
-        x: Tensor,
-        norm: Callable[[Tensor], Tensor],
-        lengths: Tensor | None,
-        max_bytes: int,
-        biases: Tensor | None = None,
-    ) -> Iterator[tuple[slice, Tensor]]:
-        """Attend over norm(x) a block of steps at a time; once a block has come, its steps of `x` may be overwritten.
+    def query_width(self, x: Tensor, k: Tensor) -> tuple[int, int | None]:
+        """How many numbers a query made of `x` has in the widest tensor, and how many queries a block is to have.
 
-        Args:
-            x: shape (batch, time, hidden_size).
-            norm: what every step passes first.
-            lengths: as for `forward`.
-            max_bytes: what a block's intermediate results may come to.
-            biases: as for `forward`.
-
-        Yields:
-            A block's steps, and their output of shape (batch, block, hidden_size).
+        With the kernel that is the query itself; without, its scores over all keys, and as many biases or masks.
         """
-        _, project_k, project_v, _ = self.projections
-        batch, time, width = x.shape
-        rows = list(tiles(time, steps_within(max_bytes, 6 * batch * width * x.element_size())))
-        k, v = (join((project(norm(x[:, tile.wanted])) for tile in rows), time) for project in (project_k, project_v))
-        with share(time / (time + 6 * width)):  # of a layer's work, the rest of which grows with the time alone
-            for block in shares(list(self._blocks(x, k, max_bytes))):
-                own = norm(x[:, block.wanted])
-                yield block.wanted, self.attend(own, block.start, k, v, lengths, biases)
-
-    def _blocks(self, x: Tensor, k: Tensor, max_bytes: int) -> Iterator[Tile]:
-        """Blocks of queries that take so many bytes: with the kernel by themselves, else by their scores and a mask."""
-        batch, time, width = k.shape
-        if not tiled(max_bytes):
-            return iter([Tile(0, time, 0, time)])
         if self._is_native(x, k):
-            within = steps_within(max_bytes, 8 * batch * max(width, x.shape[2]) * k.element_size())
-            within = min(within, max(LEAST_QUERIES, MOST_PRODUCTS // (batch * width * time)))
-            return tiles(time, -(-time // -(-time // within)))  # alike, so that the last is no mere rest
-        size = steps_within(max_bytes, 2 * batch * (width // self.head_dim) * time * k.element_size())
-        return tiles(time, min(size, self.max_queries or size))
+            return max(x.shape[2], k.shape[2]), max(LEAST_QUERIES, MOST_PRODUCTS // k.numel())
+        return -(-k.shape[1] * (k.shape[2] // self.head_dim) // 3), self.max_queries  # two of six tensors
 
     def _is_native(self, *tensors: Tensor) -> bool:
         """Whether the kernel serves: on the CPU, where no gradient is asked for and no weight is dropped."""
@@ -227,7 +191,7 @@ class RelativeKeySelfAttention(BlockwiseAttention):
         num_heads: number of heads; the head size is hidden_size // num_heads.
         left_max: distances further to the left share one vector (64 in w2v-BERT 2.0).
         right_max: distances further to the right share one vector (8 in w2v-BERT 2.0).
-        dropout: probability of dropping an attention weight in training.
+        dropout: probability of dropping an attention weight, and likewise what comes out, in training.
     """
 
     def __init__(self, hidden_size: int, num_heads: int, left_max: int, right_max: int, dropout: float = 0.0) -> None:
@@ -239,6 +203,7 @@ class RelativeKeySelfAttention(BlockwiseAttention):
         self.linear_v = Linear(hidden_size, hidden_size)
         self.linear_out = Linear(hidden_size, hidden_size)
         self.distance_embedding = nn.Embedding(left_max + right_max + 1, self.head_dim)
+        self.output_dropout = nn.Dropout(dropout)
 
     @property
     def projections(self) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
@@ -249,3 +214,9 @@ class RelativeKeySelfAttention(BlockwiseAttention):
         """Scaled q . e(distance)."""
         vectors = self.distance_embedding.weight * self.head_dim**-0.5
         return DistanceBias(linear(queries, vectors.to(queries.dtype)), self.left_max)
+
+    def attend(
+        self, x: Tensor, start: int, k: Tensor, v: Tensor, lengths: Tensor | None, biases: Tensor | None
+    ) -> Tensor:
+        """`BlockwiseAttention.attend`."""
+        return self.output_dropout(super().attend(x, start, k, v, lengths, biases))

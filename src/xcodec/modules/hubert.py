@@ -4,7 +4,7 @@ The modules have the checkpoints' names. Only what a frozen encoder needs is bui
 belong to pre-training and are left out.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
@@ -13,60 +13,15 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from xcodec.modules.attention import BlockwiseAttention
 from xcodec.modules.conv import Length, MaskedConv1d, channels_last, conv_output_length
-from xcodec.modules.lengths import zero_past_end
 from xcodec.modules.linear import Linear
-from xcodec.modules.tiles import join, steps_within, tiled, tiles
+from xcodec.modules.norm import TimeNorm
+from xcodec.modules.time import WHOLE, Time, Whole
 from xcodec.modules.wav2vec2_bert import Activation, FeatureProjection, FeedForward
 from xcodec.progress import share, shares
 
-__all__ = ["EncoderLayer", "FeatureEncoder", "Hubert", "HubertAttention", "TimeNorm"]
+__all__ = ["EncoderLayer", "FeatureEncoder", "Hubert", "HubertAttention"]
 
 FRAMES_SHARE = 0.3  # of the work of a short clip: the convolutions that make its frames
-
-Moments = tuple[Tensor, Tensor]
-"""Mean and variance of each channel over a clip, each of shape (batch, channels, 1), float32."""
-
-
-class TimeNorm(nn.Module):
-    """Zero mean and unit variance of each channel over a clip's own steps: a group norm with one channel a group.
-
-    Its moments are a step of their own, so that a long clip need not be in memory whole.
-    """
-
-    def __init__(self, channels: int, eps: float = 1e-5) -> None:
-        super().__init__()
-        self.eps = eps
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def moments(self, parts: Iterable[Tensor], lengths: Tensor) -> Moments:
-        """Compute mean and variance over consecutive stretches of an input.
-
-        Args:
-            parts: each of shape (batch, channels, time).
-            lengths: valid steps of each clip over all of them, shape (batch,).
-        """
-        start = 0
-        count, mean, spread = (torch.zeros((), device=lengths.device) for _ in range(3))
-        for part in parts:
-            own = (lengths - start).clamp(0, part.shape[-1])
-            x, num = part.float(), own[:, None, None].float()
-            own_mean = zero_past_end(x, own).sum(-1, keepdim=True) / num.clamp(min=1.0)
-            own_spread = zero_past_end(x - own_mean, own).square().sum(-1, keepdim=True)
-            # Chan's update: the moments of two samples together.
-            both = (count + num).clamp(min=1.0)
-            delta = own_mean - mean
-            mean = mean + delta * (num / both)
-            spread = spread + own_spread + delta.square() * (count * num / both)
-            count = count + num
-            start += part.shape[-1]
-        return mean, spread / count.clamp(min=1.0)
-
-    def forward(self, x: Tensor, moments: Moments) -> Tensor:
-        """Normalise `x` of shape (batch, channels, time)."""
-        mean, variance = moments
-        scale = self.weight[:, None] / (variance + self.eps).sqrt()
-        return (x.float() * scale + (self.bias[:, None] - mean * scale)).to(x.dtype)
 
 
 class ConvLayer(nn.Module):
@@ -78,15 +33,13 @@ class ConvLayer(nn.Module):
         self.layer_norm = norm
         self.activation = activation
 
-    def forward(self, x: Tensor, moments: Moments | None = None) -> Tensor:
-        """Transform `x` of shape (batch, channels, time)."""
-        return self.finish(self.conv(x), moments)
+    def forward(self, x: Tensor) -> Tensor:
+        """Transform `x` of shape (batch, channels, time), where there is no norm over time."""
+        return self.finish(self.conv(x))
 
-    def finish(self, x: Tensor, moments: Moments | None) -> Tensor:
-        """Do what follows the convolution."""
-        if isinstance(self.layer_norm, TimeNorm):
-            x = self.layer_norm(x, moments)
-        elif self.layer_norm is not None:
+    def finish(self, x: Tensor) -> Tensor:
+        """Do what follows the convolution, and the norm over time."""
+        if isinstance(self.layer_norm, nn.LayerNorm):
             x = self.layer_norm(x.transpose(1, 2)).transpose(1, 2)
         return self.activation(x)
 
@@ -137,63 +90,56 @@ class FeatureEncoder(nn.Module):
             num_samples = conv_output_length(layer.conv, num_samples)
         return num_samples
 
-    def forward(self, waveform: Tensor, lengths: Tensor | None = None, max_bytes: int | None = None) -> Tensor:
-        """Compute frames, in tiles with the exact samples that each needs.
+    def forward(self, waveform: Tensor, time: Whole = WHOLE) -> Tensor:
+        """Compute frames.
 
         Nothing is padded and a frame reaches no further than its span, so only a norm over time has to know where a
         clip ends.
 
         Args:
             waveform: shape (batch, samples).
-            lengths: valid samples of each clip, shape (batch,).
-            max_bytes: for a tile of time; without gradients. None computes all at once.
+            time: of the samples.
 
         Returns:
             Shape (batch, frames, channels).
         """
         first, *others = self.layers
-        x = waveform[:, None]
-        num_frames = self.output_length(x.shape[-1])
-        size = num_frames
-        if max_bytes is not None:
-            steps_per_frame = self.hop // first.conv.stride[0]  # of the first convolution, which makes the most
-            per_frame = 4 * steps_per_frame * first.conv.out_channels * x.element_size()
-            size = steps_within(max_bytes, x.shape[0] * per_frame)
-        if num_frames <= size:
-            x = channels_last(first.conv(x))
-            x = first.finish(x, self._moments([x], x.shape[-1], lengths))
-            return in_turn(others, x).transpose(1, 2)
-        moments = self._moments(self._first_convolution(x, size), conv_output_length(first.conv, x.shape[-1]), lengths)
+        conv, hop = first.conv, first.conv.stride[0]
+        own = None if time.lengths is None else conv_output_length(conv, time.lengths)
+        x = time.unstored(
+            lambda part, _: channels_last(conv(part)),
+            waveform[:, None],
+            channels=conv.out_channels,
+            reach=(0, forward_reach(conv.kernel_size[0], hop)),
+            down=hop,
+            steps=conv_output_length(conv, waveform.shape[1]),
+        )
+        time = time.of(own)
+        if isinstance(first.layer_norm, TimeNorm):
+            x = time.normalized(first.layer_norm, x)
 
-        def parts() -> Iterator[Tensor]:
-            for tile in shares(list(tiles(num_frames, size))):
-                samples = x[..., tile.start * self.hop : (tile.stop - 1) * self.hop + self.span]
-                yield in_turn(others, first.finish(channels_last(first.conv(samples)), moments)).transpose(1, 2)
+        def frames(part: Tensor, _: Tensor | None) -> Tensor:
+            part = first.finish(part)
+            for layer in others:
+                part = layer(part)
+            return part
 
-        return join(parts(), num_frames)
-
-    def _moments(self, parts: Iterable[Tensor], num_steps: int, lengths: Tensor | None) -> Moments | None:
-        """Of the first convolution's output, where it is normalised over time; `lengths` are in samples."""
-        first = self.layers[0]
-        if not isinstance(first.layer_norm, TimeNorm):
-            return None
-        device = first.conv.weight.device
-        own = torch.tensor([num_steps], device=device) if lengths is None else conv_output_length(first.conv, lengths)
-        return first.layer_norm.moments(parts, own)
-
-    def _first_convolution(self, x: Tensor, num_frames: int) -> Iterator[Tensor]:
-        """Its output in stretches of so many frames, none of which is kept."""
-        conv = self.layers[0].conv
-        kernel, stride = conv.kernel_size[0], conv.stride[0]
-        for tile in tiles(conv_output_length(conv, x.shape[-1]), num_frames * self.hop // stride):
-            yield conv(x[..., tile.start * stride : (tile.stop - 1) * stride + kernel])
+        down = self.hop // hop  # steps of the first convolution, which makes the most
+        return time.map(
+            frames,
+            x,
+            width=down * conv.out_channels,
+            reach=(0, forward_reach((self.span - conv.kernel_size[0]) // hop + 1, down)),
+            dim=2,
+            down=down,
+            steps=self.output_length(waveform.shape[1]),
+            told=True,
+        ).transpose(1, 2)
 
 
-def in_turn(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
-    """Apply one layer after the other."""
-    for layer in layers:
-        x = layer(x)
-    return x
+def forward_reach(span: int, hop: int) -> int:
+    """How many hops beyond its own an output sees that sees a span of inputs from the beginning of its hop on."""
+    return -(-span // hop) - 1
 
 
 class PositionalConv(nn.Module):
@@ -249,45 +195,29 @@ class EncoderLayer(nn.Module):
         self.final_layer_norm = nn.LayerNorm(hidden_size, eps=eps)
         self.norm_first = norm_first
 
-    def forward(
-        self,
-        x: Tensor,
-        lengths: Tensor | None = None,
-        biases: Tensor | None = None,
-        max_bytes: int | None = None,
-    ) -> Tensor:
+    def forward(self, x: Tensor, time: Time = WHOLE, biases: Tensor | None = None) -> Tensor:
         """Transform.
 
         Args:
-            x: shape (batch, time, hidden_size).
-            lengths: valid steps of each clip, shape (batch,).
+            x: shape (batch, time, hidden_size), which may be overwritten.
+            time: of `x`.
             biases: what all layers add to their attention's scores by distance, if anything.
-            max_bytes: for a tile of time; the result is then written over `x`. None computes all at once.
         """
-        if tiled(max_bytes):
-            return self._in_place(x, lengths, biases, max_bytes)
+        width = self.feed_forward.intermediate_dense.out_features
         if self.norm_first:
-            x = x + self.attention(self.layer_norm(x), lengths, biases)
-            return x + self.feed_forward(self.final_layer_norm(x))
-        x = self.layer_norm(x + self.attention(x, lengths, biases))
-        return self.final_layer_norm(x + self.feed_forward(x))
+            x = time.attend(self.attention, x, self.layer_norm, biases)
+            return time.each(lambda part: part + self.feed_forward(self.final_layer_norm(part)), x, width=width)
 
-    def _in_place(self, x: Tensor, lengths: Tensor | None, biases: Tensor | None, max_bytes: int) -> Tensor:
-        def as_it_is(own: Tensor) -> Tensor:
-            return own
+        def finished(part: Tensor) -> Tensor:
+            part = self.layer_norm(part)
+            return self.final_layer_norm(part + self.feed_forward(part))
 
-        first = self.layer_norm if self.norm_first else as_it_is
-        for steps, y in self.attention.in_blocks(x, first, lengths, max_bytes, biases):
-            x[:, steps] += y
-        channels = self.feed_forward.channels_at_once + 2 * x.shape[2]
-        for tile in tiles(x.shape[1], steps_within(max_bytes, channels * x.shape[0] * x.element_size())):
-            own = x[:, tile.wanted]
-            if self.norm_first:
-                own += self.feed_forward(self.final_layer_norm(own))
-            else:
-                attended = self.layer_norm(own)
-                own.copy_(self.final_layer_norm(attended + self.feed_forward(attended)))
-        return x
+        return time.each(finished, time.attend(self.attention, x, as_it_is, biases), width=width)
+
+
+def as_it_is(x: Tensor) -> Tensor:
+    """Change nothing."""
+    return x
 
 
 class Encoder(nn.Module):
@@ -306,42 +236,27 @@ class Encoder(nn.Module):
         self.layers = nn.ModuleList(layers)
         self.norm_first = norm_first
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None, max_bytes: int | None = None) -> Tensor:
+    def forward(self, x: Tensor, time: Time = WHOLE) -> Tensor:
         """Compute the mean of all hidden states, the first layer's input among them: (batch, time, hidden_size).
 
         Args:
             x: shape (batch, time, hidden_size).
-            lengths: valid steps of each clip, shape (batch,).
-            max_bytes: for a tile of time; without gradients. None computes all at once.
+            time: of `x`.
         """
         layers = cast(list[EncoderLayer], list(self.layers))
         biases = layers[0].attention.distance_biases(x.shape[1])
-        x = self._placed(x, lengths, max_bytes)
-        if max_bytes is None:
-            total = x
-            for layer in layers:
-                x = layer(x, lengths, biases)
-                total = total + x
-            return total / (len(layers) + 1)
-        total = x.clone()
+        width = x.shape[2]
+
+        def placed(part: Tensor, lengths: Tensor | None) -> Tensor:
+            part = part + self.pos_conv_embed(part, lengths)
+            return part if self.norm_first else self.layer_norm(part)
+
+        x = time.map(placed, x, reach=self.pos_conv_embed.reach, width=width)
+        total = x.clone()  # a layer may overwrite its input
         for layer in shares(layers):
-            x = layer(x, lengths, biases, max_bytes)
-            total += x
-        return total.div_(len(layers) + 1)
-
-    def _placed(self, x: Tensor, lengths: Tensor | None, max_bytes: int | None) -> Tensor:
-        """The first hidden state: the input with its positions."""
-        reach = self.pos_conv_embed.reach
-        batch, time, width = x.shape
-        size = time if max_bytes is None else steps_within(max_bytes, 8 * batch * width * x.element_size(), reach)
-
-        def parts() -> Iterator[Tensor]:
-            for tile in tiles(time, size, reach, reach):
-                own = tile.lengths(lengths)
-                placed = x[:, tile.wanted] + self.pos_conv_embed(x[:, tile.read], own)[:, tile.kept]
-                yield placed if self.norm_first else self.layer_norm(placed)
-
-        return join(parts(), time)
+            x = layer(x, time, biases)
+            total = time.add(lambda part, _: part, x, onto=total, width=width)
+        return time.each(lambda part: part / (len(layers) + 1), total, width=width)
 
 
 class Hubert(nn.Module):
@@ -399,19 +314,18 @@ class Hubert(nn.Module):
         """How many frames so many samples make; below 1 where they are too few."""
         return self.feature_extractor.output_length(num_samples)
 
-    def forward(self, waveform: Tensor, lengths: Tensor | None = None, max_bytes: int | None = None) -> Tensor:
+    def forward(self, waveform: Tensor, time: Whole = WHOLE) -> Tensor:
         """Encode.
 
         Args:
             waveform: shape (batch, samples), at least one frame.
-            lengths: valid samples of each clip, at least one frame, shape (batch,).
-            max_bytes: for a tile of time; without gradients. None computes all at once.
+            time: of the samples; every clip has at least one frame.
 
         Returns:
             The mean of all hidden states, shape (batch, frames, hidden_size); past a clip's end it means nothing.
         """
-        own = None if lengths is None else self.output_length(lengths)
+        own = None if time.lengths is None else self.output_length(time.lengths)
         with share(FRAMES_SHARE):
-            frames = self.feature_projection(self.feature_extractor(waveform, lengths, max_bytes))
+            frames = self.feature_projection(self.feature_extractor(waveform, time))
         with share(1 - FRAMES_SHARE):
-            return self.encoder(frames, own, max_bytes)
+            return self.encoder(frames, time.of(own))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from xcodec.modules.lengths import valid_steps
 from xcodec.modules.linear import Linear
-from xcodec.modules.tiles import steps_within, tiles
+from xcodec.modules.time import WHOLE, Time
 
 __all__ = ["ISTFTHead", "overlap_add"]
 
@@ -51,20 +51,23 @@ class ISTFTHead(nn.Module):
         self.hop_length = hop_length
         self.linear = Linear(hidden_size, n_fft + 2)
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None, max_bytes: int | None = None) -> Tensor:
+    def forward(self, x: Tensor, time: Time = WHOLE) -> Tensor:
         """Make samples.
 
         Args:
             x: shape (batch, time, hidden_size).
-            lengths: valid steps of each clip, shape (batch,).
-            max_bytes: for a tile of time; without gradients. None computes all at once.
+            time: of `x`.
 
         Returns:
             float32 samples of shape (batch, 1, time * hop_length), zeros past each clip's end.
         """
-        if max_bytes is not None:
-            return self._in_tiles(x, lengths, max_bytes)
-        window = self._window(x.device)
+        overlap = self.n_fft // self.hop_length
+        width = 3 * self.n_fft  # most of its tensors are float32 whatever `x` is, and they are many
+        return time.map(self._samples, x, reach=overlap // 2, up=self.hop_length, width=width)[:, None]
+
+    def _samples(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        """(batch, time, hidden_size) -> float32 (batch, time * hop_length)."""
+        window = torch.hann_window(self.n_fft, dtype=torch.float32, device=x.device)
         valid = None if lengths is None else valid_steps(lengths, x.shape[1])
         weights = window.square().expand(1, x.shape[1], -1)
         if valid is not None:
@@ -75,33 +78,7 @@ class ISTFTHead(nn.Module):
         audio = overlap_add(self._frames(x, window, valid), self.hop_length)[:, samples] / envelope
         if valid is not None:  # the last frame reaches past the end
             audio = audio.masked_fill(~valid.repeat_interleave(self.hop_length, 1), 0.0)
-        return audio[:, None]
-
-    def _in_tiles(self, x: Tensor, lengths: Tensor | None, max_bytes: int) -> Tensor:
-        batch, time, _ = x.shape
-        window = self._window(x.device)
-        valid = x.new_ones(1, time, dtype=torch.bool) if lengths is None else valid_steps(lengths, time)
-        overlap = self.n_fft // self.hop_length
-        size = steps_within(max_bytes, 16 * 4 * batch * self.n_fft)  # sixteen tensors of float32
-        # Every frame is added where it belongs; a tile's last frames reach into the next one.
-        audio = torch.zeros(batch, time + overlap - 1, self.hop_length, dtype=torch.float32, device=x.device)
-        for tile in tiles(time, size):
-            frames = self._frames(x[:, tile.wanted], window, valid[:, tile.wanted])
-            sums = overlap_add(frames, self.hop_length).unflatten(1, (-1, self.hop_length))
-            audio[:, tile.start : tile.stop + overlap - 1] += sums
-        # A hop lies under as many frames as overlap: the i-th part of the i-th before it.
-        frames_over = F.pad(valid.float(), (overlap - 1, overlap - 1)).unfold(1, overlap, 1).flip(-1)
-        weights = window.square().view(overlap, self.hop_length)
-        for tile in tiles(audio.shape[1], size):
-            audio[:, tile.wanted] /= (frames_over[:, tile.wanted] @ weights).clamp(min=MIN_ENVELOPE)
-        trim = (self.n_fft - self.hop_length) // 2
-        audio = audio.flatten(1)[:, trim : trim + time * self.hop_length]
-        if lengths is not None:  # the last frame reaches past the end
-            audio.unflatten(1, (time, self.hop_length)).masked_fill_(~valid[..., None], 0.0)
-        return audio[:, None]
-
-    def _window(self, device: torch.device) -> Tensor:
-        return torch.hann_window(self.n_fft, dtype=torch.float32, device=device)
+        return audio
 
     def _frames(self, x: Tensor, window: Tensor, valid: Tensor | None) -> Tensor:
         """The windowed frames of (batch, time, hidden_size), zeros for steps that are not valid."""

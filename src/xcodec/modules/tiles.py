@@ -1,17 +1,12 @@
-"""Tiles of time: a long signal is computed a stretch at a time, each from all the steps that it depends on.
+"""Tiles: a long signal in stretches, each with all the steps that it depends on, and how these are read and written."""
 
-Blocks that can work so take `max_bytes`, what one tile's intermediate results may come to. They then overwrite their
-input, or write into one output, so that no intermediate result is as long as the clip; no gradient can be taken.
-"""
-
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import TypeAlias
 
-import torch
 from torch import Tensor
 
-__all__ = ["Tile", "join", "steps_within", "tiled", "tiles"]
+__all__ = ["Signal", "Tile", "Unstored", "put", "room_for", "steps_of", "stored", "tiles"]
 
 
 @dataclass(frozen=True)
@@ -47,15 +42,6 @@ class Tile:
         return Tile(self.start * rate, self.stop * rate, self.first * rate, self.last * rate)
 
 
-def tiled(max_bytes: int | None) -> TypeGuard[int]:
-    """Whether to work in tiles: where a limit is given, but never in a compiled graph.
-
-    How often such a graph's loops run would be settled by the length that it was compiled for; without any it serves
-    every length.
-    """
-    return max_bytes is not None and not torch.compiler.is_compiling()
-
-
 def tiles(num_steps: int, size: int, before: int = 0, after: int = 0) -> Iterator[Tile]:
     """Cut `num_steps` into tiles of `size`, each of which reads so many steps before and after its own."""
     for start in range(0, num_steps, size):
@@ -63,24 +49,42 @@ def tiles(num_steps: int, size: int, before: int = 0, after: int = 0) -> Iterato
         yield Tile(start, stop, max(0, start - before), min(num_steps, stop + after))
 
 
-def steps_within(max_bytes: int, bytes_per_step: int, halo: int = 0) -> int:
-    """How many steps a tile may want, so that these and a halo on both sides take `max_bytes`; at least 1 and a halo.
+@dataclass(frozen=True)
+class Unstored:
+    """A signal that never is in memory whole: its steps are computed wherever they are read.
 
-    With less than its halo to want, a tile would mostly compute what others compute too.
+    Attributes:
+        read: gives the steps from one to another, (batch, channels, steps).
+        shape: (batch, channels, time).
+        itemsize: bytes of a number.
     """
-    return max(1, halo, max_bytes // bytes_per_step - 2 * halo)
+
+    read: Callable[[int, int], Tensor]
+    shape: tuple[int, int, int]
+    itemsize: int
 
 
-def join(parts: Iterable[Tensor], num_steps: int) -> Tensor:
-    """Write consecutive parts of shape (batch, time, channels) into one tensor as they come, `num_steps` in all."""
-    whole, start = None, 0
-    for part in parts:
-        if part.shape[1] == num_steps:
-            return part
-        if whole is None:
-            whole = part.new_empty(part.shape[0], num_steps, part.shape[2])
-        whole[:, start : start + part.shape[1]] = part
-        start += part.shape[1]
-    assert whole is not None, "no parts"
-    assert start == num_steps, f"{start} of {num_steps} steps"
-    return whole
+Signal: TypeAlias = Tensor | Unstored
+
+
+def stored(x: Signal) -> Tensor:
+    """All steps of a signal."""
+    return x.read(0, x.shape[2]) if isinstance(x, Unstored) else x
+
+
+def steps_of(x: Signal, clips: slice, start: int, stop: int, dim: int) -> Tensor:
+    """Some steps of some clips; of an unstored signal those of all clips."""
+    return x.read(start, stop) if isinstance(x, Unstored) else x[clips].narrow(dim, start, stop - start)
+
+
+def room_for(part: Tensor, batch: int, num_steps: int, dim: int) -> Tensor:
+    """Memory for a whole of which `part` is some clips' stretch, as (batch, time, channels)."""
+    channels = [size for i, size in enumerate(part.shape) if i not in (0, dim)]
+    return part.new_empty(batch, num_steps, *channels).movedim(1, dim)
+
+
+def put(part: Tensor, into: Tensor, clips: slice, tile: Tile, dim: int, adding: bool = False) -> None:
+    """Write, or add, the steps that a tile wants out of those that were computed to their place in the whole."""
+    wanted = part.narrow(dim, tile.start - tile.first, tile.stop - tile.start)
+    place = into[clips].narrow(dim, tile.start, tile.stop - tile.start)
+    place.add_(wanted) if adding else place.copy_(wanted)

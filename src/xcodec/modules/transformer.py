@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from xcodec.modules.attention import SelfAttention
 from xcodec.modules.linear import Linear
-from xcodec.modules.tiles import steps_within, tiled, tiles
+from xcodec.modules.time import WHOLE, Time
 
 __all__ = ["MLP", "RMSNorm", "TransformerLayer"]
 
@@ -51,23 +51,9 @@ class TransformerLayer(nn.Module):
         self.input_layernorm = RMSNorm(hidden_size, eps)
         self.post_attention_layernorm = RMSNorm(hidden_size, eps)
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None, max_bytes: int | None = None) -> Tensor:
-        """Transform.
-
-        Args:
-            x: shape (batch, time, hidden_size).
-            lengths: valid steps of each clip, shape (batch,).
-            max_bytes: for a tile of time; the result is then written over `x`. None computes all at once.
-        """
-        if tiled(max_bytes):
-            return self._in_place(x, lengths, max_bytes)
-        x = x + self.self_attn(self.input_layernorm(x), lengths)
-        return x + self.mlp(self.post_attention_layernorm(x))
-
-    def _in_place(self, x: Tensor, lengths: Tensor | None, max_bytes: int) -> Tensor:
-        for steps, y in self.self_attn.in_blocks(x, self.input_layernorm, lengths, max_bytes):
-            x[:, steps] += y
-        channels = 2 * self.mlp.fc1.out_features + 4 * x.shape[2]
-        for tile in tiles(x.shape[1], steps_within(max_bytes, channels * x.shape[0] * x.element_size())):
-            x[:, tile.wanted] += self.mlp(self.post_attention_layernorm(x[:, tile.wanted]))
-        return x
+    def forward(self, x: Tensor, time: Time = WHOLE) -> Tensor:
+        """Transform `x` of shape (batch, time, hidden_size), which may be overwritten."""
+        x = time.attend(self.self_attn, x, self.input_layernorm)
+        return time.each(
+            lambda part: part + self.mlp(self.post_attention_layernorm(part)), x, width=self.mlp.fc1.out_features
+        )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from xcodec.modules.conv import MaskedConvTranspose1d
 from xcodec.modules.linear import Linear
 from xcodec.modules.resnet import ResNetBlock
-from xcodec.modules.tiles import join, steps_within, tiled, tiles
+from xcodec.modules.time import WHOLE, Time
 
 __all__ = ["Upsampler"]
 
@@ -37,39 +37,22 @@ class Upsampler(nn.Module):
         self.blocks = nn.ModuleList(ResNetBlock(width, dropout) for width in widths[1:])
         self.linear = Linear(widths[-1], size)
 
-    def forward(
-        self, x: Tensor, lengths: Tensor | None = None, max_bytes: int | None = None
-    ) -> tuple[Tensor, Tensor | None]:
+    def forward(self, x: Tensor, time: Time = WHOLE) -> tuple[Tensor, Time]:
         """Upsample.
 
         Args:
             x: shape (batch, time, size).
-            lengths: valid steps of each clip, shape (batch,).
-            max_bytes: for a tile of time; without gradients. None computes all at once.
+            time: of `x`.
 
         Returns:
-            Shape (batch, time * product of the ratios, size), and its lengths.
+            Shape (batch, time * product of the ratios, size), and its time.
         """
         x = x.transpose(1, 2)  # -> (batch, channels, time)
         for conv, block, ratio in zip(self.convs, self.blocks, self.ratios, strict=True):
-            x = stretched(conv, x, lengths, max_bytes)
-            lengths = None if lengths is None else ratio * lengths
-            x = block(x, lengths, max_bytes)
-        x = x.transpose(1, 2)  # -> (batch, time, channels)
-        if not tiled(max_bytes):
-            return F.silu(self.linear(x)), lengths
-        size = steps_within(max_bytes, 2 * x.shape[0] * self.linear.out_features * x.element_size())
-        parts = (F.silu(self.linear(x[:, tile.wanted]), inplace=True) for tile in tiles(x.shape[1], size))
-        return join(parts, x.shape[1]), lengths
-
-
-def stretched(conv: nn.Module, x: Tensor, lengths: Tensor | None, max_bytes: int | None) -> Tensor:
-    """Upsample by a transposed convolution, (batch, channels, time), in tiles where a limit is given."""
-    assert isinstance(conv, MaskedConvTranspose1d)
-    if not tiled(max_bytes):
-        return conv(x, lengths)
-    ratio, reach = conv.stride[0], -(-conv.kernel_size[0] // conv.stride[0])
-    bytes_per_step = x.shape[0] * (2 * conv.in_channels + 2 * ratio * conv.out_channels) * x.element_size()
-    cut = tiles(x.shape[2], steps_within(max_bytes, bytes_per_step, reach), reach, reach)
-    parts = (conv(x[..., tile.read], tile.lengths(lengths))[..., tile.at(ratio).kept].transpose(1, 2) for tile in cut)
-    return join(parts, ratio * x.shape[2]).transpose(1, 2)
+            assert isinstance(conv, MaskedConvTranspose1d)
+            width = max(conv.in_channels, ratio * conv.out_channels)
+            x = time.map(conv, x, reach=-(-conv.kernel_size[0] // ratio), dim=2, up=ratio, width=width)
+            time = time.at(ratio)
+            x = block(x, time)
+        size = self.linear.out_features
+        return time.map(lambda part, _: F.silu(self.linear(part)), x.transpose(1, 2), width=size), time

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from xcodec.modules.attention import RelativeKeySelfAttention
 from xcodec.modules.linear import Linear, PointwiseConv
-from xcodec.modules.tiles import steps_within, tiled, tiles
+from xcodec.modules.time import WHOLE, Time
 from xcodec.progress import shares
 
 __all__ = ["ConformerLayer", "Wav2Vec2Bert"]
@@ -50,11 +50,6 @@ class FeedForward(nn.Module):
         self.activation = activation
         self.intermediate_dropout = nn.Dropout(activation_dropout)
         self.output_dropout = nn.Dropout(hidden_dropout)
-
-    @property
-    def channels_at_once(self) -> int:
-        """How many numbers a step makes between input and output, all told."""
-        return 2 * (self.intermediate_dense.out_features + self.output_dense.out_features)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` of shape (..., hidden_size)."""
@@ -102,53 +97,29 @@ class ConformerLayer(nn.Module):
         convolution: ConvolutionModule,
         make_feed_forward: Callable[[], FeedForward],
         eps: float,
-        attention_dropout: float,
     ) -> None:
         super().__init__()
         self.ffn1_layer_norm = nn.LayerNorm(hidden_size, eps=eps)
         self.ffn1 = make_feed_forward()
         self.self_attn_layer_norm = nn.LayerNorm(hidden_size, eps=eps)
         self.self_attn = attention
-        self.self_attn_dropout = nn.Dropout(attention_dropout)
         self.conv_module = convolution
         self.ffn2_layer_norm = nn.LayerNorm(hidden_size, eps=eps)
         self.ffn2 = make_feed_forward()
         self.final_layer_norm = nn.LayerNorm(hidden_size, eps=eps)
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None, max_bytes: int | None = None) -> Tensor:
-        """Transform.
+    def forward(self, x: Tensor, time: Time = WHOLE) -> Tensor:
+        """Transform `x` of shape (batch, time, hidden_size), which may be overwritten."""
+        hidden, inner = x.shape[2], self.ffn1.intermediate_dense.out_features
+        x = time.each(lambda part: part + 0.5 * self.ffn1(self.ffn1_layer_norm(part)), x, width=inner)
+        x = time.attend(self.self_attn, x, self.self_attn_layer_norm)
+        reach = (self.conv_module.reach, 0)
+        x = time.add(lambda part, _: self.conv_module(part), x, onto=x, reach=reach, width=2 * hidden)
 
-        Args:
-            x: shape (batch, time, hidden_size).
-            lengths: valid steps of each clip, shape (batch,).
-            max_bytes: for a tile of time; the result is then written over `x`. None computes all at once.
-        """
-        if tiled(max_bytes):
-            return self._in_place(x, lengths, max_bytes)
-        x = x + 0.5 * self.ffn1(self.ffn1_layer_norm(x))
-        x = x + self.self_attn_dropout(self.self_attn(self.self_attn_layer_norm(x), lengths))
-        x = x + self.conv_module(x)
-        x = x + 0.5 * self.ffn2(self.ffn2_layer_norm(x))
-        return self.final_layer_norm(x)
+        def last(part: Tensor) -> Tensor:
+            return self.final_layer_norm(part + 0.5 * self.ffn2(self.ffn2_layer_norm(part)))
 
-    def _in_place(self, x: Tensor, lengths: Tensor | None, max_bytes: int) -> Tensor:
-        batch, time, width = x.shape
-        bytes_per_channel = batch * x.element_size()
-        rows = steps_within(max_bytes, (self.ffn1.channels_at_once + width) * bytes_per_channel)
-        for tile in tiles(time, rows):
-            own = x[:, tile.wanted]
-            own += 0.5 * self.ffn1(self.ffn1_layer_norm(own))
-        for steps, y in self.self_attn.in_blocks(x, self.self_attn_layer_norm, lengths, max_bytes):
-            x[:, steps] += self.self_attn_dropout(y)
-        before = self.conv_module.reach
-        # From the end to the start: the causal convolution reads what lies before a tile, which is not overwritten yet.
-        for tile in reversed([*tiles(time, steps_within(max_bytes, 10 * width * bytes_per_channel, before), before)]):
-            x[:, tile.wanted] += self.conv_module(x[:, tile.read])[:, tile.kept]
-        for tile in tiles(time, rows):
-            own = x[:, tile.wanted]
-            own += 0.5 * self.ffn2(self.ffn2_layer_norm(own))
-            own.copy_(self.final_layer_norm(own))
-        return x
+        return time.each(last, x, width=inner)
 
 
 class Encoder(nn.Module):
@@ -159,11 +130,11 @@ class Encoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(layers)
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None, max_bytes: int | None = None) -> Tensor:
-        """Transform `x` of shape (batch, time, hidden_size); the arguments are those of a layer."""
+    def forward(self, x: Tensor, time: Time = WHOLE) -> Tensor:
+        """Transform `x` of shape (batch, time, hidden_size), which may be overwritten."""
         x = self.dropout(x)
         for layer in shares([*self.layers]):
-            x = layer(x, lengths, max_bytes)
+            x = layer(x, time)
         return x
 
 
@@ -226,21 +197,19 @@ class Wav2Vec2Bert(nn.Module):
                 ConvolutionModule(hidden_size, conv_kernel_size, layer_norm_eps, activation, conv_dropout),
                 feed_forward,
                 layer_norm_eps,
-                attention_dropout,
             )
             for _ in range(num_layers)
         ]
         self.encoder = Encoder(layers, hidden_dropout)
 
-    def forward(self, features: Tensor, lengths: Tensor | None = None, max_bytes: int | None = None) -> Tensor:
+    def forward(self, features: Tensor, time: Time = WHOLE) -> Tensor:
         """Encode features.
 
         Args:
             features: shape (batch, time, input_size).
-            lengths: valid steps of each clip, shape (batch,).
-            max_bytes: for a tile of time; without gradients. None computes all at once.
+            time: of the features.
 
         Returns:
             Hidden states of the last layer, shape (batch, time, hidden_size); past a clip's end they mean nothing.
         """
-        return self.encoder(self.feature_projection(features), lengths, max_bytes)
+        return self.encoder(self.feature_projection(features), time)

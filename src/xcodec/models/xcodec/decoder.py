@@ -1,7 +1,7 @@
 """X-Codec's decoder: latents to samples through transposed convolutions (DAC, Kumar et al., 2023)."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 
 from torch import Tensor, nn
@@ -11,8 +11,7 @@ from xcodec.models.acoustic import DILATIONS, ResidualUnit, reach_of
 from xcodec.modules.conv import MaskedConv1d, MaskedConvTranspose1d, channels_last
 from xcodec.modules.lengths import zero_past_end
 from xcodec.modules.snake import Snake
-from xcodec.modules.tiles import join, steps_within, tiles
-from xcodec.progress import shares
+from xcodec.modules.time import WHOLE, Time
 
 __all__ = ["AcousticDecoder", "DecoderBlock"]
 
@@ -76,19 +75,22 @@ class AcousticDecoder(nn.Module):
             steps += Fraction(sum(unit.reach for unit in units), rate)
         return math.ceil(steps + Fraction(reach_of(self.conv2), rate))
 
-    def forward(self, latents: Tensor, lengths: Tensor | None = None, max_bytes: int | None = None) -> Tensor:
+    def forward(self, latents: Tensor, time: Time = WHOLE) -> Tensor:
         """Decode.
 
         Args:
             latents: shape (batch, input_size, time).
-            lengths: valid steps of each clip, shape (batch,).
-            max_bytes: for a tile of time; without gradients. None computes all at once.
+            time: of the latents.
 
         Returns:
             Samples, shape (batch, 1, time * hop_length), zeros past each clip's end.
         """
-        if max_bytes is not None:
-            return self._in_tiles(latents, lengths, max_bytes)
+        # In each block, channels times steps per latent vector.
+        widths = [self.conv1.out_channels // 2**i * math.prod(self.strides[:i]) for i in range(len(self.strides) + 1)]
+        up = math.prod(self.strides)
+        return time.map(self._decoded, latents, width=max(widths), reach=self.halo, dim=2, up=up, told=True)
+
+    def _decoded(self, latents: Tensor, lengths: Tensor | None) -> Tensor:
         if kernels.serves(latents):  # its layout; the convolutions keep it
             latents = channels_last(latents)
         x = self.conv1(latents, lengths)
@@ -96,17 +98,3 @@ class AcousticDecoder(nn.Module):
             x = block(x, lengths)
             lengths = None if lengths is None else lengths * stride
         return zero_past_end(self.conv2(self.snake1(x), lengths), lengths)
-
-    def _in_tiles(self, latents: Tensor, lengths: Tensor | None, max_bytes: int) -> Tensor:
-        batch, _, num_codes = latents.shape
-        hop = math.prod(self.strides)
-        # In each block, channels times steps per latent vector.
-        widths = [self.conv1.out_channels // 2**i * math.prod(self.strides[:i]) for i in range(len(self.strides) + 1)]
-        size = steps_within(max_bytes, 6 * batch * max(widths) * latents.element_size(), self.halo)
-
-        def parts() -> Iterator[Tensor]:
-            for tile in shares(list(tiles(num_codes, size, self.halo, self.halo))):
-                y = self(latents[..., tile.read], tile.lengths(lengths))
-                yield y[..., tile.at(hop).kept].transpose(1, 2)  # -> (batch, samples, 1)
-
-        return join(parts(), num_codes * hop).transpose(1, 2)

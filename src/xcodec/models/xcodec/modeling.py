@@ -20,7 +20,7 @@ from xcodec.modules.hubert import EncoderLayer
 from xcodec.modules.lengths import valid_steps, zero_past_end
 from xcodec.modules.linear import Linear
 from xcodec.modules.snake import Snake
-from xcodec.modules.tiles import join, steps_within, tiles
+from xcodec.modules.time import Time
 from xcodec.progress import share
 from xcodec.quantizers.rvq import ResidualVectorQuantizer
 
@@ -231,9 +231,11 @@ class XcodecModel(XcodecPreTrainedModel):
                 f"{self.hop_length} samples; a padded batch needs a config whose two encoders keep step"
             )
         waveform, sample_lengths = self._acoustic_input(waveform, sample_lengths, num_codes)
-        fused = self._fused(states, frames, waveform, sample_lengths)
+        time = self.time_of(None, waveform.shape[0] * num_codes)
+        semantic = self.encoder_semantic(states.transpose(1, 2), time.of(frames))  # (batch, channels, codes)
         del states
-        codes = self._quantized(fused, num_quantizers)
+        acoustic = self.acoustic_encoder(waveform, time.of(sample_lengths))
+        codes = self._quantized(acoustic, semantic, num_quantizers, time)
         if lengths is not None:
             codes = codes.masked_fill(~valid_steps(lengths, num_codes)[:, None], 0)
         return codes, codes_mask, lengths
@@ -270,8 +272,8 @@ class XcodecModel(XcodecPreTrainedModel):
             )
         own = None if lengths is None else lengths + 2 * self.pad
         with torch.no_grad():
-            max_bytes = self.tile_bytes(waveform.shape[0] * waveform.shape[-1] // self.hop_length)
-            states = self.semantic_model(F.pad(waveform[:, 0], (self.pad, self.pad)), own, max_bytes)
+            time = self.time_of(own, waveform.shape[0] * waveform.shape[-1] // self.hop_length)
+            states = self.semantic_model(F.pad(waveform[:, 0], (self.pad, self.pad)), time)
         return states, None if own is None else self.semantic_model.output_length(own)
 
     def _acoustic_input(self, waveform: Tensor, lengths: Tensor | None, num_codes: int) -> tuple[Tensor, Tensor | None]:
@@ -292,38 +294,30 @@ class XcodecModel(XcodecPreTrainedModel):
                 )
         return waveform, lengths
 
-    def _fused(self, states: Tensor, frames: Tensor | None, waveform: Tensor, lengths: Tensor | None) -> Tensor:
-        """What the two encoders make of semantic states and samples, side by side: (batch, codes, channels)."""
-        batch, num_codes = states.shape[0], self.encoder_semantic.output_length(states.shape[1])
-        max_bytes = self.tile_bytes(batch * num_codes)
-        if max_bytes is None:
-            semantic = self.encoder_semantic(states.transpose(1, 2), frames)
-            return torch.cat([self.acoustic_encoder(waveform, lengths), semantic], 1).transpose(1, 2)
-        width = self.config.acoustic_model_config.hidden_size
-        fused = states.new_empty(batch, num_codes, self.fc.in_features)
-        for tile, part in self.encoder_semantic.in_tiles(states, frames, max_bytes):
-            fused[:, tile.wanted, width:] = part
-        for clips, tile, part in self.acoustic_encoder.in_tiles(waveform, lengths, max_bytes):
-            fused[clips, tile.wanted, :width] = part
-        return fused
+    def _quantized(self, acoustic: Tensor, semantic: Tensor, num_quantizers: int, time: Time) -> Tensor:
+        """Two times (batch, channels, codes) -> codes (batch, num_quantizers, codes)."""
 
-    def _quantized(self, fused: Tensor, num_quantizers: int) -> Tensor:
-        """(batch, codes, channels) -> codes (batch, num_quantizers, codes)."""
-        batch, num_codes, width = fused.shape
-        max_bytes, size = self.tile_bytes(batch * num_codes), num_codes
-        if max_bytes is not None:
-            channels = 4 * width + 2 * self.quantizer.codebook_size
-            size = steps_within(max_bytes, batch * channels * 4)
-        codes = []
-        for tile in tiles(num_codes, size):
-            latents = self.fc(fused[:, tile.wanted])
+        def quantized(*parts: Tensor) -> Tensor:
+            latents = self.fc(torch.cat(parts[:2], -1))
             if not torch.compiler.is_compiling() and not bool(latents.isfinite().all()):
                 raise InputError(
                     "the input gives no codes: it holds samples that are NaN, infinite, or so far beyond full scale "
                     f"(1.0) that {latents.dtype} overflows"
                 )
-            codes.append(self.quantizer.encode(latents, num_quantizers))
-        return codes[0] if len(codes) == 1 else torch.cat(codes, -1)
+            return self.quantizer.encode(latents, num_quantizers).transpose(1, 2)  # -> (batch, codes, codebooks)
+
+        both = (acoustic.transpose(1, 2), semantic.transpose(1, 2))
+        width = max(self.fc.in_features, self.quantizer.codebook_size)
+        return time.map(quantized, *both, width=width).transpose(1, 2).contiguous()
+
+    def synthesize(self, codes: Tensor, time: Time) -> Tensor:
+        """Decode codes at any kind of time: integers (batch, codebooks, codes) to samples (batch, 1, samples)."""
+
+        def latents(part: Tensor, _: Tensor | None) -> Tensor:
+            return self.fc2(self.quantizer.decode(part.transpose(1, 2)).to(self.dtype))
+
+        x = time.map(latents, codes.transpose(1, 2), width=self.fc2.in_features)  # (batch, codes, channels)
+        return self.acoustic_decoder(x.transpose(1, 2), time)
 
     def _decode(self, codes: Tensor, lengths: Tensor | None) -> Tensor:
         if not torch.compiler.is_compiling():
@@ -332,16 +326,7 @@ class XcodecModel(XcodecPreTrainedModel):
                 raise InputError(
                     f"audio_codes: expected values in [0, {self.quantizer.codebook_size}), got {low} to {high}"
                 )
-        batch, _, num_codes = codes.shape
-        max_bytes, size = self.tile_bytes(batch * num_codes), num_codes
-        if max_bytes is not None:
-            size = steps_within(max_bytes, 4 * batch * self.fc2.in_features * 4)
-        parts = (self._latents(codes[..., tile.wanted]) for tile in tiles(num_codes, size))
-        return self.acoustic_decoder(join(parts, num_codes).transpose(1, 2), lengths, max_bytes)
-
-    def _latents(self, codes: Tensor) -> Tensor:
-        """(batch, codebooks, codes) -> what the acoustic decoder reads, (batch, codes, channels)."""
-        return self.fc2(self.quantizer.decode(codes).to(self.dtype))
+        return self.synthesize(codes, self.time_of(lengths, codes.shape[0] * codes.shape[2]))
 
     def _check_codes_shape(self, codes: Tensor) -> None:
         most = len(self.quantizer.codebooks)

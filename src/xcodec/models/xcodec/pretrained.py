@@ -6,7 +6,8 @@ from transformers import initialization as init
 
 from xcodec.models.pretrained import StrictPreTrainedModel
 from xcodec.models.xcodec.configuration import XcodecConfig
-from xcodec.modules.hubert import Hubert, TimeNorm
+from xcodec.modules.hubert import Hubert
+from xcodec.modules.norm import TimeNorm
 from xcodec.modules.snake import Snake
 from xcodec.modules.wavlm import GatedRelativeAttention
 from xcodec.quantizers.rvq import Codebook

@@ -1,6 +1,6 @@
 """X-Codec's semantic branch: HuBERT or WavLM, and the convolutions before and after the quantizer."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from xcodec.errors import InputError
 from xcodec.models.acoustic import reach_of
 from xcodec.modules.conv import Length, MaskedConv1d, MaskedConvTranspose1d, conv_output_length
 from xcodec.modules.hubert import FeatureEncoder, Hubert, HubertAttention
-from xcodec.modules.tiles import Tile, steps_within, tiles
+from xcodec.modules.time import WHOLE, Time
 from xcodec.modules.wavlm import GatedRelativeAttention
 
 __all__ = ["SemanticDecoder", "SemanticEncoder", "build_semantic_model"]
@@ -163,34 +163,31 @@ class SemanticEncoder(nn.Module):
             num_steps = conv_output_length(block.conv, num_steps)
         return num_steps
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Transform `x` of shape (batch, channels, time); `lengths` counts valid steps, shape (batch,)."""
-        x = self.conv(x, lengths)
-        for block in self.conv_blocks:
-            assert isinstance(block, EncoderBlock)
-            x = block(x, lengths)
-            lengths = None if lengths is None else conv_output_length(block.conv, lengths)
-        return x
-
-    def in_tiles(self, x: Tensor, lengths: Tensor | None, max_bytes: int) -> Iterator[tuple[Tile, Tensor]]:
-        """Transform `x` of shape (batch, time, channels) a tile of time at a time.
-
-        Yields:
-            The tile, in steps of the output, and its output of shape (batch, tile, output_channels).
-        """
+    def forward(self, x: Tensor, time: Time = WHOLE) -> Tensor:
+        """Transform `x` of shape (batch, channels, time)."""
         reach, stride, widest = reach_of(self.conv), 1, self.conv.out_channels
         for block in self.conv_blocks:
             assert isinstance(block, EncoderBlock)
             reach += block.reach * stride
             stride *= block.conv.stride[0]
             widest = max(widest, block.conv.out_channels)
-        num_steps, halo = self.output_length(x.shape[1]), -(-reach // stride)
-        size = steps_within(max_bytes, 6 * x.shape[0] * widest * stride * x.element_size(), halo)
-        for tile in tiles(num_steps, size, halo, halo):
-            end = x.shape[1] if tile.last == num_steps else tile.last * stride
-            own = None if lengths is None else (lengths - tile.first * stride).clamp(0, end - tile.first * stride)
-            y = self(x[:, tile.first * stride : end].transpose(1, 2), own)  # -> (batch, channels, time)
-            yield tile, y[..., tile.kept].transpose(1, 2)
+        return time.map(
+            self._encoded,
+            x,
+            width=widest * stride,
+            reach=-(-reach // stride),
+            dim=2,
+            down=stride,
+            steps=self.output_length(x.shape[2]),
+        )
+
+    def _encoded(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        x = self.conv(x, lengths)
+        for block in self.conv_blocks:
+            assert isinstance(block, EncoderBlock)
+            x = block(x, lengths)
+            lengths = None if lengths is None else conv_output_length(block.conv, lengths)
+        return x
 
 
 class DecoderBlock(nn.Module):

@@ -1,7 +1,5 @@
 """X-Codec2's decoder: quantized latents to samples through convolutions, a transformer and an inverse STFT."""
 
-from collections.abc import Iterator
-
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
@@ -11,7 +9,7 @@ from xcodec.modules.conv import MaskedConv1d
 from xcodec.modules.istft import ISTFTHead
 from xcodec.modules.linear import Linear
 from xcodec.modules.resnet import ResNetBlock
-from xcodec.modules.tiles import join, steps_within, tiles
+from xcodec.modules.time import WHOLE, Time
 from xcodec.modules.transformer import MLP, TransformerLayer
 from xcodec.modules.upsampler import Upsampler
 from xcodec.progress import share, shares
@@ -41,53 +39,36 @@ class AcousticDecoder(nn.Module):
         )
         self.head = ISTFTHead(size, config.n_fft, config.output_hop_length)
 
-    def forward(self, latents: Tensor, lengths: Tensor | None = None, max_bytes: int | None = None) -> Tensor:
+    def forward(self, latents: Tensor, time: Time = WHOLE) -> Tensor:
         """Decode.
 
         Args:
             latents: shape (batch, time, quantization_dim).
-            lengths: valid steps of each clip, shape (batch,).
-            max_bytes: for a tile of time; without gradients. None computes all at once.
+            time: of the latents.
 
         Returns:
             float32 samples, shape (batch, 1, samples) at the output's rate, zeros past each clip's end.
         """
-        x = self._embedded(latents, lengths, max_bytes)
+        width = self.embed.out_channels
+
+        def embedded(part: Tensor, lengths: Tensor | None) -> Tensor:
+            return self.embed(self.fc(part).transpose(1, 2), lengths).transpose(1, 2)
+
+        x = time.map(embedded, latents, reach=self.embed.kernel_size[0] // 2, width=width)
+        x = x.transpose(1, 2)  # -> (batch, channels, time)
         for block in self.prior_net:
-            x = block(x, lengths, max_bytes)
+            x = block(x, time)
         x = x.transpose(1, 2)  # -> (batch, time, channels)
-        width = x.shape[2]
         with share(1 / (1 + 2 * width / (len(self.layers) * (width + x.shape[1] / 6)))):  # of the products
             for layer in shares([*self.layers]):
-                x = layer(x, lengths, max_bytes)
+                x = layer(x, time)
         x = x.transpose(1, 2)  # -> (batch, channels, time)
         for block in self.post_net:
-            x = block(x, lengths, max_bytes)
-        x = x.transpose(1, 2)  # -> (batch, time, channels)
-        if max_bytes is None:
-            return self.head(*self._upsampled(self.norm(x), lengths))
-        for tile in tiles(x.shape[1], steps_within(max_bytes, 3 * x.shape[0] * x.shape[2] * x.element_size())):
-            x[:, tile.wanted] = self.norm(x[:, tile.wanted])
-        return self.head(*self._upsampled(x, lengths, max_bytes), max_bytes)
-
-    def _upsampled(
-        self, x: Tensor, lengths: Tensor | None, max_bytes: int | None = None
-    ) -> tuple[Tensor, Tensor | None]:
-        return (x, lengths) if self.upsampler is None else self.upsampler(x, lengths, max_bytes)
-
-    def _embedded(self, latents: Tensor, lengths: Tensor | None, max_bytes: int | None) -> Tensor:
-        """(batch, time, quantization_dim) -> (batch, channels, time)."""
-        if max_bytes is None:
-            return self.embed(self.fc(latents).transpose(1, 2), lengths)
-        reach = self.embed.kernel_size[0] // 2
-        size = steps_within(max_bytes, 5 * latents.shape[0] * self.embed.out_channels * latents.element_size(), reach)
-
-        def parts() -> Iterator[Tensor]:
-            for tile in tiles(latents.shape[1], size, reach, reach):
-                x = self.fc(latents[:, tile.read]).transpose(1, 2)  # -> (batch, channels, time)
-                yield self.embed(x, tile.lengths(lengths))[..., tile.kept].transpose(1, 2)
-
-        return join(parts(), latents.shape[1]).transpose(1, 2)
+            x = block(x, time)
+        x = time.each(self.norm, x.transpose(1, 2), width=width)  # -> (batch, time, channels)
+        if self.upsampler is not None:
+            x, time = self.upsampler(x, time)
+        return self.head(x, time)
 
 
 def transformer_layer(config: Xcodec2Config) -> TransformerLayer:

@@ -24,7 +24,7 @@ from xcodec.models.xcodec2.pretrained import Xcodec2PreTrainedModel
 from xcodec.modules.lengths import valid_steps, zero_past_end
 from xcodec.modules.linear import Linear
 from xcodec.modules.resnet import ResNetBlock
-from xcodec.modules.tiles import steps_within, tiles
+from xcodec.modules.time import Time
 from xcodec.modules.transformer import TransformerLayer
 from xcodec.modules.wav2vec2_bert import ConformerLayer
 from xcodec.progress import share
@@ -284,7 +284,6 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
         codes_mask = None if lengths is None else valid_steps(lengths, num_codes)[:, None].int()
         lengths = unless_full(lengths, num_codes)
 
-        sample_lengths = None if lengths is None else lengths * self.hop_length
         waveform = zero_past_end(input_values, own_samples)
         if num_samples % self.hop_length:  # what has whole hops is not copied
             waveform = F.pad(waveform, (0, -num_samples % self.hop_length))
@@ -298,40 +297,18 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
                 f"{tuple(input_values.shape)}, got {tuple(input_features.shape)}"
             )
 
-        max_bytes = self.tile_bytes(batch * num_codes)
-        fused = self._fused(waveform, input_features, lengths, sample_lengths, max_bytes)
-        latents, codes = self._quantized(fused, wants_latents, max_bytes)
+        time = self.time_of(lengths, batch * num_codes)
+        dtype = self.quantizer.project_in.weight.dtype
+        with share(self._semantic_share(num_codes)):
+            semantic = self.semantic_encoder(input_features.to(dtype), time)
+        semantic = self.semantic_adapter(semantic.transpose(1, 2), time)  # (batch, channels, codes)
+        acoustic = self.acoustic_encoder(waveform.to(dtype), time.at(self.hop_length))
+        latents, codes = self._quantized(semantic, acoustic, wants_latents, time)
         if lengths is not None:
             past_end = ~valid_steps(lengths, num_codes)
             codes = codes.masked_fill(past_end, 0)
             latents = None if latents is None else latents.masked_fill(past_end[..., None], 0.0)
         return latents, codes, codes_mask, lengths
-
-    def _fused(
-        self,
-        waveform: Tensor,
-        features: Tensor,
-        lengths: Tensor | None,
-        sample_lengths: Tensor | None,
-        max_bytes: int | None,
-    ) -> Tensor:
-        """What the two encoders make, side by side: (batch, codes, quantization_dim)."""
-        dtype = self.quantizer.project_in.weight.dtype
-        with share(self._semantic_share(features.shape[1])):
-            semantic = self.semantic_encoder(features.to(dtype), lengths, max_bytes)
-        waveform = waveform.to(dtype)
-        if max_bytes is None:
-            semantic = self.semantic_adapter(semantic.transpose(1, 2), lengths)  # (batch, channels, codes)
-            acoustic = self.acoustic_encoder(waveform, sample_lengths)
-            return torch.cat([semantic, acoustic], 1).transpose(1, 2)
-        batch, num_codes, width = semantic.shape
-        fused = semantic.new_empty(batch, num_codes, self.config.quantization_dim)
-        for tile, part in self.semantic_adapter.in_tiles(semantic, lengths, max_bytes):
-            fused[:, tile.wanted, :width] = part
-        del semantic
-        for clips, tile, part in self.acoustic_encoder.in_tiles(waveform, sample_lengths, max_bytes):
-            fused[clips, tile.wanted, width:] = part
-        return fused
 
     def _semantic_share(self, num_codes: int) -> float:
         """Of the work of encoding so many codes, by products; those of the acoustic encoder take twice as long."""
@@ -342,21 +319,19 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
         acoustic = 28 * sum((self.config.encoder_hidden_size * 2**i) ** 2 * rate for i, rate in enumerate(rates))
         return semantic / (semantic + 2 * acoustic)
 
-    def _quantized(self, fused: Tensor, wants_latents: bool, max_bytes: int | None) -> tuple[Tensor | None, Tensor]:
-        """Latents (batch, codes, quantization_dim), if wanted, and codes (batch, codes); `fused` may be overwritten."""
-        if max_bytes is None:
-            latents, codes = self.quantizer(self.fc_encoder(fused))
+    def _quantized(
+        self, semantic: Tensor, acoustic: Tensor, wants_latents: bool, time: Time
+    ) -> tuple[Tensor | None, Tensor]:
+        """Two times (batch, channels, codes) -> latents (batch, codes, quantization_dim), if wanted, and codes."""
+
+        def quantized(*parts: Tensor) -> tuple[Tensor, ...]:
+            latents, codes = self.quantizer(self.fc_encoder(torch.cat(parts[:2], -1)))
             self._check_latents(latents)
-            return (latents if wants_latents else None), codes
-        batch, num_codes, width = fused.shape
-        parts = []
-        for tile in tiles(num_codes, steps_within(max_bytes, 4 * batch * width * fused.element_size())):
-            latents, codes = self.quantizer(self.fc_encoder(fused[:, tile.wanted]))
-            self._check_latents(latents)
-            parts.append(codes)
-            if wants_latents:
-                fused[:, tile.wanted] = latents
-        return (fused if wants_latents else None), torch.cat(parts, 1)
+            return (codes, latents) if wants_latents else (codes,)
+
+        both = (semantic.transpose(1, 2), acoustic.transpose(1, 2))
+        codes, *latents = time.map(quantized, *both, width=self.config.quantization_dim)
+        return (latents[0] if latents else None), codes
 
     def _check_latents(self, latents: Tensor) -> None:
         if not torch.compiler.is_compiling() and not bool(latents.isfinite().all()):
@@ -365,9 +340,13 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
                 f"scale (1.0) that {self.quantizer.project_in.weight.dtype} overflows"
             )
 
+    def synthesize(self, codes: Tensor, time: Time) -> Tensor:
+        """Decode codes at any kind of time: integers (batch, 1, codes) to samples (batch, 1, samples)."""
+        return self.acoustic_decoder(self.quantizer.decode(codes[:, 0]), time)
+
     def _synthesized(self, latents: Tensor, lengths: Tensor | None) -> Tensor:
         """(batch, codes, quantization_dim) -> samples (batch, 1, codes * hop_length)."""
-        return self.acoustic_decoder(latents, lengths, self.tile_bytes(latents.shape[0] * latents.shape[1]))
+        return self.acoustic_decoder(latents, self.time_of(lengths, latents.shape[0] * latents.shape[1]))
 
     def _check_codes(self, codes: Tensor) -> None:
         if torch.compiler.is_compiling():

@@ -1,0 +1,76 @@
+"""Normalisation over channels and time, whose moments may be summed up a stretch of time at a time."""
+
+import torch
+from torch import Tensor, nn
+
+from xcodec.modules.lengths import zero_past_end
+
+__all__ = ["MaskedGroupNorm", "TimeNorm"]
+
+
+class MaskedGroupNorm(nn.GroupNorm):
+    """Group normalisation over channels and time whose statistics count each clip's valid steps only."""
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Normalise `x` of shape (batch, channels, time); `lengths` counts valid steps, shape (batch,)."""
+        if lengths is None:
+            return super().forward(x)
+        # (batch, channels, time) -> (batch, groups, channels_per_group * time)
+        batch, channels, time = x.shape
+        count = (lengths * (channels // self.num_groups))[:, None, None]
+        wide = zero_past_end(x.float(), lengths)
+        mean = wide.reshape(batch, self.num_groups, -1).sum(-1, keepdim=True) / count
+        centred = wide.reshape(batch, self.num_groups, -1) - mean
+        deviation = zero_past_end(centred.view(batch, channels, time), lengths).view(batch, self.num_groups, -1)
+        variance = deviation.square().sum(-1, keepdim=True) / count
+        normal = (centred / (variance + self.eps).sqrt()).view(batch, channels, time).to(x.dtype)
+        return normal * self.weight[:, None] + self.bias[:, None]
+
+    def moments(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Sum up a stretch of time; the moments of several stretches are the sum of theirs.
+
+        Args:
+            x: shape (batch, channels, time).
+            lengths: valid steps of each clip, shape (batch,).
+
+        Returns:
+            The number, sum and sum of squares of what each group holds, (batch, 3, groups). In float64, in which no
+            digit is lost that float32 has, even where the mean is far from zero.
+        """
+        batch, channels, time = x.shape
+        wide = zero_past_end(x, lengths).to(torch.float64, copy=True)
+        # (batch, channels, time) -> (batch, channels) -> (batch, groups)
+        total = wide.sum(-1).unflatten(1, (self.num_groups, -1)).sum(-1)
+        squares = wide.square_().sum(-1).unflatten(1, (self.num_groups, -1)).sum(-1)
+        own = torch.full((batch,), time, device=x.device) if lengths is None else lengths
+        count = (own * (channels // self.num_groups))[:, None].expand_as(total)
+        return torch.stack([count, total, squares], 1)
+
+    def scale_and_shift(self, moments: Tensor) -> tuple[Tensor, Tensor]:
+        """Turn moments into what normalises, x * scale + shift: float32 (batch, channels, 1) each."""
+        count, total, squares = moments.unbind(1)  # each (batch, groups)
+        mean = total / count
+        rate = ((squares / count - mean.square()).clamp_(min=0.0) + self.eps).rsqrt()
+        per_group = self.num_channels // self.num_groups
+        # (batch, groups) -> (batch, channels, 1)
+        mean, rate = (each.repeat_interleave(per_group, 1)[..., None] for each in (mean, rate))
+        scale = rate * self.weight[:, None]
+        return scale.float(), (self.bias[:, None] - mean * scale).float()
+
+    def scaled(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """Apply what `scale_and_shift` gave to a stretch of time, (batch, channels, steps)."""
+        return torch.addcmul(shift, x, scale).to(x.dtype)
+
+
+class TimeNorm(MaskedGroupNorm):
+    """Zero mean and unit variance of each channel over a clip's own steps: every channel is a group.
+
+    Where the channels lie last in memory, they stay there.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__(channels, channels, eps)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Normalise `x` of shape (batch, channels, time); `lengths` counts valid steps, shape (batch,)."""
+        return self.scaled(x, *self.scale_and_shift(self.moments(x, lengths)))

@@ -1,0 +1,485 @@
+"""Time: how much of a signal a block sees at once. `Whole`, `Tiled` and `Streamed` are three kinds of one thing.
+
+A block that mixes steps is written once, against a `Time` that its caller holds and hands in. The block says what it
+does to a stretch of its input, how far that reaches to either side, and how wide it grows on the way; the time says
+which stretches there are: all of the clip; one tile after the other, each read with what it reaches; or the next window
+of a stream, which is a tile whose earlier steps are remembered.
+
+    normal = time.normalized(self.norm, x)
+    y = time.map(lambda part, lengths: self.conv(F.silu(part), lengths), normal, reach=1, dim=2, width=channels)
+
+A stretch comes with `lengths`, the valid steps of each clip in it, which convolutions take; `Whole` and `Tiled` hold
+those of the clips. No state is hidden in a block: what a stream remembers is a `Past`. Gradients and compiled graphs
+see `Whole` only.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from xcodec.modules.attention import BlockwiseAttention
+from xcodec.modules.norm import MaskedGroupNorm
+from xcodec.modules.tiles import Signal, Tile, Unstored, put, room_for, steps_of, stored, tiles
+from xcodec.progress import share, shares
+
+__all__ = ["WHOLE", "Past", "Streamed", "Tiled", "Time", "Whole", "steps_within"]
+
+TENSORS = 6  # that a step takes at once, each as wide as the widest; benchmarks/memory.py shows what comes of it
+MASK_BYTES = 1 << 27  # of one block of queries where all else is computed at once
+
+Result = TypeVar("Result", bound=Tensor | tuple[Tensor, ...])
+Reach: TypeAlias = int | tuple[int, int]
+"""How many steps before and after its own an output depends on, at most; one number for both sides."""
+
+
+class Stencil(NamedTuple):
+    """On what of its inputs an output of a map depends, and what it takes; the fields are as `Time.map` has them.
+
+    Attributes:
+        width: numbers of a step in the widest tensor.
+        before: how far f reaches to the left.
+        after: how far to the right.
+        dim: where the steps are.
+        up: how many steps f makes of one.
+        down: of how many steps f makes one.
+        steps: how many steps there are, if not as many as the signals have.
+        clips_apart: whether f may be given some of the clips at a time.
+        told: whether progress is told between tiles.
+    """
+
+    width: int
+    before: int = 0
+    after: int = 0
+    dim: int = 1
+    up: int = 1
+    down: int = 1
+    steps: int | None = None
+    clips_apart: bool = False
+    told: bool = False
+
+    def num_steps(self, x: Signal) -> int:
+        """How many steps there are of the slower signal."""
+        return x.shape[self.dim] if self.steps is None else self.steps
+
+
+class Time(ABC):
+    """How much of a signal is seen at once."""
+
+    @abstractmethod
+    def at(self, rate: int) -> "Time":
+        """The same time of a signal that has `rate` steps for one."""
+
+    def map(
+        self,
+        f: Callable[..., Result],
+        *signals: Signal,
+        width: int,
+        reach: Reach = 0,
+        dim: int = 1,
+        up: int = 1,
+        down: int = 1,
+        steps: int | None = None,
+        clips_apart: bool = False,
+        told: bool = False,
+    ) -> Result:
+        """Compute f of signals.
+
+        Args:
+            f: takes a stretch of each signal, and the valid steps of each clip in it (None: all). Gives a tensor, or
+                several in a tuple.
+            *signals: each of as many clips and steps.
+            width: how many numbers a step has in the widest tensor on the way. Where the rates differ, here and for
+                `reach` and `steps`, a step is one of the slower signal.
+            reach: how far f reaches.
+            dim: where signals and results have their steps: 1 in (batch, time, channels), 2 in (batch, channels,
+                time). Results may lie in memory as (batch, time, channels) in both cases.
+            up: how many steps f makes of one.
+            down: of how many steps f makes one.
+            steps: how many steps there are, where the signals do not tell.
+            clips_apart: whether f, which then treats all clips alike, may be given some of them at a time.
+            told: whether this is so much of what is being done that its progress is told.
+        """
+        return self._map(f, signals, Stencil(width, *sides(reach), dim, up, down, steps, clips_apart, told))
+
+    @abstractmethod
+    def _map(self, f: Callable[..., Result], signals: Sequence[Signal], stencil: Stencil) -> Result:
+        """`map`."""
+
+    @abstractmethod
+    def normalized(self, norm: MaskedGroupNorm, x: Signal) -> Signal:
+        """Normalise `x` of shape (batch, channels, time) by the statistics of all that is known of each clip."""
+
+    @abstractmethod
+    def attend(
+        self,
+        attention: BlockwiseAttention,
+        x: Tensor,
+        norm: Callable[[Tensor], Tensor],
+        biases: Tensor | None = None,
+    ) -> Tensor:
+        """Give x + attention(norm(x)), which may be written over `x` of shape (batch, time, hidden_size).
+
+        Args:
+            attention: the layer.
+            x: its input.
+            norm: what every step passes first.
+            biases: as for `BlockwiseAttention.attend`.
+        """
+
+    def add(
+        self, f: Callable[..., Tensor], x: Signal, onto: Tensor, *, width: int, reach: Reach = 0, dim: int = 1
+    ) -> Tensor:
+        """Give onto + f(x), which may be written over `onto`. The arguments are those of `map`.
+
+        `onto` may be `x` where f does not reach forward.
+        """
+        return self._add(f, x, onto, Stencil(width, *sides(reach), dim))
+
+    def _add(self, f: Callable[..., Tensor], x: Signal, onto: Tensor, stencil: Stencil) -> Tensor:
+        """`add`."""
+        return onto + self._map(f, (x,), stencil)
+
+    def each(self, f: Callable[[Tensor], Tensor], x: Tensor, *, width: int) -> Tensor:  # noqa: ARG002
+        """Give f(x), which may be written over `x` of shape (batch, time, channels).
+
+        Args:
+            f: takes a stretch and gives one of the same shape, every step from itself alone.
+            x: its input.
+            width: as for `map`.
+        """
+        return f(x)
+
+
+class Whole(Time):
+    """All of the clips at once.
+
+    Args:
+        lengths: valid steps of each clip, integers (batch,); None where every step is valid.
+    """
+
+    def __init__(self, lengths: Tensor | None = None) -> None:
+        self.lengths = lengths
+
+    def of(self, lengths: Tensor | None) -> "Whole":
+        """The same kind of time for signals of other lengths."""
+        return Whole(lengths)
+
+    def at(self, rate: int) -> "Whole":
+        """`Time.at`."""
+        return self if self.lengths is None else self.of(self.lengths * rate)
+
+    def _map(self, f: Callable[..., Result], signals: Sequence[Signal], stencil: Stencil) -> Result:  # noqa: ARG002
+        """`Time.map`."""
+        return f(*(stored(signal) for signal in signals), self.lengths)
+
+    def unstored(
+        self,
+        f: Callable[..., Tensor],
+        x: Tensor,
+        *,
+        channels: int,
+        reach: Reach = 0,
+        down: int = 1,
+        steps: int | None = None,
+    ) -> Signal:
+        """Compute f of `x`, again wherever its steps are read if they are too many to be kept.
+
+        Args:
+            f: as for `map`; gives (batch, channels, time).
+            x: shape (batch, channels, time).
+            channels: of what f gives.
+            reach: as for `map`.
+            down: as for `map`.
+            steps: as for `map`.
+        """
+        return self._unstored(f, x, Stencil(channels, *sides(reach), dim=2, down=down, steps=steps))
+
+    def _unstored(self, f: Callable[..., Tensor], x: Tensor, stencil: Stencil) -> Signal:
+        """`unstored`."""
+        return self._map(f, (x,), stencil)
+
+    def normalized(self, norm: MaskedGroupNorm, x: Signal) -> Signal:
+        """`Time.normalized`."""
+        return norm(stored(x), self.lengths)
+
+    def attend(
+        self,
+        attention: BlockwiseAttention,
+        x: Tensor,
+        norm: Callable[[Tensor], Tensor],
+        biases: Tensor | None = None,
+    ) -> Tensor:
+        """`Time.attend`."""
+        normal = norm(x)
+        k, v = attention.keys_and_values(normal)
+        if torch.compiler.is_compiling():  # as in `Tiled`
+            return x + attention.attend(normal, 0, k, v, self.lengths, biases)
+        blocks = [
+            attention.attend(normal[:, block.wanted], block.start, k, v, self.lengths, biases)
+            for block in query_blocks(attention, normal, k, MASK_BYTES)
+        ]
+        return x + (blocks[0] if len(blocks) == 1 else torch.cat(blocks, 1))
+
+
+WHOLE = Whole()
+"""The time of clips that are valid to their end."""
+
+
+class Tiled(Whole):
+    """A stretch of the clips at a time, as long as its intermediate results stay within a budget.
+
+    What fits one tile is computed as `Whole` does. All else is written into its place tile by tile, over what it was
+    made of where that is allowed, so that no intermediate result is as long as the clips; no gradient can be taken.
+
+    In a compiled graph everything is one tile: how often its loops run would be settled by the length that it was
+    compiled for; without any it serves every length.
+
+    Args:
+        lengths: as for `Whole`.
+        budget: bytes that a tile's intermediate results may come to.
+    """
+
+    def __init__(self, lengths: Tensor | None, budget: int) -> None:
+        super().__init__(lengths)
+        self.budget = budget
+
+    def of(self, lengths: Tensor | None) -> "Tiled":
+        """`Whole.of`."""
+        return Tiled(lengths, self.budget)
+
+    def _map(self, f: Callable[..., Result], signals: Sequence[Signal], stencil: Stencil) -> Result:
+        cut = self._cut(signals[0], stencil)
+        if cut is None:
+            return super()._map(f, signals, stencil)
+        results: list[Tensor] = []
+        batch, num_steps = signals[0].shape[0], stencil.num_steps(signals[0]) * stencil.up
+        for clips, tile in shares(cut) if stencil.told else cut:
+            made = self._computed(f, signals, clips, tile, stencil)
+            parts: tuple[Tensor, ...] = (made,) if isinstance(made, Tensor) else made
+            results = results or [room_for(part, batch, num_steps, stencil.dim) for part in parts]
+            for result, part in zip(results, parts, strict=True):
+                put(part, result, clips, tile.at(stencil.up), stencil.dim)
+        return results[0] if isinstance(made, Tensor) else tuple(results)  # type: ignore[return-value]
+
+    def _add(self, f: Callable[..., Tensor], x: Signal, onto: Tensor, stencil: Stencil) -> Tensor:
+        cut = self._cut(x, stencil)
+        if cut is None:
+            return onto + super()._map(f, (x,), stencil)
+        if onto is x:
+            assert stencil.after == 0, "f would read what has been written over"
+            cut.reverse()  # so that what lies before a tile still stands
+        for clips, tile in cut:
+            put(self._computed(f, (x,), clips, tile, stencil), onto, clips, tile, stencil.dim, adding=True)
+        return onto
+
+    def _unstored(self, f: Callable[..., Tensor], x: Tensor, stencil: Stencil) -> Signal:
+        if self._cut(x, stencil) is None:
+            return super()._map(f, (x,), stencil)
+        num_steps = stencil.num_steps(x)
+
+        def read(start: int, stop: int) -> Tensor:
+            tile = Tile(start, stop, max(0, start - stencil.before), min(num_steps, stop + stencil.after))
+            y = self._computed(f, (x,), slice(None), tile, stencil)
+            return y.narrow(2, start - tile.first, stop - start)
+
+        return Unstored(read, (x.shape[0], stencil.width, num_steps), x.itemsize)
+
+    def each(self, f: Callable[[Tensor], Tensor], x: Tensor, *, width: int) -> Tensor:
+        """`Time.each`."""
+        cut = self._cut(x, Stencil(width))
+        if cut is None:
+            return f(x)
+        for _, tile in cut:
+            x[:, tile.wanted] = f(x[:, tile.wanted])
+        return x
+
+    def normalized(self, norm: MaskedGroupNorm, x: Signal) -> Signal:
+        """`Time.normalized`: the moments are added up tile by tile, and what they make of the steps is not kept."""
+        if torch.compiler.is_compiling():
+            return super().normalized(norm, x)
+        batch, channels, num_steps = x.shape
+        size = steps_within(self.budget, TENSORS * batch * channels * max(4, x.itemsize))
+        moments = sum(
+            norm.moments(steps_of(x, slice(None), tile.start, tile.stop, 2), tile.lengths(self.lengths))
+            for tile in tiles(num_steps, size)
+        )
+        assert isinstance(moments, Tensor), "no steps"
+        scale, shift = norm.scale_and_shift(moments)
+        return Unstored(
+            lambda start, stop: norm.scaled(steps_of(x, slice(None), start, stop, 2), scale, shift),
+            (batch, channels, num_steps),
+            x.itemsize,
+        )
+
+    def attend(
+        self,
+        attention: BlockwiseAttention,
+        x: Tensor,
+        norm: Callable[[Tensor], Tensor],
+        biases: Tensor | None = None,
+    ) -> Tensor:
+        """`Time.attend`: keys and values are as long as the clip, queries come a block at a time."""
+        if torch.compiler.is_compiling():
+            return super().attend(attention, x, norm, biases)
+        k, v = self.map(lambda part, _: attention.keys_and_values(norm(part)), x, width=x.shape[2])
+        with share(x.shape[1] / (x.shape[1] + 6 * x.shape[2])):  # of a layer's work; the rest grows with the time alone
+            for block in shares(list(query_blocks(attention, x, k, self.budget))):
+                own = x[:, block.wanted]
+                own += attention.attend(norm(own), block.start, k, v, self.lengths, biases)
+        return x
+
+    def _cut(self, x: Signal, stencil: Stencil) -> list[tuple[slice, Tile]] | None:
+        """The tiles, each of some clips; None where one is all."""
+        if torch.compiler.is_compiling():
+            return None
+        batch, num_steps, halo = x.shape[0], stencil.num_steps(x), max(stencil.before, stencil.after)
+        bytes_per_step = TENSORS * stencil.width * max(4, x.itemsize)
+        if batch * num_steps * bytes_per_step <= self.budget:
+            return None
+        together = 1 if stencil.clips_apart else batch
+        size = steps_within(self.budget, together * bytes_per_step, halo)
+        if stencil.clips_apart:
+            together = max(1, self.budget // (bytes_per_step * min(num_steps, size + 2 * halo)))
+        return [
+            (slice(first, first + together), tile)
+            for tile in tiles(num_steps, size, stencil.before, stencil.after)
+            for first in range(0, batch, together)
+        ]
+
+    def _computed(
+        self, f: Callable[..., Result], signals: Sequence[Signal], clips: slice, tile: Tile, stencil: Stencil
+    ) -> Result:
+        """What f makes of the steps that a tile reads."""
+        x, dim, first = signals[0], stencil.dim, tile.first * stencil.down
+        last = x.shape[dim] if tile.last == stencil.num_steps(x) else tile.last * stencil.down
+        lengths = None if self.lengths is None else (self.lengths[clips] - first).clamp(0, last - first)
+        return f(*(steps_of(signal, clips, first, last, dim) for signal in signals), lengths)
+
+
+@dataclass
+class Past:
+    """What a stream remembers of its final steps, each in the order in which the blocks have asked for it.
+
+    Attributes:
+        steps: the last inputs of a map, as far back as it reaches, without a batch: of as many dimensions less one.
+        moments: of what a norm has seen, as `MaskedGroupNorm.moments` gives them, float64 (3, groups).
+        keys: keys and values of an attention, (2, steps, width).
+    """
+
+    steps: list[Tensor] = field(default_factory=list)
+    moments: list[Tensor] = field(default_factory=list)
+    keys: list[Tensor] = field(default_factory=list)
+
+    @property
+    def shape(self) -> tuple[torch.Size, ...]:
+        """What streams have in common that can be a batch: they remember as much. Attention makes up for the keys."""
+        return tuple(steps.shape for steps in self.steps)
+
+
+class Streamed(Time):
+    """The next window of several streams: its first steps become final, and the others, looked ahead at, come again.
+
+    Args:
+        before: what each stream remembers, all of one shape; None where it begins.
+        num_final: how many steps of the window become final.
+        context: how many final steps the attention of later windows will see; None is all of them.
+
+    Attributes:
+        after: what each stream is to remember for its next window, complete when all blocks have been passed.
+    """
+
+    def __init__(self, before: Sequence[Past | None], num_final: int, context: int | None = None) -> None:
+        self.before = [past or Past() for past in before]
+        self.after = [Past() for _ in before]
+        self.num_final = num_final
+        self.context = context
+
+    def at(self, rate: int) -> "Streamed":
+        """`Time.at`."""
+        faster = copy(self)  # what is remembered stays one
+        faster.num_final = self.num_final * rate
+        return faster
+
+    def _map(self, f: Callable[..., Result], signals: Sequence[Signal], stencil: Stencil) -> Result:
+        """`Time.map`: before its own steps f sees what it reaches of the past, and where a stream begins, nothing."""
+        if stencil.before == 0:
+            return f(*(stored(signal) for signal in signals), None)
+        [x] = signals
+        dim, up = stencil.dim, stencil.up
+        shown, num_known = self._remembered(stored(x), stencil.before, dim)
+        y = f(shown, None)
+        assert isinstance(y, Tensor), "several results are for maps that reach nothing"
+        return y.narrow(dim, num_known * up, y.shape[dim] - num_known * up)  # type: ignore[return-value]
+
+    def normalized(self, norm: MaskedGroupNorm, x: Signal) -> Signal:
+        """`Time.normalized`: the moments are those of all that was final before, and of the window."""
+        x, i = stored(x), len(self.after[0].moments)
+        final, ahead = norm.moments(x[..., : self.num_final]), norm.moments(x[..., self.num_final :])
+        known = [past.moments[i] if past.moments else torch.zeros_like(final[0]) for past in self.before]
+        final = torch.stack(known) + final
+        for past, own in zip(self.after, final, strict=True):
+            past.moments.append(own.clone())
+        return norm.scaled(x, *norm.scale_and_shift(final + ahead))
+
+    def attend(
+        self,
+        attention: BlockwiseAttention,
+        x: Tensor,
+        norm: Callable[[Tensor], Tensor],
+        biases: Tensor | None = None,
+    ) -> Tensor:
+        """`Time.attend`: the keys and values of `context` final steps come before the window's own."""
+        normal, i = norm(x), len(self.after[0].keys)
+        keys = list(torch.stack(attention.keys_and_values(normal), 1))  # of each stream (2, steps, width)
+        for j, (before, after) in enumerate(zip(self.before, self.after, strict=True)):
+            if before.keys:
+                keys[j] = torch.cat([before.keys[i], keys[j]], 1)
+            end = keys[j].shape[1] - x.shape[1] + self.num_final
+            after.keys.append(keys[j][:, 0 if self.context is None else max(0, end - self.context) : end])
+        lengths = [own.shape[1] for own in keys]
+        valid = None
+        if min(lengths) != max(lengths):
+            keys = [F.pad(own, (0, 0, 0, max(lengths) - own.shape[1])) for own in keys]
+            valid = torch.tensor(lengths, device=x.device)
+        k, v = (keys[0][None] if len(keys) == 1 else torch.stack(keys)).unbind(1)
+        return x + attention.attend(normal, 0, k, v, valid, biases)
+
+    def _remembered(self, x: Tensor, reach: int, dim: int) -> tuple[Tensor, int]:
+        """The last `reach` final steps before those of `x`, and how many these are: fewer where a stream begins."""
+        i, num_known = len(self.after[0].steps), 0
+        if self.before[0].steps:
+            known = torch.stack([past.steps[i] for past in self.before])
+            num_known = known.shape[dim]
+            x = torch.cat([known, x], dim)
+        end = num_known + self.num_final
+        first = max(0, end - reach)
+        for past, own in zip(self.after, x, strict=True):
+            past.steps.append(own.narrow(dim - 1, first, end - first).clone())
+        return x, num_known
+
+
+def steps_within(budget: int, bytes_per_step: int, halo: int = 0) -> int:
+    """How many steps a tile may want, so that these and a halo on both sides fit the budget; at least 1 and a halo.
+
+    With less than its halo to want, a tile would mostly compute what others compute too.
+    """
+    return max(1, halo, budget // bytes_per_step - 2 * halo)
+
+
+def query_blocks(attention: BlockwiseAttention, x: Tensor, k: Tensor, budget: int) -> Iterator[Tile]:
+    """Cut queries made of `x`, shape (batch, time, hidden_size), into blocks alike that take at most so many bytes."""
+    width, most = attention.query_width(x, k)
+    size = steps_within(budget, TENSORS * x.shape[0] * width * max(4, x.itemsize))
+    count = -(-x.shape[1] // min(size, most or size))
+    return tiles(x.shape[1], -(-x.shape[1] // count))
+
+
+def sides(reach: Reach) -> tuple[int, int]:
+    """How far to each side."""
+    return reach if isinstance(reach, tuple) else (reach, reach)
