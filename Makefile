@@ -5,6 +5,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+KERNELS := $(wildcard src/xcodec/kernels/*.cpp src/xcodec/kernels/*.h)
 
 # glibc returns big blocks to the system at once by default, and the released size would spend its time on page faults.
 export MALLOC_MMAP_THRESHOLD_ = 4294967296
@@ -24,6 +25,7 @@ test-fast: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/clang-format --dry-run --Werror $(KERNELS)
 
 types: $(READY)
 	$(BIN)/mypy
@@ -31,8 +33,9 @@ types: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+	$(BIN)/clang-format -i $(KERNELS)
 
-$(READY): pyproject.toml setup.py constraints.txt $(wildcard src/xcodec/kernels/*.cpp src/xcodec/kernels/*.h)
+$(READY): pyproject.toml setup.py constraints.txt $(KERNELS) src/xcodec/kernels/signatures.py
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'

@@ -4,6 +4,7 @@ Everything else about the build is in pyproject.toml.
 """
 
 import platform
+import runpy
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -45,7 +46,7 @@ class BuildKernels(build_ext):
     def build_extension(self, ext: Extension) -> None:
         """Compile the sources for the baseline, each variant that the compiler knows, and the interface to them."""
         objects = self._compile(ext, "baseline", [("XCODEC_VARIANT", "baseline")], [])
-        interface: list[tuple[str, str | None]] = []
+        interface: list[tuple[str, str | None]] = [("XCODEC_INTERFACE", str(INTERFACE))]
         for variant, flags in VARIANTS.items() if platform.machine().lower() in ("x86_64", "amd64") else ():
             try:
                 objects += self._compile(ext, variant, [("XCODEC_VARIANT", variant)], flags)
@@ -77,13 +78,14 @@ class AnyPythonWheel(bdist_wheel):
 
 
 KERNELS = Path("src/xcodec/kernels")
+INTERFACE = runpy.run_path(str(KERNELS / "signatures.py"))["INTERFACE"]
 
 setup(
     ext_modules=[
         Extension(
             "xcodec.kernels.xcodec",
             sources=[str(path) for path in sorted(KERNELS.glob("*.cpp"))],
-            depends=[str(path) for path in sorted(KERNELS.glob("*.h"))],
+            depends=[str(path) for path in (*sorted(KERNELS.glob("*.h")), KERNELS / "signatures.py")],
             language="c++",
             optional=True,
         )

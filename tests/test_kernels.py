@@ -3,6 +3,7 @@
 import copy
 import ctypes
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from torch import Tensor
 
 from builders import prepare, speech
 from xcodec import InputError, kernels
-from xcodec.kernels import library
+from xcodec.kernels.library import library
+from xcodec.kernels.signatures import SIGNATURES
 from xcodec.models.acoustic import AcousticEncoder
 from xcodec.modules.conv import MaskedConv1d, MaskedConvTranspose1d, channels_last, is_channels_last
 from xcodec.modules.lengths import zero_past_end
@@ -187,10 +189,10 @@ def test_gradients_in_bfloat16(variant, make):
 @pytest.mark.gradients
 @pytest.mark.parametrize("lent", [True, False], ids=["torch's threads", "own threads"])
 def test_the_number_of_threads_changes_no_bit(monkeypatch, lent):
-    if lent and not library._parallel_for:
+    if lent and not library.parallel_for:
         pytest.skip("torch before 2.10 lends no threads")
     if not lent:
-        monkeypatch.setattr(library, "_parallel_for", ctypes.c_void_p())
+        monkeypatch.setattr(library, "parallel_for", ctypes.c_void_p())
     x, module = clips(96, 4000), activation(96)
     results = []
     before = torch.get_num_threads()
@@ -310,6 +312,7 @@ def test_an_environment_variable_chooses():
     code = "from xcodec import kernels; print(kernels.variant())"
     for name in {"torch", kernels.variants()[-1]}:
         assert shown(code, XCODEC_KERNEL=name).stdout.strip() == name
+    assert shown("import xcodec.kernels", XCODEC_KERNEL="fast").returncode == 0
     wrong = shown(code, XCODEC_KERNEL="fast")
     assert wrong.returncode != 0
     assert "environment variable XCODEC_KERNEL: expected one of torch" in wrong.stderr
@@ -337,6 +340,22 @@ def test_without_a_compiler_the_package_builds_and_torch_serves(tmp_path):
     )
     printed = shown(code, PYTHONPATH=str(tmp_path / "src"), XCODEC_KERNEL="").stdout
     assert printed.strip() == f"{tmp_path / 'src/xcodec/__init__.py'} ('torch',) (1, 4, 9)"
+
+
+def test_the_functions_in_cpp_take_what_python_passes():
+    declared = {}
+    for path in (ROOT / "src/xcodec/kernels").glob("*.cpp"):
+        for name, arguments in re.findall(r"XCODEC_EXPORT int (\w+)\(([^)]+)\)", path.read_text()):
+            words = [argument.replace("*", "* ").split() for argument in arguments.split(",")]
+            declared[name] = {argument[-1]: " ".join(argument[:-1]) for argument in words}
+    kinds = {ctypes.c_int: {"int"}, ctypes.c_int64: {"int64_t"}}
+    assert declared.keys() == SIGNATURES.keys()
+    for function, arguments in SIGNATURES.items():
+        assert list(declared[function]) == list(arguments)
+        for name, kind in arguments.items():
+            found = declared[function][name]
+            assert found in kinds.get(kind, {found}), f"{function}: {name} is {found} in C++, {kind.__name__} in Python"
+            assert ("*" in found or "ParallelFor" in found) == (kind is ctypes.c_void_p)
 
 
 @pytest.mark.parametrize("interface", ["", "int xcodec_interface(void) { return 1000; }"], ids=["none", "other"])

@@ -1,7 +1,7 @@
 """Native code for what torch's own operators do slowly; where it was not compiled, torch serves.
 
 `variant()` says which runs, `variants()` what could, and `use()` chooses; so does the environment variable
-XCODEC_KERNEL before the package is imported.
+XCODEC_KERNEL, if it is set before the package is imported.
 """
 
 from xcodec.kernels.attention_operator import attention

@@ -2,13 +2,13 @@
 //
 // Keys come a block at a time, and the softmax is taken online (Milakov and Gimelshein, 2018; Dao et al., 2022): each
 // query keeps a level near the largest score so far, the sum of the exponentials above and below it, and the sum of the
-// values that they weigh; where a block brings a much larger score, the level moves there and both sums are scaled down.
-// A block of keys (transposed) and of values fits the first-level cache, and passes all queries of a task before the
-// next one comes.
+// values that they weigh; where a block brings a much larger score, the level moves there and both sums are scaled
+// down. A block of keys (transposed) and of values fits the first-level cache, and passes all queries of a task before
+// the next one comes.
 //
-// Biases go by distance, key - query: gate[query] * table[query][distance], and distances beyond either end of the table
-// take its first or last entry. With a table of each query's own that is relative keys (Shaw et al., 2018), with gates
-// and one table it is WavLM's attention (Chen et al., 2022).
+// Biases go by distance, key - query: gate[query] * table[query][distance], and distances beyond either end of the
+// table take its first or last entry. With a table of each query's own that is relative keys (Shaw et al., 2018), with
+// gates and one table it is WavLM's attention (Chen et al., 2022).
 //
 // A query's result depends on its own clip's valid keys alone, in an order that is the same whatever else is computed:
 // neither a batch, nor padding, nor the number of threads changes a bit of it.
@@ -17,10 +17,10 @@
 
 namespace xcodec {
 
-constexpr int64_t KEYS = 64;   // in a block
-constexpr int64_t GROUP = 6;   // queries whose products are in registers together
+constexpr int64_t KEYS = 64;        // in a block
+constexpr int64_t GROUP = 6;        // queries whose products are in registers together
 constexpr int64_t MOST_ROWS = 384;  // queries in a task, a multiple of GROUP: they stay in the second-level cache
-constexpr int64_t WIDEST = 16;  // lanes of the widest vector
+constexpr int64_t WIDEST = 16;      // lanes of the widest vector
 
 // One call. Strides are in elements, and 0 where entries are shared.
 struct Attention {
@@ -30,7 +30,7 @@ struct Attention {
   const float* gates;      // (batch, queries, heads), or null
   const int64_t* lengths;  // valid keys of each clip, or null
   int64_t batch, queries, keys, heads, key_heads, head_dim;
-  int64_t start;  // the step of the first query
+  int64_t start;            // the step of the first query
   int64_t left, distances;  // the table's first entry is for a key so many steps to the left
   int64_t table_clip, table_query, table_head;
   bool bfloat16;
@@ -49,7 +49,7 @@ void attention_baseline(const Attention&, const Queries&, float* scratch);
 
 }  // namespace xcodec
 
-#ifdef XCODEC_VARIANT  // ------------------------------------------------------------------ queries, per instruction set
+#ifdef XCODEC_VARIANT  // queries, per instruction set
 
 #include "vectors.h"
 
@@ -64,7 +64,7 @@ typedef int32_t Places __attribute__((vector_size(16)));
 #define shuffle(a, b, ...) __builtin_shuffle(a, b, Places{__VA_ARGS__})
 #endif
 
-constexpr float NEVER = -__builtin_inff();   // the score of a key that is not there
+constexpr float NEVER = -__builtin_inff();  // the score of a key that is not there
 constexpr float SLACK = 8.0f;  // how far a score may be above the one whose weight is 1 before all are scaled
 constexpr float LOWEST = -3.4028234664e38f;  // below any finite score, and still a number to subtract
 
@@ -130,7 +130,7 @@ inline void multiply(float* c, int64_t c_row, const float* a, int64_t a_row, con
 // The same for any number of columns that is whole vectors.
 template <bool PAIRS>
 void multiply(float* c, int64_t c_row, const float* a, int64_t a_row, const float* b, int64_t b_row, int64_t depth,
-                     int64_t columns) {
+              int64_t columns) {
   constexpr int MOST = LANES == 16 ? 4 : 2;  // vectors of sums for which there are registers
   int64_t j = 0;
   for (; j + MOST * LANES <= columns; j += MOST * LANES)
@@ -235,13 +235,13 @@ void attend(const Attention& job, const Queries& task, float* scratch) {
   const float* table = job.table;
   if (table) table += task.clip * job.table_clip + task.first * job.table_query + task.head * job.table_head;
 
-  float* keys = scratch;                     // (depth, KEYS)
-  float* values = keys + depth * KEYS;       // (KEYS, width), in pairs (KEYS / 2, width)
-  float* scores = values + KEYS * width;     // (GROUP, KEYS)
-  float* totals = scores + GROUP * KEYS;     // (rows, width)
-  float* weights = totals + rows * width;    // (rows, LANES): partial sums of each query's weights
-  float* queries = weights + rows * LANES;   // (rows, depth)
-  float* level = queries + rows * depth;     // (rows,): the score whose weight is 1
+  float* keys = scratch;                    // (depth, KEYS)
+  float* values = keys + depth * KEYS;      // (KEYS, width), in pairs (KEYS / 2, width)
+  float* scores = values + KEYS * width;    // (GROUP, KEYS)
+  float* totals = scores + GROUP * KEYS;    // (rows, width)
+  float* weights = totals + rows * width;   // (rows, LANES): partial sums of each query's weights
+  float* queries = weights + rows * LANES;  // (rows, depth)
+  float* level = queries + rows * depth;    // (rows,): the score whose weight is 1
   memset(totals, 0, rows * (width + LANES + depth) * sizeof(float));
   const float factor = 1.0f / __builtin_sqrtf((float)dim);
   for (int64_t i = 0; i < rows; i++) level[i] = LOWEST;
@@ -334,7 +334,7 @@ void XCODEC_NAME(attention_)(const Attention& job, const Queries& task, float* s
 
 }  // namespace xcodec
 
-#else  // ------------------------------------------------------------------------------------------------- the interface
+#else  // the interface
 
 #include "interface.h"
 
@@ -355,18 +355,36 @@ int64_t attention_scratch(int64_t rows, int64_t head_dim) {
 }  // namespace
 }  // namespace xcodec
 
-XCODEC_EXPORT int xcodec_attention(int variant, int64_t bfloat16, const void* q, const void* k, const void* v, void* out,
-                                   const float* table, const float* gates, const int64_t* lengths, int64_t batch,
-                                   int64_t queries, int64_t keys, int64_t heads, int64_t key_heads, int64_t head_dim,
-                                   int64_t start, int64_t left, int64_t distances, int64_t table_clip,
+XCODEC_EXPORT int xcodec_attention(int variant, int64_t bfloat16, const void* q, const void* k, const void* v,
+                                   void* out, const float* table, const float* gates, const int64_t* lengths,
+                                   int64_t batch, int64_t queries, int64_t keys, int64_t heads, int64_t key_heads,
+                                   int64_t head_dim, int64_t start, int64_t left, int64_t distances, int64_t table_clip,
                                    int64_t table_query, int64_t table_head, int threads,
                                    xcodec::ParallelFor parallel_for) {
   using namespace xcodec;
   const AttentionFunction function = variant_of(ATTENTION, variant);
   if (!function) return UNKNOWN_VARIANT;
-  const Attention job{q,        k,     v,    out,       table,      gates,       lengths,    batch,
-                      queries,  keys,  heads, key_heads, head_dim,   start,       left,       distances,
-                      table_clip, table_query, table_head, bfloat16 != 0};
+  Attention job{};
+  job.q = q;
+  job.k = k;
+  job.v = v;
+  job.out = out;
+  job.table = table;
+  job.gates = gates;
+  job.lengths = lengths;
+  job.batch = batch;
+  job.queries = queries;
+  job.keys = keys;
+  job.heads = heads;
+  job.key_heads = key_heads;
+  job.head_dim = head_dim;
+  job.start = start;
+  job.left = left;
+  job.distances = distances;
+  job.table_clip = table_clip;
+  job.table_query = table_query;
+  job.table_head = table_head;
+  job.bfloat16 = bfloat16 != 0;
   // Pieces of equal size, small enough that each thread gets several.
   int64_t chunks = pieces(queries, MOST_ROWS);
   const int64_t wanted = pieces(4 * threads, batch * heads), possible = pieces(queries, FEWEST_ROWS);

@@ -22,7 +22,7 @@ enum Status { DONE = 0, OUT_OF_MEMORY = 1, UNKNOWN_VARIANT = 2 };
 
 // The functions whose names begin with `stem`, by the number of their variant: null where one was not compiled.
 #define XCODEC_VARIANTS(stem) \
-  { stem##baseline, XCODEC_IF_AVX2(stem##avx2), XCODEC_IF_AVX512(stem##avx512), XCODEC_IF_AVX512BF16(stem##avx512bf16) }
+  {stem##baseline, XCODEC_IF_AVX2(stem##avx2), XCODEC_IF_AVX512(stem##avx512), XCODEC_IF_AVX512BF16(stem##avx512bf16)}
 #ifdef XCODEC_AVX2
 #define XCODEC_IF_AVX2(function) function
 #else
@@ -46,8 +46,8 @@ Function variant_of(const Function (&variants)[VARIANTS], int variant) {
 
 inline int64_t pieces(int64_t whole, int64_t size) { return (whole + size - 1) / size; }
 
-// torch_parallel_for of torch's stable C interface: it calls work(first, last, context) on torch's own threads for ranges
-// that make up [begin, end), each of at least `grain`, and returns 0 when all are done.
+// torch_parallel_for of torch's stable C interface: it calls work(first, last, context) on torch's own threads for
+// ranges that make up [begin, end), each of at least `grain`, and returns 0 when all are done.
 using ParallelFor = int32_t (*)(int64_t begin, int64_t end, int64_t grain, void (*work)(int64_t, int64_t, void*),
                                 void* context);
 
@@ -58,7 +58,8 @@ using ParallelFor = int32_t (*)(int64_t begin, int64_t end, int64_t grain, void 
 // them; a torch that lends none is null, and the threads then live for one call. They cost 30 microseconds each, so
 // `useful` should count pieces of work that take at least that.
 template <typename Work>
-void run_tasks(int64_t tasks, int64_t useful, int threads, ParallelFor parallel_for, int64_t scratch_floats, Work work) {
+void run_tasks(int64_t tasks, int64_t useful, int threads, ParallelFor parallel_for, int64_t scratch_floats,
+               Work work) {
   useful = useful < threads ? useful : threads;
   useful = useful < tasks ? useful : tasks;
   useful = useful > 1 ? useful : 1;

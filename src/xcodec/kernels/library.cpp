@@ -4,12 +4,11 @@
 
 #include "interface.h"
 
-// Which arguments the library's functions take: a number that library.py has too, and that changes with them there and
-// here.
-XCODEC_EXPORT int xcodec_interface() { return 3; }
+// Which arguments the library's functions take: a number that setup.py works out from signatures.py.
+XCODEC_EXPORT int xcodec_interface() { return XCODEC_INTERFACE; }
 
-// The variants that were compiled and that this processor runs: bit 0 baseline, bit 1 AVX2, bit 2 AVX-512, bit 3 AVX-512
-// with its products of bfloat16.
+// The variants that were compiled and that this processor runs: bit 0 baseline, bit 1 AVX2, bit 2 AVX-512, bit 3
+// AVX-512 with its products of bfloat16.
 XCODEC_EXPORT int xcodec_variants() {
   int variants = 1;
 #ifdef XCODEC_AVX2

@@ -4,15 +4,27 @@ import ctypes
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from xcodec.errors import InputError
+from xcodec.kernels.signatures import INTERFACE, SIGNATURES
 
-__all__ = ["TORCH", "call", "is_stale", "is_torch_asked_for", "serves", "use", "variant", "variants"]
+__all__ = [
+    "DTYPES",
+    "TORCH",
+    "Library",
+    "call",
+    "is_stale",
+    "is_torch_asked_for",
+    "serves",
+    "use",
+    "variant",
+    "variants",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -22,113 +34,160 @@ TORCH = "torch"
 ENVIRONMENT = "XCODEC_KERNEL"
 PATH = Path(__file__).with_name("libxcodec.so")
 NATIVE = ("baseline", "avx2", "avx512", "avx512bf16")  # slowest first; a variant's place is its number in the library
-INTERFACE = 3  # which arguments the library's functions take; library.cpp has the same number
 DTYPES = (torch.float32, torch.bfloat16)
 OUT_OF_MEMORY = 1
 
 
-def _load() -> ctypes.CDLL | None:
+class Library:
+    """The library as it was found, and which of its variants serves.
+
+    Args:
+        path: of the shared library; where there is none, or one for another processor, torch's operators serve.
+        asked: the variant to use, as the environment asks for it; None is the fastest. Whether there is such a one is
+            checked when it is first asked for, so that importing the package raises nothing.
+
+    Attributes:
+        variants: what can run here, slowest first: "torch", and what was compiled and this processor runs.
+        is_stale: whether a library was found that takes other arguments than `signatures` says; it is not called.
+        parallel_for: torch's function that lends its threads (torch 2.10 and later), or a null pointer.
+    """
+
+    def __init__(self, path: Path, asked: str | None) -> None:
+        self._functions = _opened(path)
+        self.is_stale = self._functions is not None and _interface(self._functions) != INTERFACE
+        if self.is_stale:
+            logger.warning(
+                f"{path} has another interface than this xcodec's kernel and is not used; install xcodec again"
+            )
+            self._functions = None
+        runnable = 0 if self._functions is None else self._functions.xcodec_variants()
+        self.variants = (TORCH, *(name for number, name in enumerate(NATIVE) if runnable >> number & 1))
+        if self._functions is not None:
+            for function, arguments in SIGNATURES.items():
+                getattr(self._functions, function).argtypes = list(arguments.values())
+        self.parallel_for = _threads_of_torch()
+        self._asked, self._is_checked = asked, asked is None
+
+    @property
+    def asked(self) -> str | None:
+        """The variant that was asked for, by `use` or the environment; None where none was.
+
+        Raises:
+            InputError: where the environment asks for one that does not run here.
+        """
+        if not self._is_checked:
+            self.check(self._asked, f"environment variable {ENVIRONMENT}")
+            self._is_checked = True
+        return self._asked
+
+    @property
+    def variant(self) -> str:
+        """The variant that serves."""
+        return self.asked or self.variants[-1]
+
+    def check(self, name: str | None, source: str) -> None:
+        """Raise an InputError that speaks of `source` where `name` is no variant that runs here."""
+        if name not in self.variants:
+            raise InputError(
+                f"{source}: expected one of {', '.join(self.variants)}, which is what was compiled and what this "
+                f"processor runs; got {name!r}"
+            )
+
+    @contextmanager
+    def use(self, name: str) -> Iterator[None]:
+        """Let a variant serve the whole process inside a `with` block."""
+        self.check(name, "kernels.use")
+        before = self._asked, self._is_checked
+        self._asked, self._is_checked = name, True
+        try:
+            yield
+        finally:
+            self._asked, self._is_checked = before
+
+    def call(self, function: str, *arguments: Tensor | int | ctypes.Array[ctypes.c_float] | None) -> None:
+        """Call a function with the chosen variant before the arguments and torch's threads after them."""
+        if self._functions is None or self.variant == TORCH:
+            raise InputError(f"xcodec's native kernel was called, but {TORCH} was chosen or nothing else was compiled")
+        pointers = [each.data_ptr() if isinstance(each, Tensor) else each for each in arguments]
+        threads = torch.get_num_threads()
+        number = NATIVE.index(self.variant)
+        status = getattr(self._functions, function)(number, *pointers, threads, self.parallel_for)
+        if status == OUT_OF_MEMORY:
+            raise MemoryError(f"{function}: no memory for the scratch buffers of {threads} threads")
+        assert status == 0, f"{function} returned {status}"
+
+
+def _opened(path: Path) -> ctypes.CDLL | None:
     try:
-        return ctypes.CDLL(str(PATH))
+        return ctypes.CDLL(str(path))
     except OSError:  # no compiler where the package was built, or built for another processor
         return None
 
 
-def _interface(library: ctypes.CDLL) -> int:
+def _interface(functions: ctypes.CDLL) -> int:
     try:
-        return int(library.xcodec_interface())
+        return int(functions.xcodec_interface())
     except AttributeError:  # compiled before there was that function
         return 0
 
 
 def _threads_of_torch() -> ctypes.c_void_p:
-    """The function by which torch (2.10 on) lends its threads, found through what links to it; else a null pointer."""
+    """Find the function by which torch lends its threads, through what links to it; else give a null pointer."""
     try:
         return ctypes.cast(ctypes.CDLL(torch._C.__file__).torch_parallel_for, ctypes.c_void_p)
     except (AttributeError, OSError):
         return ctypes.c_void_p()
 
 
-_library = _load()
-_parallel_for = _threads_of_torch()
-_stale = _library is not None and _interface(_library) != INTERFACE
-if _stale:
-    logger.warning(f"{PATH} has another interface than this xcodec's kernel and is not used; install xcodec again")
-    _library = None
-_runnable = _library.xcodec_variants() if _library else 0
-_variants = (TORCH, *(name for number, name in enumerate(NATIVE) if _runnable >> number & 1))
+library = Library(PATH, os.environ.get(ENVIRONMENT) or None)
+"""The one that serves. It is opened here rather than at the first call since a graph that is being compiled cannot."""
 
 
 def variants() -> tuple[str, ...]:
-    """What can run here, slowest first: "torch", and what was compiled of baseline, avx2, avx512 and avx512bf16."""
-    return _variants
+    """Tell what can run here, slowest first: "torch", and what was compiled of `NATIVE`."""
+    return library.variants
 
 
 def is_stale() -> bool:
-    """Whether a library was found whose interface is of another version; torch serves then."""
-    return _stale
-
-
-def _checked(name: str, source: str) -> str:
-    if name not in _variants:
-        raise InputError(
-            f"{source}: expected one of {', '.join(_variants)}, which is what was compiled and what this processor "
-            f"runs; got {name!r}"
-        )
-    return name
-
-
-_asked: str | None = os.environ.get(ENVIRONMENT) or None
-if _asked:
-    _checked(_asked, f"environment variable {ENVIRONMENT}")
+    """Tell whether a library was found whose interface is of another version; torch serves then."""
+    return library.is_stale
 
 
 def variant() -> str:
-    """What serves float32 and bfloat16 on the CPU: the fastest of `variants()`, unless another was asked for."""
-    return _asked or _variants[-1]
+    """Tell what serves float32 and bfloat16 on the CPU: the fastest of `variants()`, unless another was asked for.
+
+    Raises:
+        InputError: where the environment variable XCODEC_KERNEL asks for one that does not run here.
+    """
+    return library.variant
 
 
 def is_torch_asked_for() -> bool:
-    """Whether torch's operators are to serve on every device, rather than because nothing was compiled for the CPU."""
-    return _asked == TORCH
+    """Tell whether torch's operators are to serve on every device, rather than for want of a compiled kernel."""
+    return library.asked == TORCH
 
 
-@contextmanager
-def use(name: str) -> Iterator[None]:
+def use(name: str) -> AbstractContextManager[None]:
     """Let one of `variants()` serve the whole process inside a `with` block.
 
     Raises:
         InputError: where it is not one of them.
     """
-    global _asked
-    before, _asked = _asked, _checked(name, "kernels.use")
-    try:
-        yield
-    finally:
-        _asked = before
+    return library.use(name)
 
 
 def serves(x: Tensor) -> bool:
-    """Whether the native kernel takes `x`: on the CPU, float32 or bfloat16, and compiled."""
-    return variant() != TORCH and x.device.type == "cpu" and x.dtype in DTYPES
+    """Tell whether the native kernel takes `x`: on the CPU, float32 or bfloat16, and compiled."""
+    return library.variant != TORCH and x.device.type == "cpu" and x.dtype in DTYPES
 
 
 def call(function: str, *arguments: Tensor | int | ctypes.Array[ctypes.c_float] | None) -> None:
     """Call a function of the library, with the chosen variant before the arguments and torch's threads after them.
 
-    Tensors are passed as pointers, None as a null pointer, integers as int64. The caller has made all contiguous.
+    Tensors are passed as pointers, None as a null pointer. The caller has made all contiguous.
 
     Raises:
         InputError: where torch was chosen, or nothing was compiled.
         MemoryError: where the library finds no memory for its scratch.
     """
-    if _library is None or variant() == TORCH:
-        raise InputError(f"xcodec's native kernel was called, but {TORCH} was chosen or nothing else was compiled")
-    converted = [
-        ctypes.c_void_p(a.data_ptr()) if isinstance(a, Tensor) else ctypes.c_int64(a) if isinstance(a, int) else a
-        for a in arguments
-    ]
-    status = getattr(_library, function)(NATIVE.index(variant()), *converted, torch.get_num_threads(), _parallel_for)
-    if status == OUT_OF_MEMORY:
-        raise MemoryError(f"{function}: no memory for the scratch buffers of {torch.get_num_threads()} threads")
-    assert status == 0, f"{function} returned {status}"
+    library.call(function, *arguments)

@@ -1,5 +1,6 @@
-// Vectors as wide as the instruction set that a file is compiled for. What is here has internal linkage, for a linker may
-// not give a baseline processor code that was compiled for another; so no inline function of the standard library is used.
+// Vectors as wide as the instruction set that a file is compiled for. What is here has internal linkage, for a linker
+// may not give a baseline processor code that was compiled for another; so no inline function of the standard library
+// is used.
 #pragma once
 
 #include <stddef.h>
@@ -52,9 +53,7 @@ inline Vec fused(Vec a, Vec b, Vec c) { return (Vec)_mm512_fmadd_ps((__m512)a, (
 inline Vec nearest(Vec v) { return (Vec)_mm512_roundscale_ps((__m512)v, 0x08); }
 inline Vec at_most(Vec v, Vec bound) { return (Vec)_mm512_min_ps((__m512)v, (__m512)bound); }
 inline Vec at_least(Vec bound, Vec v) { return (Vec)_mm512_max_ps((__m512)bound, (__m512)v); }
-inline bool all_at_most(Vec v, Vec bound) {
-  return _mm512_cmp_ps_mask((__m512)v, (__m512)bound, _CMP_LE_OQ) == 0xffff;
-}
+inline bool all_at_most(Vec v, Vec bound) { return _mm512_cmp_ps_mask((__m512)v, (__m512)bound, _CMP_LE_OQ) == 0xffff; }
 #elif defined(__AVX2__)
 inline Vec fused(Vec a, Vec b, Vec c) { return (Vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
 inline Vec nearest(Vec v) { return (Vec)_mm256_round_ps((__m256)v, 0x08); }
