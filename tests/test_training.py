@@ -29,7 +29,9 @@ from xcodec.training.data.batch import Batch
 from xcodec.training.data.sampler import Position
 from xcodec.training.generators.xcodec2 import Xcodec2Generator, encode
 from xcodec.training.limit import Limit
+from xcodec.training.losses.adversarial import adversarial_loss, discriminator_loss, feature_matching_loss
 from xcodec.training.losses.magnitude import log_magnitude
+from xcodec.training.optimization import Optimization
 from xcodec.training.recipe import Recipe
 from xcodec.training.run import train
 from xcodec.training.trainer import ALONE, BAD_STEPS, Trainer
@@ -127,6 +129,42 @@ def test_the_loss_falls_with_every_part_at_work(recipe: Recipe, source: Clips, t
     terms |= {"adversarial": 1.0, "features": 1.0}
     total = sum(weight * steps[-1][name] for name, weight in terms.items())
     assert steps[-1]["loss"] == pytest.approx(total, rel=1e-4)
+
+
+@pytest.mark.parametrize("seconds", [None, 0.3])
+def test_one_judgement_teaches_the_codec_and_its_judges_what_two_would(
+    seconds: float | None, source: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tiny_recipe(tmp_path, "adversarial.lead_steps=0", f"adversarial.seconds={seconds or 'null'}")
+    trainer = Trainer(recipe, source, tmp_path, quiet)
+    (batch,) = first_batches(trainer)
+    trainer.generator.begin(batch)
+    trainer.generator.drawn = frozenset()
+    judges = trainer.discriminators
+    assert judges is not None
+    result = trainer.generator(batch)
+    part = trainer._stretch(batch.target)
+    distances = result.terms | trainer.distances(result.audio, batch.target)
+    real, fake = judges(batch.target[:, part]), judges(result.audio[:, part])
+    loss = sum(getattr(recipe.loss, name) * term for name, term in distances.items())
+    loss = loss + adversarial_loss(fake) + feature_matching_loss(real, fake)
+    codec_gradients = torch.autograd.grad(loss, trainer._generating.parameters, allow_unused=True)
+    apart = judges(result.audio[:, part].detach())
+    judges_gradients = torch.autograd.grad(discriminator_loss(real, apart), trainer._judging.parameters)
+
+    seen: dict[Optimization, list[torch.Tensor | None]] = {}
+
+    def watch(self: Optimization, _rate: float) -> torch.Tensor:
+        seen[self] = [parameter.grad for parameter in self.parameters]
+        return torch.ones(())
+
+    monkeypatch.setattr(Optimization, "update", watch)
+    trainer.train_step([batch])
+    for side, expected in ((trainer._generating, codec_gradients), (trainer._judging, judges_gradients)):
+        for ours, wanted in zip(seen[side], expected, strict=True):
+            assert (ours is None) == (wanted is None)
+            if ours is not None:
+                torch.testing.assert_close(ours, wanted, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

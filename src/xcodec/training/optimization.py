@@ -1,6 +1,7 @@
 """One network's way downhill: AdamW, its learning rate, and gradients clipped to a largest norm."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -42,9 +43,28 @@ class Optimization:
         )
         self.scaler = torch.amp.GradScaler(device, enabled=scaled)
 
-    def backward(self, loss: Tensor) -> None:
-        """Add the gradients of a loss to those that are there."""
-        self.scaler.scale(loss).backward()
+    def gradient(self, loss: Tensor, by: Tensor) -> Tensor:
+        """The gradient of a loss by a tensor, scaled, for `backward`; the graph stays, and no weight hears of it."""
+        (gradient,) = torch.autograd.grad(self.scaler.scale(loss), by, retain_graph=True)
+        return gradient
+
+    def backward(self, losses: Sequence[Tensor], tensor: Tensor | None = None, gradient: Tensor | None = None) -> None:
+        """Add the gradients of the sum of losses to those that are there.
+
+        Args:
+            losses: scalars.
+            tensor: made on the way, which a further loss depends on.
+            gradient: of that loss by `tensor`, as `gradient` gives it; None where there is no such loss.
+        """
+        roots: list[tuple[Tensor, Tensor | None]] = []
+        if losses:
+            roots.append((self.scaler.scale(torch.stack(list(losses)).sum()), None))
+        if tensor is not None and gradient is not None:
+            roots.append((tensor, gradient))
+        tensors, gradients = [root for root, _ in roots], [gradient for _, gradient in roots]
+        torch.autograd.backward(
+            tensors, gradients, inputs=self.parameters
+        )  # nothing else that a graph holds hears of it
 
     def update(self, rate: float) -> Tensor:
         """Take a step with the gradients that are there, and forget them.

@@ -5,6 +5,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from xcodec.training.data.batch import Batch
 from xcodec.training.data.batches import Batches, Geometry
 from xcodec.training.data.sampler import Position
 from xcodec.training.data.source import Source
-from xcodec.training.discriminators import build_discriminators, judged_unchanged, real_and_fake
+from xcodec.training.discriminators import Comparison, build_discriminators
 from xcodec.training.distances import Distances
 from xcodec.training.distributed import Processes, unshared
 from xcodec.training.generators import Reconstruction, build_generator
@@ -38,6 +39,23 @@ __all__ = ["Trainer"]
 ALONE = Processes(torch.device("cpu"))
 BAD_STEPS = 10
 """So many steps without a finite gradient, one after the other, end a run; single ones are passed over."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the discriminators make of a batch.
+
+    Attributes:
+        measured: their own loss, by name.
+        terms: what the codec hears, each with its weight, by name.
+        audio: the part of the codec's audio that was judged.
+        gradient: of the weighted terms by that audio, scaled as the codec's loss is; None where it hears nothing.
+    """
+
+    measured: dict[str, Tensor]
+    terms: dict[str, tuple[float, Tensor]]
+    audio: Tensor | None = None
+    gradient: Tensor | None = None
 
 
 class Trainer:
@@ -92,7 +110,7 @@ class Trainer:
             assert recipe.adversarial is not None
             self.discriminators.to(device)
             self._judging = Optimization(self.discriminators, recipe.adversarial.optimizer or recipe.optimizer, scaled)
-            self._shared_discriminators = processes.share(self.discriminators)
+            self._comparison = processes.share(Comparison(self.discriminators))
         geometry = Geometry(self.generator.sampling_rate, output_rate, self.generator.hop_length)
         self.batches = Batches(
             source, recipe.data, recipe.augmentation, geometry, recipe.seed, processes.rank, processes.count, log
@@ -167,44 +185,79 @@ class Trainer:
         rate = learning_rate(recipe.optimizer, self.step, recipe.steps)
         self.generator.train()
         values: dict[str, float] = {}
-        made = []
         for i, batch in enumerate(batches):
-            with unshared(self._shared_generator, i + 1 < len(batches)):
+            is_last = i + 1 == len(batches)
+            with unshared(self._shared_generator, not is_last):
                 with autocast(self.processes.device, self.recipe.precision):
                     result: Reconstruction = self._shared_generator(batch)
                 terms = self._terms(result, batch)
-                loss = torch.stack([weight * term for weight, term in terms.values()]).sum()
-                self._generating.backward(loss / len(batches))
-            measured = {"loss": loss, **{name: term for name, (_, term) in terms.items()}}
+                judged = self._judge(result.audio, batch.target, len(batches), is_last)
+                losses = [weight * term / len(batches) for weight, term in terms.values()]
+                self._generating.backward(losses, judged.audio, judged.gradient)
+            weighted = terms | judged.terms
+            measured = {name: term for name, (_, term) in weighted.items()} | judged.measured
+            measured["loss"] = torch.stack([weight * term.detach() for weight, term in weighted.values()]).sum()
             for name, value in measured.items():
                 values[name] = values.get(name, 0.0) + float(value.detach()) / len(batches)
-            made.append((result.audio.detach(), batch.target))
         norm = self._generating.update(rate)
         if bool(torch.isfinite(norm)):
             self._update_average()
         values["gradient"] = float(norm)
-        if recipe.adversarial is not None and self.step >= recipe.adversarial.first_step:
-            values |= self._train_discriminators(made)
+        if self._judges:
+            values["discriminators_gradient"] = float(self._judging.update(self._judging_rate()))
         self._guard(values)
         self.step += 1
         return values | {"learning_rate": rate}
 
     def _terms(self, result: Reconstruction, batch: Batch) -> dict[str, tuple[float, Tensor]]:
-        """Every term of the generator's loss with its weight, by name."""
-        adversarial = self.recipe.adversarial
+        """How far the reconstruction is from the recording: every term with its weight, by name."""
         terms = result.terms | self.distances(result.audio, batch.target)
-        weighted = {name: (float(getattr(self.recipe.loss, name)), term) for name, term in terms.items()}
-        if self.discriminators is None or adversarial is None:
-            return weighted
-        if self.step >= adversarial.first_step + adversarial.lead_steps:
-            stretch = self._stretch(batch.target)
+        return {name: (float(getattr(self.recipe.loss, name)), term) for name, term in terms.items()}
+
+    @property
+    def _judges(self) -> bool:
+        """Whether the discriminators are at work in this step."""
+        adversarial = self.recipe.adversarial
+        return self.discriminators is not None and adversarial is not None and self.step >= adversarial.first_step
+
+    def _judge(self, audio: Tensor, target: Tensor, batches: int, is_last: bool) -> Judged:
+        """Judge a reconstruction once, for both sides: the discriminators learn, and the codec hears what they say.
+
+        The judgement is of the audio cut off from the codec, so that what the codec hears is the gradient by the audio,
+        and the weights of neither side change before both have theirs.
+
+        Args:
+            audio: the codec's, (clips, samples).
+            target: the recordings, (clips, samples).
+            batches: that make the step.
+            is_last: whether this is the last of them.
+        """
+        adversarial = self.recipe.adversarial
+        if not self._judges or adversarial is None:
+            return Judged({}, {})
+        stretch = self._stretch(target)
+        is_heard = self.step >= adversarial.first_step + adversarial.lead_steps
+        cut = audio[:, stretch].detach().requires_grad_(is_heard)
+        terms: dict[str, tuple[float, Tensor]] = {}
+        gradient = None
+        with unshared(self._comparison, not is_last):
             with autocast(self.processes.device, self.recipe.precision):
-                fake = judged_unchanged(self.discriminators, result.audio[:, stretch])
-                with torch.no_grad():
-                    real = self.discriminators(batch.target[:, stretch])
-            weighted["adversarial"] = (adversarial.weight, adversarial_loss(fake))
-            weighted["features"] = (adversarial.feature_matching, feature_matching_loss(real, fake))
-        return weighted
+                real, fake = self._comparison(target[:, stretch], cut)
+            if is_heard:
+                terms["adversarial"] = (adversarial.weight, adversarial_loss(fake))
+                terms["features"] = (adversarial.feature_matching, feature_matching_loss(real, fake))
+                heard = torch.stack([weight * term / batches for weight, term in terms.values()]).sum()
+                gradient = self._generating.gradient(heard, cut)
+            loss = discriminator_loss(real, fake)
+            self._judging.backward([loss / batches])
+        return Judged({"discriminators": loss}, terms, audio[:, stretch], gradient)
+
+    def _judging_rate(self) -> float:
+        """The discriminators' learning rate, whose schedule begins where they do."""
+        adversarial = self.recipe.adversarial
+        assert adversarial is not None
+        step, steps = (max(0, count - adversarial.first_step) for count in (self.step, self.recipe.steps))
+        return learning_rate(adversarial.optimizer or self.recipe.optimizer, step, steps)
 
     def _stretch(self, target: Tensor) -> slice:
         """Which part of (clips, samples) the discriminators judge in this step."""
@@ -216,24 +269,6 @@ class Trainer:
         length = min(samples, round(seconds * self.generator.output_rate / clips))
         first = int(np.random.default_rng((self.recipe.seed, self.step)).integers(samples - length + 1))
         return slice(first, first + length)
-
-    def _train_discriminators(self, made: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
-        adversarial = self.recipe.adversarial
-        if adversarial is None or self.discriminators is None:
-            return {}
-        recipe = adversarial.optimizer or self.recipe.optimizer
-        total = 0.0
-        for i, (audio, target) in enumerate(made):
-            stretch = self._stretch(target)
-            with unshared(self._shared_discriminators, i + 1 < len(made)):
-                with autocast(self.processes.device, self.recipe.precision):
-                    judgement = self._shared_discriminators(torch.cat([target[:, stretch], audio[:, stretch]]))
-                loss = discriminator_loss(*real_and_fake(judgement)) / len(made)
-                self._judging.backward(loss)
-            total += float(loss.detach())
-        step, steps = (max(0, count - adversarial.first_step) for count in (self.step, self.recipe.steps))
-        norm = self._judging.update(learning_rate(recipe, step, steps))
-        return {"discriminators": total, "discriminators_gradient": float(norm)}
 
     def _guard(self, values: dict[str, float]) -> None:
         """End a run that has left the numbers."""

@@ -2,9 +2,7 @@
 
 from collections.abc import Iterable
 
-import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from xcodec.training.discriminators.judgement import Judgement
 from xcodec.training.discriminators.multi_frequency import MultiFrequencyDiscriminator
@@ -14,14 +12,13 @@ from xcodec.training.precision import precise_on_cpu
 from xcodec.training.sections import AdversarialRecipe
 
 __all__ = [
+    "Comparison",
     "Discriminators",
     "Judgement",
     "MultiFrequencyDiscriminator",
     "MultiPeriodDiscriminator",
     "SpectralDiscriminator",
     "build_discriminators",
-    "judged_unchanged",
-    "real_and_fake",
 ]
 
 
@@ -54,14 +51,13 @@ def build_discriminators(recipe: AdversarialRecipe | None, sampling_rate: int) -
     return Discriminators(members) if members else None
 
 
-def judged_unchanged(discriminators: Discriminators, audio: Tensor) -> Judgement:
-    """Judge with weights that take no gradient, so that a generator learns from it and the discriminators do not."""
-    weights = {name: parameter.detach() for name, parameter in discriminators.named_parameters()}
-    judgement: Judgement = functional_call(discriminators, weights, (audio,))
-    return judgement
+class Comparison(nn.Module):
+    """Discriminators that judge recordings and reconstructions apart, so that gradients may be taken of either."""
 
+    def __init__(self, discriminators: Discriminators) -> None:
+        super().__init__()
+        self.discriminators = discriminators
 
-def real_and_fake(judgement: Judgement) -> tuple[Judgement, Judgement]:
-    """Take the judgement of a batch apart whose first half is real and whose second half is not."""
-    halves = [[torch.chunk(features, 2) for features in one] for one in judgement]
-    return [[real for real, _ in one] for one in halves], [[fake for _, fake in one] for one in halves]
+    def forward(self, real: Tensor, fake: Tensor) -> tuple[Judgement, Judgement]:
+        """Judge two of shape (clips, samples)."""
+        return self.discriminators(real), self.discriminators(fake)
