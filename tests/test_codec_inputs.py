@@ -125,7 +125,7 @@ def test_ids_of_some_codebooks_are_decoded() -> None:
     for count in (1, depth):
         assert codec.decode(ids[:count]).num_samples == codec.decode(codec.encode(np.zeros(6400), 16000)).num_samples
     assert codec.decode(ids[0]) == codec.decode(ids[:1])
-    with pytest.raises(CodesError, match=rf"expected \(codebooks, frames\); this model has {depth} codebooks"):
+    with pytest.raises(CodesError, match=rf"expected \(codebooks, frames\), and this model has {depth} codebooks"):
         codec.decode(ids.T)
 
 

@@ -138,7 +138,7 @@ def test_a_residual_stream_is_measured_at_the_bandwidth_asked_for(recordings: Pa
 def test_settings_of_one_model_are_systems_of_their_own(recordings: Path, tmp_path: Path) -> None:
     tiny_xcodec().save_pretrained(tmp_path / "xcodec")
     XcodecFeatureExtractor().save_pretrained(tmp_path / "xcodec")
-    names = [f"{tmp_path}/xcodec{suffix}" for suffix in ("@0.5", "@1", "", ":int8", "@1:bfloat16")]
+    names = [f"{tmp_path}/xcodec{suffix}" for suffix in ("@0.5", "@1", "", ":bfloat16", "@1:bfloat16")]
     report, page = tmp_path / "report.json", tmp_path / "page.html"
     models = [argument for name in names for argument in ("-m", name)]
     result = run(recordings, *models, "--asr", "none", "--json", report, "--html", page)
@@ -147,7 +147,7 @@ def test_settings_of_one_model_are_systems_of_their_own(recordings: Path, tmp_pa
     assert [system["name"] for system in systems] == names
     assert [len(system["codebooks"]) for system in systems] == [1, 2, 8, 8, 2]
     assert [system["about"].split(" in ")[1].split(")")[0] for system in systems] == [
-        "float32", "float32", "float32", "int8", "bfloat16"
+        "float32", "float32", "float32", "bfloat16", "bfloat16"
     ]  # fmt: skip
     assert all(name in result.out and name in page.read_text() for name in names)
     twice = run(recordings, "-m", names[0], "-m", names[0], "--asr", "none")
@@ -245,7 +245,7 @@ def test_missing_programs_are_reported_and_the_rest_is_measured(
         (("-m", "mini", "--utmos", __file__), 1, "is not a TorchScript file"),
         (("-m", "mini", "--speaker", "./nowhere"), 1, "cannot be loaded as a model of speakers' voices"),
         (("-m", "mini", "--transcripts", "nowhere.tsv"), 1, "nowhere.tsv: cannot be read: No such file"),
-        (("-m", "mini", "-b", "7"), 1, "bandwidth=7: mini has 0.8 kbit/s"),
+        (("-m", "mini", "-b", "7"), 1, "--bandwidth 7: mini has 0.8 kbit/s"),
     ],
 )
 def test_wrong_usage_is_said_before_anything_is_measured(arguments: tuple[str, ...], code: int, message: str) -> None:

@@ -9,6 +9,7 @@ with windows as long as the whole, it costs nothing.
 import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -272,7 +273,10 @@ def run_decoder(
     model: Any = codec.model
     codes = torch.tensor(ids).to(codec.device)
     time = Streamed(pasts, num_final, context)
-    return model.synthesize(codes, time)[:, 0].cpu().numpy(), time.after
+    # Compiled layers are for whole clips: torch is told, for the whole process, to leave graphs aside meanwhile.
+    with torch.compiler.set_stance("force_eager") if model.has_compiled_layers else nullcontext():
+        samples = model.synthesize(codes, time)[:, 0]
+    return samples.cpu().numpy(), time.after
 
 
 @dataclass

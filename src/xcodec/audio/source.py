@@ -190,11 +190,8 @@ def _fetched(url: str) -> Iterator[Path]:
 @contextmanager
 def _opened_path(path: Path, name: str) -> Iterator[Source]:
     try:
-        if path.is_dir():
-            raise AudioError(f"{name}: is a folder; give a file in it")
-        if path.exists() and not path.is_file():
-            raise AudioError(f"{name}: is not a regular file; write the audio into a file first")
-        file = path.open("rb")
+        is_folder, is_other = path.is_dir(), path.exists() and not path.is_file()
+        file = None if is_folder or is_other else path.open("rb")
     except FileNotFoundError:
         raise AudioError(f"{name}: no such file") from None
     except PermissionError:
@@ -203,6 +200,13 @@ def _opened_path(path: Path, name: str) -> Iterator[Source]:
         raise AudioError(f"{name}: cannot be opened: {error.strerror or error}") from error
     except ValueError as error:  # a NUL in the path
         raise AudioError(f"{name!r}: cannot be opened: {error}") from None
+    if file is None:
+        advice = (
+            "is a folder; give a file in it"
+            if is_folder
+            else "is not a regular file; write the audio into a file first"
+        )
+        raise AudioError(f"{name}: {advice}")
     with file:
         yield _checked(Source(name, file, 0, os.fstat(file.fileno()).st_size, path))
 

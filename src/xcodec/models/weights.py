@@ -147,7 +147,9 @@ def check_finite(tensors: Iterable[tuple[str, Tensor]], source: str | Path) -> N
         CheckpointError: names them.
     """
     # A sum costs one read, and is NaN or infinite where one number is; that of huge ones may overflow, so look again.
-    wrong = [name for name, x in tensors if not bool(summed(x).isfinite()) and not bool(x.isfinite().all())]
+    wrong = [
+        name for name, x in tensors if not x.is_meta and not bool(summed(x).isfinite()) and not bool(x.isfinite().all())
+    ]
     if wrong:
         raise CheckpointError(
             f"the tensors of {source} hold numbers that are NaN or infinite: {some_of(sorted(wrong))}. The file is "

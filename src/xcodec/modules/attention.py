@@ -57,7 +57,7 @@ class DistanceBias:
 
 
 class BlockwiseAttention(nn.Module, ABC):
-    """Self-attention that takes its queries a block at a time.
+    """Self-attention whose queries may come a block at a time.
 
     A kind of attention is the names of its projections, which are its checkpoints', and what it adds to the scores by
     distance.

@@ -270,7 +270,8 @@ class Tiled(Whole):
     def _add(self, f: Callable[..., Tensor], x: Signal, onto: Tensor, stencil: Stencil) -> Tensor:
         cut = self._cut(x, stencil)
         if cut is None:
-            return onto + super()._map(f, (x,), stencil)
+            y = super()._map(f, (x,), stencil)
+            return onto + y if torch.compiler.is_compiling() else onto.add_(y)
         if onto is x:
             assert stencil.after == 0, "f would read what has been written over"
             cut.reverse()  # so that what lies before a tile still stands

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from fractions import Fraction
 
 from torch import Tensor, nn
 
@@ -66,14 +65,15 @@ class AcousticDecoder(nn.Module):
     @property
     def halo(self) -> int:
         """How many latent vectors to either side a sample depends on, beyond that of its own hop."""
-        steps, rate = Fraction(reach_of(self.conv1)), 1  # steps of the latents
+        step = math.prod(self.strides)  # in samples, of the latents first and then of each block
+        samples = reach_of(self.conv1) * step
         for block, stride in zip(self.block, self.strides, strict=True):
             assert isinstance(block, DecoderBlock)
             units = (block.res_unit1, block.res_unit2, block.res_unit3)
-            steps += Fraction(reach_of(block.conv_t1), rate)
-            rate *= stride
-            steps += Fraction(sum(unit.reach for unit in units), rate)
-        return math.ceil(steps + Fraction(reach_of(self.conv2), rate))
+            samples += reach_of(block.conv_t1) * step
+            step //= stride
+            samples += sum(unit.reach for unit in units) * step
+        return -(-(samples + reach_of(self.conv2)) // math.prod(self.strides))
 
     def forward(self, latents: Tensor, time: Time = WHOLE) -> Tensor:
         """Decode.
