@@ -66,7 +66,7 @@ def measured(arguments: argparse.Namespace) -> tuple[Evaluation, Codec]:
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("Measured", total=len(clips))
         model = Model(codec, arguments.model or "mini", arguments.bandwidth)
-        return evaluate(clips, [model], metrics, missing, on_progress=lambda: bar.advance(task)), codec
+        return evaluate(clips, [model], metrics, missing, on_progress=lambda clips: bar.advance(task, clips)), codec
 
 
 def cells(system: SystemResult) -> list[str]:

@@ -134,4 +134,4 @@ def test_a_lost_ctrl_c_ends_a_command_between_two_batches(
     result = run(command, made, source, f"interrupted-{command}")
     assert result.exit_code == 130
     assert "interrupted; every file that was written is whole" in result.output
-    assert 3 <= len(batches) <= 4 < COUNT
+    assert 3 <= len(batches) <= 5 < COUNT  # detokenize tries the model first, and is asked after every fourth batch

@@ -564,7 +564,7 @@ def test_say_takes_the_codec_that_the_language_model_names(random_llm: Path, tmp
         return Result(*common, "-o", tmp_path / "said.wav", "--overwrite", *options)
 
     assert say_with("mini").code == 0
-    assert "checkpoint not found: no/such-codec" in say_with("no/such-codec").err
+    assert "'no/such-codec' is neither in the hub" in say_with("no/such-codec").err
     assert say_with("no/such-codec", "--model", "mini").code == 0
     assert "names 7 as codec; expected a folder, a hub id or mini" in say_with(7).err
 

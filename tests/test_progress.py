@@ -18,6 +18,7 @@ from xcodec.evaluation.transcripts import Transcripts
 from xcodec.models.xcodec import XcodecFeatureExtractor
 from xcodec.models.xcodec2 import Xcodec2Model
 from xcodec.modules import attention
+from xcodec.modules.time import Tiled
 from xcodec.progress import share, shares, told_to
 from xcodec_builders import tiny_xcodec
 
@@ -110,14 +111,17 @@ def test_attention_over_a_long_clip_comes_in_blocks_that_change_no_bit(
     layer = next(module for module in tiny.modules() if isinstance(module, attention.RelativeKeySelfAttention))
     x = torch.randn(1, 3000, layer.linear_q.in_features, generator=torch.Generator().manual_seed(0))
 
-    def attended() -> list[torch.Tensor]:
-        return [y for _, y in layer.in_blocks(x.clone(), lambda own: own, None, 1 << 40)]
+    def attended() -> tuple[torch.Tensor, int]:
+        told: list[float] = []
+        with told_to(told.append, 1.0):
+            y = Tiled(None, 1 << 40).attend(layer, x.clone(), lambda own: own)
+        return y, sum(each > 0 for each in told)
 
-    [whole] = attended()
+    whole, times = attended()
     monkeypatch.setattr(attention, "MOST_PRODUCTS", 1)
-    blocks = attended()
-    assert [len(block[0]) for block in blocks] == [1000, 1000, 1000]
-    assert torch.equal(torch.cat(blocks, 1), whole)
+    blocks, more_times = attended()
+    assert more_times == times + 2, "three blocks of 1,000 queries"
+    assert torch.equal(blocks, whole)
 
 
 def test_an_evaluation_tells_of_clips_in_fractions(tmp_path) -> None:

@@ -23,6 +23,7 @@ from xcodec import InputError, kernels
 from xcodec.kernels import snake_operator
 from xcodec.models.acoustic import AcousticEncoder
 from xcodec.modules.snake import AntiAliasedActivation, SnakeBeta
+from xcodec.modules.time import Whole
 
 needs_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs pip install triton")
 needs_native = pytest.mark.skipif(len(kernels.variants()) == 1, reason="the kernel was not compiled")
@@ -83,7 +84,7 @@ def encode(wave: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     torch.manual_seed(0)
     encoder = AcousticEncoder(4, (2, 4), 8)
     with torch.inference_mode(), kernels.use("torch"):
-        expected = encoder(wave, lengths)
+        expected = encoder(wave, Whole(lengths))
         kernels.serves_planar = lambda *_: True
         graphs = []
 
@@ -91,7 +92,7 @@ def encode(wave: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
             graphs.append(graph)
             return graph.forward
 
-        found = torch.compile(encoder, fullgraph=True, backend=backend)(wave, lengths)
+        found = torch.compile(encoder, fullgraph=True, backend=backend)(wave, Whole(lengths))
     assert len(graphs) == 1
     calls = [node for node in graphs[0].graph.nodes if str(node.target) == PLANAR]
     assert len(calls) == sum(isinstance(each, AntiAliasedActivation) for each in encoder.modules())

@@ -202,7 +202,7 @@ def test_ids_that_are_no_names_are_failures_and_all_else_is_decoded(odd: Path, c
     failures = {failure.id: failure.error for failure in report.failures}
     assert failures.keys() == {"../../evil", "x" * 300, "a/" + "y" * 300 + "/b", "./good"}
     assert "leads out of" in failures["../../evil"]
-    assert failures["x" * 300] == "File name too long"
+    assert failures["x" * 300] == "cannot be written: File name too long"
     assert {path.name for path in (tmp_path / "audio").rglob("*.wav")} == {"good.wav", "below.wav", "last.wav"}
     assert report.written == 3
     assert not (tmp_path.parent / "evil.wav").exists()

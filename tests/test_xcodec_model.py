@@ -159,8 +159,8 @@ def test_a_bandwidth_can_be_lowered_after_encoding(model):
             r"doesn't support the bandwidth 3. Select one of 0.5, 1, 1.5, 2, 4 \(kbit/s\)",
         ),
         (
-            {"input_values": torch.zeros(1, 1, 640), "output_hidden_states": True},
-            "output_hidden_states: not known here",
+            {"input_values": torch.zeros(1, 1, 640), "output_logits": True},
+            "output_logits: not known here",
         ),
         ({"input_values": torch.zeros(1, 1, 79)}, "79 samples are too few for one code; pad them with zeros to 320"),
         (

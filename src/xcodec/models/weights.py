@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -44,6 +45,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     return tensors
 
 
+@torch.inference_mode(mode=False)  # so that a model that is loaded under it may be packed, moved and trained
 def read_tensor_file(path: Path) -> dict[str, Tensor]:
     """Read the tensors of one file, memory-mapped: safetensors, or what torch.save wrote under any other suffix."""
     if path.suffix != ".safetensors":

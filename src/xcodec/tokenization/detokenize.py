@@ -144,7 +144,7 @@ class Decoder:
 
 def failure(row: Row, place: Path, error: Exception) -> Failure:
     """Say why a row has no file."""
-    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error).removeprefix(f"{place}: ")
     return Failure(row.id, str(place), "write", reason)
 
 
