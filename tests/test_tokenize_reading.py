@@ -1,7 +1,9 @@
 """Entries become sound: spans of one file in one pass, one channel, and only what was planned."""
 
 import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,27 @@ def test_a_reader_that_is_left_in_the_middle_of_a_pass_is_ready_for_the_next(poo
     next(sounds)
     sounds.close()
     assert read_one(pool, span(SPEECH, 0.5, 0.25)).audio == Audio.read(SPEECH, start=0.5, duration=0.25)
+
+
+def test_a_reader_may_be_closed_by_several_threads_while_one_reads() -> None:
+    entry = span(SPEECH, 0.0, 0.25)
+    for _ in range(3):
+        readers = ReaderPool(1, 16000, ReadingLimits(60.0, 60.0))
+        sounds = readers.read([entry] * 2)
+        next(sounds)
+        together = threading.Barrier(8)
+
+        def close(together: threading.Barrier = together, readers: ReaderPool = readers) -> None:
+            together.wait()
+            readers.close()
+
+        with ThreadPoolExecutor(8) as threads:
+            for closing in [threads.submit(close) for _ in range(8)]:
+                closing.result()
+        with pytest.raises(InterruptedError, match="closed"):
+            next(sounds)
+        with pytest.raises(InterruptedError, match="closed"):
+            next(readers.read([entry]))
 
 
 # Far away, and other channels

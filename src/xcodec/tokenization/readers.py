@@ -58,13 +58,18 @@ class ReaderGoneError(AudioError):
 
 
 class ReaderProcess:
-    """One reader process, which is started when needed."""
+    """One reader process, which is started when needed.
+
+    One thread reads; another may close it meanwhile, for good.
+    """
 
     def __init__(self, sampling_rate: int, limits: ReadingLimits) -> None:
         self.sampling_rate, self.limits = sampling_rate, limits
+        self._changing = threading.Lock()  # held while the process is started or ended
         self._process: subprocess.Popen[bytes] | None = None
         self._scratch: ScratchFolder | None = None
         self._expired = False
+        self._closed = False
 
     def read(self, entries: Sequence[Mapping[str, Any]]) -> Generator[Sound | AudioError, None, None]:
         """Read entries that are spans of one file; of each its sound, or why it cannot be read.
@@ -79,7 +84,7 @@ class ReaderProcess:
                 yield answer if isinstance(answer, AudioError) else self._sound(answer)
         finally:
             if waiting:  # nobody waits for the rest of the answers
-                self.close()
+                self._end()
 
     def channels(self, entry: Mapping[str, Any]) -> int | None:
         """How many channels an entry's file has; None where it cannot be read."""
@@ -90,36 +95,48 @@ class ReaderProcess:
         return None if isinstance(answer, AudioError) else int(answer["channels"])
 
     def close(self) -> None:
+        """End the process, whatever it is doing; it is not started again."""
+        self._closed = True
+        self._end()
+
+    def _end(self) -> None:
         """End the process, if there is one, whatever it is doing."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                assert pipe is not None
-                with suppress(BrokenPipeError):  # a request that was still on its way
-                    pipe.close()
-        if self._scratch is not None:
-            self._scratch.close()
-            self._scratch = None
+        with self._changing:
+            process, self._process = self._process, None
+            if process is not None:
+                process.kill()
+                process.wait()
+                for pipe in (process.stdin, process.stdout):
+                    assert pipe is not None
+                    with suppress(BrokenPipeError):  # a request that was still on its way
+                        pipe.close()
+            if self._scratch is not None:
+                self._scratch.close()
+                self._scratch = None
 
     def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
-            source = str(Path(xcodec.__file__).parent.parent)
-            self._scratch = ScratchFolder()
-            path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "xcodec.tokenization.reader_process"),
-                    *(str(self.sampling_rate), str(self.limits.longest), str(self._scratch.path)),
-                ],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": path},
-                start_new_session=True,  # Ctrl-C is for the process that was started by hand
-            )
-        return self._process
+        with self._changing:
+            if self._closed:
+                raise InterruptedError("the reader is closed")
+            if self._process is None:
+                self._scratch = self._scratch or ScratchFolder()
+                self._process = self._start(self._scratch)
+            return self._process
+
+    def _start(self, scratch: ScratchFolder) -> subprocess.Popen[bytes]:
+        source = str(Path(xcodec.__file__).parent.parent)
+        path = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "xcodec.tokenization.reader_process"),
+                *(str(self.sampling_rate), str(self.limits.longest), str(scratch.path)),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True,  # Ctrl-C is for the process that was started by hand
+        )
 
     def _answers(self, request: Mapping[str, Any], uri: str, count: int) -> Iterator[dict[str, Any] | AudioError]:
         """Ask, and wait for so many answers, each within the time that reading one file may take."""
@@ -143,6 +160,10 @@ class ReaderProcess:
                 yield AudioError(answer["error"]) if "error" in answer else answer
         except (EOFError, BrokenPipeError):
             raise self._why_gone(process, uri) from None
+        except ValueError:
+            if not self._closed:
+                raise
+            raise InterruptedError("the reader is closed") from None  # and with it the pipe, in another thread
 
     @contextmanager
     def _in_time(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
@@ -164,7 +185,7 @@ class ReaderProcess:
 
     def _why_gone(self, process: subprocess.Popen[bytes], uri: str) -> "ReaderGoneError":
         code = process.wait()
-        self.close()
+        self._end()
         if self._expired:
             said = f"was not read within {self.limits.seconds_to_read:g} s; its reader was stopped"
             return ReaderGoneError(f"{uri}: {said}", may_try_again=False)
