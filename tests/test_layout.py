@@ -1,6 +1,7 @@
 """The house as docs/architecture.md draws it: imports only point down, and importing costs nothing."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import xcodec
+from xcodec.models.registry import FAMILIES
 
 SOURCE = Path(__file__).parent.parent / "src" / "xcodec"
 
@@ -100,6 +102,51 @@ def test_an_import_from_no_known_floor_is_found(tmp_path: Path) -> None:
     source.write_text("from xcodec import Vocoder\n")
     with pytest.raises(AssertionError, match=r"no known floor: \['Vocoder'\]"):
         imported_floors(source)
+
+
+# Who may name a family of codecs: the registry and what it lists, and what is written for one family.
+NAMES_FAMILIES = ("models/", "conversion/", "compat.py", "training/generators/", "__init__.py")
+# Libraries that draw on a screen, and who may use them.
+SCREEN = ("rich", "typer")
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(SOURCE).as_posix()
+
+
+def imported_modules(path: Path) -> set[str]:
+    modules = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            modules |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return modules
+
+
+def test_families_are_named_where_they_live_and_in_the_registry() -> None:
+    families = tuple(f"xcodec.models.{family}" for family in FAMILIES)
+    for path in SOURCE.rglob("*.py"):
+        if not relative(path).startswith(NAMES_FAMILIES):
+            named = [module for module in imported_modules(path) if f"{module}.".startswith(families)]
+            assert not named, f"{path} names {named}: talk to CodecModel, or add what is missing to Family"
+
+
+def test_only_the_command_line_draws_on_a_screen() -> None:
+    for path in SOURCE.rglob("*.py"):
+        if relative(path).startswith("cli/"):
+            continue
+        drawing = [module for module in imported_modules(path) if module.split(".")[0] in SCREEN]
+        assert not drawing, f"{path} imports {drawing}; what is shown is shown by cli/"
+        calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        assert not any(isinstance(name, ast.Name) and name.id == "print" for name in calls), f"{path} prints"
+
+
+def test_every_file_has_its_place_in_the_drawing_of_the_house() -> None:
+    drawing = (Path(__file__).parent.parent / "docs" / "architecture.md").read_text()
+    names = set(re.findall(r"\w+", drawing))
+    absent = [relative(path) for path in SOURCE.rglob("*.py") if path.stem not in names and path.stem[:2] != "__"]
+    assert not absent, f"docs/architecture.md does not say what these are for: {sorted(absent)}"
 
 
 def test_importing_the_package_loads_neither_torch_nor_transformers() -> None:

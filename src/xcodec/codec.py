@@ -18,8 +18,9 @@ from xcodec.device import Precision, choose_device, choose_precision, memory_siz
 from xcodec.errors import CodesError, InputError
 from xcodec.models import load_model
 from xcodec.models.checkpoint import BUILT_IN, HUB_ARGUMENTS, built_in_checkpoint, resolve_checkpoint
+from xcodec.models.codec_model import CodecModel
+from xcodec.models.feature_extraction import WaveformFeatureExtractor
 from xcodec.models.identity import fingerprint_checkpoint, fingerprint_model
-from xcodec.models.pretrained import StrictPreTrainedModel
 from xcodec.modules.int8 import is_int8, quantize_linear_maps
 from xcodec.progress import shares, told_to
 from xcodec.segmentation import cut, segment_starts
@@ -39,24 +40,24 @@ class Codec:
     """A codec model with all that surrounds it.
 
     Args:
-        model: an `Xcodec2Model` or `XcodecModel`; it is put into evaluation mode.
+        model: the codec's model; it is put into evaluation mode.
         feature_extractor: its feature extractor.
-        identity: which model this is, as `codes.codec` will tell; None means that it is worked out from the
-            configuration and the weights when first needed.
+        identity: which model this is, as `codes.codec` will tell, or what works it out when it is first needed; None
+            hashes the model's configuration and weights then.
+        name: what to call it; None means the last name of where the model came from.
     """
 
     def __init__(
         self,
-        model: StrictPreTrainedModel,
-        feature_extractor: Any,
-        identity: CodecIdentity | None = None,
+        model: CodecModel,
+        feature_extractor: WaveformFeatureExtractor,
+        identity: CodecIdentity | Callable[[], CodecIdentity] | None = None,
+        name: str | None = None,
     ) -> None:
-        self.model: Any = model.train(False)
+        self.model: CodecModel = model.train(False)
         self.feature_extractor = feature_extractor
-        self._name = public_name(model.name_or_path) or type(model).__name__
-        self._identify = partial(fingerprint_model, model, self._name)
-        if identity is not None:
-            self.identity = identity
+        self.name = (public_name(model.name_or_path) or type(model).__name__) if name is None else name
+        self._identity = partial(fingerprint_model, model, self.name) if identity is None else identity
 
     @classmethod
     def from_pretrained(
@@ -92,7 +93,7 @@ class Codec:
             pack: on an x86 CPU, bring weights into the order in which its products read them, at a tenth more speed in
                 float32 and more in bfloat16, with equal codes. They are copied for it, which a single short clip does
                 not repay, and are no longer a file's memory that processes share. See
-                `StrictPreTrainedModel.pack_weights`.
+                `CodecModel.pack_weights`.
             encoder_only: build and read only what `encode` needs; for X-Codec2 as released 442M of 629M parameters.
             decoder_only: build and read only what `decode` needs: 187M of them.
             **hub_arguments: `revision`, `cache_dir`, `token`, `local_files_only` and `force_download`, for a hub id.
@@ -123,45 +124,45 @@ class Codec:
             model.compile_layers()
         if pack:
             model.pack_weights()
-        codec = cls(model, feature_extractor)
         # Of the stored tensors, so that codes of one checkpoint carry one identity whatever dtype made them.
-        codec._name, codec._identify = name, partial(fingerprint_checkpoint, folder, model.config, name)
-        return codec
+        return cls(model, feature_extractor, partial(fingerprint_checkpoint, folder, model.config, name), name)
 
     def __repr__(self) -> str:
         millions = sum(parameter.numel() for parameter in self.model.parameters()) / 1e6
         return (
-            f"Codec({self._name}: {millions:.1f}M parameters, {self.sampling_rate} Hz, {self.frame_rate:g} codes/s of "
+            f"Codec({self.name}: {millions:.1f}M parameters, {self.sampling_rate} Hz, {self.frame_rate:g} codes/s of "
             f"{self.codebook_sizes}, on {self.device} in {self.precision.value})"
         )
 
     @cached_property
     def identity(self) -> CodecIdentity:
         """Which model this is: the hashes of configuration and weights, computed once (about a second for 2.5 GB)."""
-        return self._identify()
+        return self._identity() if callable(self._identity) else self._identity
 
     @property
     def sampling_rate(self) -> int:
         """In Hz, of the audio that the model reads."""
-        return int(self._config.sampling_rate)
+        return self.model.sampling_rate
+
+    @property
+    def output_sampling_rate(self) -> int:
+        """In Hz, of the audio that `decode` gives."""
+        return self.model.output_sampling_rate
 
     @property
     def frame_rate(self) -> float:
         """Frames of codes per second, in Hz."""
-        return float(self._config.frame_rate)
+        return self.model.frame_rate
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
         """The number of different codes in each codebook."""
-        return (int(self._config.codebook_size),) * int(getattr(self._config, "num_quantizers", 1))
+        return self.model.codebook_sizes
 
     @property
     def bandwidths(self) -> tuple[float, ...]:
         """In kbit/s, ascending: what `encode` can be asked for. A model of one codebook has one."""
-        offered = getattr(self._config, "target_bandwidths", None)
-        if offered is None:
-            return (self.frame_rate * sum(math.log2(size) for size in self.codebook_sizes) / 1000,)
-        return tuple(float(bandwidth) for bandwidth in offered)
+        return self.model.bandwidths
 
     @property
     def device(self) -> torch.device:
@@ -178,10 +179,6 @@ class Codec:
     def precision(self) -> Precision:
         """What decides how exact codes and audio are: int8 where linear maps are, and else the dtype."""
         return Precision.INT8 if is_int8(self.model) else choose_precision(self.dtype)
-
-    @property
-    def _config(self) -> Any:
-        return self.model.config
 
     @overload
     def encode(
@@ -245,7 +242,7 @@ class Codec:
             InputError: for something that is no recording, an array without its rate, (rate, array), or a bandwidth
                 that the model does not have.
         """
-        arguments = self._bandwidth_argument(bandwidth)
+        self._check_bandwidth(bandwidth)
         max_frames = self._frames_per_segment(segment_seconds)
         sources = audio if isinstance(audio, list) else [audio]
         clips = [
@@ -258,7 +255,7 @@ class Codec:
             seconds = sum(audio.duration for audio in loaded)
             rates = [clips[i].source_sampling_rate for i in batch]
             with told_to(on_progress, seconds):
-                encoded = self._encode_recordings(loaded, rates, arguments, max_frames, batch_seconds)
+                encoded = self._encode_recordings(loaded, rates, bandwidth, max_frames, batch_seconds)
             results |= zip(batch, encoded, strict=True)
         return [results[i] for i in range(len(sources))] if sources is audio else results[0]
 
@@ -311,7 +308,7 @@ class Codec:
         loaded = []
         for i, source in enumerate(sources):
             with named(f"inputs[{i}]: " if sources is codes else ""):
-                loaded.append(self._checked_codes(source, check_identity))
+                loaded.append(self.checked_codes(source, check_identity))
         results: dict[int, Audio] = {}
         for depth in sorted({len(item.ids) for item in loaded}):  # codebooks: a batch has as many of each clip
             alike = [i for i, item in enumerate(loaded) if len(item.ids) == depth]
@@ -359,20 +356,16 @@ class Codec:
             raise InputError(f"segment_seconds={seconds!r}: expected a number of seconds, at least 1")
         return max(3, math.floor(seconds * self.frame_rate))
 
-    def _bandwidth_argument(self, bandwidth: float | None) -> dict[str, float]:
-        """What a bandwidth adds to the arguments of the model's `encode`: nothing where the model has only one."""
-        if bandwidth is None:
-            return {}
-        if not any(math.isclose(bandwidth, offered) for offered in self.bandwidths):
+    def _check_bandwidth(self, bandwidth: float | None) -> None:
+        if bandwidth is not None and not any(math.isclose(bandwidth, offered) for offered in self.bandwidths):
             offers = ", ".join(f"{offered:g}" for offered in self.bandwidths)
-            raise InputError(f"bandwidth={bandwidth!r}: {self._name} has {offers} kbit/s")
-        return {} if len(self.bandwidths) == 1 else {"bandwidth": bandwidth}
+            raise InputError(f"bandwidth={bandwidth!r}: {self.name} has {offers} kbit/s")
 
     def _encode_recordings(
         self,
         clips: list[Audio],
         source_rates: list[int],
-        arguments: dict[str, float],
+        bandwidth: float | None,
         max_frames: int | None,
         batch_seconds: float,
     ) -> list[Codes]:
@@ -384,7 +377,7 @@ class Codec:
         ]
         ids: dict[int, np.ndarray] = {}
         for batch in together([len(piece) / self.sampling_rate for piece in pieces], batch_seconds):
-            ids |= zip(batch, self._encode_batch([pieces[i] for i in batch], arguments), strict=True)
+            ids |= zip(batch, self._encode_batch([pieces[i] for i in batch], bandwidth), strict=True)
         in_order = iter([ids[i] for i in range(len(pieces))])
         return [
             Codes(
@@ -401,16 +394,17 @@ class Codec:
         ]
 
     @torch.inference_mode()
-    def _encode_batch(self, clips: list[np.ndarray], arguments: dict[str, float]) -> list[np.ndarray]:
+    def _encode_batch(self, clips: list[np.ndarray], bandwidth: float | None) -> list[np.ndarray]:
         """Mono samples at the model's rate -> the ids (codebooks, frames) of each clip."""
         inputs = self.feature_extractor(
             audio=clips, sampling_rate=self.sampling_rate, return_tensors="pt", device=self.device
         ).to(self.device)
         inputs["input_values"] = inputs["input_values"].to(self.dtype)
         with self._graphs_for(inputs["input_values"].numel() / self.sampling_rate):
-            output = self.model.encode(**inputs, **arguments)
-        lengths = output.audio_codes_mask[:, 0].sum(-1).tolist()
-        return [ids[:, :length] for ids, length in zip(output.audio_codes.cpu().numpy(), lengths, strict=True)]
+            encoded = self.model.encode_clips(**inputs, bandwidth=bandwidth)
+        assert encoded.codes_mask is not None, "the feature extractor gives a mask"
+        lengths = encoded.codes_mask[:, 0].sum(-1).tolist()
+        return [ids[:, :length] for ids, length in zip(encoded.codes.cpu().numpy(), lengths, strict=True)]
 
     def _decode_recordings(self, loaded: list[Codes], batch_seconds: float) -> list[Audio]:
         """Decode what may be in memory together, segment by segment."""
@@ -422,8 +416,7 @@ class Codec:
         decoded = []
         for codes in loaded:
             whole = np.concatenate([next(in_order) for _ in codes.segment_starts])
-            # A decoder may write at another rate than the encoder reads: as many samples a frame as it gives.
-            rate = round(len(whole) / len(codes) * self.frame_rate)
+            rate = self.output_sampling_rate  # which may be another than that of what was encoded
             length = resampled_length(codes.num_samples, codes.sampling_rate, rate)
             decoded.append(Audio(whole[:length], rate))
         return decoded
@@ -445,8 +438,8 @@ class Codec:
             padded[i, :, : lengths[i]] = torch.tensor(own)
             mask[i, :, : lengths[i]] = 1
         with self._graphs_for(mask.numel() / self.frame_rate):
-            output = self.model.decode(padded.to(self.device), audio_codes_mask=mask.to(self.device))
-        values = output.audio_values[:, 0].float().cpu().numpy()
+            samples = self.model.decode_clips(padded.to(self.device), mask.to(self.device))
+        values = samples[:, 0].float().cpu().numpy()
         per_frame = values.shape[-1] // max(lengths)
         return [row[: length * per_frame] for row, length in zip(values, lengths, strict=True)]
 
@@ -458,7 +451,16 @@ class Codec:
         too_long = self.model.has_compiled_layers and seconds > COMPILED_SECONDS
         return torch.compiler.set_stance("force_eager") if too_long else nullcontext()
 
-    def _checked_codes(self, source: CodesSource, check_identity: bool) -> Codes:
+    def checked_codes(self, source: CodesSource, check_identity: bool) -> Codes:
+        """Give codes from wherever they are, and see that this model can decode them.
+
+        Args:
+            source: as for `decode`.
+            check_identity: as for `decode`.
+
+        Raises:
+            CodesError: as `decode` does.
+        """
         if isinstance(source, (str, os.PathLike)):
             path, codes = f"{os.fspath(source)}: ", Codes.load(source)
         elif isinstance(source, Codes):

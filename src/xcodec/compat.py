@@ -20,7 +20,7 @@ from typing_extensions import Self
 
 from xcodec.conversion import read_checkpoint
 from xcodec.errors import CheckpointError, InputError
-from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2Model
+from xcodec.models.xcodec2 import FAMILY, Xcodec2Config, Xcodec2Model
 
 __all__ = ["XCodec2Model"]
 
@@ -68,12 +68,14 @@ class XCodec2Model(nn.Module):
             num_attention_heads=num_attention_heads,
             **hub_arguments,
         )
-        if checkpoint.model_class is not Xcodec2Model:
+        if checkpoint.family is not FAMILY:
             raise CheckpointError(
-                f"{pretrained_model_name_or_path} is an {checkpoint.report.family} checkpoint, which XCodec2Model does "
+                f"{pretrained_model_name_or_path} is an {checkpoint.family.name} checkpoint, which XCodec2Model does "
                 "not read; xcodec.Codec reads it once it is converted"
             )
-        loaded = cls(checkpoint.build()).eval()
+        model = checkpoint.build()
+        assert isinstance(model, Xcodec2Model), "its family's"
+        loaded = cls(model).eval()
         dtype = torch_dtype if dtype is None else dtype
         return loaded if dtype is None else loaded.to(dtype)
 

@@ -60,23 +60,30 @@ class DecoderState:
 
 @dataclass(frozen=True)
 class Window:
-    """The next frames of a stream: the first `num_final` are wanted, and the others are looked ahead at."""
+    """The next frames of a stream: the first `num_final` are wanted, and the others are looked ahead at.
+
+    Attributes:
+        stream: whose frames they are.
+        ids: their codes, (codebooks, frames).
+        num_final: how many of them are wanted.
+        past: what the model carries on from before them; None where the stream begins.
+    """
 
     stream: "StreamDecoder"
+    ids: np.ndarray
     num_final: int
-    num_frames: int
+    past: Past | None
 
     @property
-    def ids(self) -> np.ndarray:
-        """Their codes, (codebooks, frames)."""
-        return self.stream.state.ids[:, : self.num_frames]
+    def num_frames(self) -> int:
+        """How many frames it shows."""
+        return self.ids.shape[1]
 
     @property
     def kind(self) -> Hashable:
         """What windows that can be a batch have in common."""
-        past = self.stream.state.past
-        shape = None if past is None else past.shape
-        return len(self.ids), self.num_final, self.num_frames, shape, self.stream.context
+        past = None if self.past is None else self.past.shape
+        return self.ids.shape, self.num_final, past, self.stream.context
 
 
 class StreamDecoder:
@@ -127,7 +134,7 @@ class StreamDecoder:
         if rest := self.state.ids.shape[1]:
             # A stream that has no past is decoded as a whole recording is, and exactly so.
             decode = decode_onwards if self.state.done else decode_whole
-            [piece] = decode([Window(self, rest, rest)])
+            [piece] = decode([self._window(rest, rest)])
         self.state = DecoderState()
         return piece
 
@@ -184,7 +191,10 @@ class StreamDecoder:
     def _next_window(self) -> Window | None:
         """The next piece, if all that its window shows has come."""
         num_frames = self.chunk + self.lookahead
-        return Window(self, self.chunk, num_frames) if num_frames <= self.state.ids.shape[1] else None
+        return self._window(self.chunk, num_frames) if num_frames <= self.state.ids.shape[1] else None
+
+    def _window(self, num_final: int, num_frames: int) -> Window:
+        return Window(self, self.state.ids[:, :num_frames], num_final, self.state.past)
 
     def _finish(self, window: Window, samples: np.ndarray) -> Audio:
         """Cut the wanted piece out of a decoded window, and fade it in."""
@@ -227,7 +237,7 @@ def decode_in_segments(
     """
     if not 1 <= segment_seconds < math.inf:
         raise InputError(f"segment_seconds={segment_seconds!r}: expected a number of seconds, at least 1")
-    loaded = codec._checked_codes(codes, check_identity)
+    loaded = codec.checked_codes(codes, check_identity)
     chunk = round(segment_seconds * codec.frame_rate)
     pieces: list[Audio | None] = []
     with told_to(on_progress, loaded.duration):
@@ -257,7 +267,7 @@ def decode_onwards(windows: Sequence[Window]) -> list[Audio]:
     for batch in batches.values():
         streams = [window.stream for window in batch]
         ids = np.stack([window.ids for window in batch])
-        pasts = [stream.state.past for stream in streams]
+        pasts = [window.past for window in batch]
         samples, after = run_decoder(streams[0].codec, ids, pasts, batch[0].num_final, streams[0].context)
         for window, own, past in zip(batch, samples, after, strict=True):
             window.stream.state.past = past
@@ -270,7 +280,7 @@ def run_decoder(
     codec: Codec, ids: np.ndarray, pasts: list[Any], num_final: int, context: int | None
 ) -> tuple[np.ndarray, list[Any]]:
     """Samples (batch, samples) of ids (batch, codebooks, frames), and what is carried on after the final ones."""
-    model: Any = codec.model
+    model = codec.model
     codes = torch.tensor(ids).to(codec.device)
     time = Streamed(pasts, num_final, context)
     # Compiled layers are for whole clips: torch is told, for the whole process, to leave graphs aside meanwhile.

@@ -238,7 +238,7 @@ def model_facts(subject: str) -> Iterator[Fact]:
     from xcodec import kernels
 
     codec = load_codec(subject, "cpu", Precision.FLOAT32, pack=False)
-    folder = Path(codec.model.name_or_path)
+    folder = Path(str(codec.model.name_or_path))
     parts = {name: sum(x.numel() for x in part.parameters()) for name, part in codec.model.named_children()}
     total = sum(parameter.numel() for parameter in codec.model.parameters())
     yield Fact("kind", "model", "kind", f"model, {codec.model.config.model_type}")
@@ -250,7 +250,7 @@ def model_facts(subject: str) -> Iterator[Fact]:
     yield Fact("parameters", listed)
     for name, count in listed.items():
         yield Fact("", None, f"  {name}", f"{count:,}")
-    written = getattr(codec.model.config, "output_sampling_rate", codec.sampling_rate)
+    written = codec.output_sampling_rate
     spoken = f"{codec.sampling_rate:,} Hz, mono" + (
         f"; writes {written:,} Hz" if written != codec.sampling_rate else ""
     )

@@ -9,6 +9,7 @@ from xcodec.conversion.report import ConversionReport
 from xcodec.conversion.source import read_source
 from xcodec.errors import CheckpointError, InputError, some_of
 from xcodec.models.checkpoint import CONFIG
+from xcodec.models.registry import layout_of
 
 __all__ = ["Checkpoint", "ConversionReport", "convert_checkpoint", "read_checkpoint"]
 
@@ -60,7 +61,7 @@ def read_checkpoint(
         InputError: for an option that the source has no use for.
     """
     found = read_source(source, hub_arguments)
-    layout = found.layout
+    layout = layout_of(found)
     if layout is None:
         model_type = f"it is of model_type {found.config['model_type']!r}, " if "model_type" in found.config else ""
         raise CheckpointError(
@@ -68,7 +69,7 @@ def read_checkpoint(
             f"{some_of(sorted(found.tensors), 3)}; expected CodecEnc.*, generator.* (original X-Codec2), decoder_2.*, "
             "quantizer.vq.* (original X-Codec), or transformers' names"
         )
-    is_xcodec2 = layout.model_type == "xcodec2"
+    is_xcodec2 = layout.family is xcodec2.FAMILY
     for_xcodec2 = {
         "semantic_encoder": semantic_encoder,
         "num_semantic_layers": num_semantic_layers,

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,8 +12,9 @@ from xcodec.conversion.report import ConversionReport
 from xcodec.errors import CheckpointError, InputError, some_of
 from xcodec.files import folder_written_whole
 from xcodec.models.checkpoint import CONFIG, PREPROCESSOR
-from xcodec.models.feature_extraction import WaveformFeatureExtractor
-from xcodec.models.pretrained import StrictPreTrainedModel
+from xcodec.models.codec_model import CodecModel
+from xcodec.models.configuration import CodecConfig
+from xcodec.models.family import Family
 from xcodec.models.weights import WEIGHTS, check_finite, save_tensors
 
 __all__ = ["Checkpoint", "check_complete", "naming", "write_whole"]
@@ -26,25 +26,24 @@ WRITTEN = (CONFIG, PREPROCESSOR, WEIGHTS)
 class Checkpoint:
     """A complete checkpoint: configuration, tensors by the names used here, and how they came about."""
 
-    config: Any
+    family: Family
+    config: CodecConfig
     tensors: dict[str, Tensor]
     report: ConversionReport
-    model_class: type[StrictPreTrainedModel]
-    feature_extractor: WaveformFeatureExtractor
 
-    def build(self) -> Any:
-        """The model, in evaluation mode, on the CPU, in the dtype of the tensors."""
+    def build(self) -> CodecModel:
+        """Build the model, in evaluation mode, on the CPU, in the dtype of the tensors."""
         with torch.device("meta"):
-            model = self.model_class(self.config)
+            model = self.family.model(self.config)
         model.load_state_dict(self.tensors, strict=True, assign=True)
         model.train(False)
         return model
 
     def write(self, folder: Path) -> None:
         """Write the three files of a checkpoint into a folder that exists."""
-        self.config.architectures = [self.model_class.__name__]
+        self.config.architectures = [self.family.model.__name__]
         self.config.save_pretrained(folder)
-        self.feature_extractor.save_pretrained(folder)
+        self.family.feature_extractor_for(self.config).save_pretrained(folder)
         save_tensors(self.tensors, folder / WEIGHTS)
 
 
@@ -96,24 +95,22 @@ def naming(source: str | Path) -> Iterator[None]:
 
 def check_complete(
     tensors: Mapping[str, Tensor],
-    model_class: type[StrictPreTrainedModel],
-    config: Any,
+    family: Family,
+    config: CodecConfig,
     spell: Callable[[str], str],
-    family: str,
 ) -> None:
     """Compare tensors with those that the model has: names and shapes, completely.
 
     Args:
         tensors: by the names used here.
-        model_class: of the model.
+        family: of the model.
         config: of the model.
         spell: from a name used here to what the source calls it.
-        family: what to call the models in messages.
     """
     config.check_against(len(tensors), "the checkpoint")
     try:
         with torch.device("meta"):
-            expected = {name: tensor.shape for name, tensor in model_class(config).state_dict().items()}
+            expected = {name: tensor.shape for name, tensor in family.model(config).state_dict().items()}
     except InputError as error:
         raise CheckpointError(f"the sizes do not fit together: {error}") from None
     problems = []
@@ -121,7 +118,7 @@ def check_complete(
     if missing := list(dict.fromkeys(spell(name) for name in expected if name not in tensors)):
         problems.append(f"{len(missing)} missing: {some_of(missing)}")
     if unexpected := [spell(name) for name in tensors if name not in expected]:
-        problems.append(f"{len(unexpected)} that {family} does not have: {some_of(unexpected)}")
+        problems.append(f"{len(unexpected)} that {family.name} does not have: {some_of(unexpected)}")
     reshaped = [
         f"{spell(name)} gives {tuple(tensors[name].shape)}, expected {tuple(expected[name])}"
         for name in expected
@@ -130,5 +127,5 @@ def check_complete(
     if reshaped:
         problems.append(f"{len(reshaped)} of another shape: {some_of(reshaped)}")
     if problems:
-        raise CheckpointError(f"no complete {family} checkpoint. Of its tensors, {'; '.join(problems)}")
+        raise CheckpointError(f"no complete {family.name} checkpoint. Of its tensors, {'; '.join(problems)}")
     check_finite(((spell(name), tensor) for name, tensor in tensors.items()), "the checkpoint")

@@ -16,11 +16,10 @@ from xcodec.conversion.weight_norm import fold_weight_norms
 from xcodec.conversion.xcodec_names import infer_config, plain_name, read_original_config, renames
 from xcodec.errors import CheckpointError, some_of
 from xcodec.models.stored import Stored
-from xcodec.models.xcodec import XcodecConfig, XcodecFeatureExtractor, XcodecModel
+from xcodec.models.xcodec import FAMILY, XcodecConfig
 
 __all__ = ["convert_original", "convert_state_dict", "read_transformers_layout"]
 
-FAMILY = "X-Codec"
 SEMANTIC = "semantic_model."
 
 
@@ -54,7 +53,7 @@ def read_transformers_layout(source: Stored) -> Checkpoint:
     config = XcodecConfig.from_fields(source.config, source.name)
     with naming(source.name):
         tensors, pairs = fold_all_but_semantic({plain_name(name): tensor for name, tensor in source.tensors.items()})
-        check_complete(tensors, XcodecModel, config, lambda name: name, FAMILY)
+        check_complete(tensors, FAMILY, config, lambda name: name)
     return checkpoint_of(config, tensors, source.name, "transformers", {n: pairs.get(n, (n,)) for n in tensors}, pairs)
 
 
@@ -88,7 +87,7 @@ def convert_state_dict(
         def spell(name: str) -> str:
             return " + ".join(kept.get(name, (table.trace(name) or name,)))
 
-        check_complete(renamed, XcodecModel, config, spell, FAMILY)
+        check_complete(renamed, FAMILY, config, spell)
     folded = [table.rename(key) or key for key in pairs]
     return checkpoint_of(config, renamed, source, "original", kept, folded)
 
@@ -118,7 +117,7 @@ def checkpoint_of(
         dropped={},
         num_kept=sum(tensor.numel() for tensor in tensors.values()),
         num_dropped=0,
-        family=FAMILY,
+        family=FAMILY.name,
     )
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    return Checkpoint(config, contiguous, report, XcodecModel, XcodecFeatureExtractor.for_config(config))
+    return Checkpoint(FAMILY, config, contiguous, report)

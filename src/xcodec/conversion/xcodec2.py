@@ -24,14 +24,11 @@ from xcodec.conversion.xcodec2_names import (
 )
 from xcodec.errors import CheckpointError, InputError, some_of
 from xcodec.models.checkpoint import read_config, resolve_checkpoint
-from xcodec.models.layout import unwrapped
-from xcodec.models.stored import Stored
+from xcodec.models.stored import Stored, unwrapped
 from xcodec.models.weights import read_tensors
-from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
+from xcodec.models.xcodec2 import FAMILY, Xcodec2Config
 
 __all__ = ["convert_original", "convert_state_dict", "read_transformers_layout"]
-
-FAMILY = "X-Codec2"
 
 
 def convert_original(
@@ -58,7 +55,7 @@ def read_transformers_layout(source: Stored) -> Checkpoint:
     config = Xcodec2Config.from_fields(source.config, source.name)
     tensors = {unwrapped(name): tensor for name, tensor in source.tensors.items()}
     with naming(source.name):
-        check_complete(tensors, Xcodec2Model, config, lambda name: name, FAMILY)
+        check_complete(tensors, FAMILY, config, lambda name: name)
     report = ConversionReport(
         source=source.name,
         layout="transformers",
@@ -69,7 +66,7 @@ def read_transformers_layout(source: Stored) -> Checkpoint:
         num_kept=sum(tensor.numel() for tensor in tensors.values()),
         num_dropped=0,
     )
-    return Checkpoint(config, tensors, report, Xcodec2Model, Xcodec2FeatureExtractor.for_config(config))
+    return Checkpoint(FAMILY, config, tensors, report)
 
 
 def with_semantic_encoder(
@@ -144,7 +141,7 @@ def convert_state_dict(
         def spell(name: str) -> str:
             return " + ".join(kept.get(name, (original_name(name),)))
 
-        check_complete(renamed, Xcodec2Model, config, spell, FAMILY)
+        check_complete(renamed, FAMILY, config, spell)
 
     report = ConversionReport(
         source=source,
@@ -157,7 +154,7 @@ def convert_state_dict(
         num_dropped=sum(tensors[name].numel() for name in dropped),
     )
     contiguous = {name: tensor.contiguous() for name, tensor in renamed.items()}
-    return Checkpoint(config, contiguous, report, Xcodec2Model, Xcodec2FeatureExtractor.for_config(config))
+    return Checkpoint(FAMILY, config, contiguous, report)
 
 
 def check_semantic_encoder(tensors: Mapping[str, Tensor], num_layers: int) -> None:

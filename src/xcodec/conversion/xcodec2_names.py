@@ -13,7 +13,7 @@ from transformers import Wav2Vec2BertConfig
 
 from xcodec.conversion.key_map import KeyMap, Pattern
 from xcodec.errors import CheckpointError, InputError
-from xcodec.models.layout import unwrapped
+from xcodec.models.stored import unwrapped
 from xcodec.models.xcodec2.configuration import Xcodec2Config
 from xcodec.modules.snake import FILTER_TAPS, RATIO, kaiser_sinc_filter
 

@@ -13,7 +13,7 @@ from transformers import HubertConfig, WavLMConfig
 
 from xcodec.conversion.key_map import KeyMap, Pattern
 from xcodec.errors import CheckpointError, InputError
-from xcodec.models.layout import unwrapped
+from xcodec.models.stored import unwrapped
 from xcodec.models.xcodec.configuration import XcodecConfig
 
 __all__ = ["infer_config", "plain_name", "read_original_config", "renames"]

@@ -84,7 +84,7 @@ class Model(System):
     @property
     def levels(self) -> tuple[int, ...]:
         """Of each dimension of its finite scalar quantizer; empty where it has another."""
-        return tuple(getattr(self.codec.model.config, "quantization_levels", ()))
+        return self.codec.model.quantization_levels
 
     def reconstruct(self, clip: Clip, recording: Audio) -> Reconstruction:  # noqa: ARG002
         """Encode and decode."""

@@ -1,9 +1,8 @@
-"""Which class reads which checkpoint."""
+"""Checkpoints become the models that they are of, whichever family that is."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,34 +21,17 @@ from xcodec.models.checkpoint import (
     read_config,
     read_json,
 )
-from xcodec.models.configuration import CodecConfig
+from xcodec.models.codec_model import CodecModel
+from xcodec.models.family import Family
 from xcodec.models.feature_extraction import WaveformFeatureExtractor
-from xcodec.models.pretrained import StrictPreTrainedModel
+from xcodec.models.registry import FAMILIES, family_of
 from xcodec.models.stored import Stored
 from xcodec.models.weights import has_weights
-from xcodec.models.xcodec import XcodecConfig, XcodecFeatureExtractor, XcodecModel
-from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
 
 __all__ = ["AutoFeatureExtractor", "AutoModel", "feature_extractor_of", "load_model", "register_auto_classes"]
 
 
-@dataclass(frozen=True)
-class Family:
-    """The classes of a codec."""
-
-    config: type[CodecConfig]
-    feature_extractor: type[Xcodec2FeatureExtractor] | type[XcodecFeatureExtractor]
-    model: type[StrictPreTrainedModel]
-
-
-FAMILIES = {
-    "xcodec2": Family(Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model),
-    "xcodec": Family(XcodecConfig, XcodecFeatureExtractor, XcodecModel),
-}
-"""The codecs of this package, by the model_type of their configurations."""
-
-
-def load_model(folder: Path, **kwargs: Any) -> tuple[StrictPreTrainedModel, WaveformFeatureExtractor]:
+def load_model(folder: Path, **kwargs: Any) -> tuple[CodecModel, WaveformFeatureExtractor]:
     """Load the model and the feature extractor of a checkpoint folder, of whichever family its tensors' names tell.
 
     Args:
@@ -69,7 +51,7 @@ def load_model(folder: Path, **kwargs: Any) -> tuple[StrictPreTrainedModel, Wave
         )
     with no_progress_bars():
         model = family.model.from_stored(stored, **kwargs)
-    fitting = feature_extractor_of(model)
+    fitting = family.feature_extractor_for(model.config)
     if not (folder / PREPROCESSOR).is_file():
         return model, fitting
     found = family.feature_extractor.from_pretrained(folder)
@@ -82,25 +64,13 @@ def load_model(folder: Path, **kwargs: Any) -> tuple[StrictPreTrainedModel, Wave
     return model, found
 
 
-def family_of(stored: Stored) -> Family | None:
-    """The family that a checkpoint's tensors tell or, where their names tell none, its configuration."""
-    said = stored.config.get("model_type") if stored.layout is None else stored.layout.model_type
-    return FAMILIES.get(said) if isinstance(said, str) else None
-
-
-def feature_extractor_of(model: StrictPreTrainedModel) -> WaveformFeatureExtractor:
-    """Make the feature extractor that goes with a model.
-
-    Raises:
-        InputError: where none does: X-Codec2 with codes that filter-bank frames do not keep step with.
-    """
-    extractor: Any = FAMILIES[model.config_class.model_type].feature_extractor
-    made: WaveformFeatureExtractor = extractor.for_config(model.config)
-    return made
+def feature_extractor_of(model: CodecModel) -> WaveformFeatureExtractor:
+    """Make the feature extractor that goes with a model; errors are those of `Family.feature_extractor_for`."""
+    return FAMILIES[model.config_class.model_type].feature_extractor_for(model.config)
 
 
 class AutoModel(transformers.AutoModel):
-    """transformers' AutoModel, but for X-Codec2 and X-Codec, which get this package's models."""
+    """transformers' AutoModel, but for the codecs of this package, which get its models."""
 
     @classmethod
     def from_pretrained(
@@ -125,7 +95,7 @@ class AutoModel(transformers.AutoModel):
 
 
 class AutoFeatureExtractor(transformers.AutoFeatureExtractor):
-    """transformers' AutoFeatureExtractor, but for X-Codec2 and X-Codec, which get this package's feature extractors."""
+    """transformers' AutoFeatureExtractor, but for the codecs here, which get this package's feature extractors."""
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **kwargs: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
+from transformers.feature_extraction_utils import BatchFeature
 from transformers.utils import PaddingStrategy, logging
 from typing_extensions import Self
 
@@ -26,6 +27,15 @@ class WaveformFeatureExtractor(SequenceFeatureExtractor):
 
     sampling_rate: int
     hop_length: int
+
+    def __call__(self, *args: Any, **kwargs: Any) -> BatchFeature:
+        """Prepare clips for a model; each family documents its arguments. All take `audio` by name."""
+        raise NotImplementedError
+
+    @classmethod
+    def for_config(cls, config: Any) -> Self:
+        """Make the one that goes with a configuration of its family."""
+        raise NotImplementedError
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:  # type: ignore[override]

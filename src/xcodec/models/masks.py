@@ -5,7 +5,7 @@ from torch import Tensor
 
 from xcodec.errors import InputError
 
-__all__ = ["mask_lengths", "unless_full"]
+__all__ = ["mask_lengths", "none_if_all_full"]
 
 
 def mask_lengths(mask: Tensor, batch: int, num_steps: int, name: str) -> Tensor:
@@ -20,8 +20,8 @@ def mask_lengths(mask: Tensor, batch: int, num_steps: int, name: str) -> Tensor:
     return valid.sum(-1).clamp(min=1)
 
 
-def unless_full(lengths: Tensor | None, num_steps: int) -> Tensor | None:
-    """None where every clip fills the batch: single clips take the shortest way (a compiled graph cannot ask)."""
+def none_if_all_full(lengths: Tensor | None, num_steps: int) -> Tensor | None:
+    """Give None where every clip fills the batch: single clips take the shortest way (a compiled graph cannot ask)."""
     if lengths is None or torch.compiler.is_compiling():
         return lengths
     return None if bool((lengths == num_steps).all()) else lengths

@@ -21,9 +21,8 @@ from xcodec.modules.int8 import is_int8
 from xcodec.modules.packing import pack_weights, unpack_weights
 from xcodec.modules.time import Tiled, Whole
 
-__all__ = ["StrictPreTrainedModel", "refuse_wishes"]
+__all__ = ["StrictPreTrainedModel", "reject_unknown_kwargs"]
 
-FAMILY_NAMES = {"xcodec2": "X-Codec2", "xcodec": "X-Codec"}  # by model_type
 TILE_BYTES = 1 << 29  # on a CPU: half a minute of the released X-Codec2's acoustic encoder
 LEAST_TILE_BYTES = 1 << 25  # less makes tiles so short that most work is done twice
 
@@ -41,6 +40,7 @@ class StrictPreTrainedModel(PreTrainedModel):
     """
 
     config_class: type[CodecConfig]
+    config: CodecConfig
 
     max_memory: int | None = None
     has_encoder: bool = True
@@ -218,16 +218,19 @@ class StrictPreTrainedModel(PreTrainedModel):
     @classmethod
     def _check_layout(cls, stored: Stored) -> None:
         """Refuse a checkpoint that is plainly another's; what is missing in one of ours is told by name later."""
-        ours, layout, said = cls.config_class.model_type, stored.layout, stored.config.get("model_type")
+        from xcodec.models.registry import layout_of  # which lists this model among the others
+
+        ours, layout, said = cls.config_class.model_type, layout_of(stored), stored.config.get("model_type")
         if layout is not None and layout.is_original:
+            reader = layout.family.original_reader
             raise CheckpointError(
-                f"{stored.name} is an original {FAMILY_NAMES[layout.model_type]} checkpoint, by its tensors' names; "
+                f"{stored.name} is an original {layout.family.name} checkpoint, by its tensors' names; "
                 f"convert it first: xcodec convert {stored.name} NEW_FOLDER"
-                + (", or read it as it is with xcodec.compat.XCodec2Model" if layout.model_type == "xcodec2" else "")
+                + (f", or read it as it is with {reader}" if reader else "")
             )
-        if layout is not None and layout.model_type != ours:
+        if layout is not None and layout.family.model_type != ours:
             raise CheckpointError(
-                f"{stored.name} is of model_type {layout.model_type!r}, by its tensors' names; "
+                f"{stored.name} is of model_type {layout.family.model_type!r}, by its tensors' names; "
                 f"{cls.__name__} reads {ours!r}"
             )
         if layout is None and said is not None and said != ours:
@@ -239,8 +242,8 @@ class StrictPreTrainedModel(PreTrainedModel):
     @classmethod
     def _config_fields(cls) -> set[str]:
         """Names of the configuration's fields that may be given to `from_pretrained` one by one."""
-        own = inspect.signature(cls.config_class.__init__).parameters.keys() - {"self", "kwargs"}
-        return own | {"return_dict", "output_hidden_states", "output_attentions"}
+        fields = inspect.signature(cls.config_class.__init__).parameters.keys() - {"self", "kwargs"}
+        return fields | {"return_dict", "output_hidden_states", "output_attentions"}
 
     @classmethod
     def _configuration(
@@ -257,12 +260,12 @@ class StrictPreTrainedModel(PreTrainedModel):
         return own_class.from_fields({**stored.config, **fields}, stored.name)
 
 
-def refuse_wishes(kwargs: Mapping[str, Any]) -> None:
+def reject_unknown_kwargs(kwargs: Mapping[str, Any]) -> None:
     """Refuse keyword arguments that ask for something; those that ask for nothing are transformers' habit.
 
     `output_hidden_states` and `output_attentions` change nothing, here and in transformers: the codecs' outputs have no
     such fields. They are taken, since code that serves many models passes them to all.
     """
     taken = ("output_hidden_states", "output_attentions")
-    if wishes := sorted(name for name, value in kwargs.items() if value not in (None, False) and name not in taken):
-        raise InputError(f"{', '.join(wishes)}: not known here; see the method's documentation for its arguments")
+    if unknown := sorted(name for name, value in kwargs.items() if value not in (None, False) and name not in taken):
+        raise InputError(f"{', '.join(unknown)}: not known here; see the method's documentation for its arguments")

@@ -8,10 +8,11 @@ from typing import Any
 from torch import Tensor
 
 from xcodec.models.checkpoint import read_config
-from xcodec.models.layout import Layout, layout_of
 from xcodec.models.weights import read_tensors
 
-__all__ = ["Stored"]
+__all__ = ["Stored", "unwrapped"]
+
+WRAPPERS = ("module.", "model.")  # what DataParallel and training scripts put before every name
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,10 @@ class Stored:
         """
         return cls(str(folder) if name is None else name, folder, read_config(folder), read_tensors(folder))
 
-    @property
-    def layout(self) -> Layout | None:
-        """Which codec it is of, and who named its tensors, as these names tell; None where they are of neither."""
-        return layout_of(self.tensors)
+
+def unwrapped(name: str) -> str:
+    """Give the name of a tensor without what torch.compile, DataParallel and training scripts put before it."""
+    name = name.replace("_orig_mod.", "")
+    while name.startswith(WRAPPERS):
+        name = name.partition(".")[2]
+    return name

@@ -63,10 +63,22 @@ class ISTFTHead(nn.Module):
         """
         overlap = self.n_fft // self.hop_length
         width = 3 * self.n_fft  # most of its tensors are float32 whatever `x` is, and they are many
-        return time.map(self._samples, x, reach=overlap // 2, up=self.hop_length, width=width)[:, None]
 
-    def _samples(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        """(batch, time, hidden_size) -> float32 (batch, time * hop_length)."""
+        def samples(part: Tensor, lengths: Tensor | None) -> Tensor:
+            return self.samples(self.linear(part), lengths)
+
+        return time.map(samples, x, reach=overlap // 2, up=self.hop_length, width=width)[:, None]
+
+    def samples(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Transform predicted log-magnitudes and phases, side by side in (batch, time, n_fft + 2), to samples.
+
+        Args:
+            x: what `linear` makes of the input.
+            lengths: valid steps of each clip, (batch,); None means all.
+
+        Returns:
+            float32 (batch, time * hop_length), zeros past each clip's end.
+        """
         window = torch.hann_window(self.n_fft, dtype=torch.float32, device=x.device)
         valid = None if lengths is None else valid_steps(lengths, x.shape[1])
         weights = window.square().expand(1, x.shape[1], -1)
@@ -81,8 +93,8 @@ class ISTFTHead(nn.Module):
         return audio
 
     def _frames(self, x: Tensor, window: Tensor, valid: Tensor | None) -> Tensor:
-        """The windowed frames of (batch, time, hidden_size), zeros for steps that are not valid."""
-        log_magnitude, phase = self.linear(x).float().chunk(2, -1)
+        """Make windowed frames of (batch, time, n_fft + 2), zeros for steps that are not valid."""
+        log_magnitude, phase = x.float().chunk(2, -1)
         spectrum = torch.polar(log_magnitude.exp().clamp(max=MAX_MAGNITUDE), phase)
         frames = torch.fft.irfft(spectrum, self.n_fft) * window
         return frames if valid is None else frames.masked_fill(~valid[..., None], 0.0)

@@ -42,13 +42,31 @@ class FSQ(nn.Module):
             The quantized latents (batch, time, dim) in the dtype of `x`, with straight-through gradients, and the codes
             (batch, time), int64.
         """
+        return self.round(self.project(x), x.dtype)
+
+    def project(self, x: Tensor) -> Tensor:
+        """Project latents (batch, time, dim) to the dimensions that are rounded: (batch, time, number of levels)."""
         with torch.autocast(x.device.type, enabled=False):
-            bounded = self.bound(self.bound(self.project_in(x.to(self.project_in.weight.dtype)).float()))
+            projected: Tensor = self.project_in(x.to(self.project_in.weight.dtype))
+        return projected
+
+    def round(self, projected: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Bound and round what `project` gives.
+
+        Args:
+            projected: shape (batch, time, number of levels).
+            dtype: of the quantized latents.
+
+        Returns:
+            As `forward`.
+        """
+        with torch.autocast(projected.device.type, enabled=False):
+            bounded = self.bound(self.bound(projected.float()))
             rounded = bounded.round()
-            digits = rounded.long() + self._level_tensor(x.device) // 2
-            codes = (digits * self._basis(x.device)).sum(-1)
-            grid = (bounded + (rounded - bounded).detach()) / (self._level_tensor(x.device) // 2)
-        return self.project_out(grid.to(x.dtype)), codes
+            half = self._level_tensor(projected.device) // 2
+            codes = ((rounded.long() + half) * self._basis(projected.device)).sum(-1)
+            grid = (bounded + (rounded - bounded).detach()) / half
+        return self.project_out(grid.to(dtype)), codes
 
     def decode(self, codes: Tensor) -> Tensor:
         """Look up codes: (batch, time), integers in [0, codebook_size) -> latents (batch, time, dim)."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from xcodec.errors import CheckpointError
 from xcodec.files import written_whole
 from xcodec.models.auto import feature_extractor_of
-from xcodec.models.pretrained import StrictPreTrainedModel
+from xcodec.models.codec_model import CodecModel
 
 __all__ = ["Checkpoints", "export", "feature_extractor_of", "load_state", "model_of"]
 
@@ -94,7 +94,7 @@ def model_of(state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise CheckpointError(f"this is no state of a training run: it has no {error}") from None
 
 
-def export(model: StrictPreTrainedModel, folder: str | Path, dtype: torch.dtype) -> None:
+def export(model: CodecModel, folder: str | Path, dtype: torch.dtype) -> None:
     """Write a folder that `from_pretrained` reads.
 
     Args:

@@ -10,7 +10,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from xcodec.models.xcodec2 import Xcodec2Model
+from xcodec.modules.istft import ISTFTHead
+from xcodec.quantizers.fsq import FSQ
 from xcodec.training.losses.magnitude import log_magnitude
 
 __all__ = ["HEAD_BIAS", "initialize", "initialize_head", "initialize_quantizer"]
@@ -35,14 +36,15 @@ def initialize(model: nn.Module) -> None:
     for name, parameter in model.named_parameters():
         if name.endswith(RESIDUAL_ENDS) and not name.startswith(NO_RESIDUAL_ENDS):
             parameter.mul_(0.5)
-    if isinstance(model, Xcodec2Model):
-        model.acoustic_decoder.head.linear.weight.mul_(0.3)
+    for module in model.modules():
+        if isinstance(module, ISTFTHead):
+            module.linear.weight.mul_(0.3)
 
 
 @torch.no_grad()
-def initialize_quantizer(model: Xcodec2Model, latents: Tensor) -> None:
+def initialize_quantizer(quantizer: FSQ, latents: Tensor) -> None:
     """Give the quantizer's inputs zero mean and unit variance over latents (clips, codes, quantization_dim)."""
-    projection = model.quantizer.project_in
+    projection = quantizer.project_in
     projected = projection(latents).flatten(0, 1)
     deviation = projected.std(0).clamp(min=1e-3)  # in silence all latents are one
     projection.weight.div_(deviation[:, None])
@@ -50,9 +52,8 @@ def initialize_quantizer(model: Xcodec2Model, latents: Tensor) -> None:
 
 
 @torch.no_grad()
-def initialize_head(model: Xcodec2Model, target: Tensor) -> None:
+def initialize_head(head: ISTFTHead, target: Tensor) -> None:
     """Fit the head's biases to recordings (clips, samples)."""
-    head = model.acoustic_decoder.head
     bins = head.n_fft // 2 + 1
     head.linear.bias[:bins] = log_magnitude(target, head.n_fft, head.hop_length).mean((0, 1))
     # A frame of zero phase peaks at its first sample, where the window is zero; turning each odd bin by half a turn

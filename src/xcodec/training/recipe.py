@@ -8,11 +8,10 @@ from typing import Annotated, Any, Literal
 
 from huggingface_hub.errors import StrictDataclassError
 from pydantic import Field, ValidationError, model_validator
-from transformers import HubertConfig, Wav2Vec2BertConfig
 
 from xcodec.errors import InputError, MissingExtraError
-from xcodec.models.xcodec import XcodecConfig
-from xcodec.models.xcodec2 import Xcodec2Config
+from xcodec.models.family import Family
+from xcodec.models.registry import FAMILIES
 from xcodec.training.sections import (
     AdversarialRecipe,
     AugmentationRecipe,
@@ -61,10 +60,15 @@ class Recipe(Section):
     optimizer: OptimizerRecipe = OptimizerRecipe()
     validation: ValidationRecipe = ValidationRecipe()
 
+    @property
+    def family(self) -> Family:
+        """The codec whose model is trained, or a part of it."""
+        return FAMILIES[self.trains.removesuffix("-decoder")]
+
     @model_validator(mode="after")
     def _describes_a_model(self) -> "Recipe":
         """Refuse what the configuration would take for a field of its own, and never look at again."""
-        _check_model(self.trains, self.model)
+        _check_model(self.family, self.model)
         if not self.model_fields_set & {"model", "initialize_from", "semantic_from"}:
             raise ValueError("model: Field required, or initialize_from, or semantic_from for the released size")
         if self.loss.perceptual and self.loss.perceptual_model is None:
@@ -119,17 +123,15 @@ def _spoken(problem: Any) -> str:
     return f"{'.'.join(map(str, problem['loc']))}: {message}" if problem["loc"] else message
 
 
-def _check_model(trains: str, model: dict[str, Any]) -> None:
+def _check_model(family: Family, model: dict[str, Any]) -> None:
     """Refuse fields and values that describe no model."""
-    family, semantic_family = (
-        (XcodecConfig, HubertConfig) if trains == "xcodec" else (Xcodec2Config, Wav2Vec2BertConfig)
-    )
+    config: Any = family.config
     try:
-        _check_names(model, family.__init__, "")
+        _check_names(model, config.__init__, "")
         semantic = model.get("semantic_model_config")
         if isinstance(semantic, dict):
-            _check_names(semantic, semantic_family, "semantic_model_config.")
-        family(**model)
+            _check_names(semantic, type(config().semantic_model_config), "semantic_model_config.")
+        config(**model)
     except (TypeError, AttributeError, ValueError, StrictDataclassError) as error:
         raise ValueError(f"model: {' '.join(str(error).split())}") from None
 

@@ -8,9 +8,7 @@ from torch import Tensor, nn
 
 from xcodec.codec import Codec
 from xcodec.errors import CheckpointError, InputError, some_of
-from xcodec.models.pretrained import StrictPreTrainedModel
-from xcodec.models.xcodec import XcodecConfig, XcodecModel
-from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2Model
+from xcodec.models.codec_model import CodecModel
 from xcodec.training.checkpoints import load_state, model_of
 from xcodec.training.initialization import initialize
 from xcodec.training.recipe import Recipe
@@ -20,7 +18,7 @@ __all__ = ["build_model"]
 BUILT_IN = "mini"
 
 
-def build_model(recipe: Recipe) -> tuple[StrictPreTrainedModel, frozenset[str]]:
+def build_model(recipe: Recipe) -> tuple[CodecModel, frozenset[str]]:
     """Build what `recipe` trains, in float32 on the CPU.
 
     Returns:
@@ -30,25 +28,23 @@ def build_model(recipe: Recipe) -> tuple[StrictPreTrainedModel, frozenset[str]]:
         CheckpointError: where what it starts from is not found, or has other tensors than the model.
         InputError: where it starts from a codec of another family.
     """
-    family: tuple[Any, Any] = (
-        (XcodecConfig, XcodecModel) if recipe.trains == "xcodec" else (Xcodec2Config, Xcodec2Model)
-    )
-    config_class, model_class = family
+    family = recipe.family
+    config_class: Any = family.config
     if recipe.initialize_from is None:
-        model = model_class(config_class(**recipe.model))
+        model = family.model(config_class(**recipe.model))
         initialize(model)
         if recipe.semantic_from is not None:
             _load_semantic_encoder(model, recipe.semantic_from)
         return model, frozenset(model.state_dict())
     fields, weights = _read(recipe.initialize_from)
-    if fields.get("model_type", config_class.model_type) != config_class.model_type:
+    if fields.get("model_type", family.model_type) != family.model_type:
         raise InputError(
             f"initialize_from: {recipe.initialize_from} is of model_type {fields['model_type']!r}; the recipe trains "
-            f"{recipe.trains}, of model_type {config_class.model_type!r}"
+            f"{recipe.trains}, of model_type {family.model_type!r}"
         )
     if "upsampling_ratios" in recipe.model:  # those of the model it starts from would not go with them
         fields.pop("upsampling_kernel_sizes", None)
-    model = model_class(config_class(**(fields | recipe.model)))
+    model = family.model(config_class(**(fields | recipe.model)))
     initialize(model)
     # A decoder for another rate has other shapes at its end; there it begins anew.
     may_differ = "acoustic_decoder." if recipe.trains == "xcodec2-decoder" else None
@@ -85,7 +81,7 @@ def _load(model: nn.Module, weights: dict[str, Tensor], may_differ: str | None, 
 
 
 @torch.no_grad()
-def _load_semantic_encoder(model: StrictPreTrainedModel, source: str) -> None:
+def _load_semantic_encoder(model: CodecModel, source: str) -> None:
     """Fill the semantic encoder from a checkpoint of its own; layers that the codec has no use for are left out."""
     from transformers import AutoModel
 
@@ -93,7 +89,7 @@ def _load_semantic_encoder(model: StrictPreTrainedModel, source: str) -> None:
         given = AutoModel.from_pretrained(source, dtype=torch.float32).state_dict()
     except (OSError, ValueError) as error:
         raise CheckpointError(f"semantic_from: {source} cannot be read: {error}") from error
-    own = model.get_submodule("semantic_model" if isinstance(model, XcodecModel) else "semantic_encoder").state_dict()
+    own = model.get_submodule(model.semantic_part).state_dict()
     wrong = [name for name, tensor in own.items() if name not in given or given[name].shape != tensor.shape]
     if wrong:
         raise CheckpointError(

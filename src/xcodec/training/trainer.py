@@ -16,7 +16,7 @@ from torch import Tensor
 from xcodec.audio import Audio
 from xcodec.codec import Codec
 from xcodec.errors import CheckpointError, MissingExtraError, TrainingError
-from xcodec.models.pretrained import StrictPreTrainedModel
+from xcodec.models.codec_model import CodecModel
 from xcodec.training.checkpoints import Checkpoints, feature_extractor_of, load_state
 from xcodec.training.data.batch import Batch
 from xcodec.training.data.batches import Batches, Geometry
@@ -163,7 +163,7 @@ class Trainer:
             self.checkpoints.save(self.state())
         self.processes.wait()
 
-    def averaged_model(self) -> StrictPreTrainedModel:
+    def averaged_model(self) -> CodecModel:
         """A second model that carries the moving average, or the weights as they are where none is kept."""
         model = copy.deepcopy(self.generator.model)
         model.load_state_dict(model.state_dict() | self.average)

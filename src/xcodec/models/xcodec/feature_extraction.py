@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.utils import PaddingStrategy, TensorType
+from typing_extensions import Self
 
 from xcodec.errors import InputError
 from xcodec.models.feature_extraction import AudioInput, WaveformFeatureExtractor, limit_of, padding_strategy
@@ -43,7 +44,7 @@ class XcodecFeatureExtractor(WaveformFeatureExtractor):
         self.hop_length = hop_length
 
     @classmethod
-    def for_config(cls, config: XcodecConfig) -> "XcodecFeatureExtractor":
+    def for_config(cls, config: XcodecConfig) -> Self:
         """Make the feature extractor that goes with a model of this configuration."""
         return cls(sampling_rate=config.sample_rate, hop_length=config.hop_length)
 

@@ -9,15 +9,14 @@ from torch import Tensor
 
 from xcodec.errors import InputError
 from xcodec.models.acoustic import AcousticEncoder, EncoderBlock
-from xcodec.models.masks import mask_lengths, unless_full
-from xcodec.models.pretrained import refuse_wishes
+from xcodec.models.codec_model import Clips, SemanticStates, check_latents
+from xcodec.models.pretrained import reject_unknown_kwargs
 from xcodec.models.xcodec.configuration import XcodecConfig
 from xcodec.models.xcodec.decoder import AcousticDecoder, DecoderBlock
 from xcodec.models.xcodec.outputs import XcodecDecoderOutput, XcodecEncoderOutput, XcodecOutput
 from xcodec.models.xcodec.pretrained import XcodecPreTrainedModel
 from xcodec.models.xcodec.semantic import SemanticDecoder, SemanticEncoder, build_semantic_model
 from xcodec.modules.hubert import EncoderLayer
-from xcodec.modules.lengths import valid_steps, zero_past_end
 from xcodec.modules.linear import Linear
 from xcodec.modules.snake import Snake
 from xcodec.modules.time import Time
@@ -41,6 +40,8 @@ class XcodecModel(XcodecPreTrainedModel):
         decoder_only: build no encoder.
     """
 
+    semantic_part = "semantic_model"
+    pads_to_whole_hops = False
     encoder_parts = ("acoustic_encoder", "encoder_semantic", "semantic_model", "fc", "fc1", "decoder_semantic")
     # fc1 and decoder_semantic are for training, which needs both halves.
     decoder_parts = ("acoustic_decoder", "fc2", "fc1", "decoder_semantic")
@@ -79,9 +80,19 @@ class XcodecModel(XcodecPreTrainedModel):
         self.post_init()  # type: ignore[no-untyped-call]
 
     @property
-    def hop_length(self) -> int:
-        """Samples per code."""
-        return self.config.hop_length
+    def codebook_sizes(self) -> tuple[int, ...]:
+        """How many different codes each codebook has."""
+        return (self.config.codebook_size,) * self.config.num_quantizers
+
+    @property
+    def quantization_width(self) -> int:
+        """How many numbers a code takes at most while it is quantized: latents, or distances to a codebook's codes."""
+        return max(self.fc.in_features, self.quantizer.codebook_size)
+
+    @property
+    def bandwidths(self) -> tuple[float, ...]:
+        """In kbit/s, ascending."""
+        return tuple(float(bandwidth) for bandwidth in self.config.target_bandwidths)
 
     @property
     def bytes_per_code(self) -> int:
@@ -91,7 +102,9 @@ class XcodecModel(XcodecPreTrainedModel):
         return states * self.quantizer.codebooks[0].embed.element_size() + samples * 4
 
     def num_quantizers_at(self, bandwidth: float | None) -> int:
-        """How many codebooks a bandwidth of the config's `target_bandwidths`, in kbit/s, uses; None means the highest.
+        """Tell how many codebooks a bandwidth of the config's `target_bandwidths`, in kbit/s, uses.
+
+        None means the highest.
 
         Raises:
             InputError: where the bandwidth is not one of those.
@@ -132,12 +145,11 @@ class XcodecModel(XcodecPreTrainedModel):
         Raises:
             InputError: where a shape or the bandwidth does not fit; it says what was expected.
         """
-        refuse_wishes(kwargs)
-        self._needs("encoder")
-        codes, codes_mask, _ = self._encode(input_values, bandwidth, padding_mask)
+        reject_unknown_kwargs(kwargs)
+        encoded = self.encode_clips(input_values, padding_mask, bandwidth=bandwidth)
         if not self._wants_dict(return_dict):
-            return codes
-        return XcodecEncoderOutput(audio_codes=codes, audio_codes_mask=codes_mask)
+            return encoded.codes
+        return XcodecEncoderOutput(audio_codes=encoded.codes, audio_codes_mask=encoded.codes_mask)
 
     def decode(
         self,
@@ -159,16 +171,8 @@ class XcodecModel(XcodecPreTrainedModel):
         Raises:
             InputError: where a shape, dtype or code does not fit.
         """
-        refuse_wishes(kwargs)
-        self._needs("decoder")
-        self._check_codes_shape(audio_codes)
-        lengths = None
-        if audio_codes_mask is not None:
-            batch, _, num_codes = audio_codes.shape
-            lengths = mask_lengths(audio_codes_mask, batch, num_codes, "audio_codes_mask")
-            audio_codes = audio_codes.masked_fill(~valid_steps(lengths, num_codes)[:, None], 0)
-            lengths = unless_full(lengths, num_codes)
-        audio_values = self._decode(audio_codes, lengths)
+        reject_unknown_kwargs(kwargs)
+        audio_values = self.decode_clips(audio_codes, audio_codes_mask)
         return XcodecDecoderOutput(audio_values=audio_values) if self._wants_dict(return_dict) else audio_values
 
     def forward(
@@ -193,95 +197,52 @@ class XcodecModel(XcodecPreTrainedModel):
         Raises:
             InputError: as in `encode` and `decode`.
         """
-        refuse_wishes(kwargs)
-        self._needs("encoder")
+        reject_unknown_kwargs(kwargs)
         self._needs("decoder")
         if audio_codes is None:
-            codes, codes_mask, lengths = self._encode(input_values, bandwidth, padding_mask)
+            encoded = self.encode_clips(input_values, padding_mask, bandwidth=bandwidth)
+            audio_codes, codes_mask = encoded.codes, encoded.codes_mask
         else:
-            self._check_codes_shape(audio_codes)
-            codes, (codes_mask, lengths) = audio_codes, self._lengths_of(input_values, padding_mask)
-        audio_values = self._decode(codes, lengths)[..., : input_values.shape[-1]]
+            self._needs("encoder")
+            codes_mask = self.clips(input_values, padding_mask).codes_mask
+        audio_values = self.decode_clips(audio_codes, codes_mask)[..., : input_values.shape[-1]]
         if not self._wants_dict(return_dict):
-            return codes, audio_values
-        return XcodecOutput(audio_codes=codes, audio_values=audio_values, audio_codes_mask=codes_mask)
+            return audio_codes, audio_values
+        return XcodecOutput(audio_codes=audio_codes, audio_values=audio_values, audio_codes_mask=codes_mask)
 
-    def _encode(
-        self, input_values: Tensor, bandwidth: float | None, padding_mask: Tensor | None
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Codes (batch, codebooks, codes), their mask (batch, 1, codes) and lengths in codes, if not full."""
-        num_quantizers = self.num_quantizers_at(bandwidth)
-        codes_mask, lengths = self._lengths_of(input_values, padding_mask)
-        waveform, sample_lengths = input_values, None
-        if padding_mask is not None:
-            batch, _, num_samples = input_values.shape
-            waveform = zero_past_end(waveform, mask_lengths(padding_mask, batch, num_samples, "padding_mask"))
-            if num_samples % self.hop_length:  # what has whole hops is not copied
-                waveform = F.pad(waveform, (0, -num_samples % self.hop_length))
-        if lengths is not None:
-            sample_lengths = lengths * self.hop_length
-        waveform = waveform.to(self.dtype)
-
-        with share(SEMANTIC_SHARE):
-            states, frames = self._semantic_states(waveform, sample_lengths)
-        num_codes = self.encoder_semantic.output_length(states.shape[1])
-        if codes_mask is not None and num_codes != codes_mask.shape[-1]:
-            raise InputError(
-                f"{waveform.shape[-1]} samples give {num_codes} semantic frames, for {codes_mask.shape[-1]} hops of "
-                f"{self.hop_length} samples; a padded batch needs a config whose two encoders keep step"
-            )
-        waveform, sample_lengths = self._acoustic_input(waveform, sample_lengths, num_codes)
-        time = self.time_of(None, waveform.shape[0] * num_codes)
-        semantic = self.encoder_semantic(states.transpose(1, 2), time.of(frames))  # (batch, channels, codes)
-        del states
-        acoustic = self.acoustic_encoder(waveform, time.of(sample_lengths))
-        codes = self._quantized(acoustic, semantic, num_quantizers, time)
-        if lengths is not None:
-            codes = codes.masked_fill(~valid_steps(lengths, num_codes)[:, None], 0)
-        return codes, codes_mask, lengths
-
-    def _lengths_of(self, input_values: Tensor, padding_mask: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-        """The mask (batch, 1, codes) of the frames that each clip alone gives, and their number, if not full."""
-        if not isinstance(input_values, Tensor):
-            raise InputError(f"input_values: expected a torch tensor, got {type(input_values).__name__}")
-        if input_values.ndim != 3 or input_values.numel() == 0 or not input_values.is_floating_point():
-            raise InputError(
-                "input_values: expected floating-point samples of shape (batch, 1, samples), at least one, got "
-                f"{input_values.dtype} {tuple(input_values.shape)}"
-            )
-        batch, channels, num_samples = input_values.shape
-        if channels != 1:
-            raise InputError(f"Audio must be mono, but got {channels} channels; downmix it first")
-        if padding_mask is None:
-            return None, None
-        own = mask_lengths(padding_mask, batch, num_samples, "padding_mask")
-        num_codes = -(-num_samples // self.hop_length)
-        lengths = (own + self.hop_length - 1) // self.hop_length
-        return valid_steps(lengths, num_codes)[:, None].int(), unless_full(lengths, num_codes)
-
-    def _semantic_states(self, waveform: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """(batch, 1, samples) -> (batch, frames, channels), and the clips' own frames.
+    def semantic_states(self, clips: Clips, input_features: Tensor | None = None) -> SemanticStates:
+        """Compute the mean of HuBERT's or WavLM's states, (batch, frames, channels), from the waveforms themselves.
 
         The semantic model is frozen: no gradient enters it.
         """
-        num_samples = waveform.shape[-1] + 2 * self.pad
-        if self.semantic_model.output_length(num_samples) < 1:
+        if input_features is not None:
+            raise InputError("input_features: X-Codec's semantic model reads the waveform; leave them out")
+        batch, _, num_samples = clips.waveform.shape
+        if self.semantic_model.output_length(num_samples + 2 * self.pad) < 1:
             raise InputError(
-                f"input_values: {waveform.shape[-1]} samples are too few for one code; pad them with zeros to "
+                f"input_values: {num_samples} samples are too few for one code; pad them with zeros to "
                 f"{self.hop_length}, as the feature extractor does"
             )
-        own = None if lengths is None else lengths + 2 * self.pad
-        with torch.no_grad():
-            time = self.time_of(own, waveform.shape[0] * waveform.shape[-1] // self.hop_length)
-            states = self.semantic_model(F.pad(waveform[:, 0], (self.pad, self.pad)), time)
-        return states, None if own is None else self.semantic_model.output_length(own)
+        lengths = None if clips.lengths is None else clips.lengths * self.hop_length + 2 * self.pad
+        waveform = F.pad(clips.waveform[:, 0].to(self.dtype), (self.pad, self.pad))
+        with share(SEMANTIC_SHARE), torch.no_grad():
+            states = self.semantic_model(waveform, self.time_of(lengths, batch * num_samples // self.hop_length))
+        return SemanticStates(states, None if lengths is None else self.semantic_model.output_length(lengths))
 
-    def _acoustic_input(self, waveform: Tensor, lengths: Tensor | None, num_codes: int) -> tuple[Tensor, Tensor | None]:
-        """What the acoustic encoder reads, (batch, 1, samples), and its lengths.
+    def semantic(self, states: SemanticStates) -> Tensor:
+        """Encode semantic states: (batch, channels, codes)."""
+        time = self.time_of(states.lengths, self._num_codes(states.values))
+        encoded: Tensor = self.encoder_semantic(states.values.transpose(1, 2), time)
+        return encoded
+
+    def acoustic(self, clips: Clips, num_codes: int) -> Tensor:
+        """Encode waveforms acoustically: (batch, channels, codes).
 
         Where the encoder would make another number of codes than the semantic one, it reads the waveform with half a
         hop of zeros on both sides: so does the original, on lengths that are not whole hops.
         """
+        waveform = clips.waveform.to(self.dtype)
+        lengths = None if clips.lengths is None else clips.lengths * self.hop_length
         if self.acoustic_encoder.output_length(waveform.shape[-1]) != num_codes:
             waveform = F.pad(waveform, (self.pad, self.pad))
             lengths = None if lengths is None else lengths + 2 * self.pad
@@ -292,23 +253,19 @@ class XcodecModel(XcodecPreTrainedModel):
                     f"conv_stride={list(self.config.semantic_model_config.conv_stride)} and strides="
                     f"{self.config.strides}; their products have to be equal"
                 )
-        return waveform, lengths
+        encoded: Tensor = self.acoustic_encoder(waveform, self.time_of(lengths, waveform.shape[0] * num_codes))
+        return encoded
 
-    def _quantized(self, acoustic: Tensor, semantic: Tensor, num_quantizers: int, time: Time) -> Tensor:
-        """Two times (batch, channels, codes) -> codes (batch, num_quantizers, codes)."""
+    def fuse(self, semantic: Tensor, acoustic: Tensor) -> Tensor:
+        """Make the latents that are quantized of both branches: two times (batch, codes, channels) to one."""
+        latents: Tensor = self.fc(torch.cat([acoustic, semantic], -1))
+        return latents
 
-        def quantized(*parts: Tensor) -> Tensor:
-            latents = self.fc(torch.cat(parts[:2], -1))
-            if not torch.compiler.is_compiling() and not bool(latents.isfinite().all()):
-                raise InputError(
-                    "the input gives no codes: it holds samples that are NaN, infinite, or so far beyond full scale "
-                    f"(1.0) that {latents.dtype} overflows"
-                )
-            return self.quantizer.encode(latents, num_quantizers).transpose(1, 2)  # -> (batch, codes, codebooks)
-
-        both = (acoustic.transpose(1, 2), semantic.transpose(1, 2))
-        width = max(self.fc.in_features, self.quantizer.codebook_size)
-        return time.map(quantized, *both, width=width).transpose(1, 2).contiguous()
+    def quantize(self, latents: Tensor, num_quantizers: int, output_latents: bool) -> tuple[Tensor, Tensor | None]:
+        """Quantize latents; see `CodecModel.quantize`."""
+        check_latents(latents, "samples")
+        codes = self.quantizer.encode(latents, num_quantizers)  # (batch, codebooks, codes)
+        return codes.transpose(1, 2), self.quantizer.decode(codes) if output_latents else None
 
     def synthesize(self, codes: Tensor, time: Time) -> Tensor:
         """Decode codes at any kind of time: integers (batch, codebooks, codes) to samples (batch, 1, samples)."""
@@ -319,23 +276,9 @@ class XcodecModel(XcodecPreTrainedModel):
         x = time.map(latents, codes.transpose(1, 2), width=self.fc2.in_features)  # (batch, codes, channels)
         return self.acoustic_decoder(x.transpose(1, 2), time)
 
-    def _decode(self, codes: Tensor, lengths: Tensor | None) -> Tensor:
-        if not torch.compiler.is_compiling():
-            low, high = int(codes.min()), int(codes.max())
-            if low < 0 or high >= self.quantizer.codebook_size:
-                raise InputError(
-                    f"audio_codes: expected values in [0, {self.quantizer.codebook_size}), got {low} to {high}"
-                )
-        return self.synthesize(codes, self.time_of(lengths, codes.shape[0] * codes.shape[2]))
-
-    def _check_codes_shape(self, codes: Tensor) -> None:
-        most = len(self.quantizer.codebooks)
-        wrong = codes.ndim != 3 or not 1 <= codes.shape[1] <= most or codes.numel() == 0
-        if wrong or codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
-            raise InputError(
-                f"audio_codes: expected integers of shape (batch, 1 to {most}, codes), got {codes.dtype} "
-                f"{tuple(codes.shape)}"
-            )
+    def _num_codes(self, states: Tensor) -> int:
+        """How many codes a batch of states (batch, frames, channels) makes, padding included."""
+        return states.shape[0] * self.encoder_semantic.output_length(states.shape[1])
 
     def _wants_dict(self, return_dict: bool | None) -> Any:
         return self.config.return_dict if return_dict is None else return_dict

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from transformers import initialization as init
 
-from xcodec.models.pretrained import StrictPreTrainedModel
+from xcodec.models.codec_model import CodecModel
 from xcodec.models.xcodec.configuration import XcodecConfig
 from xcodec.modules.hubert import Hubert
 from xcodec.modules.norm import TimeNorm
@@ -15,7 +15,7 @@ from xcodec.quantizers.rvq import Codebook
 __all__ = ["XcodecPreTrainedModel"]
 
 
-class XcodecPreTrainedModel(StrictPreTrainedModel):
+class XcodecPreTrainedModel(CodecModel):
     """The base of X-Codec's models, under the name that transformers gives it."""
 
     config_class = XcodecConfig

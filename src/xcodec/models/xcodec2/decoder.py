@@ -49,6 +49,13 @@ class AcousticDecoder(nn.Module):
         Returns:
             float32 samples, shape (batch, 1, samples) at the output's rate, zeros past each clip's end.
         """
+        return self.head(*self.hidden(latents, time))
+
+    def hidden(self, latents: Tensor, time: Time = WHOLE) -> tuple[Tensor, Time]:
+        """Compute what the head reads, (batch, steps, hidden_size), and the time of its steps.
+
+        The arguments are those of `forward`.
+        """
         width = self.embed.out_channels
 
         def embedded(part: Tensor, lengths: Tensor | None) -> Tensor:
@@ -68,7 +75,7 @@ class AcousticDecoder(nn.Module):
         x = time.each(self.norm, x.transpose(1, 2), width=width)  # -> (batch, time, channels)
         if self.upsampler is not None:
             x, time = self.upsampler(x, time)
-        return self.head(x, time)
+        return x, time
 
 
 def transformer_layer(config: Xcodec2Config) -> TransformerLayer:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.utils import PaddingStrategy, TensorType
+from typing_extensions import Self
 
 from xcodec.errors import InputError
 from xcodec.models.feature_extraction import AudioInput, WaveformFeatureExtractor, limit_of, padding_strategy
@@ -50,7 +51,7 @@ class Xcodec2FeatureExtractor(WaveformFeatureExtractor):
         self.frame_shift = FRAME_SHIFT
 
     @classmethod
-    def for_config(cls, config: Xcodec2Config) -> "Xcodec2FeatureExtractor":
+    def for_config(cls, config: Xcodec2Config) -> Self:
         """Make the feature extractor that goes with a model of this configuration.
 
         Raises:

@@ -5,23 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from transformers.utils import ModelOutput
 
 from xcodec.errors import InputError
 from xcodec.models.acoustic import AcousticEncoder, EncoderBlock
-from xcodec.models.masks import mask_lengths, unless_full
-from xcodec.models.pretrained import refuse_wishes
-from xcodec.models.semantic import (
-    SemanticAdapter,
-    SemanticFeatures,
-    build_semantic_encoder,
-)
+from xcodec.models.codec_model import Clips, SemanticStates, check_latents
+from xcodec.models.masks import mask_lengths, none_if_all_full
+from xcodec.models.pretrained import reject_unknown_kwargs
+from xcodec.models.semantic import SemanticAdapter, SemanticFeatures, build_semantic_encoder
 from xcodec.models.xcodec2.configuration import Xcodec2Config
 from xcodec.models.xcodec2.decoder import AcousticDecoder
 from xcodec.models.xcodec2.pretrained import Xcodec2PreTrainedModel
-from xcodec.modules.lengths import valid_steps, zero_past_end
 from xcodec.modules.linear import Linear
 from xcodec.modules.resnet import ResNetBlock
 from xcodec.modules.time import Time
@@ -90,6 +85,7 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
         decoder_only: build no encoder.
     """
 
+    semantic_part = "semantic_encoder"
     encoder_parts = ("semantic_encoder", "semantic_adapter", "acoustic_encoder", "fc_encoder")
     decoder_parts = ("acoustic_decoder",)
     repeated_layers = (ConformerLayer, TransformerLayer, ResNetBlock)
@@ -124,9 +120,19 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
         self.post_init()  # type: ignore[no-untyped-call]
 
     @property
-    def hop_length(self) -> int:
-        """Samples per code."""
-        return self.config.hop_length
+    def output_sampling_rate(self) -> int:
+        """In Hz, of the audio that is decoded."""
+        return self.config.output_sampling_rate
+
+    @property
+    def quantization_levels(self) -> tuple[int, ...]:
+        """How many levels each dimension of a code has."""
+        return tuple(self.config.quantization_levels)
+
+    @property
+    def quantization_width(self) -> int:
+        """How many numbers a code takes at most while it is quantized."""
+        return self.config.quantization_dim
 
     def output_length(self, num_samples: int) -> int:
         """How many samples the decoder writes for so many that were encoded."""
@@ -169,15 +175,14 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
         Raises:
             InputError: where a shape does not fit, or samples are not numbers; it says which and what was expected.
         """
-        refuse_wishes(kwargs)
-        self._needs("encoder")
-        latents, codes, codes_mask, _ = self._encode(
-            input_values, input_features, padding_mask, input_features_mask, output_latents
+        reject_unknown_kwargs(kwargs)
+        encoded = self.encode_clips(
+            input_values, padding_mask, input_features, input_features_mask, output_latents=output_latents
         )
         output = Xcodec2EncoderOutput(
-            audio_codes=codes[:, None],
-            latents=None if latents is None else latents.transpose(1, 2),
-            audio_codes_mask=codes_mask,
+            audio_codes=encoded.codes,
+            latents=None if encoded.latents is None else encoded.latents.transpose(1, 2),
+            audio_codes_mask=encoded.codes_mask,
         )
         return self._as_asked(output, return_dict)
 
@@ -203,31 +208,14 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
         Raises:
             InputError: where neither is given, or a shape, dtype or code does not fit.
         """
-        refuse_wishes(kwargs)
-        self._needs("decoder")
-        lengths = None
+        reject_unknown_kwargs(kwargs)
         if audio_codes is not None:
-            check_code_shape(audio_codes)
-            codes = audio_codes[:, 0].long()
-            if audio_codes_mask is not None:
-                lengths = mask_lengths(audio_codes_mask, codes.shape[0], codes.shape[1], "audio_codes_mask")
-                codes = codes.masked_fill(~valid_steps(lengths, codes.shape[1]), 0)
-            self._check_codes(codes)
-            quantized = self.quantizer.decode(codes)
+            audio_values = self.decode_clips(audio_codes, audio_codes_mask)
         elif latents is not None:
-            if latents.ndim != 3 or latents.shape[1] != self.config.quantization_dim or latents.numel() == 0:
-                raise InputError(
-                    f"latents: expected shape (batch, {self.config.quantization_dim}, codes), "
-                    f"got {tuple(latents.shape)}"
-                )
-            quantized = latents.transpose(1, 2).to(self.quantizer.project_in.weight.dtype)
-            if audio_codes_mask is not None:
-                lengths = mask_lengths(audio_codes_mask, quantized.shape[0], quantized.shape[1], "audio_codes_mask")
+            audio_values = self._decode_latents(latents, audio_codes_mask)
         else:
             raise InputError("neither `audio_codes` nor `latents` was given; decode needs one of them")
-        lengths = unless_full(lengths, quantized.shape[1])
-        output = Xcodec2DecoderOutput(audio_values=self._synthesized(quantized, lengths))
-        return self._as_asked(output, return_dict)
+        return self._as_asked(Xcodec2DecoderOutput(audio_values=audio_values), return_dict)
 
     def forward(
         self,
@@ -240,78 +228,99 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
         **kwargs: Any,
     ) -> Xcodec2Output | tuple[Tensor, ...]:
         """Encode and decode; the arguments are those of `encode`, and gradients pass the quantizer straight through."""
-        refuse_wishes(kwargs)
-        self._needs("encoder")
+        reject_unknown_kwargs(kwargs)
         self._needs("decoder")
-        latents, codes, codes_mask, lengths = self._encode(
-            input_values, input_features, padding_mask, input_features_mask, True
+        encoded = self.encode_clips(
+            input_values, padding_mask, input_features, input_features_mask, output_latents=True
         )
-        assert latents is not None, "they were wanted"
+        assert encoded.latents is not None, "they were asked for"
+        audio_values = self._synthesize_latents(encoded.latents, encoded.lengths)
         output = Xcodec2Output(
-            audio_values=self._synthesized(latents, lengths)[..., : self.output_length(input_values.shape[-1])],
-            audio_codes=codes[:, None],
-            latents=latents.transpose(1, 2) if output_latents else None,
-            audio_codes_mask=codes_mask,
+            audio_values=audio_values[..., : self.output_length(input_values.shape[-1])],
+            audio_codes=encoded.codes,
+            latents=encoded.latents.transpose(1, 2) if output_latents else None,
+            audio_codes_mask=encoded.codes_mask,
         )
         return self._as_asked(output, return_dict)
 
-    def _encode(
-        self,
-        input_values: Tensor,
-        input_features: Tensor | None,
-        padding_mask: Tensor | None,
-        input_features_mask: Tensor | None,
-        wants_latents: bool,
-    ) -> tuple[Tensor | None, Tensor, Tensor | None, Tensor | None]:
-        """Latents (batch, codes, dim), codes (batch, codes), their mask (batch, 1, codes) and lengths, if not full."""
-        if not isinstance(input_values, Tensor):
-            raise InputError(f"input_values: expected a torch tensor, got {type(input_values).__name__}")
-        wrong = input_values.ndim != 3 or input_values.shape[1] != 1 or input_values.numel() == 0
-        if wrong or not input_values.is_floating_point():
-            raise InputError(
-                "input_values: expected floating-point samples of shape (batch, 1, samples), at least one, got "
-                f"{input_values.dtype} {tuple(input_values.shape)}"
-            )
-        batch, _, num_samples = input_values.shape
-        num_codes = -(-num_samples // self.hop_length)
-        lengths = own_samples = None
-        if padding_mask is not None:
-            own_samples = mask_lengths(padding_mask, batch, num_samples, "padding_mask")
-            lengths = (own_samples + self.hop_length - 1) // self.hop_length
-        elif input_features_mask is not None:
-            lengths = mask_lengths(input_features_mask, batch, num_codes, "input_features_mask")
-            own_samples = lengths * self.hop_length
-        codes_mask = None if lengths is None else valid_steps(lengths, num_codes)[:, None].int()
-        lengths = unless_full(lengths, num_codes)
+    def features(self, clips: Clips) -> Tensor:
+        """Compute the filter-bank features of waveforms: float32 (batch, codes, features)."""
+        waveform = clips.waveform[:, 0]
+        lengths = clips.lengths
+        if lengths is None:
+            num_codes = waveform.shape[-1] // self.hop_length
+            lengths = torch.full((waveform.shape[0],), num_codes, device=waveform.device)
+        features: Tensor = self.semantic_features(waveform, lengths)
+        return features
 
-        waveform = zero_past_end(input_values, own_samples)
-        if num_samples % self.hop_length:  # what has whole hops is not copied
-            waveform = F.pad(waveform, (0, -num_samples % self.hop_length))
-        if input_features is None:
-            every = torch.full((batch,), num_codes, device=waveform.device) if lengths is None else lengths
-            input_features = self.semantic_features(waveform[:, 0], every)
+    def semantic_states(self, clips: Clips, input_features: Tensor | None = None) -> SemanticStates:
+        """Compute Wav2Vec2-BERT's states, of which each code has one, from filter-bank features."""
+        batch, _, num_samples = clips.waveform.shape
+        num_codes = num_samples // self.hop_length
+        features = self.features(clips) if input_features is None else input_features
         width = self.config.semantic_model_config.feature_projection_input_dim
-        if tuple(input_features.shape) != (batch, num_codes, width):
+        if tuple(features.shape) != (batch, num_codes, width):
             raise InputError(
-                f"input_features: expected shape {(batch, num_codes, width)} for input_values of shape "
-                f"{tuple(input_values.shape)}, got {tuple(input_features.shape)}"
+                f"input_features: expected shape {(batch, num_codes, width)} for waveforms of {num_samples} samples, "
+                f"got {tuple(features.shape)}"
             )
-
-        time = self.time_of(lengths, batch * num_codes)
-        dtype = self.quantizer.project_in.weight.dtype
         with share(self._semantic_share(num_codes)):
-            semantic = self.semantic_encoder(input_features.to(dtype), time)
-        semantic = self.semantic_adapter(semantic.transpose(1, 2), time)  # (batch, channels, codes)
-        acoustic = self.acoustic_encoder(waveform.to(dtype), time.at(self.hop_length))
-        latents, codes = self._quantized(semantic, acoustic, wants_latents, time)
-        if lengths is not None:
-            past_end = ~valid_steps(lengths, num_codes)
-            codes = codes.masked_fill(past_end, 0)
-            latents = None if latents is None else latents.masked_fill(past_end[..., None], 0.0)
-        return latents, codes, codes_mask, lengths
+            states = self.semantic_encoder(features.to(self._dtype), self.time_of(clips.lengths, batch * num_codes))
+        return SemanticStates(states, clips.lengths)
+
+    def semantic(self, states: SemanticStates) -> Tensor:
+        """Adapt semantic states: (batch, channels, codes)."""
+        batch, num_codes, _ = states.values.shape
+        time = self.time_of(states.lengths, batch * num_codes)
+        adapted: Tensor = self.semantic_adapter(states.values.transpose(1, 2), time)
+        return adapted
+
+    def acoustic(self, clips: Clips, num_codes: int) -> Tensor:
+        """Encode waveforms acoustically: (batch, channels, codes)."""
+        time = self.time_of(clips.lengths, clips.waveform.shape[0] * num_codes)
+        encoded: Tensor = self.acoustic_encoder(clips.waveform.to(self._dtype), time.at(self.hop_length))
+        return encoded
+
+    def fuse(self, semantic: Tensor, acoustic: Tensor) -> Tensor:
+        """Make the latents that are quantized of both branches: two times (batch, codes, channels) to one."""
+        latents: Tensor = self.fc_encoder(torch.cat([semantic, acoustic], -1))
+        return latents
+
+    def quantize(self, latents: Tensor, num_quantizers: int, output_latents: bool) -> tuple[Tensor, Tensor | None]:
+        """Quantize latents; see `CodecModel.quantize`."""
+        assert num_quantizers == 1, "there is one codebook"
+        quantized, codes = self.quantizer(latents)
+        check_latents(quantized, "samples or features")
+        return codes[..., None], quantized if output_latents else None
+
+    def synthesize(self, codes: Tensor, time: Time) -> Tensor:
+        """Decode codes at any kind of time: integers (batch, 1, codes) to samples (batch, 1, samples)."""
+        samples: Tensor = self.acoustic_decoder(self.quantizer.decode(codes[:, 0]), time)
+        return samples
+
+    def _decode_latents(self, latents: Tensor, codes_mask: Tensor | None) -> Tensor:
+        """Quantized latents (batch, quantization_dim, codes), as a user gives them, to samples."""
+        self._needs("decoder")
+        if latents.ndim != 3 or latents.shape[1] != self.config.quantization_dim or latents.numel() == 0:
+            raise InputError(
+                f"latents: expected shape (batch, {self.config.quantization_dim}, codes), got {tuple(latents.shape)}"
+            )
+        batch, _, num_codes = latents.shape
+        lengths = None if codes_mask is None else mask_lengths(codes_mask, batch, num_codes, "audio_codes_mask")
+        return self._synthesize_latents(latents.transpose(1, 2).to(self._dtype), none_if_all_full(lengths, num_codes))
+
+    def _synthesize_latents(self, latents: Tensor, lengths: Tensor | None) -> Tensor:
+        """(batch, codes, quantization_dim) -> samples (batch, 1, codes * hop_length)."""
+        samples: Tensor = self.acoustic_decoder(latents, self.time_of(lengths, latents.shape[0] * latents.shape[1]))
+        return samples
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """Of activations, whatever weights linear maps have."""
+        return self.quantizer.project_in.weight.dtype
 
     def _semantic_share(self, num_codes: int) -> float:
-        """Of the work of encoding so many codes, by products; those of the acoustic encoder take twice as long."""
+        """Estimate what part of encoding the semantic encoder is, by products; acoustic ones take twice as long."""
         config = self.config.semantic_model_config
         width, inner = config.hidden_size, config.intermediate_size
         semantic = config.num_hidden_layers * width * (7 * width + 4 * inner + 2 * num_codes)
@@ -319,52 +328,5 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
         acoustic = 28 * sum((self.config.encoder_hidden_size * 2**i) ** 2 * rate for i, rate in enumerate(rates))
         return semantic / (semantic + 2 * acoustic)
 
-    def _quantized(
-        self, semantic: Tensor, acoustic: Tensor, wants_latents: bool, time: Time
-    ) -> tuple[Tensor | None, Tensor]:
-        """Two times (batch, channels, codes) -> latents (batch, codes, quantization_dim), if wanted, and codes."""
-
-        def quantized(*parts: Tensor) -> tuple[Tensor, ...]:
-            latents, codes = self.quantizer(self.fc_encoder(torch.cat(parts[:2], -1)))
-            self._check_latents(latents)
-            return (codes, latents) if wants_latents else (codes,)
-
-        both = (semantic.transpose(1, 2), acoustic.transpose(1, 2))
-        codes, *latents = time.map(quantized, *both, width=self.config.quantization_dim)
-        return (latents[0] if latents else None), codes
-
-    def _check_latents(self, latents: Tensor) -> None:
-        if not torch.compiler.is_compiling() and not bool(latents.isfinite().all()):
-            raise InputError(
-                "the input gives no codes: it holds samples or features that are NaN, infinite, or so far beyond full "
-                f"scale (1.0) that {self.quantizer.project_in.weight.dtype} overflows"
-            )
-
-    def synthesize(self, codes: Tensor, time: Time) -> Tensor:
-        """Decode codes at any kind of time: integers (batch, 1, codes) to samples (batch, 1, samples)."""
-        return self.acoustic_decoder(self.quantizer.decode(codes[:, 0]), time)
-
-    def _synthesized(self, latents: Tensor, lengths: Tensor | None) -> Tensor:
-        """(batch, codes, quantization_dim) -> samples (batch, 1, codes * hop_length)."""
-        return self.acoustic_decoder(latents, self.time_of(lengths, latents.shape[0] * latents.shape[1]))
-
-    def _check_codes(self, codes: Tensor) -> None:
-        if torch.compiler.is_compiling():
-            return
-        low, high = int(codes.min()), int(codes.max())
-        if low < 0 or high >= self.quantizer.codebook_size:
-            raise InputError(
-                f"audio_codes: expected values in [0, {self.quantizer.codebook_size}), got {low} to {high}"
-            )
-
     def _as_asked(self, output: Any, return_dict: bool | None) -> Any:
         return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
-
-
-def check_code_shape(codes: Tensor) -> None:
-    """Refuse what cannot be codes of one codebook."""
-    wrong = codes.ndim != 3 or codes.shape[1] != 1 or codes.numel() == 0
-    if wrong or codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
-        raise InputError(
-            f"audio_codes: expected integers of shape (batch, 1, codes), got {codes.dtype} {tuple(codes.shape)}"
-        )

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from transformers import initialization as init
 
-from xcodec.models.pretrained import StrictPreTrainedModel
+from xcodec.models.codec_model import CodecModel
 from xcodec.models.xcodec2.configuration import Xcodec2Config
 from xcodec.modules.snake import SnakeBeta
 from xcodec.modules.wav2vec2_bert import Wav2Vec2Bert
@@ -12,7 +12,7 @@ from xcodec.modules.wav2vec2_bert import Wav2Vec2Bert
 __all__ = ["Xcodec2PreTrainedModel"]
 
 
-class Xcodec2PreTrainedModel(StrictPreTrainedModel):
+class Xcodec2PreTrainedModel(CodecModel):
     """The base of X-Codec2's models, under the name that transformers gives it."""
 
     config_class = Xcodec2Config

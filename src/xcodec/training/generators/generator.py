@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from xcodec.errors import InputError
-from xcodec.models.pretrained import StrictPreTrainedModel
+from xcodec.models.codec_model import CodecModel
 from xcodec.training.data.batch import Batch
 
 __all__ = ["Generator", "Reconstruction"]
@@ -38,9 +38,7 @@ class Generator(nn.Module):
         InputError: where the model has no such part.
     """
 
-    def __init__(
-        self, model: StrictPreTrainedModel, frozen: Sequence[str], drawn: frozenset[str] = frozenset()
-    ) -> None:
+    def __init__(self, model: CodecModel, frozen: Sequence[str], drawn: frozenset[str] = frozenset()) -> None:
         super().__init__()
         self.model = model
         self.drawn = drawn
@@ -63,17 +61,17 @@ class Generator(nn.Module):
     @property
     def sampling_rate(self) -> int:
         """In Hz, of what the model reads."""
-        return int(self.model.config.sampling_rate)
+        return self.model.sampling_rate
 
     @property
     def output_rate(self) -> int:
         """In Hz, of what the model writes."""
-        return self.sampling_rate
+        return self.model.output_sampling_rate
 
     @property
     def hop_length(self) -> int:
         """Samples per code that the model reads."""
-        return int(self.model.config.hop_length)
+        return self.model.hop_length
 
     @torch.no_grad()
     def begin(self, batch: Batch) -> None:

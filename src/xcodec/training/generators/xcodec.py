@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
+from xcodec.models.codec_model import Clips
 from xcodec.models.xcodec import XcodecModel
 from xcodec.training.codebooks import quantize_and_learn
 from xcodec.training.data.batch import Batch
@@ -44,15 +45,14 @@ class XcodecGenerator(Generator):
         """Encode and decode at one of the model's bandwidths; gradients flow through all but the semantic model."""
         model = self.model
         waveform = batch.waveform
-        # (clips, samples) -> (clips, codes, channels); half a hop of zeros on both sides keeps the two encoders in step
-        with torch.no_grad():
-            states = model.semantic_model(F.pad(waveform, (model.pad, model.pad)))
-        semantic = model.encoder_semantic(states.transpose(1, 2))
+        clips = Clips(waveform[:, None])
+        states = model.semantic_states(clips)
+        semantic = model.semantic(states).transpose(1, 2)  # -> (clips, codes, channels)
         with precise_on_cpu(waveform):
-            acoustic = model.acoustic_encoder(waveform[:, None])
-        latents = model.fc(torch.cat([acoustic, semantic], 1).transpose(1, 2))
+            acoustic = model.acoustic(clips, semantic.shape[1]).transpose(1, 2)
+        latents = model.fuse(semantic, acoustic)
 
-        offered = model.config.target_bandwidths
+        offered = model.bandwidths
         bandwidth = offered[int(torch.randint(len(offered), ()))]
         learns = self.training and "quantizer" not in self.frozen
         quantized, commitment = quantize_and_learn(model.quantizer, latents, model.num_quantizers_at(bandwidth), learns)
@@ -64,5 +64,5 @@ class XcodecGenerator(Generator):
             terms["commitment"] = commitment
         if self.loss.semantic:
             again = model.decoder_semantic(model.fc1(quantized).transpose(1, 2))
-            terms["semantic"] = F.mse_loss(again.float(), states.transpose(1, 2).float())
+            terms["semantic"] = F.mse_loss(again.float(), states.values.transpose(1, 2).float())
         return Reconstruction(audio.float(), terms)

@@ -8,13 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xcodec.models.codec_model import Clips
 from xcodec.models.semantic import SemanticAdapter
 from xcodec.models.xcodec2 import Xcodec2Model
 from xcodec.training.data.batch import Batch
 from xcodec.training.generators.generator import Generator, Reconstruction
 from xcodec.training.generators.phones import PhoneHeads
+from xcodec.training.generators.synthesis import head_loss, synthesize
 from xcodec.training.initialization import HEAD_BIAS, initialize_head, initialize_quantizer
-from xcodec.training.losses.magnitude import log_magnitude
 from xcodec.training.losses.spread import spread_loss
 from xcodec.training.precision import precise_on_cpu
 from xcodec.training.sections import LossRecipe
@@ -39,18 +40,17 @@ class Latents:
 
 def encode(model: Xcodec2Model, waveform: Tensor) -> Latents:
     """Encode (clips, samples), whole hops, up to the quantizer."""
-    lengths = torch.full((len(waveform),), waveform.shape[1] // model.hop_length, device=waveform.device)
+    clips = Clips(waveform[:, None])
     with torch.no_grad(), torch.autocast(waveform.device.type, enabled=False):
-        features = model.semantic_features(waveform, lengths)
+        features = model.features(clips)
     # A frozen encoder needs no graph, which would hold the activations of all its layers.
-    learns = any(parameter.requires_grad for parameter in model.semantic_encoder.parameters())
+    learns = any(parameter.requires_grad for parameter in model.get_submodule(model.semantic_part).parameters())
     with nullcontext() if learns else torch.no_grad():
-        states = model.semantic_encoder(features)
-    semantic = model.semantic_adapter(states.transpose(1, 2))  # -> (clips, channels, codes)
+        states = model.semantic_states(clips, features)
+    semantic = model.semantic(states).transpose(1, 2)  # -> (clips, codes, channels)
     with precise_on_cpu(waveform):  # convolutions over samples are narrow, and slower in bfloat16
-        acoustic = model.acoustic_encoder(waveform[:, None])
-    fused = model.fc_encoder(torch.cat([semantic, acoustic], 1).transpose(1, 2))
-    return Latents(states, semantic.transpose(1, 2), fused.float())
+        acoustic = model.acoustic(clips, semantic.shape[1]).transpose(1, 2)
+    return Latents(states.values, semantic, model.fuse(semantic, acoustic).float())
 
 
 class SemanticReconstruction(nn.Module):
@@ -95,33 +95,22 @@ class Xcodec2Generator(Generator):
     def begin(self, batch: Batch) -> None:
         """Spread the codes, and set the head to the level of speech."""
         if "quantizer.project_in.weight" in self.drawn:
-            initialize_quantizer(self.model, encode(self.model, batch.waveform).fused)
+            initialize_quantizer(self.model.quantizer, encode(self.model, batch.waveform).fused)
         if HEAD_BIAS in self.drawn:
-            initialize_head(self.model, batch.target)
+            initialize_head(self.model.acoustic_decoder.head, batch.target)
 
     def forward(self, batch: Batch) -> Reconstruction:
         """Encode and decode; gradients flow through all of it."""
         latents = encode(self.model, batch.waveform)
-        seen: dict[str, Tensor] = {}
-        watched = {"projected": self.model.quantizer.project_in, "asked": self.model.acoustic_decoder.head.linear}
-        handles = [
-            layer.register_forward_hook(lambda _layer, _input, output, name=name: seen.__setitem__(name, output))
-            for name, layer in watched.items()
-        ]
-        try:
-            quantized, _ = self.model.quantizer(latents.fused)
-            audio = self.model.acoustic_decoder(quantized)[:, 0]
-        finally:
-            for handle in handles:
-                handle.remove()
+        projected = self.model.quantizer.project(latents.fused)
+        quantized, _ = self.model.quantizer.round(projected, latents.fused.dtype)
+        audio, asked = synthesize(self.model.acoustic_decoder, quantized)
 
         terms: dict[str, Tensor] = {}
         if self.loss.head:
-            head = self.model.acoustic_decoder.head
-            wanted = log_magnitude(batch.target, head.n_fft, head.hop_length)
-            terms["head"] = (seen["asked"].float().chunk(2, -1)[0] - wanted).abs().mean()
+            terms["head"] = head_loss(self.model.acoustic_decoder.head, asked, batch.target)
         if self.loss.spread:
-            terms["spread"] = spread_loss(seen["projected"])
+            terms["spread"] = spread_loss(projected)
         if self.semantic_reconstruction is not None:
             terms["semantic"] = self.semantic_reconstruction(quantized, latents.semantic_states)
         if self.phones is not None:
