@@ -7,7 +7,10 @@ import numpy as np
 import soundfile
 import torch
 
-from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
+from xcodec.models.family import Family
+from xcodec.models.neucodec import FAMILY as NEUCODEC
+from xcodec.models.neucodec import NeuCodecModel
+from xcodec.models.xcodec2 import FAMILY, Xcodec2FeatureExtractor, Xcodec2Model
 
 RECORDINGS = sorted((Path(__file__).parent / "audio").glob("austen-*.wav"))
 
@@ -44,19 +47,19 @@ def prepare(*clips: np.ndarray, **arguments: Any) -> Any:
     return Xcodec2FeatureExtractor()(list(clips), **arguments)
 
 
-def random_model(seed: int = 0, **fields: Any) -> Xcodec2Model:
+def random_model(seed: int = 0, family: Family = FAMILY, **fields: Any) -> Any:
     """A model of random weights whose codes and audio vary as a trained model's do.
 
     Freshly initialised weights put every latent into a few cells and give audio near zero; so the quantizer's input is
     scaled to zero mean and unit variance on real speech, and the head to a level of speech.
     """
     torch.manual_seed(seed)
-    model = Xcodec2Model(Xcodec2Config(**fields)).eval()
+    model = family.model(family.config(**fields)).eval()
     if fields.get("hidden_size", 1024) < 256:  # at small widths a deviation of 0.02 lets the signal fade away
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 torch.nn.init.normal_(parameter, std=0.15)
-    inputs = prepare(speech(2.0))
+    inputs = family.feature_extractor()([speech(2.0)], sampling_rate=16000, return_tensors="pt")
     taken: dict[str, torch.Tensor] = {}
     model.quantizer.project_in.register_forward_hook(lambda *call: taken.update(latents=call[2]))
     with torch.inference_mode():
@@ -74,6 +77,11 @@ def random_model(seed: int = 0, **fields: Any) -> Xcodec2Model:
 def tiny_model(seed: int = 0, **fields: Any) -> Xcodec2Model:
     """A random model of a hundred thousand parameters or so."""
     return random_model(seed, **(TINY | fields))
+
+
+def tiny_neucodec(seed: int = 0, **fields: Any) -> NeuCodecModel:
+    """A random NeuCodec of that size."""
+    return random_model(seed, NEUCODEC, **(TINY | fields))
 
 
 def randomized(module: torch.nn.Module) -> torch.nn.Module:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 import xcodec
-from builders import speech, tiny_model
+from builders import speech, tiny_model, tiny_neucodec
 from xcodec import InputError
 from xcodec.models.auto import feature_extractor_of
 from xcodec.models.codec_model import Clips, CodecModel
@@ -16,7 +16,11 @@ from xcodec.models.stored import Stored
 from xcodec.modules.time import WHOLE
 from xcodec_builders import tiny_xcodec
 
-TINY = {"xcodec2": tiny_model, "xcodec": tiny_xcodec}  # how to make a tiny model of each family
+TINY = {
+    "xcodec2": tiny_model,
+    "neucodec": tiny_neucodec,
+    "xcodec": tiny_xcodec,
+}  # how to make a tiny model of each family
 
 
 def test_every_family_is_tested_here() -> None:
@@ -112,11 +116,11 @@ def test_the_part_that_may_come_from_elsewhere_is_one_of_the_encoders(model: Cod
     assert {name for name, _ in model.named_children()} >= {*model.encoder_parts, *model.decoder_parts}
 
 
-def test_its_family_tells_it_by_its_tensors_names(model: CodecModel) -> None:
+def test_its_family_tells_it_by_its_tensors_names_and_its_config(model: CodecModel) -> None:
     family = FAMILIES[model.config.model_type]
     assert isinstance(model, family.model)
-    stored = Stored("this", None, {}, {f"module.{name}": x for name, x in model.state_dict().items()})
-    layout = layout_of(stored)
+    tensors = {f"module.{name}": x for name, x in model.state_dict().items()}
+    layout = layout_of(Stored("this", None, {"model_type": family.model_type}, tensors))
     assert layout is not None
     assert (layout.family, layout.is_original) == (family, False)
     nameless = Stored("this", Path(), {"model_type": family.model_type}, {"weight": torch.zeros(1)})

@@ -7,11 +7,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from builders import speech, tiny_model
+from builders import speech, tiny_model, tiny_neucodec
 from xcodec import (
     CheckpointError,
     Codec,
     InputError,
+    NeuCodecFeatureExtractor,
+    NeuCodecModel,
     Xcodec2FeatureExtractor,
     Xcodec2Model,
     XcodecFeatureExtractor,
@@ -21,6 +23,7 @@ from xcodec_builders import tiny_xcodec
 
 FAMILIES = {
     "X-Codec2": (tiny_model, Xcodec2FeatureExtractor, Xcodec2Model),
+    "NeuCodec": (tiny_neucodec, NeuCodecFeatureExtractor, NeuCodecModel),
     "X-Codec": (tiny_xcodec, XcodecFeatureExtractor, XcodecModel),
 }
 MISSING_ENCODER = "loaded with decoder_only=True and has no encoder"

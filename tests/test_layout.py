@@ -105,7 +105,7 @@ def test_an_import_from_no_known_floor_is_found(tmp_path: Path) -> None:
 
 
 # Who may name a family of codecs: the registry and what it lists, and what is written for one family.
-NAMES_FAMILIES = ("models/", "conversion/", "compat.py", "training/generators/", "__init__.py")
+NAMES_FAMILIES = ("models/", "conversion/", "compat/", "training/generators/", "__init__.py")
 # Libraries that draw on a screen, and who may use them.
 SCREEN = ("rich", "typer")
 

@@ -40,7 +40,7 @@ def test_tiles_cover_every_step_once_and_read_what_is_there():
         assert [step for tile in cut for step in range(10)[tile.wanted]] == list(range(10))
         for tile in cut:
             assert (tile.first, tile.last) == (max(0, tile.start - 2), min(10, tile.stop + 1))
-            assert list(range(10))[tile.read][tile.kept] == list(range(10))[tile.wanted]
+            assert list(range(10))[tile.first : tile.last][tile.kept] == list(range(10))[tile.wanted]
     assert Tile(3, 5, 1, 6).at(10) == Tile(30, 50, 10, 60)
     assert Tile(3, 5, 1, 6).lengths(torch.tensor([0, 1, 4, 9])).tolist() == [0, 0, 3, 5]
 

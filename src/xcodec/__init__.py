@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from xcodec.codes import Codes
     from xcodec.errors import AudioError, CheckpointError, CodesError, InputError, MissingExtraError, XcodecError
     from xcodec.models import AutoFeatureExtractor, AutoModel, register_auto_classes
+    from xcodec.models.neucodec import (
+        NeuCodecConfig,
+        NeuCodecFeatureExtractor,
+        NeuCodecModel,
+        NeuCodecPreTrainedModel,
+    )
     from xcodec.models.xcodec import XcodecConfig, XcodecFeatureExtractor, XcodecModel, XcodecPreTrainedModel
     from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model, Xcodec2PreTrainedModel
 
@@ -28,6 +34,10 @@ __all__ = [
     "CodesError",
     "InputError",
     "MissingExtraError",
+    "NeuCodecConfig",
+    "NeuCodecFeatureExtractor",
+    "NeuCodecModel",
+    "NeuCodecPreTrainedModel",
     "Xcodec2Config",
     "Xcodec2FeatureExtractor",
     "Xcodec2Model",
@@ -50,6 +60,10 @@ _HOME = {
     "InputError": "xcodec.errors",
     "MissingExtraError": "xcodec.errors",
     "XcodecError": "xcodec.errors",
+    "NeuCodecConfig": "xcodec.models.neucodec",
+    "NeuCodecFeatureExtractor": "xcodec.models.neucodec",
+    "NeuCodecModel": "xcodec.models.neucodec",
+    "NeuCodecPreTrainedModel": "xcodec.models.neucodec",
     "Xcodec2Config": "xcodec.models.xcodec2",
     "Xcodec2FeatureExtractor": "xcodec.models.xcodec2",
     "Xcodec2Model": "xcodec.models.xcodec2",

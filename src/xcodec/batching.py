@@ -187,8 +187,8 @@ def batches(seconds: Sequence[float], batch_seconds: float) -> Iterator[list[int
     total = 0.0
     for i in sorted(range(len(seconds)), key=lambda i: (-seconds[i], i)):
         if batch:
-            padded, own = (len(batch) + 1) * seconds[batch[0]], total + seconds[i]
-            if padded > batch_seconds or padded - own > max(MAX_PADDING * own, FREE_PADDING):
+            padded, filled = (len(batch) + 1) * seconds[batch[0]], total + seconds[i]
+            if padded > batch_seconds or padded - filled > max(MAX_PADDING * filled, FREE_PADDING):
                 yield batch
                 batch, total = [], 0.0
         batch.append(i)

@@ -370,10 +370,12 @@ class Codec:
         batch_seconds: float,
     ) -> list[Codes]:
         """Encode what may be in memory together, mono at the model's rate, whole or in segments of so many frames."""
-        hop_length = round(self.sampling_rate / self.frame_rate)
+        hop_length = self.model.hop_length
         starts = [segment_starts(clip.samples[0], hop_length, max_frames) for clip in clips]
         pieces = [
-            piece for clip, own in zip(clips, starts, strict=True) for piece in cut(clip.samples[0], hop_length, own)
+            piece
+            for clip, cuts in zip(clips, starts, strict=True)
+            for piece in cut(clip.samples[0], hop_length, cuts, self.model.samples_of)
         ]
         ids: dict[int, np.ndarray] = {}
         for batch in together([len(piece) / self.sampling_rate for piece in pieces], batch_seconds):
@@ -381,16 +383,16 @@ class Codec:
         in_order = iter([ids[i] for i in range(len(pieces))])
         return [
             Codes(
-                ids=(whole := np.concatenate([next(in_order) for _ in own], 1)),
+                ids=(whole := np.concatenate([next(in_order) for _ in cuts], 1)),
                 frame_rate=self.frame_rate,
                 num_samples=clip.num_samples,
                 sampling_rate=self.sampling_rate,
                 source_sampling_rate=source_rate,
                 codebook_sizes=self.codebook_sizes[: len(whole)],
                 codec=self.identity,
-                segment_starts=own,
+                segment_starts=cuts,
             )
-            for clip, source_rate, own in zip(clips, source_rates, starts, strict=True)
+            for clip, source_rate, cuts in zip(clips, source_rates, starts, strict=True)
         ]
 
     @torch.inference_mode()
@@ -418,7 +420,8 @@ class Codec:
             whole = np.concatenate([next(in_order) for _ in codes.segment_starts])
             rate = self.output_sampling_rate  # which may be another than that of what was encoded
             length = resampled_length(codes.num_samples, codes.sampling_rate, rate)
-            decoded.append(Audio(whole[:length], rate))
+            # A codec that gives no code of the rest of a hop decodes to less, which is silence then.
+            decoded.append(Audio(np.pad(whole[:length], (0, max(0, length - len(whole)))), rate))
         return decoded
 
     @torch.inference_mode()
@@ -431,11 +434,11 @@ class Codec:
         Returns:
             float32 mono samples of each clip, (samples,), whole frames of them.
         """
-        lengths = [own.shape[1] for own in ids]
+        lengths = [clip.shape[1] for clip in ids]
         padded = torch.zeros(len(ids), len(ids[0]), max(lengths), dtype=torch.int64)
         mask = torch.zeros(len(ids), 1, max(lengths), dtype=torch.int32)
-        for i, own in enumerate(ids):
-            padded[i, :, : lengths[i]] = torch.tensor(own)
+        for i, clip in enumerate(ids):
+            padded[i, :, : lengths[i]] = torch.tensor(clip)
             mask[i, :, : lengths[i]] = 1
         with self._graphs_for(mask.numel() / self.frame_rate):
             samples = self.model.decode_clips(padded.to(self.device), mask.to(self.device))

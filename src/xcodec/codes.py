@@ -71,7 +71,7 @@ class Codes:
             each from 0 to its codebook's size - 1. Kept as int64.
         frame_rate: frames per second, in Hz.
         num_samples: the recording's true length at `sampling_rate`; what the frames hold beyond it, less than two of
-            them, is padding.
+            them, is padding. Less than a frame may be missing, as of a codec that gives no code of the rest.
         sampling_rate: in Hz, of the signal that the encoder read.
         source_sampling_rate: in Hz, of the recording as it came.
         codebook_sizes: the number of different codes in each of the K codebooks.
@@ -108,7 +108,7 @@ class Codes:
         if self.codec is not None and not isinstance(self.codec, CodecIdentity):
             raise CodesError(f"codec={self.codec!r}: expected a CodecIdentity or None")
         frame = self.sampling_rate / self.frame_rate  # samples
-        most, fewest = round(len(self) * frame), max(1, math.floor((len(self) - 2) * frame) + 1)
+        most, fewest = math.ceil((len(self) + 1) * frame) - 1, max(1, math.floor((len(self) - 2) * frame) + 1)
         if not fewest <= self.num_samples <= most:
             raise CodesError(
                 f"num_samples={self.num_samples} does not fit: {len(self)} frames at {self.frame_rate:g} Hz cover "

@@ -1,6 +1,6 @@
 """Where a long recording may be cut: at its pauses, between two frames of codes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -42,12 +42,17 @@ def segment_starts(samples: np.ndarray, hop_length: int, max_frames: int | None)
     return tuple(starts)
 
 
-def cut(samples: np.ndarray, hop_length: int, starts: tuple[int, ...]) -> Iterator[np.ndarray]:
-    """Cut samples where segments start.
+def cut(
+    samples: np.ndarray, hop_length: int, starts: tuple[int, ...], samples_of: Callable[[int], int]
+) -> Iterator[np.ndarray]:
+    """Cut samples where segments start, so that every frame keeps its time.
 
-    A segment's last sample is left out where another segment follows: of n hops less one sample every codec makes n
-    frames, reading a zero in its place (of n whole hops X-Codec2 makes n + 1). So every frame keeps its time.
+    Args:
+        samples: one channel, shape (samples,).
+        hop_length: samples per frame.
+        starts: frames at which segments start.
+        samples_of: tells of how many samples a codec makes so many frames, as `CodecModel.samples_of`.
     """
     for start, end in pairwise(starts):
-        yield samples[start * hop_length : end * hop_length - 1]
+        yield samples[start * hop_length : start * hop_length + samples_of(end - start)]
     yield samples[starts[-1] * hop_length :]

@@ -151,7 +151,7 @@ class StreamDecoder:
         if len({id(stream) for stream in streams}) < len(streams):
             raise InputError("a stream comes twice: give its codes in one push, one after the other")
         for stream, columns in zip(
-            streams, [stream._checked(own) for stream, own in zip(streams, ids, strict=True)], strict=True
+            streams, [stream._checked(pushed) for stream, pushed in zip(streams, ids, strict=True)], strict=True
         ):
             state = stream.state
             state.ids = np.concatenate([state.ids, columns], 1) if state.received else columns
@@ -161,8 +161,8 @@ class StreamDecoder:
             for (i, _), piece in zip(ready, audio, strict=True):
                 pieces[i].append(piece)
         return [
-            Audio(np.concatenate([piece.samples for piece in own], 1), own[0].sampling_rate) if own else None
-            for own in pieces
+            Audio(np.concatenate([piece.samples for piece in parts], 1), parts[0].sampling_rate) if parts else None
+            for parts in pieces
         ]
 
     def _checked(self, ids: Ids) -> np.ndarray:
@@ -269,9 +269,9 @@ def decode_onwards(windows: Sequence[Window]) -> list[Audio]:
         ids = np.stack([window.ids for window in batch])
         pasts = [window.past for window in batch]
         samples, after = run_decoder(streams[0].codec, ids, pasts, batch[0].num_final, streams[0].context)
-        for window, own, past in zip(batch, samples, after, strict=True):
+        for window, clip, past in zip(batch, samples, after, strict=True):
             window.stream.state.past = past
-            decoded[window.stream] = window.stream._finish(window, own)
+            decoded[window.stream] = window.stream._finish(window, clip)
     return [decoded[window.stream] for window in windows]
 
 
@@ -332,7 +332,7 @@ class StreamEncoder:
         check_windows(context, lookahead, chunk, least_lookahead=0)
         self.codec, self.bandwidth = codec, bandwidth
         self.context, self.lookahead, self.chunk = context, lookahead, chunk
-        self.hop_length = round(codec.sampling_rate / codec.frame_rate)
+        self.hop_length = codec.model.hop_length
         self.state = EncoderState()
 
     def push(self, samples: ArrayLike) -> np.ndarray:
@@ -365,16 +365,16 @@ class StreamEncoder:
         if state.done or len(state.samples):
             first = max(state.first, state.done - self.context)
             rest = state.samples[(first - state.first) * self.hop_length :]
-            ids = self._ids(rest) if len(rest) else self._ids(np.zeros(1, np.float32))
-            piece = ids[:, state.done - first :]
+            if self.codec.model.num_codes_of(len(rest)) > state.done - first:
+                piece = self._ids(rest if len(rest) else np.zeros(1, np.float32))[:, state.done - first :]
         self.state = EncoderState()
         return piece
 
     def _encode(self, window: Tile) -> np.ndarray:
         state = self.state
-        # One sample less than whole hops: every codec then makes one code of each hop.
-        span = slice((window.first - state.first) * self.hop_length, (window.last - state.first) * self.hop_length - 1)
-        ids = self._ids(state.samples[span])[:, window.kept]
+        start = (window.first - state.first) * self.hop_length
+        shown = state.samples[start : start + self.codec.model.samples_of(window.last - window.first)]
+        ids = self._ids(shown)[:, window.kept]
         state.done = window.stop
         keep_from = max(state.first, state.done - self.context)
         state.samples, state.first = state.samples[(keep_from - state.first) * self.hop_length :], keep_from

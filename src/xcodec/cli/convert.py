@@ -65,6 +65,15 @@ def command(
             callback=not_empty,
         ),
     ] = None,
+    model_type: Annotated[
+        str | None,
+        typer.Option(
+            "--model-type",
+            metavar="NAME",
+            help="xcodec2 or neucodec: whose codes an original decoder at another rate reads.",
+            callback=not_empty,
+        ),
+    ] = None,
     num_attention_heads: Annotated[
         int | None,
         typer.Option(
@@ -87,5 +96,6 @@ def command(
             num_semantic_layers=num_semantic_layers,
             semantic_encoder=semantic_encoder,
             num_attention_heads=num_attention_heads,
+            model_type=model_type,
         )
     output().print(f"{report}\n  written to {destination}", soft_wrap=True, markup=False)

@@ -9,7 +9,7 @@ from xcodec.conversion.report import ConversionReport
 from xcodec.conversion.source import read_source
 from xcodec.errors import CheckpointError, InputError, some_of
 from xcodec.models.checkpoint import CONFIG
-from xcodec.models.registry import layout_of
+from xcodec.models.registry import FAMILIES, layout_of
 
 __all__ = ["Checkpoint", "ConversionReport", "convert_checkpoint", "read_checkpoint"]
 
@@ -41,6 +41,7 @@ def read_checkpoint(
     semantic_encoder: str | Path | None = None,
     num_semantic_layers: int | None = None,
     num_attention_heads: int | None = None,
+    model_type: str | None = None,
     **hub_arguments: Any,
 ) -> Checkpoint:
     """Read a checkpoint of either codec in whatever layout. The names of its tensors tell which, not its config.json.
@@ -54,6 +55,8 @@ def read_checkpoint(
         num_semantic_layers: layers of the semantic encoder to keep; the codec reads the output of the last of them.
             None means 16.
         num_attention_heads: heads of the decoder; None means hidden size / 64.
+        model_type: "xcodec2" or "neucodec", for an original checkpoint in the names that both have: whose codes the
+            decoder reads. None means that of the rate which it writes: 16 kHz is X-Codec2's, 24 kHz NeuCodec's.
         **hub_arguments: revision, cache_dir, token, local_files_only, ...
 
     Raises:
@@ -63,17 +66,19 @@ def read_checkpoint(
     found = read_source(source, hub_arguments)
     layout = layout_of(found)
     if layout is None:
-        model_type = f"it is of model_type {found.config['model_type']!r}, " if "model_type" in found.config else ""
+        said = f"it is of model_type {found.config['model_type']!r}, " if "model_type" in found.config else ""
+        names = ", ".join(family.name for family in FAMILIES.values())
         raise CheckpointError(
-            f"{source} is no X-Codec2 or X-Codec checkpoint: {model_type}its tensors are "
-            f"{some_of(sorted(found.tensors), 3)}; expected CodecEnc.*, generator.* (original X-Codec2), decoder_2.*, "
-            "quantizer.vq.* (original X-Codec), or transformers' names"
+            f"{source} is no checkpoint of {names}: {said}its tensors are {some_of(sorted(found.tensors), 3)}; "
+            "expected CodecEnc.*, generator.* (original X-Codec2 and NeuCodec), decoder_2.*, quantizer.vq.* (original "
+            "X-Codec), or transformers' names"
         )
-    is_xcodec2 = layout.family is xcodec2.FAMILY
+    is_xcodec2 = layout.family.model_type in xcodec2.MODEL_TYPES
     for_xcodec2 = {
         "semantic_encoder": semantic_encoder,
         "num_semantic_layers": num_semantic_layers,
         "num_attention_heads": num_attention_heads,
+        "model_type": model_type,
     }
     if not is_xcodec2 and (given := [name for name, value in for_xcodec2.items() if value is not None]):
         raise InputError(f"{source} is an X-Codec checkpoint; {', '.join(given)}: only for X-Codec2")
@@ -87,8 +92,14 @@ def read_checkpoint(
             )
         if semantic_encoder is not None:
             raise InputError(f"{source} is complete; `semantic_encoder` is for original checkpoints without one")
-        return xcodec2.read_transformers_layout(found) if is_xcodec2 else xcodec.read_transformers_layout(found)
+        if model_type not in (None, layout.family.model_type):
+            raise InputError(f"{source} is of model_type {layout.family.model_type!r}, as its config.json says")
+        if is_xcodec2:
+            return xcodec2.read_transformers_layout(found, layout.family)
+        return xcodec.read_transformers_layout(found)
     if not is_xcodec2:
         return xcodec.convert_original(found, config)
     num_layers = SEMANTIC_LAYERS if num_semantic_layers is None else num_semantic_layers
-    return xcodec2.convert_original(found, semantic_encoder, num_layers, num_attention_heads, hub_arguments)
+    if model_type is not None and model_type not in xcodec2.MODEL_TYPES:
+        raise InputError(f"model_type={model_type!r}: expected one of {', '.join(xcodec2.MODEL_TYPES)}")
+    return xcodec2.convert_original(found, semantic_encoder, num_layers, num_attention_heads, model_type, hub_arguments)

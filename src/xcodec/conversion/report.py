@@ -20,7 +20,7 @@ class ConversionReport:
         dropped: for each tensor of the source that was left out, why.
         num_kept: numbers in the result: its parameters and, of X-Codec, its codebooks.
         num_dropped: parameters and constants that were left out.
-        family: "X-Codec2" or "X-Codec".
+        family: as people write its name.
     """
 
     source: str
@@ -31,7 +31,7 @@ class ConversionReport:
     dropped: Mapping[str, str]
     num_kept: int
     num_dropped: int
-    family: str = "X-Codec2"
+    family: str
 
     def __str__(self) -> str:
         """The report as a few lines of text."""
@@ -42,7 +42,7 @@ class ConversionReport:
             f"  permuted  {len(self.permuted):5} query and key projections to half-split rotary pairs",
             f"  dropped   {len(self.dropped):5} tensors, {self.num_dropped:,} numbers",
         ]
-        if self.family != "X-Codec2":  # whose attention alone has rotary pairs
+        if not self.permuted:
             del lines[3]
         lines += [f"    {count:9}   {reason}" for reason, count in Counter(self.dropped.values()).most_common()]
         return "\n".join(lines)

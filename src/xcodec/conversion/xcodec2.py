@@ -1,4 +1,4 @@
-"""Checkpoints of X-Codec2, in the original layout or in transformers', become the one layout that is used here.
+"""Checkpoints of X-Codec2 and NeuCodec, in the original layout or transformers', become the one layout used here.
 
 What becomes of each original tensor is said by the tables of `xcodec.conversion.xcodec2_names`. A tensor that stands in
 none of them, or that is missing, is an error.
@@ -24,11 +24,14 @@ from xcodec.conversion.xcodec2_names import (
 )
 from xcodec.errors import CheckpointError, InputError, some_of
 from xcodec.models.checkpoint import read_config, resolve_checkpoint
+from xcodec.models.family import Family
+from xcodec.models.registry import FAMILIES
 from xcodec.models.stored import Stored, unwrapped
 from xcodec.models.weights import read_tensors
-from xcodec.models.xcodec2 import FAMILY, Xcodec2Config
 
-__all__ = ["convert_original", "convert_state_dict", "read_transformers_layout"]
+__all__ = ["MODEL_TYPES", "convert_original", "convert_state_dict", "read_transformers_layout"]
+
+MODEL_TYPES = ("xcodec2", "neucodec")  # of the codecs whose original checkpoints have these names
 
 
 def convert_original(
@@ -36,6 +39,7 @@ def convert_original(
     semantic_encoder: str | Path | None,
     num_semantic_layers: int,
     num_attention_heads: int | None,
+    model_type: str | None,
     hub_arguments: Mapping[str, Any],
 ) -> Checkpoint:
     """Convert an original checkpoint; the arguments are those of `xcodec.conversion.read_checkpoint`."""
@@ -46,16 +50,17 @@ def convert_original(
         tensors,
         num_semantic_layers=num_semantic_layers,
         num_attention_heads=num_attention_heads,
+        model_type=model_type,
         source=source.name,
     )
 
 
-def read_transformers_layout(source: Stored) -> Checkpoint:
-    """Check a checkpoint that has our names already."""
-    config = Xcodec2Config.from_fields(source.config, source.name)
+def read_transformers_layout(source: Stored, family: Family) -> Checkpoint:
+    """Check a checkpoint of a family that has our names already."""
+    config = family.config.from_fields(source.config, source.name)
     tensors = {unwrapped(name): tensor for name, tensor in source.tensors.items()}
     with naming(source.name):
-        check_complete(tensors, FAMILY, config, lambda name: name)
+        check_complete(tensors, family, config, lambda name: name)
     report = ConversionReport(
         source=source.name,
         layout="transformers",
@@ -65,18 +70,19 @@ def read_transformers_layout(source: Stored) -> Checkpoint:
         dropped={},
         num_kept=sum(tensor.numel() for tensor in tensors.values()),
         num_dropped=0,
+        family=family.name,
     )
-    return Checkpoint(FAMILY, config, tensors, report)
+    return Checkpoint(family, config, tensors, report)
 
 
 def with_semantic_encoder(
     tensors: Mapping[str, Tensor], semantic_encoder: str | Path, hub_arguments: Mapping[str, Any]
 ) -> dict[str, Tensor]:
     """Add w2v-BERT 2.0 from its own checkpoint to an original state dict that lacks it."""
-    own = sorted(name for name in tensors if plain_name(name).startswith("semantic_model."))
-    if own:
+    held = sorted(name for name in tensors if plain_name(name).startswith("semantic_model."))
+    if held:
         raise InputError(
-            f"`semantic_encoder` was given, but the checkpoint holds its own ({some_of(own, 2)}); leave the option out"
+            f"`semantic_encoder` was given, but the checkpoint holds its own ({some_of(held, 2)}); leave the option out"
         )
     folder = resolve_checkpoint(semantic_encoder, **hub_arguments)
     model_type = read_config(folder).get("model_type")
@@ -94,6 +100,7 @@ def convert_state_dict(
     *,
     num_semantic_layers: int = 16,
     num_attention_heads: int | None = None,
+    model_type: str | None = None,
     source: str = "the state dict",
 ) -> Checkpoint:
     """Convert a state dict of original names.
@@ -105,6 +112,7 @@ def convert_state_dict(
             `model.` or `module.`
         num_semantic_layers: as for `xcodec.conversion.read_checkpoint`.
         num_attention_heads: as for `xcodec.conversion.read_checkpoint`.
+        model_type: as for `xcodec.conversion.read_checkpoint`.
         source: what error messages and the report call it.
 
     Raises:
@@ -128,7 +136,8 @@ def convert_state_dict(
         plain, pairs = fold_weight_norms(plain)
         renamed = {RENAMES.rename(key) or key: tensor for key, tensor in plain.items()}
         kept = {RENAMES.rename(key) or key: tuple(given[part] for part in pairs.get(key, (key,))) for key in plain}
-        config = infer_config(renamed, num_semantic_layers, num_attention_heads)
+        config = infer_config(renamed, num_semantic_layers, num_attention_heads, model_type)
+        family = FAMILIES[config.model_type]
         permuted = []
         for fused in [name for name in renamed if name.endswith(".self_attn.qkv_proj.weight")]:
             origin = kept.pop(fused)
@@ -141,7 +150,7 @@ def convert_state_dict(
         def spell(name: str) -> str:
             return " + ".join(kept.get(name, (original_name(name),)))
 
-        check_complete(renamed, FAMILY, config, spell)
+        check_complete(renamed, family, config, spell)
 
     report = ConversionReport(
         source=source,
@@ -152,9 +161,10 @@ def convert_state_dict(
         dropped=dropped,
         num_kept=sum(tensor.numel() for tensor in renamed.values()),
         num_dropped=sum(tensors[name].numel() for name in dropped),
+        family=family.name,
     )
     contiguous = {name: tensor.contiguous() for name, tensor in renamed.items()}
-    return Checkpoint(FAMILY, config, contiguous, report)
+    return Checkpoint(family, config, contiguous, report)
 
 
 def check_semantic_encoder(tensors: Mapping[str, Tensor], num_layers: int) -> None:

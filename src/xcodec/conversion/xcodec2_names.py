@@ -6,6 +6,7 @@ The original names are those of the `xcodec2` package and of its training code.
 import math
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from transformers import Wav2Vec2BertConfig
 
 from xcodec.conversion.key_map import KeyMap, Pattern
 from xcodec.errors import CheckpointError, InputError
+from xcodec.models.neucodec.configuration import NeuCodecConfig
 from xcodec.models.stored import unwrapped
 from xcodec.models.xcodec2.configuration import Xcodec2Config
 from xcodec.modules.snake import FILTER_TAPS, RATIO, kaiser_sinc_filter
@@ -26,6 +28,7 @@ __all__ = [
     "split_fused_attention",
 ]
 
+INPUT_RATE = 16000  # Hz, of what both encoders read
 BLOCK = "generator.backbone.transformers.{i}"
 LAYER = "acoustic_decoder.layers.{i}"
 UNIT = "CodecEnc.conv_blocks.{b}.block.{u}.block"
@@ -176,7 +179,10 @@ def half_split_pairs(rows: Tensor, num_heads: int) -> Tensor:
 
 
 def infer_config(
-    tensors: Mapping[str, Tensor], num_semantic_layers: int = 16, num_attention_heads: int | None = None
+    tensors: Mapping[str, Tensor],
+    num_semantic_layers: int = 16,
+    num_attention_heads: int | None = None,
+    model_type: str | None = None,
 ) -> Xcodec2Config:
     """Read a model's sizes off the shapes of its tensors.
 
@@ -184,6 +190,7 @@ def infer_config(
         tensors: by the names used here, the attention projections still fused as `qkv_proj`.
         num_semantic_layers: layers of the semantic encoder.
         num_attention_heads: heads of the decoder, which no shape tells; None means heads of 64 channels.
+        model_type: whose codes the decoder reads; None means X-Codec2's at 16 kHz, and NeuCodec's at 24 kHz.
 
     Raises:
         CheckpointError: where a tensor that tells a size is missing, or sizes contradict each other.
@@ -203,14 +210,10 @@ def infer_config(
     # A strided convolution has kernels of twice its stride.
     strides = [shape(f"acoustic_encoder.block.{i}.conv1.weight")[2] // 2 for i in range(num_blocks)]
     n_fft = shape("acoustic_decoder.head.linear.weight")[0] - 2
-    if n_fft != 4 * math.prod(strides):
-        raise CheckpointError(
-            f"the decoder's inverse STFT has {n_fft} points, for {n_fft / 4:g} samples per code, while the encoder's "
-            f"strides {strides} read {math.prod(strides)}; a variant with another output rate is not X-Codec2"
-        )
+    config_class, rates = rates_of(n_fft, strides, model_type)
     num_layers = count(Pattern(f"{LAYER}.*"))
     heads = decoder_heads(hidden_size, num_attention_heads)
-    return Xcodec2Config(
+    return config_class(
         hidden_size=hidden_size,
         intermediate_size=shape("acoustic_decoder.layers.0.mlp.fc1.weight")[0],
         num_hidden_layers=num_layers,
@@ -223,8 +226,32 @@ def infer_config(
         semantic_model_config=infer_semantic_config(tensors, shape, num_semantic_layers),
         quantization_dim=shape("fc_encoder.weight")[0],
         quantization_levels=[FSQ_LEVELS] * shape("quantizer.project_in.weight")[0],
-        architectures=["Xcodec2Model"],
+        **rates,
         dtype=tensors["fc_encoder.weight"].dtype,
+    )
+
+
+def rates_of(n_fft: int, strides: list[int], model_type: str | None) -> tuple[type[Xcodec2Config], dict[str, Any]]:
+    """Tell the family of a decoder by the rate that it writes, and the fields that say this rate.
+
+    Args:
+        n_fft: points of its inverse STFT, four times the samples of a code.
+        strides: of the encoder, whose product is the samples that it reads for a code.
+        model_type: of the family, if that is known.
+    """
+    written, read = n_fft / 4, math.prod(strides)
+    if model_type is None and 2 * written == 3 * read:
+        model_type = "neucodec"
+    if model_type == "neucodec" and written * INPUT_RATE % read == 0:
+        return NeuCodecConfig, {"output_sampling_rate": int(written * INPUT_RATE) // read}
+    if model_type == "xcodec2" and written.is_integer():
+        return Xcodec2Config, {} if written == read else {"decoder_hop_length": int(written)}
+    if model_type is None and written == read:
+        return Xcodec2Config, {}
+    raise CheckpointError(
+        f"the decoder's inverse STFT has {n_fft} points, for {written:g} samples per code, while the encoder's strides "
+        f"{strides} read {read}: it writes {written / read * INPUT_RATE:g} Hz, and no tensor tells whose codes "
+        "it reads. Give model_type, xcodec2 or neucodec (--model-type)"
     )
 
 

@@ -183,8 +183,8 @@ class Llasa:
             ]
             requests = []
             for i, k in asked:
-                own = voice if first_round else Voice(parts[i][0], self._codes(said[i, 0].codes))
-                requests.append(Request(parts[i][k], own, seeded(sampling, k)))
+                heard = voice if first_round else Voice(parts[i][0], self._codes(said[i, 0].codes))
+                requests.append(Request(parts[i][k], heard, seeded(sampling, k)))
             for begin in range(0, len(asked), batch_size):
                 answers = self._answers(requests[begin : begin + batch_size], on_progress)
                 said |= zip(asked[begin : begin + batch_size], answers, strict=True)

@@ -80,6 +80,12 @@ class CodecModel(StrictPreTrainedModel, ABC):
     # The part that may be read from a checkpoint of its own, as of w2v-BERT or HuBERT.
     semantic_part: str
 
+    # Zeros that the feature extractor appends to a clip before it fills up the hop.
+    appended_samples: int = 0
+
+    # Hops at the end of a clip that was filled up so which give no code.
+    uncoded_hops: int = 0
+
     # Whether waveforms without a mask get zeros up to whole hops, as those with one always do.
     pads_to_whole_hops: bool = True
 
@@ -137,6 +143,18 @@ class CodecModel(StrictPreTrainedModel, ABC):
                 f"{', '.join(f'{offered:g}' for offered in self.bandwidths)} (kbit/s)"
             )
         return len(self.codebook_sizes)
+
+    def num_codes_of(self, num_samples: int) -> int:
+        """Tell how many codes a clip of so many samples makes, prepared by the feature extractor."""
+        return max(0, -(-(num_samples + self.appended_samples) // self.hop_length) - self.uncoded_hops)
+
+    def samples_of(self, num_codes: int) -> int:
+        """Tell of how many samples so many codes are made, where more audio follows them.
+
+        Of whole hops less one every codec makes a code each, reading a zero in its place. One that gives no code of the
+        last hop reads that one whole.
+        """
+        return num_codes * self.hop_length - (self.uncoded_hops == 0)
 
     # Stages
 
@@ -265,19 +283,30 @@ class CodecModel(StrictPreTrainedModel, ABC):
         """Check waveforms and masks; the arguments are those of `encode_clips`."""
         check_waveform(input_values)
         batch, _, num_samples = input_values.shape
-        num_codes = -(-num_samples // self.hop_length)
+        num_codes = -(-num_samples // self.hop_length) - self.uncoded_hops
         lengths = num_valid = None
         if padding_mask is not None:
             num_valid = mask_lengths(padding_mask, batch, num_samples, "padding_mask")
-            lengths = (num_valid + self.hop_length - 1) // self.hop_length
+            lengths = (num_valid + self.hop_length - 1) // self.hop_length - self.uncoded_hops
         elif input_features_mask is not None:
             lengths = mask_lengths(input_features_mask, batch, num_codes, "input_features_mask")
-            num_valid = lengths * self.hop_length
+            num_valid = (lengths + self.uncoded_hops) * self.hop_length
+        self._check_lengths(num_codes, lengths)
         codes_mask = None if lengths is None else valid_steps(lengths, num_codes)[:, None].int()
         waveform = zero_past_end(input_values, num_valid)
         if num_samples % self.hop_length and (self.pads_to_whole_hops or lengths is not None):
             waveform = F.pad(waveform, (0, -num_samples % self.hop_length))
         return Clips(waveform, none_if_all_full(lengths, num_codes), codes_mask)
+
+    def _check_lengths(self, num_codes: int, lengths: Tensor | None) -> None:
+        """Refuse clips that make no code at all."""
+        if not self.uncoded_hops or torch.compiler.is_compiling():
+            return
+        if num_codes < 1 or (lengths is not None and int(lengths.min()) < 1):
+            raise InputError(
+                f"input_values: a clip makes no code; expected at least {self.samples_of(1)} samples in each, and one "
+                "more, or as many as the feature extractor makes of them"
+            )
 
     def _quantized(
         self, semantic: Tensor, acoustic: Tensor, num_quantizers: int, output_latents: bool

@@ -1,5 +1,6 @@
 """What the configurations share: their file is read strictly, their fields are checked, and some decide the outputs."""
 
+import inspect
 import math
 import numbers
 from collections.abc import Mapping
@@ -41,6 +42,13 @@ class CodecConfig(PreTrainedConfig):
         raise NotImplementedError
 
     @classmethod
+    def field_names(cls) -> set[str]:
+        """Name the fields that the family's configurations have beside those of transformers' own."""
+        families = cls.__mro__[: cls.__mro__.index(CodecConfig)]
+        names = {name for each in families for name in inspect.signature(each).parameters}
+        return names - {"self", "args", "kwargs"}
+
+    @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:  # type: ignore[override]
         """Read config.json from a folder or from a model of the hub.
 
@@ -68,18 +76,18 @@ class CodecConfig(PreTrainedConfig):
         Raises:
             CheckpointError: where they describe no model.
         """
-        own = {name: value for name, value in fields.items() if name != "model_type"}
-        if own.get("quantization_config") is not None:
+        values = {name: value for name, value in fields.items() if name != "model_type"}
+        if values.get("quantization_config") is not None:
             raise CheckpointError(
                 f"the config.json of {source} has a quantization_config, for weights quantized by other software; "
                 "expected weights in floating point"
             )
-        if methods := sorted(name for name in own if callable(getattr(cls, name, None))):
+        if methods := sorted(name for name in values if callable(getattr(cls, name, None))):
             raise CheckpointError(
                 f"the config.json of {source} describes no model: {', '.join(methods)} cannot be fields"
             )
         try:
-            config: Self = cls.from_dict(own, **kwargs)
+            config: Self = cls.from_dict(values, **kwargs)
             # What a field holds may be found out only where it is read.
             first = config[0] if isinstance(config, tuple) else config
             first.to_dict()

@@ -1,6 +1,5 @@
 """The base of the models: transformers' PreTrainedModel with strict loading."""
 
-import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -242,8 +241,7 @@ class StrictPreTrainedModel(PreTrainedModel):
     @classmethod
     def _config_fields(cls) -> set[str]:
         """Names of the configuration's fields that may be given to `from_pretrained` one by one."""
-        fields = inspect.signature(cls.config_class.__init__).parameters.keys() - {"self", "kwargs"}
-        return fields | {"return_dict", "output_hidden_states", "output_attentions"}
+        return cls.config_class.field_names() | {"return_dict", "output_hidden_states", "output_attentions"}
 
     @classmethod
     def _configuration(

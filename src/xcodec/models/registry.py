@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from xcodec.models import xcodec, xcodec2
+from xcodec.models import neucodec, xcodec, xcodec2
 from xcodec.models.family import Family
 from xcodec.models.stored import Stored, unwrapped
 
 __all__ = ["FAMILIES", "Layout", "family_of", "layout_of"]
 
-FAMILIES: dict[str, Family] = {family.model_type: family for family in (xcodec2.FAMILY, xcodec.FAMILY)}
+FAMILIES: dict[str, Family] = {family.model_type: family for family in (xcodec2.FAMILY, neucodec.FAMILY, xcodec.FAMILY)}
 """The codecs of this package, by the model_type of their configurations."""
 
 

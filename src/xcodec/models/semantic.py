@@ -11,7 +11,7 @@ from xcodec.modules.fbank import KaldiFbank, normalize_over_time, stack_frames
 from xcodec.modules.time import WHOLE, Time
 from xcodec.modules.wav2vec2_bert import Wav2Vec2Bert
 
-__all__ = ["SemanticAdapter", "SemanticFeatures", "build_semantic_encoder"]
+__all__ = ["FRAME_SHIFT", "SemanticAdapter", "SemanticFeatures", "build_semantic_encoder"]
 
 FRAME_SHIFT = 160  # samples between filter-bank frames: 10 ms at 16 kHz
 
@@ -19,16 +19,20 @@ FRAME_SHIFT = 160  # samples between filter-bank frames: 10 ms at 16 kHz
 class SemanticFeatures(nn.Module):
     """Normalised, stacked Kaldi filter-bank features: what Wav2Vec2-BERT reads.
 
-    The waveform gets a frame shift of zeros on both sides, so that every hop has frames of its own: two of 320 samples.
+    With a frame shift of zeros on both sides of the waveform every hop has frames of its own: two of 320 samples.
 
     Args:
         sampling_rate: in Hz.
         num_features: numbers a code: those of all its frames.
         hop_length: samples per code.
+        margin: zeros on both sides of the waveform. Without any, the last hop has no frames.
     """
 
-    def __init__(self, sampling_rate: int = 16000, num_features: int = 160, hop_length: int = 320) -> None:
+    def __init__(
+        self, sampling_rate: int = 16000, num_features: int = 160, hop_length: int = 320, margin: int = FRAME_SHIFT
+    ) -> None:
         super().__init__()
+        self.margin = margin
         self.num_features = num_features
         self.hop_length = hop_length
         self.num_stacked = max(1, hop_length // FRAME_SHIFT)
@@ -56,13 +60,14 @@ class SemanticFeatures(nn.Module):
             lengths: codes of each clip, at least 1, shape (batch,).
 
         Returns:
-            float32, shape (batch, samples // hop_length, num_features), zeros past each clip's end.
+            float32, shape (batch, codes, num_features), zeros past each clip's end. There are as many codes as hops,
+            less the last where there is no margin.
 
         Raises:
             InputError: as `check` does.
         """
         self.check()
-        log_mel = self.fbank(F.pad(waveform, (FRAME_SHIFT, FRAME_SHIFT)))
+        log_mel = self.fbank(F.pad(waveform, (self.margin, self.margin)))
         return stack_frames(normalize_over_time(log_mel, self.num_stacked * lengths), self.num_stacked)
 
 

@@ -105,7 +105,7 @@ class FeatureEncoder(nn.Module):
         """
         first, *others = self.layers
         conv, hop = first.conv, first.conv.stride[0]
-        own = None if time.lengths is None else conv_output_length(conv, time.lengths)
+        lengths = None if time.lengths is None else conv_output_length(conv, time.lengths)
         x = time.unstored(
             lambda part, _: channels_last(conv(part)),
             waveform[:, None],
@@ -114,7 +114,7 @@ class FeatureEncoder(nn.Module):
             down=hop,
             steps=conv_output_length(conv, waveform.shape[1]),
         )
-        time = time.of(own)
+        time = time.of(lengths)
         if isinstance(first.layer_norm, TimeNorm):
             x = time.normalized(first.layer_norm, x)
 
@@ -324,8 +324,8 @@ class Hubert(nn.Module):
         Returns:
             The mean of all hidden states, shape (batch, frames, hidden_size); past a clip's end it means nothing.
         """
-        own = None if time.lengths is None else self.output_length(time.lengths)
+        frame_lengths = None if time.lengths is None else self.output_length(time.lengths)
         with share(FRAMES_SHARE):
             frames = self.feature_projection(self.feature_extractor(waveform, time))
         with share(1 - FRAMES_SHARE):
-            return self.encoder(frames, time.of(own))
+            return self.encoder(frames, time.of(frame_lengths))

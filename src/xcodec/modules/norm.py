@@ -42,8 +42,8 @@ class MaskedGroupNorm(nn.GroupNorm):
         # (batch, channels, time) -> (batch, channels) -> (batch, groups)
         total = wide.sum(-1).unflatten(1, (self.num_groups, -1)).sum(-1)
         squares = wide.square_().sum(-1).unflatten(1, (self.num_groups, -1)).sum(-1)
-        own = torch.full((batch,), time, device=x.device) if lengths is None else lengths
-        count = (own * (channels // self.num_groups))[:, None].expand_as(total)
+        steps = torch.full((batch,), time, device=x.device) if lengths is None else lengths
+        count = (steps * (channels // self.num_groups))[:, None].expand_as(total)
         return torch.stack([count, total, squares], 1)
 
     def scale_and_shift(self, moments: Tensor) -> tuple[Tensor, Tensor]:

@@ -24,11 +24,6 @@ class Tile:
         return slice(self.start, self.stop)
 
     @property
-    def read(self) -> slice:
-        """The steps of the whole signal that are needed for them."""
-        return slice(self.first, self.last)
-
-    @property
     def kept(self) -> slice:
         """Where the wanted steps are in what was computed of those that were read."""
         return slice(self.start - self.first, self.stop - self.first)

@@ -331,8 +331,8 @@ class Tiled(Whole):
         k, v = self.map(lambda part, _: attention.keys_and_values(norm(part)), x, width=x.shape[2])
         with share(x.shape[1] / (x.shape[1] + 6 * x.shape[2])):  # of a layer's work; the rest grows with the time alone
             for block in shares(list(query_blocks(attention, x, k, self.budget))):
-                own = x[:, block.wanted]
-                own += attention.attend(norm(own), block.start, k, v, self.lengths, biases)
+                queries = x[:, block.wanted]
+                queries += attention.attend(norm(queries), block.start, k, v, self.lengths, biases)
         return x
 
     def _cut(self, x: Signal, stencil: Stencil) -> list[tuple[slice, Tile]] | None:
@@ -424,8 +424,8 @@ class Streamed(Time):
         final, ahead = norm.moments(x[..., : self.num_final]), norm.moments(x[..., self.num_final :])
         known = [past.moments[i] if past.moments else torch.zeros_like(final[0]) for past in self.before]
         final = torch.stack(known) + final
-        for past, own in zip(self.after, final, strict=True):
-            past.moments.append(own.clone())
+        for past, moments in zip(self.after, final, strict=True):
+            past.moments.append(moments.clone())
         return norm.scaled(x, *norm.scale_and_shift(final + ahead))
 
     def attend(
@@ -443,10 +443,10 @@ class Streamed(Time):
                 keys[j] = torch.cat([before.keys[i], keys[j]], 1)
             end = keys[j].shape[1] - x.shape[1] + self.num_final
             after.keys.append(keys[j][:, 0 if self.context is None else max(0, end - self.context) : end])
-        lengths = [own.shape[1] for own in keys]
+        lengths = [stream.shape[1] for stream in keys]
         valid = None
         if min(lengths) != max(lengths):
-            keys = [F.pad(own, (0, 0, 0, max(lengths) - own.shape[1])) for own in keys]
+            keys = [F.pad(stream, (0, 0, 0, max(lengths) - stream.shape[1])) for stream in keys]
             valid = torch.tensor(lengths, device=x.device)
         k, v = (keys[0][None] if len(keys) == 1 else torch.stack(keys)).unbind(1)
         return x + attention.attend(normal, 0, k, v, valid, biases)
@@ -460,8 +460,8 @@ class Streamed(Time):
             x = torch.cat([known, x], dim)
         end = num_known + self.num_final
         first = max(0, end - reach)
-        for past, own in zip(self.after, x, strict=True):
-            past.steps.append(own.narrow(dim - 1, first, end - first).clone())
+        for past, steps in zip(self.after, x, strict=True):
+            past.steps.append(steps.narrow(dim - 1, first, end - first).clone())
         return x, num_known
 
 

@@ -1,7 +1,6 @@
 """The recipe of a training run: one YAML file, read strictly, so that a misspelt key is an error and not a default."""
 
 import inspect
-from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -127,10 +126,11 @@ def _check_model(family: Family, model: dict[str, Any]) -> None:
     """Refuse fields and values that describe no model."""
     config: Any = family.config
     try:
-        _check_names(model, config.__init__, "")
+        _check_names(model, config.field_names(), "")
         semantic = model.get("semantic_model_config")
         if isinstance(semantic, dict):
-            _check_names(semantic, type(config().semantic_model_config), "semantic_model_config.")
+            known = inspect.signature(type(config().semantic_model_config)).parameters
+            _check_names(semantic, set(known), "semantic_model_config.")
         config(**model)
     except (TypeError, AttributeError, ValueError, StrictDataclassError) as error:
         raise ValueError(f"model: {' '.join(str(error).split())}") from None
@@ -163,9 +163,9 @@ def _override(values: dict[Any, Any], setting: str) -> None:
     target[leaf] = _parsed(value, f"the value of the setting {setting!r}")
 
 
-def _check_names(given: dict[str, Any], owner: Callable[..., Any], prefix: str) -> None:
-    """Refuse names that are no parameters of a configuration."""
-    known = {name for name in inspect.signature(owner).parameters if name not in ("self", "kwargs")} | {"model_type"}
+def _check_names(given: dict[str, Any], known: set[str], prefix: str) -> None:
+    """Refuse names that are no fields of a configuration."""
+    known = known - {"self", "kwargs"} | {"model_type"}
     for name in given:
         if name not in known:
             close = get_close_matches(str(name), known, 1)

@@ -65,9 +65,9 @@ def _load(model: nn.Module, weights: dict[str, Tensor], may_differ: str | None, 
 
     Only names that begin with `may_differ` may be missing or of another shape.
     """
-    own = model.state_dict()
-    fitting = {name for name, tensor in weights.items() if name in own and tensor.shape == own[name].shape}
-    wrong = sorted((own.keys() | weights.keys()) - fitting)
+    tensors = model.state_dict()
+    fitting = {name for name, tensor in weights.items() if name in tensors and tensor.shape == tensors[name].shape}
+    wrong = sorted((tensors.keys() | weights.keys()) - fitting)
     if may_differ is not None:
         wrong = [name for name in wrong if not name.startswith(may_differ)]
     if wrong:
@@ -76,8 +76,8 @@ def _load(model: nn.Module, weights: dict[str, Tensor], may_differ: str | None, 
             f"missing, unexpected or of another shape: {some_of(wrong, 4)}"
         )
     for name in fitting:
-        own[name].copy_(weights[name])
-    return frozenset(own.keys() - fitting)
+        tensors[name].copy_(weights[name])
+    return frozenset(tensors.keys() - fitting)
 
 
 @torch.no_grad()
@@ -89,12 +89,12 @@ def _load_semantic_encoder(model: CodecModel, source: str) -> None:
         given = AutoModel.from_pretrained(source, dtype=torch.float32).state_dict()
     except (OSError, ValueError) as error:
         raise CheckpointError(f"semantic_from: {source} cannot be read: {error}") from error
-    own = model.get_submodule(model.semantic_part).state_dict()
-    wrong = [name for name, tensor in own.items() if name not in given or given[name].shape != tensor.shape]
+    tensors = model.get_submodule(model.semantic_part).state_dict()
+    wrong = [name for name, tensor in tensors.items() if name not in given or given[name].shape != tensor.shape]
     if wrong:
         raise CheckpointError(
             f"semantic_from: {source} is no semantic encoder of this model; it lacks, or has in another shape, "
             f"{some_of(sorted(wrong), 4)}"
         )
-    for name, tensor in own.items():
+    for name, tensor in tensors.items():
         tensor.copy_(given[name])

@@ -156,9 +156,14 @@ class Xcodec2Config(CodecConfig):
         super().__init__(**({"tie_word_embeddings": tie_word_embeddings} | kwargs))
 
     @property
+    def encoder_hop_length(self) -> int:
+        """Samples per code that the encoder reads."""
+        return math.prod(self.downsampling_ratios)
+
+    @property
     def hop_length(self) -> int:
         """Samples per code."""
-        return math.prod(self.downsampling_ratios)
+        return self.encoder_hop_length
 
     @property
     def output_hop_length(self) -> int:
@@ -178,7 +183,7 @@ class Xcodec2Config(CodecConfig):
     @property
     def frame_rate(self) -> float:
         """Codes per second, in Hz."""
-        return self.sampling_rate / self.hop_length
+        return self.sampling_rate / self.encoder_hop_length
 
     @property
     def codebook_size(self) -> int:

@@ -33,6 +33,8 @@ class Xcodec2FeatureExtractor(WaveformFeatureExtractor):
     """
 
     model_input_names = ["input_features", "input_values", "padding_mask", "input_features_mask"]  # noqa: RUF012
+    feature_margin = FRAME_SHIFT  # zeros on both sides of a clip, for its filter bank alone
+    uncoded_hops = 0  # hops at a padded clip's end that have no features, and give no code
 
     def __init__(
         self,
@@ -58,9 +60,10 @@ class Xcodec2FeatureExtractor(WaveformFeatureExtractor):
             InputError: where filter-bank frames do not keep step with its codes.
         """
         width = config.semantic_model_config.feature_projection_input_dim
-        features = SemanticFeatures(config.sampling_rate, width, config.hop_length)
+        hop_length = config.encoder_hop_length
+        features = SemanticFeatures(config.sampling_rate, width, hop_length)
         features.check()
-        return cls(width // features.num_stacked, sampling_rate=config.sampling_rate, hop_length=config.hop_length)
+        return cls(width // features.num_stacked, sampling_rate=config.sampling_rate, hop_length=hop_length)
 
     def __call__(
         self,
@@ -106,19 +109,20 @@ class Xcodec2FeatureExtractor(WaveformFeatureExtractor):
             clips = [clip[:limit] for clip in clips]
             lengths = lengths.clamp(max=limit)
 
-        frames = (lengths + self.hop_length - 1) // self.hop_length
+        frames = (lengths + self.hop_length - 1) // self.hop_length - self.uncoded_hops
+        self._check_frames(frames, clips)
         longest = int(frames.max())
         num_frames = longest
         if strategy is PaddingStrategy.MAX_LENGTH and limit is not None:
-            num_frames = max(longest, limit // self.hop_length)
-        values = torch.zeros(len(clips), num_frames * self.hop_length)
+            num_frames = max(longest, limit // self.hop_length - self.uncoded_hops)
+        values = torch.zeros(len(clips), (num_frames + self.uncoded_hops) * self.hop_length)
         for row, clip in zip(values, clips, strict=True):
             row[: len(clip)] = clip
         del clips  # a long one is worth freeing
         values, lengths, frames = values.to(device), lengths.to(device), frames.to(device)
 
         # Only as far as there is audio: padding='max_length' adds nothing to compute.
-        features = self._features(values[:, : longest * self.hop_length], frames)
+        features = self._features(values[:, : (longest + self.uncoded_hops) * self.hop_length], frames)
         features = torch.nn.functional.pad(features, (0, 0, 0, num_frames - longest))
         features_mask = valid_steps(frames, num_frames)
         outputs = {
@@ -140,12 +144,22 @@ class Xcodec2FeatureExtractor(WaveformFeatureExtractor):
             return BatchFeature(outputs)
         return BatchFeature({name: x.cpu().numpy() for name, x in outputs.items()}, tensor_type=return_tensors)
 
+    def _check_frames(self, frames: torch.Tensor, clips: list[torch.Tensor]) -> None:
+        """Refuse clips that give no code at all."""
+        shortest = int(frames.argmin())
+        if int(frames[shortest]) < 1:
+            raise InputError(
+                f"clip {shortest} has {len(clips[shortest])} samples, too few for one code; pad it with zeros to "
+                f"{self.uncoded_hops * self.hop_length}"
+            )
+
     def _features(self, waveforms: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
-        compute = SemanticFeatures(self.sampling_rate, self.stride * self.feature_size, self.hop_length)
+        num_features = self.stride * self.feature_size
+        compute = SemanticFeatures(self.sampling_rate, num_features, self.hop_length, self.feature_margin)
         with torch.no_grad():
             return compute(waveforms, frames)
 
     def _as_list(self, name: str, batch: torch.Tensor, frames: torch.Tensor) -> list[np.ndarray]:
-        steps = frames * self.hop_length if name in ("input_values", "padding_mask") else frames
+        steps = (frames + self.uncoded_hops) * self.hop_length if name in ("input_values", "padding_mask") else frames
         rows = zip(batch.cpu().numpy(), steps.tolist(), strict=True)
         return [row[:, :n] if name == "input_values" else row[:n] for row, n in rows]

@@ -13,7 +13,7 @@ from xcodec.models.acoustic import AcousticEncoder, EncoderBlock
 from xcodec.models.codec_model import Clips, SemanticStates, check_latents
 from xcodec.models.masks import mask_lengths, none_if_all_full
 from xcodec.models.pretrained import reject_unknown_kwargs
-from xcodec.models.semantic import SemanticAdapter, SemanticFeatures, build_semantic_encoder
+from xcodec.models.semantic import FRAME_SHIFT, SemanticAdapter, SemanticFeatures, build_semantic_encoder
 from xcodec.models.xcodec2.configuration import Xcodec2Config
 from xcodec.models.xcodec2.decoder import AcousticDecoder
 from xcodec.models.xcodec2.pretrained import Xcodec2PreTrainedModel
@@ -85,7 +85,12 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
         decoder_only: build no encoder.
     """
 
+    encoder_output: type[Xcodec2EncoderOutput] = Xcodec2EncoderOutput
+    decoder_output: type[Xcodec2DecoderOutput] = Xcodec2DecoderOutput
+    output: type[Xcodec2Output] = Xcodec2Output
     semantic_part = "semantic_encoder"
+    appended_samples = 1
+    feature_margin = FRAME_SHIFT  # zeros on both sides of a clip, for its filter bank alone
     encoder_parts = ("semantic_encoder", "semantic_adapter", "acoustic_encoder", "fc_encoder")
     decoder_parts = ("acoustic_decoder",)
     repeated_layers = (ConformerLayer, TransformerLayer, ResNetBlock)
@@ -107,7 +112,9 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
             )
         if self.has_encoder:
             width = semantic.feature_projection_input_dim
-            self.semantic_features = SemanticFeatures(config.sampling_rate, width, config.hop_length)
+            self.semantic_features = SemanticFeatures(
+                config.sampling_rate, width, config.encoder_hop_length, self.feature_margin
+            )
             self.semantic_encoder = build_semantic_encoder(semantic)
             self.semantic_adapter = SemanticAdapter(semantic.hidden_size)
             self.acoustic_encoder = AcousticEncoder(
@@ -118,6 +125,11 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
         if self.has_decoder:
             self.acoustic_decoder = AcousticDecoder(config)
         self.post_init()  # type: ignore[no-untyped-call]
+
+    @property
+    def hop_length(self) -> int:
+        """How many samples of the audio that is encoded make a code."""
+        return self.config.encoder_hop_length
 
     @property
     def output_sampling_rate(self) -> int:
@@ -179,7 +191,7 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
         encoded = self.encode_clips(
             input_values, padding_mask, input_features, input_features_mask, output_latents=output_latents
         )
-        output = Xcodec2EncoderOutput(
+        output = self.encoder_output(
             audio_codes=encoded.codes,
             latents=None if encoded.latents is None else encoded.latents.transpose(1, 2),
             audio_codes_mask=encoded.codes_mask,
@@ -215,7 +227,7 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
             audio_values = self._decode_latents(latents, audio_codes_mask)
         else:
             raise InputError("neither `audio_codes` nor `latents` was given; decode needs one of them")
-        return self._as_asked(Xcodec2DecoderOutput(audio_values=audio_values), return_dict)
+        return self._as_asked(self.decoder_output(audio_values=audio_values), return_dict)
 
     def forward(
         self,
@@ -235,7 +247,7 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
         )
         assert encoded.latents is not None, "they were asked for"
         audio_values = self._synthesize_latents(encoded.latents, encoded.lengths)
-        output = Xcodec2Output(
+        output = self.output(
             audio_values=audio_values[..., : self.output_length(input_values.shape[-1])],
             audio_codes=encoded.codes,
             latents=encoded.latents.transpose(1, 2) if output_latents else None,
@@ -248,7 +260,7 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
         waveform = clips.waveform[:, 0]
         lengths = clips.lengths
         if lengths is None:
-            num_codes = waveform.shape[-1] // self.hop_length
+            num_codes = waveform.shape[-1] // self.hop_length - self.uncoded_hops
             lengths = torch.full((waveform.shape[0],), num_codes, device=waveform.device)
         features: Tensor = self.semantic_features(waveform, lengths)
         return features
@@ -256,7 +268,7 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
     def semantic_states(self, clips: Clips, input_features: Tensor | None = None) -> SemanticStates:
         """Compute Wav2Vec2-BERT's states, of which each code has one, from filter-bank features."""
         batch, _, num_samples = clips.waveform.shape
-        num_codes = num_samples // self.hop_length
+        num_codes = num_samples // self.hop_length - self.uncoded_hops
         features = self.features(clips) if input_features is None else input_features
         width = self.config.semantic_model_config.feature_projection_input_dim
         if tuple(features.shape) != (batch, num_codes, width):
@@ -277,9 +289,10 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
 
     def acoustic(self, clips: Clips, num_codes: int) -> Tensor:
         """Encode waveforms acoustically: (batch, channels, codes)."""
-        time = self.time_of(clips.lengths, clips.waveform.shape[0] * num_codes)
+        hops = None if clips.lengths is None else clips.lengths + self.uncoded_hops
+        time = self.time_of(hops, clips.waveform.shape[0] * num_codes)
         encoded: Tensor = self.acoustic_encoder(clips.waveform.to(self._dtype), time.at(self.hop_length))
-        return encoded
+        return encoded[..., :num_codes]
 
     def fuse(self, semantic: Tensor, acoustic: Tensor) -> Tensor:
         """Make the latents that are quantized of both branches: two times (batch, codes, channels) to one."""

@@ -15,7 +15,7 @@ __all__ = ["Xcodec2PreTrainedModel"]
 class Xcodec2PreTrainedModel(CodecModel):
     """The base of X-Codec2's models, under the name that transformers gives it."""
 
-    config_class = Xcodec2Config
+    config_class: type[Xcodec2Config] = Xcodec2Config
     config: Xcodec2Config
     base_model_prefix = "xcodec2"
     main_input_name = "input_values"

@@ -112,8 +112,8 @@ class Stretch:
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise InputError(f"{self.path} is damaged ({error}); remove it, to make it anew") from None
         phones_of = np.split(phones, np.cumsum(counts)[:-1])
-        for own, labels in zip(np.split(samples, np.cumsum(lengths)[:-1]), phones_of, strict=True):
-            yield SpokenClip(own, tuple((int(start), int(label)) for start, label in labels))
+        for clip, labels in zip(np.split(samples, np.cumsum(lengths)[:-1]), phones_of, strict=True):
+            yield SpokenClip(clip, tuple((int(start), int(label)) for start, label in labels))
 
 
 def stretches(engine: str, seed: int, hours: float, folder: Path) -> Iterator[Stretch]:

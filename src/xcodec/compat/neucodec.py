@@ -1,0 +1,142 @@
+"""The interface of the `neucodec` package, NeuCodec's original home: only the import line changes.
+
+from xcodec.compat import NeuCodec
+
+model = NeuCodec.from_pretrained("neuphonic/neucodec").eval()
+codes = model.encode_code(wave)  # (batch, 1, samples) at 16 kHz, or a path -> (batch, 1, codes)
+audio = model.decode_code(codes)  # -> (batch, 1, 480 * codes) at 24 kHz
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from xcodec.audio import Audio
+from xcodec.conversion import Checkpoint, read_checkpoint
+from xcodec.errors import CheckpointError, InputError
+from xcodec.models.neucodec import FAMILY, NeuCodecModel
+
+__all__ = ["NeuCodec"]
+
+SEMANTIC_ENCODER = "facebook/w2v-bert-2.0"  # which the original's checkpoint leaves out and its package fetches
+
+
+class NeuCodec(nn.Module):
+    """NeuCodec with the methods of the original class; `model` is the `NeuCodecModel` behind it."""
+
+    def __init__(self, model: NeuCodecModel) -> None:
+        super().__init__()
+        self.model = model
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        semantic_encoder: str | Path | None = None,
+        num_semantic_layers: int | None = None,
+        num_attention_heads: int | None = None,
+        **hub_arguments: Any,
+    ) -> Self:
+        """Load an original checkpoint, converted in memory, or a converted one.
+
+        Args:
+            pretrained_model_name_or_path: as `source` of `xcodec.conversion.read_checkpoint`.
+            semantic_encoder: folder or hub id of w2v-BERT 2.0, which original checkpoints leave out; None means
+                "facebook/w2v-bert-2.0".
+            num_semantic_layers: as for `xcodec.conversion.read_checkpoint`.
+            num_attention_heads: likewise.
+            **hub_arguments: revision, cache_dir, token, local_files_only, force_download.
+
+        Returns:
+            The model in evaluation mode, on the CPU.
+
+        Raises:
+            CheckpointError: where a checkpoint is not found, not complete or not NeuCodec's.
+        """
+        options: dict[str, Any] = {
+            "num_semantic_layers": num_semantic_layers,
+            "num_attention_heads": num_attention_heads,
+            **hub_arguments,
+        }
+        if (Path(pretrained_model_name_or_path) / "config.json").is_file():
+            checkpoint = read_checkpoint(pretrained_model_name_or_path, **options)
+        else:
+            encoder = SEMANTIC_ENCODER if semantic_encoder is None else semantic_encoder
+            checkpoint = read_checkpoint(pretrained_model_name_or_path, semantic_encoder=encoder, **options)
+        return cls(built(checkpoint, str(pretrained_model_name_or_path)))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.model.fc_encoder.weight.device
+
+    @property
+    def sample_rate(self) -> int:
+        """In Hz, of the audio that is decoded."""
+        return self.model.output_sampling_rate
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per code that the decoder writes."""
+        return self.model.config.hop_length
+
+    @torch.no_grad()
+    def encode_code(self, audio_or_path: Tensor | Path | str) -> Tensor:
+        """Encode waveforms, or a recording of any rate and channel count.
+
+        Args:
+            audio_or_path: floating-point samples at 16 kHz, full scale at 1.0, shape (batch, 1, samples), on any
+                device; or a path.
+
+        Returns:
+            Codes in [0, 65536), int32, shape (batch, 1, samples // 320), on the model's device.
+
+        Raises:
+            AudioError: where a recording cannot be read.
+            InputError: for another shape, or clips below one code.
+        """
+        if isinstance(audio_or_path, str | os.PathLike):
+            recording = Audio.read(audio_or_path).mono().resample(self.model.sampling_rate)
+            audio_or_path = torch.tensor(recording.samples)[None]
+        if audio_or_path.ndim != 3:
+            raise InputError(
+                "audio_or_path: expected floating-point samples of shape (batch, 1, samples), or a path, got shape "
+                f"{tuple(audio_or_path.shape)}; one clip is wave[None, None]"
+            )
+        hop = self.model.hop_length
+        # A clip that fills its last hop gets one more of zeros: the original pads hop - samples % hop, never nothing.
+        padded = F.pad(audio_or_path.to(self.device), (0, hop - audio_or_path.shape[2] % hop))
+        return self.model.encode_clips(padded).codes.to(torch.int32)  # as the original's quantizer gives them
+
+    @torch.no_grad()
+    def decode_code(self, fsq_codes: Tensor) -> Tensor:
+        """Decode codes.
+
+        Args:
+            fsq_codes: integers in [0, 65536), shape (batch, 1, codes), on any device.
+
+        Returns:
+            float32 samples at 24 kHz, shape (batch, 1, 480 * codes), on the model's device.
+
+        Raises:
+            InputError: for another shape or dtype, or a code out of range.
+        """
+        return self.model.decode_clips(fsq_codes.to(self.device))
+
+
+def built(checkpoint: Checkpoint, source: str) -> NeuCodecModel:
+    """Build NeuCodec's model from its checkpoint, and nobody else's."""
+    if checkpoint.family is not FAMILY:
+        raise CheckpointError(
+            f"{source} is an {checkpoint.family.name} checkpoint, which NeuCodec does not read; xcodec.Codec reads it "
+            "once it is converted"
+        )
+    model = checkpoint.build()
+    assert isinstance(model, NeuCodecModel), "its family's"
+    return model
