@@ -14,11 +14,12 @@ from xcodec.models.codec_model import Clips, CodecModel
 from xcodec.models.registry import FAMILIES, family_of, layout_of
 from xcodec.models.stored import Stored
 from xcodec.modules.time import WHOLE
-from xcodec_builders import tiny_xcodec
+from xcodec_builders import tiny_higgs, tiny_xcodec
 
 TINY = {
     "xcodec2": tiny_model,
     "neucodec": tiny_neucodec,
+    "higgs_audio_v2_tokenizer": tiny_higgs,
     "xcodec": tiny_xcodec,
 }  # how to make a tiny model of each family
 
@@ -84,7 +85,7 @@ def test_what_it_reads_and_writes_agrees(model: CodecModel) -> None:
     assert model.sampling_rate / model.hop_length == model.frame_rate
     encoded = model.encode_clips(**inputs_of(model, 1.0))
     assert encoded.codes.shape[1] == len(model.codebook_sizes)
-    num_samples = encoded.codes.shape[-1] / model.frame_rate * model.output_sampling_rate
+    num_samples = round(encoded.codes.shape[-1] / model.frame_rate * model.output_sampling_rate)
     assert model.decode_clips(encoded.codes).shape == (1, 1, num_samples)
     assert list(model.bandwidths) == sorted(model.bandwidths)
     for bandwidth in model.bandwidths:

@@ -1,5 +1,6 @@
 """Half a codec: only what encoding or decoding needs is built and read; the checkpoint has to be whole all the same."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from builders import speech, tiny_model, tiny_neucodec
 from xcodec import (
     CheckpointError,
     Codec,
+    HiggsAudioV2TokenizerModel,
     InputError,
     NeuCodecFeatureExtractor,
     NeuCodecModel,
@@ -19,11 +21,12 @@ from xcodec import (
     XcodecFeatureExtractor,
     XcodecModel,
 )
-from xcodec_builders import tiny_xcodec
+from xcodec_builders import tiny_higgs, tiny_xcodec
 
 FAMILIES = {
     "X-Codec2": (tiny_model, Xcodec2FeatureExtractor, Xcodec2Model),
     "NeuCodec": (tiny_neucodec, NeuCodecFeatureExtractor, NeuCodecModel),
+    "Higgs": (tiny_higgs, partial(XcodecFeatureExtractor, 1, 24000, 0.0, 960), HiggsAudioV2TokenizerModel),
     "X-Codec": (tiny_xcodec, XcodecFeatureExtractor, XcodecModel),
 }
 MISSING_ENCODER = "loaded with decoder_only=True and has no encoder"
@@ -73,7 +76,7 @@ def test_the_missing_half_is_a_clear_error(folder):
         encoder.decode(codes)
     with pytest.raises(InputError, match=MISSING_ENCODER):
         decoder.encode(speech(1.0), 16000)
-    inputs = encoder.feature_extractor(speech(1.0), sampling_rate=16000, return_tensors="pt")
+    inputs = encoder.feature_extractor(speech(1.0), sampling_rate=encoder.sampling_rate, return_tensors="pt")
     with pytest.raises(InputError, match=MISSING_DECODER):
         encoder.model(**inputs)
     with pytest.raises(InputError, match="give one of them"):

@@ -8,7 +8,12 @@ import torch
 from torch import nn
 
 from builders import speech
-from xcodec import XcodecConfig, XcodecFeatureExtractor, XcodecModel
+from xcodec import XcodecFeatureExtractor, XcodecModel
+from xcodec.models.auto import feature_extractor_of
+from xcodec.models.family import Family
+from xcodec.models.higgs_audio_v2_tokenizer import FAMILY as HIGGS
+from xcodec.models.higgs_audio_v2_tokenizer import HiggsAudioV2TokenizerModel
+from xcodec.models.xcodec import FAMILY
 from xcodec.quantizers.rvq import Codebook
 
 # The semantic models of the released checkpoints, and the large layout: norms in every convolution and before layers.
@@ -80,29 +85,45 @@ def clear_ties(codebook: Codebook, latents: torch.Tensor, margin: float = 5e-6) 
 
 
 @torch.no_grad()
-def random_xcodec(kind: str, seed: int = 0, wave: torch.Tensor | None = None, **fields: Any) -> XcodecModel:
+def random_xcodec(
+    kind: str, seed: int = 0, wave: torch.Tensor | None = None, family: Family = FAMILY, **fields: Any
+) -> Any:
     """A model of random weights whose codes and audio vary as a trained model's do.
 
     Each codebook is laid around what the ones before it leave of real speech, and the decoder is brought to a level of
     speech. On `wave`, (1, 1, samples), no two codes are so nearly at one distance that rounding would decide.
     """
     semantic = KINDS[kind] | fields.pop("semantic_model_config", {})
-    model = XcodecModel(XcodecConfig(semantic_model_config=semantic, **fields)).eval()
+    model = family.model(family.config(semantic_model_config=semantic, **fields)).eval()
     randomize(model, seed)
-    inputs = prepare_xcodec(speech(4.0))
+    inputs = feature_extractor_of(model)(speech(4.0), sampling_rate=model.sampling_rate, return_tensors="pt")
     residual = latents_of(model, inputs["input_values"])
     asked = None if wave is None else latents_of(model, wave)
-    for codebook in model.quantizer.codebooks:
-        chosen = residual[torch.randint(len(residual), (len(codebook.embed),))]
-        codebook.embed.copy_(chosen + 0.5 * residual.std(0) * torch.randn_like(chosen))
+    for stage in model.quantizer.stages:
+        codebook, left = stage.codebook, residual
+        if stage.projects:  # to dimensions all of which matter
+            for layer in (stage.project_in, stage.project_out):
+                nn.init.orthogonal_(layer.weight)
+                nn.init.zeros_(layer.bias)
+            left, asked = stage.project_in(residual), None
+        chosen = left[torch.randint(len(left), (len(codebook.embed),))]
+        codebook.embed.copy_(chosen + 0.5 * left.std(0) * torch.randn_like(chosen))
         if asked is not None:
             clear_ties(codebook, asked)
             asked = asked - codebook.decode(codebook.encode(asked))
         codebook.embed_avg.copy_(codebook.embed)
-        residual = residual - codebook.decode(codebook.encode(residual))
+        residual = residual - stage.decode(stage.encode(residual))
     level = model(**inputs).audio_values.std()
     model.acoustic_decoder.conv2.weight.mul_(0.1 / level)
     return model
+
+
+def tiny_higgs(seed: int = 0, **fields: Any) -> HiggsAudioV2TokenizerModel:
+    """A random Higgs tokenizer of that size: 24 kHz, eight codes every 960 samples."""
+    strides = {"downsampling_ratios": [8, 5, 4, 2, 3], "upsampling_ratios": [8, 5, 4, 2, 3]}
+    sizes = {"acoustic_model_config": TINY_ACOUSTIC | strides, "semantic_model_config": TINY_SEMANTIC}
+    rates = {"target_bandwidths": [0.5, 1, 1.5, 2], "codebook_dim": 8}
+    return random_xcodec("hubert", seed, family=HIGGS, **(sizes | rates | fields))
 
 
 def tiny_xcodec(kind: str = "hubert", seed: int = 0, wave: torch.Tensor | None = None, **fields: Any) -> XcodecModel:

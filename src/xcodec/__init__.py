@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from xcodec.codes import Codes
     from xcodec.errors import AudioError, CheckpointError, CodesError, InputError, MissingExtraError, XcodecError
     from xcodec.models import AutoFeatureExtractor, AutoModel, register_auto_classes
+    from xcodec.models.higgs_audio_v2_tokenizer import (
+        HiggsAudioV2TokenizerConfig,
+        HiggsAudioV2TokenizerModel,
+        HiggsAudioV2TokenizerPreTrainedModel,
+    )
     from xcodec.models.neucodec import (
         NeuCodecConfig,
         NeuCodecFeatureExtractor,
@@ -32,6 +37,9 @@ __all__ = [
     "Codec",
     "Codes",
     "CodesError",
+    "HiggsAudioV2TokenizerConfig",
+    "HiggsAudioV2TokenizerModel",
+    "HiggsAudioV2TokenizerPreTrainedModel",
     "InputError",
     "MissingExtraError",
     "NeuCodecConfig",
@@ -60,6 +68,9 @@ _HOME = {
     "InputError": "xcodec.errors",
     "MissingExtraError": "xcodec.errors",
     "XcodecError": "xcodec.errors",
+    "HiggsAudioV2TokenizerConfig": "xcodec.models.higgs_audio_v2_tokenizer",
+    "HiggsAudioV2TokenizerModel": "xcodec.models.higgs_audio_v2_tokenizer",
+    "HiggsAudioV2TokenizerPreTrainedModel": "xcodec.models.higgs_audio_v2_tokenizer",
     "NeuCodecConfig": "xcodec.models.neucodec",
     "NeuCodecFeatureExtractor": "xcodec.models.neucodec",
     "NeuCodecModel": "xcodec.models.neucodec",

@@ -125,7 +125,8 @@ class Codec:
         if pack:
             model.pack_weights()
         # Of the stored tensors, so that codes of one checkpoint carry one identity whatever dtype made them.
-        return cls(model, feature_extractor, partial(fingerprint_checkpoint, folder, model.config, name), name)
+        identify = partial(fingerprint_checkpoint, folder, model.config, name, model.unused_tensors)
+        return cls(model, feature_extractor, identify, name)
 
     def __repr__(self) -> str:
         millions = sum(parameter.numel() for parameter in self.model.parameters()) / 1e6

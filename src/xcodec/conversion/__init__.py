@@ -81,7 +81,7 @@ def read_checkpoint(
         "model_type": model_type,
     }
     if not is_xcodec2 and (given := [name for name, value in for_xcodec2.items() if value is not None]):
-        raise InputError(f"{source} is an X-Codec checkpoint; {', '.join(given)}: only for X-Codec2")
+        raise InputError(f"{source} is an {layout.family.name} checkpoint; {', '.join(given)}: only for X-Codec2")
     if config is not None and (is_xcodec2 or not layout.is_original):
         raise InputError(f"{source} is no original X-Codec checkpoint; config, a YAML file, is only for these")
     if not layout.is_original:
@@ -96,7 +96,7 @@ def read_checkpoint(
             raise InputError(f"{source} is of model_type {layout.family.model_type!r}, as its config.json says")
         if is_xcodec2:
             return xcodec2.read_transformers_layout(found, layout.family)
-        return xcodec.read_transformers_layout(found)
+        return xcodec.read_transformers_layout(found, layout.family)
     if not is_xcodec2:
         return xcodec.convert_original(found, config)
     num_layers = SEMANTIC_LAYERS if num_semantic_layers is None else num_semantic_layers

@@ -15,8 +15,10 @@ from xcodec.conversion.report import ConversionReport
 from xcodec.conversion.weight_norm import fold_weight_norms
 from xcodec.conversion.xcodec_names import infer_config, plain_name, read_original_config, renames
 from xcodec.errors import CheckpointError, some_of
+from xcodec.models.configuration import CodecConfig
+from xcodec.models.family import Family
 from xcodec.models.stored import Stored
-from xcodec.models.xcodec import FAMILY, XcodecConfig
+from xcodec.models.xcodec import FAMILY
 
 __all__ = ["convert_original", "convert_state_dict", "read_transformers_layout"]
 
@@ -48,13 +50,16 @@ def find_yaml(folder: Path) -> Path:
     return found[0]
 
 
-def read_transformers_layout(source: Stored) -> Checkpoint:
-    """Check a checkpoint that has our names already, its acoustic weight norms folded or not."""
-    config = XcodecConfig.from_fields(source.config, source.name)
+def read_transformers_layout(source: Stored, family: Family) -> Checkpoint:
+    """Check a checkpoint of a family that has our names already, its acoustic weight norms folded or not."""
+    config = family.config.from_fields(source.config, source.name)
+    plain = {plain_name(name): tensor for name, tensor in source.tensors.items()}
+    unused = {name: plain.pop(name) for name in family.model.unused_tensors if name in plain}
     with naming(source.name):
-        tensors, pairs = fold_all_but_semantic({plain_name(name): tensor for name, tensor in source.tensors.items()})
-        check_complete(tensors, FAMILY, config, lambda name: name)
-    return checkpoint_of(config, tensors, source.name, "transformers", {n: pairs.get(n, (n,)) for n in tensors}, pairs)
+        tensors, pairs = fold_all_but_semantic(plain)
+        check_complete(tensors, family, config, lambda name: name)
+    kept = {name: pairs.get(name, (name,)) for name in tensors}
+    return checkpoint_of(family, config, tensors, source.name, "transformers", kept, pairs, unused)
 
 
 def convert_state_dict(
@@ -89,7 +94,7 @@ def convert_state_dict(
 
         check_complete(renamed, FAMILY, config, spell)
     folded = [table.rename(key) or key for key in pairs]
-    return checkpoint_of(config, renamed, source, "original", kept, folded)
+    return checkpoint_of(FAMILY, config, renamed, source, "original", kept, folded, {})
 
 
 def fold_all_but_semantic(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, tuple[str, str]]]:
@@ -100,12 +105,14 @@ def fold_all_but_semantic(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tens
 
 
 def checkpoint_of(
-    config: XcodecConfig,
+    family: Family,
+    config: CodecConfig,
     tensors: Mapping[str, Tensor],
     source: str,
     layout: str,
     kept: Mapping[str, tuple[str, ...]],
     folded: Iterable[str],
+    unused: Mapping[str, Tensor],
 ) -> Checkpoint:
     """Put a checkpoint together."""
     report = ConversionReport(
@@ -114,10 +121,10 @@ def checkpoint_of(
         kept=kept,
         folded=tuple(folded),
         permuted=(),
-        dropped={},
+        dropped=dict.fromkeys(unused, "unused: of the semantic model's pre-training"),
         num_kept=sum(tensor.numel() for tensor in tensors.values()),
-        num_dropped=0,
-        family=FAMILY.name,
+        num_dropped=sum(tensor.numel() for tensor in unused.values()),
+        family=family.name,
     )
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    return Checkpoint(FAMILY, config, contiguous, report)
+    return Checkpoint(family, config, contiguous, report)

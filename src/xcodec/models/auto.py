@@ -119,8 +119,7 @@ def family_named(name_or_path: str | os.PathLike[str], kwargs: dict[str, Any]) -
             return family_of(Stored.read(folder)) if fields else None
         if not fields and (folder / PREPROCESSOR).is_file():  # a feature extractor alone
             kind = read_json(folder / PREPROCESSOR).get("feature_extractor_type")
-            names = {family.feature_extractor.__name__: family for family in FAMILIES.values()}
-            return names.get(kind) if isinstance(kind, str) else None
+            return next((each for each in FAMILIES.values() if each.feature_extractor.__name__ == kind), None)
     except CheckpointError:
         if str(name_or_path) == BUILT_IN.name or Path(name_or_path).is_dir():
             raise

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,15 +24,19 @@ class Architecture(Protocol):
         """Fields and values, of JSON's types."""
 
 
-def fingerprint_checkpoint(folder: Path, config: Architecture, name: str) -> CodecIdentity:
+def fingerprint_checkpoint(
+    folder: Path, config: Architecture, name: str, unused_tensors: Collection[str] = ()
+) -> CodecIdentity:
     """Identify a stored checkpoint by its architecture and all numbers in its tensors, whatever dtype it is loaded in.
 
     Args:
         folder: of the checkpoint.
         config: as read from it. Who wrote the file, and fields that change no output, do not matter.
         name: what to call it.
+        unused_tensors: names of tensors that do not count.
     """
-    return CodecIdentity(name, hash_architecture(config), hash_tensors(read_tensors(folder).items()))
+    tensors = [(key, tensor) for key, tensor in read_tensors(folder).items() if key not in unused_tensors]
+    return CodecIdentity(name, hash_architecture(config), hash_tensors(tensors))
 
 
 def fingerprint_model(model: PreTrainedModel, name: str) -> CodecIdentity:

@@ -50,6 +50,9 @@ class StrictPreTrainedModel(PreTrainedModel):
     encoder_parts: tuple[str, ...] = ()
     decoder_parts: tuple[str, ...] = ()
 
+    # Names of tensors that a checkpoint may hold though the model has no use for them.
+    unused_tensors: tuple[str, ...] = ()
+
     # Kinds of layers that are repeated, each compiled once; and of blocks that differ, and are compiled one by one.
     repeated_layers: tuple[type[nn.Module], ...] = ()
     single_blocks: tuple[type[nn.Module], ...] = ()
@@ -202,9 +205,10 @@ class StrictPreTrainedModel(PreTrainedModel):
             raise CheckpointError(
                 f"the config of {stored.name} describes no model that can be built: {error or type(error).__name__}"
             ) from error
-        check_tensors(shapes_of(stored.tensors), expected, stored.name)
+        tensors = {name: x for name, x in stored.tensors.items() if name in expected or name not in cls.unused_tensors}
+        check_tensors(shapes_of(tensors), expected, stored.name)
         absent = cls.absent_parts(encoder_only, decoder_only)
-        wanted = {name: x for name, x in stored.tensors.items() if name.partition(".")[0] not in absent}
+        wanted = {name: x for name, x in tensors.items() if name.partition(".")[0] not in absent}
         check_finite(wanted.items(), stored.name)
         kwargs |= {"encoder_only": encoder_only, "decoder_only": decoder_only}
         loaded: Any = super().from_pretrained(None, *args, config=chosen, state_dict=wanted, **kwargs)

@@ -3,13 +3,21 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from xcodec.models import neucodec, xcodec, xcodec2
+from xcodec.models import higgs_audio_v2_tokenizer, neucodec, xcodec, xcodec2
 from xcodec.models.family import Family
 from xcodec.models.stored import Stored, unwrapped
 
 __all__ = ["FAMILIES", "Layout", "family_of", "layout_of"]
 
-FAMILIES: dict[str, Family] = {family.model_type: family for family in (xcodec2.FAMILY, neucodec.FAMILY, xcodec.FAMILY)}
+FAMILIES: dict[str, Family] = {
+    family.model_type: family
+    for family in (
+        xcodec2.FAMILY,
+        neucodec.FAMILY,
+        higgs_audio_v2_tokenizer.FAMILY,  # before X-Codec, all of whose names it has too
+        xcodec.FAMILY,
+    )
+}
 """The codecs of this package, by the model_type of their configurations."""
 
 

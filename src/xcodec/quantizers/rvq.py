@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xcodec.modules.linear import linear
+from xcodec.modules.linear import Linear, linear
 
 __all__ = ["Codebook", "ResidualVectorQuantizer"]
 
@@ -54,11 +54,36 @@ class Codebook(nn.Module):
 
 
 class VectorQuantizer(nn.Module):
-    """One stage; a level of its own in the checkpoints' names."""
+    """One stage: a codebook and, where its vectors have another width than the latents, a projection to it and back.
 
-    def __init__(self, codebook_size: int, dim: int) -> None:
+    Args:
+        codebook_size: number of codes.
+        dim: width of the latents.
+        codebook_dim: width of the code vectors.
+    """
+
+    def __init__(self, codebook_size: int, dim: int, codebook_dim: int) -> None:
         super().__init__()
-        self.codebook = Codebook(codebook_size, dim)
+        self.codebook = Codebook(codebook_size, codebook_dim)
+        self.projects = codebook_dim != dim
+        if self.projects:
+            self.project_in = Linear(dim, codebook_dim)
+            self.project_out = Linear(codebook_dim, dim)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Find the nearest codes: float32 (..., dim) -> int64 (...)."""
+        return self.codebook.encode(projected(self.project_in, x) if self.projects else x)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Look up codes: integers (...) -> float32 (..., dim)."""
+        vectors = self.codebook.decode(codes)
+        return projected(self.project_out, vectors) if self.projects else vectors
+
+
+def projected(layer: Linear, x: Tensor) -> Tensor:
+    """Project float32 `x`, in the dtype of the layer's weights, to float32."""
+    y: Tensor = layer(x.to(layer.weight.dtype))
+    return y.float()
 
 
 class ResidualVectorQuantizer(nn.Module):
@@ -68,17 +93,24 @@ class ResidualVectorQuantizer(nn.Module):
         dim: width of the latents.
         codebook_size: codes of each codebook.
         num_quantizers: number of codebooks.
+        codebook_dim: width of the code vectors; None means that of the latents.
     """
 
-    def __init__(self, dim: int, codebook_size: int, num_quantizers: int) -> None:
+    def __init__(self, dim: int, codebook_size: int, num_quantizers: int, codebook_dim: int | None = None) -> None:
         super().__init__()
         self.codebook_size = codebook_size
-        self.quantizers = nn.ModuleList(VectorQuantizer(codebook_size, dim) for _ in range(num_quantizers))
+        width = dim if codebook_dim is None else codebook_dim
+        self.quantizers = nn.ModuleList(VectorQuantizer(codebook_size, dim, width) for _ in range(num_quantizers))
+
+    @property
+    def stages(self) -> list[VectorQuantizer]:
+        """The quantizers in order."""
+        return [cast(VectorQuantizer, quantizer) for quantizer in self.quantizers]
 
     @property
     def codebooks(self) -> list[Codebook]:
         """The codebooks in order."""
-        return [cast(VectorQuantizer, quantizer).codebook for quantizer in self.quantizers]
+        return [stage.codebook for stage in self.stages]
 
     def encode(self, x: Tensor, num_quantizers: int | None = None) -> Tensor:
         """Quantize, in float32 whatever the dtype.
@@ -93,9 +125,9 @@ class ResidualVectorQuantizer(nn.Module):
         codes = []
         with torch.autocast(x.device.type, enabled=False):
             residual = x.float()
-            for codebook in self.codebooks[:num_quantizers]:
-                codes.append(codebook.encode(residual))
-                residual = residual - codebook.decode(codes[-1])
+            for stage in self.stages[:num_quantizers]:
+                codes.append(stage.encode(residual))
+                residual = residual - stage.decode(codes[-1])
         return torch.stack(codes, 1)
 
     def decode(self, codes: Tensor) -> Tensor:
@@ -107,8 +139,8 @@ class ResidualVectorQuantizer(nn.Module):
         Returns:
             Latents, float32, shape (batch, time, dim).
         """
-        first, *others = self.codebooks
+        first, *others = self.stages
         latents = first.decode(codes[:, 0])
-        for codebook, ids in zip(others, codes.unbind(1)[1:], strict=False):
-            latents = latents + codebook.decode(ids)
+        for stage, ids in zip(others, codes.unbind(1)[1:], strict=False):
+            latents = latents + stage.decode(ids)
         return latents

@@ -208,6 +208,10 @@ class XcodecConfig(CodecConfig):
                 f"channel_ratios={self.channel_ratios}: expected 1 as the last one, so that the latents are "
                 f"{self.hidden_size} wide"
             )
+        self._check_codebook_dim()
+
+    def _check_codebook_dim(self) -> None:
+        """Refuse code vectors of another width than the latents, between which nothing projects."""
         if self.codebook_dim != self.hidden_size:
             raise InputError(
                 f"codebook_dim={self.codebook_dim}; expected acoustic_model_config.hidden_size + "

@@ -40,7 +40,11 @@ class XcodecModel(XcodecPreTrainedModel):
         decoder_only: build no encoder.
     """
 
+    encoder_output: type[XcodecEncoderOutput] = XcodecEncoderOutput
+    decoder_output: type[XcodecDecoderOutput] = XcodecDecoderOutput
+    output: type[XcodecOutput] = XcodecOutput
     semantic_part = "semantic_model"
+    semantic_stride = 1  # frames of the semantic model to a step of the semantic branch, which reads the first of them
     pads_to_whole_hops = False
     encoder_parts = ("acoustic_encoder", "encoder_semantic", "semantic_model", "fc", "fc1", "decoder_semantic")
     # fc1 and decoder_semantic are for training, which needs both halves.
@@ -52,7 +56,7 @@ class XcodecModel(XcodecPreTrainedModel):
         super().__init__(config)
         self._choose_half(encoder_only, decoder_only)
         acoustic, semantic = config.acoustic_model_config, config.semantic_model_config
-        self.pad = config.hop_length // 2
+        self.pad = self.semantic_pad = config.hop_length // 2
         convolutions = (
             semantic.hidden_size,
             config.channel_ratios,
@@ -68,7 +72,9 @@ class XcodecModel(XcodecPreTrainedModel):
             self.encoder_semantic = SemanticEncoder(*convolutions)
             self.semantic_model = build_semantic_model(semantic)
             self.fc = Linear(config.hidden_size, config.hidden_size)
-        self.quantizer = ResidualVectorQuantizer(config.codebook_dim, config.codebook_size, config.num_quantizers)
+        self.quantizer = ResidualVectorQuantizer(
+            config.hidden_size, config.codebook_size, config.num_quantizers, config.codebook_dim
+        )
         if self.has_decoder:
             self.fc2 = Linear(config.hidden_size, acoustic.hidden_size)
             self.acoustic_decoder = AcousticDecoder(
@@ -149,7 +155,7 @@ class XcodecModel(XcodecPreTrainedModel):
         encoded = self.encode_clips(input_values, padding_mask, bandwidth=bandwidth)
         if not self._wants_dict(return_dict):
             return encoded.codes
-        return XcodecEncoderOutput(audio_codes=encoded.codes, audio_codes_mask=encoded.codes_mask)
+        return self.encoder_output(audio_codes=encoded.codes, audio_codes_mask=encoded.codes_mask)
 
     def decode(
         self,
@@ -173,7 +179,7 @@ class XcodecModel(XcodecPreTrainedModel):
         """
         reject_unknown_kwargs(kwargs)
         audio_values = self.decode_clips(audio_codes, audio_codes_mask)
-        return XcodecDecoderOutput(audio_values=audio_values) if self._wants_dict(return_dict) else audio_values
+        return self.decoder_output(audio_values=audio_values) if self._wants_dict(return_dict) else audio_values
 
     def forward(
         self,
@@ -208,7 +214,7 @@ class XcodecModel(XcodecPreTrainedModel):
         audio_values = self.decode_clips(audio_codes, codes_mask)[..., : input_values.shape[-1]]
         if not self._wants_dict(return_dict):
             return audio_codes, audio_values
-        return XcodecOutput(audio_codes=audio_codes, audio_values=audio_values, audio_codes_mask=codes_mask)
+        return self.output(audio_codes=audio_codes, audio_values=audio_values, audio_codes_mask=codes_mask)
 
     def semantic_states(self, clips: Clips, input_features: Tensor | None = None) -> SemanticStates:
         """Compute the mean of HuBERT's or WavLM's states, (batch, frames, channels), from the waveforms themselves.
@@ -218,16 +224,25 @@ class XcodecModel(XcodecPreTrainedModel):
         if input_features is not None:
             raise InputError("input_features: X-Codec's semantic model reads the waveform; leave them out")
         batch, _, num_samples = clips.waveform.shape
-        if self.semantic_model.output_length(num_samples + 2 * self.pad) < 1:
+        waveform, lengths = self.semantic_waveform(clips)
+        if self.semantic_model.output_length(waveform.shape[-1] + 2 * self.semantic_pad) < 1:
             raise InputError(
                 f"input_values: {num_samples} samples are too few for one code; pad them with zeros to "
                 f"{self.hop_length}, as the feature extractor does"
             )
-        lengths = None if clips.lengths is None else clips.lengths * self.hop_length + 2 * self.pad
-        waveform = F.pad(clips.waveform[:, 0].to(self.dtype), (self.pad, self.pad))
+        padded = F.pad(waveform.to(self.dtype), (self.semantic_pad, self.semantic_pad))
+        frames = None
+        if lengths is not None:
+            lengths = lengths + 2 * self.semantic_pad
+            frames = (self.semantic_model.output_length(lengths) + self.semantic_stride - 1) // self.semantic_stride
         with share(SEMANTIC_SHARE), torch.no_grad():
-            states = self.semantic_model(waveform, self.time_of(lengths, batch * num_samples // self.hop_length))
-        return SemanticStates(states, None if lengths is None else self.semantic_model.output_length(lengths))
+            states = self.semantic_model(padded, self.time_of(lengths, batch * num_samples // self.hop_length))
+        return SemanticStates(states[:, :: self.semantic_stride], frames)
+
+    def semantic_waveform(self, clips: Clips) -> tuple[Tensor, Tensor | None]:
+        """Give what the semantic model reads, (batch, samples), and the samples of each clip in it, if not all."""
+        lengths = None if clips.lengths is None else clips.lengths * self.hop_length
+        return clips.waveform[:, 0], lengths
 
     def semantic(self, states: SemanticStates) -> Tensor:
         """Encode semantic states: (batch, channels, codes)."""

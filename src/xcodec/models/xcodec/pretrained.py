@@ -18,7 +18,7 @@ __all__ = ["XcodecPreTrainedModel"]
 class XcodecPreTrainedModel(CodecModel):
     """The base of X-Codec's models, under the name that transformers gives it."""
 
-    config_class = XcodecConfig
+    config_class: type[XcodecConfig] = XcodecConfig
     config: XcodecConfig
     base_model_prefix = "xcodec"
     main_input_name = "input_values"
