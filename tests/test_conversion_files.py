@@ -313,11 +313,10 @@ def test_another_filter_is_not_dropped_silently(state: State) -> None:
     fails(state | {name: state[name][..., 1:]}, "is not the constant")
 
 
-def test_a_variant_with_another_output_rate_is_refused(state: State) -> None:
-    head = {"generator.head.out.weight": torch.zeros(1922, 64), "generator.head.out.bias": torch.zeros(1922)}
-    fails(
-        state | head | {"generator.head.istft.window": torch.hann_window(1920)}, "1920 points, for 480 samples per code"
-    )
+def test_a_variant_with_another_output_rate_says_whose_codes_it_reads(state: State) -> None:
+    head = {"generator.head.out.weight": torch.zeros(3842, 64), "generator.head.out.bias": torch.zeros(3842)}
+    window = {"generator.head.istft.window": torch.hann_window(3840)}
+    fails(state | head | window, "3840 points, for 960 samples per code.*writes 48000 Hz, and no tensor tells whose")
 
 
 def test_heads_that_no_shape_tells_have_to_be_given() -> None:
@@ -401,7 +400,7 @@ def test_other_models_are_refused_by_what_they_are(folder: Path, tmp_path: Path)
     refused(
         ["encoder.layer.0.weight"],
         {"model_type": "bert"},
-        "is no X-Codec2 or X-Codec checkpoint: it is of model_type 'bert'",
+        "is no checkpoint of X-Codec2, NeuCodec, Higgs Audio v2 tokenizer, X-Codec: it is of model_type 'bert'",
     )
     refused(
         ["acoustic_encoder.conv1.weight"],

@@ -1,6 +1,7 @@
 """NeuCodec is X-Codec2's network with features, lengths and a head of its own; transformers' class is the reference."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +267,36 @@ def test_code_for_the_original_package_runs_but_for_its_import(codec: Codec, fol
     assert torch.equal(model.encode_code(tmp_path / "a.wav"), codes[:1])
     with pytest.raises(InputError, match=r"one clip is wave\[None, None\]"):
         model.encode_code(wave[0])
+
+
+def put_into_hub_cache(folder: Path, name: str, cache: Path) -> None:
+    """Lay a folder out as the hub's client does what it has downloaded."""
+    repository = cache / f"models--{name.replace('/', '--')}"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs/main").write_text("0" * 40)
+    shutil.copytree(folder, repository / "snapshots" / ("0" * 40))
+
+
+def test_the_hubs_names_are_read_from_its_cache_in_either_layout(
+    codec: Codec, folder: Path, original: OriginalXCodec2, original_state: dict[str, Tensor], tmp_path: Path
+) -> None:
+    offline = {"cache_dir": tmp_path / "a", "local_files_only": True}
+    put_into_hub_cache(folder, "neuphonic/neucodec", tmp_path / "a")
+    loaded = Codec.from_pretrained("neuphonic/neucodec", **offline)
+    assert loaded.identity.name == "neuphonic/neucodec"
+    assert np.array_equal(loaded.encode(speech(1.0), 16000).ids, codec.encode(speech(1.0), 16000).ids)
+    assert NeuCodec.from_pretrained("neuphonic/neucodec", **offline).encode_code(torch.zeros(1, 1, 640)).shape[-1] == 2
+
+    offline["cache_dir"] = tmp_path / "b"
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    without = {name: tensor for name, tensor in original_state.items() if not name.startswith("semantic_model.")}
+    torch.save(without, bare / "pytorch_model.bin")
+    original.semantic_model.save_pretrained(tmp_path / "w2v-bert")
+    put_into_hub_cache(bare, "neuphonic/neucodec", tmp_path / "b")
+    put_into_hub_cache(tmp_path / "w2v-bert", "facebook/w2v-bert-2.0", tmp_path / "b")
+    model = NeuCodec.from_pretrained("neuphonic/neucodec", **TINY_OPTIONS, **offline)
+    assert model.decode_code(model.encode_code(torch.from_numpy(speech(1.0))[None, None])).shape == (1, 1, 24000)
 
 
 def test_the_interfaces_refuse_each_others_checkpoints(folder: Path) -> None:

@@ -59,16 +59,14 @@ class NeuCodec(nn.Module):
         Raises:
             CheckpointError: where a checkpoint is not found, not complete or not NeuCodec's.
         """
-        options: dict[str, Any] = {
-            "num_semantic_layers": num_semantic_layers,
-            "num_attention_heads": num_attention_heads,
+        checkpoint = read_checkpoint(
+            pretrained_model_name_or_path,
+            semantic_encoder=semantic_encoder,
+            fallback_semantic_encoder=SEMANTIC_ENCODER,
+            num_semantic_layers=num_semantic_layers,
+            num_attention_heads=num_attention_heads,
             **hub_arguments,
-        }
-        if (Path(pretrained_model_name_or_path) / "config.json").is_file():
-            checkpoint = read_checkpoint(pretrained_model_name_or_path, **options)
-        else:
-            encoder = SEMANTIC_ENCODER if semantic_encoder is None else semantic_encoder
-            checkpoint = read_checkpoint(pretrained_model_name_or_path, semantic_encoder=encoder, **options)
+        )
         return cls(built(checkpoint, str(pretrained_model_name_or_path)))
 
     @property

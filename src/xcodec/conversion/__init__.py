@@ -42,6 +42,7 @@ def read_checkpoint(
     num_semantic_layers: int | None = None,
     num_attention_heads: int | None = None,
     model_type: str | None = None,
+    fallback_semantic_encoder: str | Path | None = None,
     **hub_arguments: Any,
 ) -> Checkpoint:
     """Read a checkpoint of either codec in whatever layout. The names of its tensors tell which, not its config.json.
@@ -57,6 +58,7 @@ def read_checkpoint(
         num_attention_heads: heads of the decoder; None means hidden size / 64.
         model_type: "xcodec2" or "neucodec", for an original checkpoint in the names that both have: whose codes the
             decoder reads. None means that of the rate which it writes: 16 kHz is X-Codec2's, 24 kHz NeuCodec's.
+        fallback_semantic_encoder: as `semantic_encoder`, but only looked for where an original lacks its own.
         **hub_arguments: revision, cache_dir, token, local_files_only, ...
 
     Raises:
@@ -99,6 +101,8 @@ def read_checkpoint(
         return xcodec.read_transformers_layout(found, layout.family)
     if not is_xcodec2:
         return xcodec.convert_original(found, config)
+    if semantic_encoder is None and not xcodec2.has_semantic_encoder(found.tensors):
+        semantic_encoder = fallback_semantic_encoder
     num_layers = SEMANTIC_LAYERS if num_semantic_layers is None else num_semantic_layers
     if model_type is not None and model_type not in xcodec2.MODEL_TYPES:
         raise InputError(f"model_type={model_type!r}: expected one of {', '.join(xcodec2.MODEL_TYPES)}")

@@ -29,11 +29,12 @@ def read_source(source: str | Path, hub_arguments: Mapping[str, Any]) -> Stored:
     path = Path(source).expanduser()
     if path.is_file():
         return Stored(str(source), path, {}, read_tensor_file(path))
-    if path.is_dir() and not (path / CONFIG).is_file() and (has_weights(path) or only_file(path) is not None):
+    folder = path if path.is_dir() else resolve_checkpoint(source, **hub_arguments)
+    if not (folder / CONFIG).is_file() and (has_weights(folder) or only_file(folder) is not None):
         # The tensors' names tell all that an original checkpoint's config.json does.
-        file = only_file(path)
-        return Stored(str(source), path, {}, read_tensors(path) if file is None else read_tensor_file(file))
-    return Stored.read(resolve_checkpoint(source, **hub_arguments), str(source))
+        file = only_file(folder)
+        return Stored(str(source), folder, {}, read_tensors(folder) if file is None else read_tensor_file(file))
+    return Stored.read(resolve_checkpoint(folder), str(source))
 
 
 def only_file(folder: Path) -> Path | None:

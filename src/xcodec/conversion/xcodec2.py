@@ -4,7 +4,7 @@ What becomes of each original tensor is said by the tables of `xcodec.conversion
 none of them, or that is missing, is an error.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from xcodec.models.registry import FAMILIES
 from xcodec.models.stored import Stored, unwrapped
 from xcodec.models.weights import read_tensors
 
-__all__ = ["MODEL_TYPES", "convert_original", "convert_state_dict", "read_transformers_layout"]
+__all__ = ["MODEL_TYPES", "convert_original", "convert_state_dict", "has_semantic_encoder", "read_transformers_layout"]
 
 MODEL_TYPES = ("xcodec2", "neucodec")  # of the codecs whose original checkpoints have these names
 
@@ -167,9 +167,14 @@ def convert_state_dict(
     return Checkpoint(family, config, contiguous, report)
 
 
+def has_semantic_encoder(tensors: Iterable[str]) -> bool:
+    """Tell whether an original checkpoint holds its semantic encoder, by its tensors' names."""
+    return any(plain_name(name).startswith("semantic_model.") for name in tensors)
+
+
 def check_semantic_encoder(tensors: Mapping[str, Tensor], num_layers: int) -> None:
     """Say what to do where the semantic encoder was not saved at all."""
-    if not any(name.startswith("semantic_model.") for name in tensors):
+    if not has_semantic_encoder(tensors):
         raise CheckpointError(
             "the semantic encoder is missing: semantic_model.feature_projection.* and "
             f"semantic_model.encoder.layers.0.* to .{num_layers - 1}.* (it is frozen in training, so some checkpoints "
