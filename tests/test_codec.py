@@ -328,7 +328,7 @@ def test_a_name_does_not_make_another_model(codec: Codec, codes: Codes) -> None:
 @pytest.mark.parametrize("check_identity", [True, False])
 def test_codes_that_do_not_fit_are_refused_whatever_was_asked(codec: Codec, check_identity: bool) -> None:
     smaller = Codes(np.zeros((8, 50), int), 50.0, 16000, 16000, 16000, (1024,) * 8)
-    with pytest.raises(CodesError, match=r"made by an unknown model, have codebooks of \(1024, .*Load the model"):
+    with pytest.raises(CodesError, match=r"made by an unknown model, have codebooks of \(1024, .*load the model"):
         codec.decode(smaller, check_identity=check_identity)
     slower = Codes(np.zeros((1, 25), int), 25.0, 16000, 16000, 16000, (65536,), CodecIdentity("slow", "a", "b"))
     with pytest.raises(CodesError, match=r"made by slow \(.*at 25 Hz; this model decodes \(65536,\) at 50 Hz"):

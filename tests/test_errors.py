@@ -21,14 +21,16 @@ FIELDS = {
     "argument": "bandwidth",
     "value": 3.0,
     "remedy": "leave it out",
-    "index": 2,
+    "item": "inputs[2]",
 }
 
 
 def test_a_text_is_made_of_the_fields_that_are_there() -> None:
     assert str(XcodecError("is empty")) == "is empty"
     assert str(XcodecError("is empty", subject="a.wav", remedy="get it again")) == "a.wav: is empty; get it again"
-    assert str(InputError("mini has 0.8 kbit/s", argument="bandwidth", value=3.0)) == "bandwidth=3.0: mini has 0.8 kbit/s"
+    assert (
+        str(InputError("mini has 0.8 kbit/s", argument="bandwidth", value=3.0)) == "bandwidth=3.0: mini has 0.8 kbit/s"
+    )
     assert str(InputError("cannot be used", argument="device", value="tpu")) == "device='tpu': cannot be used"
     assert str(InputError("expected a tensor", argument="input_values")) == "input_values: expected a tensor"
     assert str(InputError(**FIELDS)) == "inputs[2]: a.wav: bandwidth=3.0: mini has 0.8 kbit/s; leave it out"
@@ -57,7 +59,7 @@ def test_an_error_is_told_what_it_is_about_where_it_does_not_know() -> None:
     with pytest.raises(AudioError, match=r"^a\.wav: is empty$") as told, about("outer.wav"), about("a.wav"):
         raise AudioError("is empty")
     assert told.value.subject == "a.wav"
-    with pytest.raises(AudioError, match=r"^inputs\[1\]: b\.wav: is empty$"), about("a.wav", index=1):
+    with pytest.raises(AudioError, match=r"^inputs\[1\]: b\.wav: is empty$"), about("a.wav", item="inputs[1]"):
         raise AudioError("is empty", subject="b.wav")
     with pytest.raises(KeyError, match=r"^'x'$"), about("a.wav"):
         raise KeyError("x")

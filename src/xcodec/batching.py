@@ -3,7 +3,6 @@
 import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol, TypeAlias
 
@@ -11,10 +10,10 @@ import numpy as np
 import torch
 
 from xcodec.audio import Audio, AudioInfo
-from xcodec.errors import AudioError, InputError, XcodecError
+from xcodec.errors import AudioError, InputError, about
 from xcodec.location import is_url
 
-__all__ = ["AudioSource", "Clip", "SampleDecoder", "batches", "named"]
+__all__ = ["AudioSource", "Clip", "SampleDecoder", "batches"]
 
 
 class SampleDecoder(Protocol):
@@ -55,30 +54,30 @@ class Clip:
         seconds: its duration.
         source_sampling_rate: in Hz, as it came.
         source: the path of a file, or the recording.
-        label: how errors start.
+        item: what errors call it, where there are several inputs.
     """
 
     seconds: float
     source_sampling_rate: int
     source: str | os.PathLike[str] | Audio
-    label: str
+    item: str | None = None
 
     @classmethod
-    def of(cls, source: AudioSource, sampling_rate: int | None, label: str) -> "Clip":
-        """Look at an input; errors start with `label`. `sampling_rate` is that of samples without a rate, in Hz."""
-        with named(label):
+    def of(cls, source: AudioSource, sampling_rate: int | None, item: str | None = None) -> "Clip":
+        """Look at an input, which errors call `item`. `sampling_rate` is that of samples without a rate, in Hz."""
+        with about(item=item):
             if isinstance(source, (str, os.PathLike)) and not is_url(os.fspath(source)):
                 info = AudioInfo.read(source)
                 seconds = info.duration
                 if seconds is None:
                     seconds = Audio.read(source, channel="mean").duration
-                return cls(seconds, info.sampling_rate, source, label)
+                return cls(seconds, info.sampling_rate, source, item)
             audio = audio_of(source, sampling_rate)
-            return cls(audio.duration, audio.sampling_rate, audio, label)
+            return cls(audio.duration, audio.sampling_rate, audio, item)
 
     def load(self, sampling_rate: int) -> Audio:
         """Give the mean of its channels at a rate in Hz; refuse what no recording holds and would become NaN."""
-        with named(self.label):
+        with about(item=self.item):
             from_file = not isinstance(self.source, Audio)
             audio = (
                 self.source
@@ -88,10 +87,10 @@ class Clip:
             peak = float(np.abs(audio.samples).max())
             if peak > LOUDEST:
                 raise AudioError(
-                    f"{self.source}: "
-                    * from_file
-                    + f"samples reach {peak:g}, where full scale is 1.0; divide PCM that was made floating point by "
-                    "its range (32768 for 16 bits), or give it as int16 or int32"
+                    f"samples reach {peak:g}, where full scale is 1.0",
+                    subject=self.source if from_file else None,
+                    remedy="divide PCM that was made floating point by its range (32768 for 16 bits), or give it as "
+                    "int16 or int32",
                 )
             return audio.mono().resample(sampling_rate)
 
@@ -112,7 +111,9 @@ def audio_of(source: AudioSource, sampling_rate: int | None) -> Audio:
         decoded = source.get_all_samples()
         return audio_of_samples(decoded.data, decoded.sample_rate)
     if isinstance(source, io.TextIOBase):
-        raise InputError(f"{getattr(source, 'name', source)}: the file is open for text; open it in binary mode, 'rb'")
+        raise InputError(
+            "the file is open for text", subject=getattr(source, "name", source), remedy="open it in binary mode, 'rb'"
+        )
     if isinstance(source, (bytearray, memoryview)):
         source = bytes(source)
     if isinstance(source, (str, os.PathLike, bytes)) or hasattr(source, "read"):
@@ -158,17 +159,6 @@ def audio_of_mapping(fields: Mapping[str, Any]) -> Audio:
     )
 
 
-@contextmanager
-def named(label: str) -> Iterator[None]:
-    """Say in front of an error which input it is about."""
-    try:
-        yield
-    except XcodecError as error:
-        if not label:
-            raise
-        raise type(error)(f"{label}{error}") from error
-
-
 def batches(seconds: Sequence[float], batch_seconds: float) -> Iterator[list[int]]:
     """Group clips of similar length, longest first, so that memory that runs out runs out at once.
 
@@ -182,7 +172,7 @@ def batches(seconds: Sequence[float], batch_seconds: float) -> Iterator[list[int
         Indices into `seconds`; each index once.
     """
     if not batch_seconds > 0:
-        raise InputError(f"batch_seconds={batch_seconds!r}: expected a number of seconds above 0")
+        raise InputError("expected a number of seconds above 0", argument="batch_seconds", value=batch_seconds)
     batch: list[int] = []
     total = 0.0
     for i in sorted(range(len(seconds)), key=lambda i: (-seconds[i], i)):

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from xcodec.audio import Audio, resampled_length
-from xcodec.batching import AudioSource, Clip, batches, named
+from xcodec.batching import AudioSource, Clip, batches
 from xcodec.codes import CodecIdentity, Codes
 from xcodec.device import Precision, choose_device, choose_precision, memory_size
-from xcodec.errors import CodesError, InputError
+from xcodec.errors import CodesError, InputError, about
 from xcodec.models import load_model
 from xcodec.models.checkpoint import BUILT_IN, HUB_ARGUMENTS, built_in_checkpoint, resolve_checkpoint
 from xcodec.models.codec_model import CodecModel
@@ -247,7 +247,7 @@ class Codec:
         max_frames = self._frames_per_segment(segment_seconds)
         sources = audio if isinstance(audio, list) else [audio]
         clips = [
-            Clip.of(source, sampling_rate, f"inputs[{i}]: " if sources is audio else "")
+            Clip.of(source, sampling_rate, f"inputs[{i}]" if sources is audio else None)
             for i, source in enumerate(sources)
         ]
         results: dict[int, Codes] = {}
@@ -308,7 +308,7 @@ class Codec:
         sources = codes if isinstance(codes, list) else [codes]
         loaded = []
         for i, source in enumerate(sources):
-            with named(f"inputs[{i}]: " if sources is codes else ""):
+            with about(item=f"inputs[{i}]" if sources is codes else None):
                 loaded.append(self.checked_codes(source, check_identity))
         results: dict[int, Audio] = {}
         for depth in sorted({len(item.ids) for item in loaded}):  # codebooks: a batch has as many of each clip
@@ -354,13 +354,13 @@ class Codec:
         if seconds is None:
             return None
         if not 1 <= seconds < math.inf:
-            raise InputError(f"segment_seconds={seconds!r}: expected a number of seconds, at least 1")
+            raise InputError("expected a number of seconds, at least 1", argument="segment_seconds", value=seconds)
         return max(3, math.floor(seconds * self.frame_rate))
 
     def _check_bandwidth(self, bandwidth: float | None) -> None:
         if bandwidth is not None and not any(math.isclose(bandwidth, offered) for offered in self.bandwidths):
             offers = ", ".join(f"{offered:g}" for offered in self.bandwidths)
-            raise InputError(f"bandwidth={bandwidth!r}: {self.name} has {offers} kbit/s")
+            raise InputError(f"{self.name} has {offers} kbit/s", argument="bandwidth", value=bandwidth)
 
     def _encode_recordings(
         self,
@@ -465,12 +465,13 @@ class Codec:
         Raises:
             CodesError: as `decode` does.
         """
+        path = None
         if isinstance(source, (str, os.PathLike)):
-            path, codes = f"{os.fspath(source)}: ", Codes.load(source)
+            path, codes = os.fspath(source), Codes.load(source)
         elif isinstance(source, Codes):
-            path, codes = "", source
+            codes = source
         elif isinstance(source, (np.ndarray, torch.Tensor)):
-            path, codes = "", self._codes_of(source)
+            codes = self._codes_of(source)
         else:
             raise InputError(
                 "expected Codes, the path of a file of codes, or a numpy or torch array of ids, "
@@ -479,14 +480,16 @@ class Codec:
         given = (codes.codebook_sizes, codes.frame_rate)
         if given != (self.codebook_sizes[: len(codes.ids)], self.frame_rate):  # fewer codebooks: a lower bandwidth
             raise CodesError(
-                f"{path}the codes, made by {codes.codec or 'an unknown model'}, have codebooks of {given[0]} at "
-                f"{given[1]:g} Hz; this model decodes {self.codebook_sizes} at {self.frame_rate:g} Hz. Load the model "
-                "that made them"
+                f"the codes, made by {codes.codec or 'an unknown model'}, have codebooks of {given[0]} at "
+                f"{given[1]:g} Hz; this model decodes {self.codebook_sizes} at {self.frame_rate:g} Hz",
+                subject=path,
+                remedy="load the model that made them",
             )
         if check_identity and codes.codec is not None and not codes.codec.same_model(self.identity):
             raise CodesError(
-                f"{path}the codes were made by {codes.codec}, this model is {self.identity}; load the model that made "
-                "them, or pass check_identity=False to decode them nevertheless"
+                f"the codes were made by {codes.codec}, this model is {self.identity}",
+                subject=path,
+                remedy="load the model that made them, or give check_identity=False to decode them nevertheless",
             )
         return codes
 

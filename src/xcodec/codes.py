@@ -106,7 +106,7 @@ class Codes:
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         if self.codec is not None and not isinstance(self.codec, CodecIdentity):
-            raise CodesError(f"codec={self.codec!r}: expected a CodecIdentity or None")
+            raise CodesError("expected a CodecIdentity or None", argument="codec", value=self.codec)
         frame = self.sampling_rate / self.frame_rate  # samples
         most, fewest = math.ceil((len(self) + 1) * frame) - 1, max(1, math.floor((len(self) - 2) * frame) + 1)
         if not fewest <= self.num_samples <= most:
@@ -159,9 +159,10 @@ class Codes:
             if math.isclose(codes.bitrate, 1000 * bandwidth):
                 return codes
         raise CodesError(
-            f"bandwidth {bandwidth:g} kbit/s: these codes have "
-            f"{', '.join(f'{codes.bitrate / 1000:g}' for codes in offered)} kbit/s"
-            + (f", by taking the first 1 to {len(offered)} codebooks" if len(offered) > 1 else ", and one codebook")
+            f"these codes have {', '.join(f'{codes.bitrate / 1000:g}' for codes in offered)} kbit/s"
+            + (f", by taking the first 1 to {len(offered)} codebooks" if len(offered) > 1 else ", and one codebook"),
+            argument="bandwidth",
+            value=bandwidth,
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -184,7 +185,7 @@ class Codes:
             with written_whole(path) as part:
                 part.write_bytes(_in_fixed_order(save({"ids": stored}, metadata)))
         except OSError as error:
-            raise CodesError(f"{path}: cannot be written: {error.strerror or error}") from error
+            raise CodesError(f"cannot be written: {error.strerror or error}", subject=path) from error
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Codes":
@@ -203,9 +204,9 @@ class Codes:
                 fields["codec"] = CodecIdentity(**fields["codec"])
             return cls(ids=tensors["ids"], **fields)
         except CodesError as error:
-            raise CodesError(f"{path}: is damaged: {error}") from None
+            raise CodesError(f"is damaged: {error}", subject=path) from None
         except (ValueError, TypeError, RecursionError) as error:  # numbers of too many digits, lists within lists
-            raise CodesError(f"{path}: is damaged: its metadata is incomplete or malformed ({error})") from None
+            raise CodesError(f"is damaged: its metadata is incomplete or malformed ({error})", subject=path) from None
 
 
 def bitrate(frame_rate: float, codebook_sizes: Sequence[int]) -> float:
@@ -225,7 +226,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]
     head = b""
     try:
         if path.is_dir():
-            raise CodesError(f"{path}: is a folder; give a file of codes in it")
+            raise CodesError("is a folder", subject=path, remedy="give a file of codes in it")
         with path.open("rb") as file:
             head = file.read(9)
         with safe_open(path, framework="numpy") as stored:
@@ -234,32 +235,35 @@ def _read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]
             tensors = {"ids": stored.get_tensor("ids")} if names == {"ids"} else dict.fromkeys(names, np.empty(0))
             return stored.metadata() or {}, tensors
     except FileNotFoundError:
-        raise CodesError(f"{path}: no such file") from None
+        raise CodesError("no such file", subject=path) from None
     except OSError as error:
-        raise CodesError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise CodesError(f"cannot be read: {error.strerror or error}", subject=path) from error
     except (SafetensorError, TypeError, ValueError, AttributeError) as error:
         # Eight bytes of length, then a JSON object: what starts so was safetensors once.
         if head[8:] == b"{" or len(head) < 9:
-            raise CodesError(f"{path}: is damaged or cut short ({error})") from None
-        raise CodesError(f"{path}: is not a file of codes, nor safetensors at all ({error})") from None
+            raise CodesError(f"is damaged or cut short ({error})", subject=path) from None
+        raise CodesError(f"is not a file of codes, nor safetensors at all ({error})", subject=path) from None
 
 
 def _check_format(path: Path, metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> None:
     if metadata.get("format") != FORMAT:
         raise CodesError(
-            f"{path}: is a safetensors file, but not of codes (its metadata says format {metadata.get('format')!r}, "
-            f"expected {FORMAT!r}); give a file that Codes.save or `xcodec encode` wrote"
+            "is a safetensors file, but not of codes (its metadata says format "
+            f"{metadata.get('format')!r}, expected {FORMAT!r})",
+            subject=path,
+            remedy="give a file that Codes.save or `xcodec encode` wrote",
         )
     version = metadata.get("format_version", "")
     if not version.isdecimal() or len(version) > 9 or int(version) < 1:
-        raise CodesError(f"{path}: is damaged: format_version {version[:40]!r} is not a version number")
+        raise CodesError(f"is damaged: format_version {version[:40]!r} is not a version number", subject=path)
     if int(version) > FORMAT_VERSION:
         raise CodesError(
-            f"{path}: has format version {version}, this xcodec reads up to {FORMAT_VERSION}; update it: "
-            "pip install --upgrade xcodec"
+            f"has format version {version}, this xcodec reads up to {FORMAT_VERSION}",
+            subject=path,
+            remedy="update it: pip install --upgrade xcodec",
         )
     if set(tensors) != {"ids"}:
-        raise CodesError(f"{path}: is damaged: it holds the tensors {sorted(tensors)}, expected only 'ids'")
+        raise CodesError(f"is damaged: it holds the tensors {sorted(tensors)}, expected only 'ids'", subject=path)
 
 
 def _checked_frame_rate(value: Any) -> float:
@@ -270,13 +274,15 @@ def _checked_frame_rate(value: Any) -> float:
         and low <= value <= high
     ):
         return float(value)
-    raise CodesError(f"frame_rate={_short(value)}: expected a number of Hz from {low:g} to {high:g}, such as 50.0")
+    raise CodesError(
+        f"expected a number of Hz from {low:g} to {high:g}, such as 50.0", argument="frame_rate", value=value
+    )
 
 
 def _positive_integer(name: str, value: Any, most: int) -> int:
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 0 < value <= most:
         return int(value)
-    raise CodesError(f"{name}={_short(value)}: expected a whole number above 0, and {most} at most")
+    raise CodesError(f"expected a whole number above 0, and {most} at most", argument=name, value=value)
 
 
 def _checked_starts(value: Any, num_frames: int) -> tuple[int, ...]:
@@ -286,22 +292,17 @@ def _checked_starts(value: Any, num_frames: int) -> tuple[int, ...]:
         if starts[0] == 0 and ascend:
             return tuple(int(start) for start in starts)
     raise CodesError(
-        f"segment_starts={_short(value)}: expected ascending frame numbers from 0 to at most {num_frames - 1}"
+        f"expected ascending frame numbers from 0 to at most {num_frames - 1}",
+        argument="segment_starts",
+        value=value,
     )
-
-
-def _short(value: Any) -> str:
-    """Spell a value in an error, which a damaged file may have made very long."""
-    try:
-        text = repr(value)
-    except ValueError:  # a whole number of thousands of digits
-        return "a number of thousands of digits"
-    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def _checked_sizes(sizes: Any) -> tuple[int, ...]:
     if isinstance(sizes, str) or not hasattr(sizes, "__iter__"):
-        raise CodesError(f"codebook_sizes={sizes!r}: expected one whole number per codebook, such as (65536,)")
+        raise CodesError(
+            "expected one whole number per codebook, such as (65536,)", argument="codebook_sizes", value=sizes
+        )
     checked = tuple(_positive_integer("codebook_sizes", size, _MAX_CODEBOOK) for size in sizes)
     if not checked:
         raise CodesError("codebook_sizes is empty: expected one whole number per codebook, such as (65536,)")
@@ -322,7 +323,9 @@ def _checked_ids(given: Any, sizes: tuple[int, ...]) -> np.ndarray:
     if ids.dtype.kind not in "iu":
         raise CodesError(f"ids of type {ids.dtype}: expected integers")
     if len(ids) != len(sizes):
-        raise CodesError(f"ids of {len(ids)} codebooks, but {len(sizes)} codebook_sizes={sizes}; give one size each")
+        raise CodesError(
+            f"ids of {len(ids)} codebooks, but {len(sizes)} codebook_sizes={sizes}", remedy="give one size each"
+        )
     for k, (row, size) in enumerate(zip(ids, sizes, strict=True)):
         low, high = int(row.min()), int(row.max())
         if low < 0 or high >= size:

@@ -44,7 +44,10 @@ def choose_device(device: "str | torch.device | None") -> "torch.device":
     except (RuntimeError, TypeError, AssertionError) as error:  # torch asserts where it was built without CUDA
         reason = str(error).splitlines()[0]
         raise InputError(
-            f"device={str(device)!r} cannot be used here ({reason}); give 'cpu', 'cuda', 'cuda:1', 'mps' or 'auto'"
+            f"cannot be used here ({reason})",
+            argument="device",
+            value=str(device),
+            remedy="give 'cpu', 'cuda', 'cuda:1', 'mps' or 'auto'",
         ) from None
     return chosen
 
@@ -54,7 +57,7 @@ def choose_precision(dtype: "str | torch.dtype") -> Precision:
     name = str(dtype.value if isinstance(dtype, Precision) else dtype).removeprefix("torch.")
     names = [precision.value for precision in Precision]
     if name not in names:
-        raise InputError(f"dtype={name!r}: expected one of {', '.join(names)}")
+        raise InputError(f"expected one of {', '.join(names)}", argument="dtype", value=name)
     return Precision(name)
 
 
@@ -81,4 +84,6 @@ def memory_size(size: "int | str") -> int:
         num_bytes = int(float(found[1]) * factor)
         if num_bytes > 0:
             return num_bytes
-    raise InputError(f"max_memory={size!r}: expected a number of bytes above 0, or such as '4GiB' or '500MB'")
+    raise InputError(
+        "expected a number of bytes above 0, or such as '4GiB' or '500MB'", argument="max_memory", value=size
+    )

@@ -36,7 +36,7 @@ _LONGEST_VALUE = 60
 class XcodecError(Exception):
     """The root of every error that the package raises on purpose.
 
-    The text is "inputs[INDEX]: SUBJECT: ARGUMENT=VALUE: PROBLEM; REMEDY", less what is not there. All are attributes,
+    The text is "ITEM: SUBJECT: ARGUMENT=VALUE: PROBLEM; REMEDY", less what is not there. All are attributes,
     too, and survive pickling.
 
     Args:
@@ -46,7 +46,7 @@ class XcodecError(Exception):
         argument: the name of the argument that is at fault.
         value: what was given for it; an ellipsis where that is not told.
         remedy: what to do. An argument that it names is written as NAME=VALUE.
-        index: of a list of inputs, which one it is about, counted from 0.
+        item: of several inputs, the one that it is about, such as "inputs[1]" or "voice".
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class XcodecError(Exception):
         argument: str | None = None,
         value: Any = ...,
         remedy: str | None = None,
-        index: int | None = None,
+        item: str | None = None,
     ) -> None:
         super().__init__(problem)
         self.problem = problem
@@ -65,23 +65,24 @@ class XcodecError(Exception):
         self.argument = argument
         self.value = value
         self.remedy = remedy
-        self.index = index
+        self.item = item
 
     def __str__(self) -> str:
-        known = [self.subject, self.reason]
-        if self.index is not None:
-            known.insert(0, f"inputs[{self.index}]")
-        return ": ".join(part for part in known if part is not None)
+        return ": ".join(part for part in (self.item, self.subject, self.reason) if part is not None)
 
     @property
     def reason(self) -> str:
-        """The text without what it is about, for where that is told already, such as in a column of its own."""
+        """The text without what it is about."""
         argument = "" if self.argument is None else f"{self.argument}{_shown(self.value)}: "
         return f"{argument}{self.problem}" + ("" if self.remedy is None else f"; {self.remedy}")
 
+    def beside(self, subject: object) -> str:
+        """Give the text for where `subject` is told already, such as in a column of its own."""
+        return self.reason if self.subject == str(subject) and self.item is None else str(self)
+
     def fields(self) -> dict[str, Any]:
         """Give what is told, by name, as the constructor takes it: for JSON, where the value is of its types."""
-        names = ("problem", "subject", "argument", "value", "remedy", "index")
+        names = ("problem", "subject", "argument", "value", "remedy", "item")
         told = {name: getattr(self, name) for name in names}
         return {name: field for name, field in told.items() if field is not None and field is not ...}
 
@@ -121,20 +122,20 @@ class TrainingError(XcodecError, ArithmeticError):
 
 
 @contextmanager
-def about(subject: object | None = None, *, index: int | None = None) -> Iterator[None]:
+def about(subject: object | None = None, *, item: str | None = None) -> Iterator[None]:
     """Tell the errors of a block what they are about, where they do not know it themselves.
 
     Args:
         subject: a file, a URL, a recording's id.
-        index: of a list of inputs, counted from 0.
+        item: of several inputs, the one that is at work, such as "inputs[1]" or "voice".
     """
     try:
         yield
     except XcodecError as error:
         if error.subject is None and subject is not None:
             error.subject = str(subject)
-        if error.index is None:
-            error.index = index
+        if error.item is None:
+            error.item = item
         raise
 
 

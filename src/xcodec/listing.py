@@ -63,9 +63,13 @@ def _kaldi(line: str) -> dict[str, Any]:
         raise InputError(f"is {_short(line)}, expected an id and a path")
     name, path = parts
     if path.endswith("|"):
-        raise InputError(f"names a command, {_short(path)}, which is not run; write its output to a file and name that")
+        raise InputError(
+            f"names a command, {_short(path)}, which is not run", remedy="write its output to a file and name that"
+        )
     if re.search(r"\.ark:\d+$", path):
-        raise InputError(f"points into a Kaldi archive, {_short(path)}; copy the recordings to files, and name these")
+        raise InputError(
+            f"points into a Kaldi archive, {_short(path)}", remedy="copy the recordings to files, and name these"
+        )
     return {"id": name, "path": path}
 
 
@@ -75,7 +79,9 @@ def _storable(value: Any, name: str, depth: int = 0) -> Any:
         return _text(value)
     if isinstance(value, int):
         if not -(1 << 63) <= value < 1 << 63:
-            raise InputError(f"has {_short(value)} as {name!r}, which no 64-bit number holds; write it as text")
+            raise InputError(
+                f"has {_short(value)} as {name!r}, which no 64-bit number holds", remedy="write it as text"
+            )
         return value
     if isinstance(value, (dict, list)) and depth == _DEEPEST:
         raise InputError(f"has a {name!r} that is nested in more than {_DEEPEST} levels")

@@ -117,9 +117,9 @@ class Location:
         try:
             fs, path = fsspec.core.url_to_fs(text)
         except ImportError as error:
-            raise MissingExtraError(f"{text}: {error}") from None
+            raise MissingExtraError(str(error), subject=text) from None
         except (ValueError, OSError) as error:
-            raise InputError(f"{text}: cannot be understood as a URL: {error}") from None
+            raise InputError(f"cannot be understood as a URL: {error}", subject=text) from None
         return cls(fs, path, False)
 
     def __str__(self) -> str:
@@ -190,7 +190,7 @@ class Location:
             with explained(self):
                 listed = self._listed()
         except InputError as error:
-            yield Found(self, refused=str(error).removeprefix(f"{self}: "))
+            yield Found(self, refused=error.beside(self))
             return
         for inside, is_folder, size in listed:
             if inside.name.startswith(".") or inside.path.rstrip("/") == self.path.rstrip("/"):
@@ -257,8 +257,8 @@ class explained:  # noqa: N801  (a context manager, used like a function)
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, FileNotFoundError):
-            raise InputError(f"{self.place}: no such file or folder") from None
+            raise InputError("no such file or folder", subject=self.place) from None
         if isinstance(error, ImportError):
-            raise MissingExtraError(f"{self.place}: {error}") from None
+            raise MissingExtraError(str(error), subject=self.place) from None
         if isinstance(error, OSError):
-            raise InputError(f"{self.place}: cannot be read: {error.strerror or error}") from None
+            raise InputError(f"cannot be read: {error.strerror or error}", subject=self.place) from None

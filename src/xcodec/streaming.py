@@ -112,7 +112,9 @@ class StreamDecoder:
     ) -> None:
         check_windows(0 if context is None else context, lookahead, chunk, least_lookahead=1)
         if not codec.model.has_decoder:
-            raise InputError("the codec was loaded with encoder_only=True and has no decoder; load it without that")
+            raise InputError(
+                "the codec was loaded with encoder_only=True and has no decoder", remedy="load it without that"
+            )
         self.codec = codec
         self.context, self.lookahead, self.chunk = context, lookahead, chunk
         self.state = DecoderState()
@@ -236,7 +238,7 @@ def decode_in_segments(
         CodesError: as `Codec.decode`.
     """
     if not 1 <= segment_seconds < math.inf:
-        raise InputError(f"segment_seconds={segment_seconds!r}: expected a number of seconds, at least 1")
+        raise InputError("expected a number of seconds, at least 1", argument="segment_seconds", value=segment_seconds)
     loaded = codec.checked_codes(codes, check_identity)
     chunk = round(segment_seconds * codec.frame_rate)
     pieces: list[Audio | None] = []
@@ -393,4 +395,4 @@ def check_windows(context: int, lookahead: int, chunk: int, least_lookahead: int
     """Refuse numbers of frames that make no windows."""
     for name, value, least in (("context", context, 0), ("lookahead", lookahead, least_lookahead), ("chunk", chunk, 1)):
         if not isinstance(value, int) or value < least:
-            raise InputError(f"{name}={value!r}: expected a whole number of frames, at least {least}")
+            raise InputError(f"expected a whole number of frames, at least {least}", argument=name, value=value)

@@ -200,13 +200,16 @@ def _checked_samples(given: Any) -> np.ndarray:
     if samples.size == 0:
         raise AudioError(f"holds no samples (shape {samples.shape}); expected at least one")
     if samples.shape[0] > _MAX_CHANNELS:
-        raise AudioError(f"samples of shape {samples.shape} would be {samples.shape[0]} channels; transpose them first")
+        raise AudioError(
+            f"samples of shape {samples.shape} would be {samples.shape[0]} channels", remedy="transpose them first"
+        )
     samples = pcm_to_float32(samples)
     if not np.isfinite(samples).all():
         bad = ~np.isfinite(samples)
         raise AudioError(
             f"{int(bad.sum())} of {samples.size} samples are NaN or infinite, the first at sample "
-            f"{int(np.flatnonzero(bad.any(axis=0))[0])}; repair the recording or replace them"
+            f"{int(np.flatnonzero(bad.any(axis=0))[0])}",
+            remedy="repair the recording or replace them",
         )
     samples.flags.writeable = False
     return samples

@@ -27,9 +27,11 @@ def channel_selection(channel: Channel, num_channels: int, name: str) -> tuple[i
         return 1, _mean
     index = _NAMES.get(channel, -1) if isinstance(channel, str) else channel
     if not isinstance(index, (int, np.integer)) or isinstance(index, bool) or index < 0:
-        raise InputError(f'channel={channel!r}: expected "mean", "left", "right", a number from 0, or None for all')
+        raise InputError(
+            'expected "mean", "left", "right", a number from 0, or None for all', argument="channel", value=channel
+        )
     if index >= num_channels:
-        raise AudioError(f"{name}: has no channel {channel}, only {num_channels}; the first is 0, or left")
+        raise AudioError(f"has no channel {channel}, only {num_channels}; the first is 0, or left", subject=name)
     return 1, lambda block: block[:, index : index + 1]
 
 

@@ -79,9 +79,10 @@ class JoinedDecoder(Decoder):
         for part in parts[1:]:
             if (part.sampling_rate, part.num_channels) != (first.sampling_rate, first.num_channels):
                 raise AudioError(
-                    f"{name}: changes from {first.sampling_rate} Hz and {first.num_channels} channel(s) to "
-                    f"{part.sampling_rate} Hz and {part.num_channels}; convert it to one first, for instance with: "
-                    "ffmpeg -i FILE whole.wav"
+                    f"changes from {first.sampling_rate} Hz and {first.num_channels} channel(s) to "
+                    f"{part.sampling_rate} Hz and {part.num_channels}",
+                    subject=name,
+                    remedy="convert it to one first, for instance with: ffmpeg -i FILE whole.wav",
                 )
         lengths = [part.num_samples for part in parts]
         super().__init__(
@@ -114,4 +115,6 @@ class JoinedDecoder(Decoder):
 
 def damaged(name: str, promised: int, there: int) -> AudioError:
     """Return the error of a file that holds fewer samples than it promises."""
-    return AudioError(f"{name}: is damaged or cut short: its header promises {promised} samples, {there} can be read")
+    return AudioError(
+        f"is damaged or cut short: its header promises {promised} samples, {there} can be read", subject=name
+    )

@@ -56,7 +56,7 @@ class FfmpegDecoder(Decoder):
         with self._opened() as (container, stream):
             first = next(self._frames(container, stream), None)
             if first is None:
-                raise AudioError(f"{source.name}: holds no samples; expected at least one")
+                raise AudioError("holds no samples; expected at least one", subject=source.name)
             base = stream.time_base
             self._container_name = container.format.name.split(",")[0]
             self._first_pts, self._frame_samples = first.pts, first.samples
@@ -89,7 +89,7 @@ class FfmpegDecoder(Decoder):
                 if position is None:
                     position = (frame.pts - self._first_pts) // self._ticks
                     if position > start:
-                        raise AudioError(f"{self.name}: is damaged: its index leads past sample {start}")
+                        raise AudioError(f"is damaged: its index leads past sample {start}", subject=self.name)
                 block = self._samples(frame)
                 if lead is not None:
                     block = block[lead.still_to_drop(len(block)) :]
@@ -97,18 +97,20 @@ class FfmpegDecoder(Decoder):
                 for at in range(max(0, start - begin), len(block), BLOCK):
                     yield block[at : at + BLOCK]
             if position is None:  # the index has nothing there: how long is it?
-                raise AudioError(f"{self.name}: is damaged or cut short: nothing can be read from sample {wanted} on")
+                raise AudioError(
+                    f"is damaged or cut short: nothing can be read from sample {wanted} on", subject=self.name
+                )
             promise = self._promise(container, stream)
             if promise is not None:
                 slack = 2 * self._frame_samples / self.sampling_rate + 0.01
                 there = max(position / self.sampling_rate, *reached, 0.0)
                 if there < promise - slack:
                     raise AudioError(
-                        f"{self.name}: is damaged or cut short: its header promises {promise:g} s, "
-                        f"{there:g} s can be read"
+                        f"is damaged or cut short: its header promises {promise:g} s, {there:g} s can be read",
+                        subject=self.name,
                     )
         if self._damage is not None:
-            raise AudioError(f"{self.name}: {self._damage}")
+            raise AudioError(self._damage, subject=self.name)
         return position
 
     @contextmanager
@@ -119,13 +121,15 @@ class FfmpegDecoder(Decoder):
         try:
             container: Any = av.open(excerpt, metadata_errors="replace")
         except av.error.FFmpegError as error:
-            raise NotReadByFfmpegError(f"{self._source.name}: is damaged or cut short: {_reason(error)}") from None
+            raise NotReadByFfmpegError(
+                f"is damaged or cut short: {_reason(error)}", subject=self._source.name
+            ) from None
         with container:
             if not container.streams.audio:
-                raise NotReadByFfmpegError(f"{self._source.name}: holds no audio track")
+                raise NotReadByFfmpegError("holds no audio track", subject=self._source.name)
             stream = container.streams.audio[0]
             if stream.codec_context is None:
-                raise NotReadByFfmpegError(f"{self._source.name}: FFmpeg has no decoder for its audio")
+                raise NotReadByFfmpegError("FFmpeg has no decoder for its audio", subject=self._source.name)
             stream.codec_context.options = _STRICT
             yield container, stream
             if excerpt.error is not None:
@@ -148,14 +152,14 @@ class FfmpegDecoder(Decoder):
                         latest = max(latest, float((packet.pts + (packet.duration or 0)) * packet.time_base))
                     continue
                 if packet.is_corrupt:
-                    raise AudioError(f"{self._source.name}: is damaged or cut short: its last packet is not whole")
+                    raise AudioError("is damaged or cut short: its last packet is not whole", subject=self._source.name)
                 if lead is not None:
                     lead.see(packet)
                 for frame in decoder.decode(packet):
                     if frame.samples:
                         yield frame
         except av.error.FFmpegError as error:
-            raise AudioError(f"{self._source.name}: is damaged or cut short: {_reason(error)}") from None
+            raise AudioError(f"is damaged or cut short: {_reason(error)}", subject=self._source.name) from None
         if reached is not None:
             reached.append(latest)
 
@@ -163,9 +167,10 @@ class FfmpegDecoder(Decoder):
         """Return a frame as float32 of shape (samples, channels)."""
         if (frame.sample_rate, frame.layout.nb_channels) != (self.sampling_rate, self.num_channels):
             raise AudioError(
-                f"{self.name}: changes from {self.sampling_rate} Hz and {self.num_channels} channel(s) to "
-                f"{frame.sample_rate} Hz and {frame.layout.nb_channels}; convert it to one first, for instance with: "
-                "ffmpeg -i FILE whole.wav"
+                f"changes from {self.sampling_rate} Hz and {self.num_channels} channel(s) to "
+                f"{frame.sample_rate} Hz and {frame.layout.nb_channels}",
+                subject=self.name,
+                remedy="convert it to one first, for instance with: ffmpeg -i FILE whole.wav",
             )
         samples = pcm_to_float32(frame.to_ndarray())
         return samples.T if frame.format.is_planar else samples.reshape(-1, self.num_channels)

@@ -97,20 +97,20 @@ class LibsndfileDecoder(Decoder):
         for promised, there in self._promises:
             if there < promised:
                 raise AudioError(
-                    f"{self.name}: is cut short: its header promises {promised} bytes of samples, "
-                    f"the file holds {there}"
+                    f"is cut short: its header promises {promised} bytes of samples, the file holds {there}",
+                    subject=self.name,
                 )
         if self.num_samples is not None and position < self.num_samples:
             raise damaged(self.name, self.num_samples, position)
         if self._damage is not None:
-            raise AudioError(f"{self.name}: {self._damage}")
+            raise AudioError(self._damage, subject=self.name)
         return position
 
     def _seek(self, file: soundfile.SoundFile, sample: int) -> int:
         try:
             return int(file.seek(sample))
         except soundfile.LibsndfileError as error:
-            raise AudioError(f"{self.name}: is damaged or cut short: {reason(error)}") from None
+            raise AudioError(f"is damaged or cut short: {reason(error)}", subject=self.name) from None
 
     @contextmanager
     def _opened(self) -> "Iterator[tuple[soundfile.SoundFile, Excerpt | None]]":
@@ -123,7 +123,7 @@ class LibsndfileDecoder(Decoder):
             raise _unopened(self._source, error) from None
         with file:
             if file.format == "RAW":  # libsndfile takes whatever is called .au, .snd, .vox or .gsm for raw samples
-                raise NotReadByLibsndfileError(f"{self._source.name}: {NOT_AUDIO}")
+                raise NotReadByLibsndfileError(NOT_AUDIO, subject=self._source.name)
             yield file, excerpt
 
 
@@ -147,7 +147,7 @@ def decode_sequentially(name: str, file: soundfile.SoundFile, excerpt: Excerpt |
         except soundfile.LibsndfileError as error:
             if excerpt is not None and excerpt.error is not None:
                 raise excerpt.error from None
-            raise AudioError(f"{name}: is damaged or cut short: {reason(error)}") from None
+            raise AudioError(f"is damaged or cut short: {reason(error)}", subject=name) from None
         if excerpt is not None and excerpt.error is not None:
             raise excerpt.error
         if len(block) == 0:
@@ -171,16 +171,16 @@ def _unopened(source: Source, error: soundfile.LibsndfileError) -> AudioError:
     fmt = head.find(b"fmt ")
     if head[:4] in (b"RIFF", b"RIFX", b"RF64") and fmt > 0 and head[fmt + 12 : fmt + 16] == bytes(4):
         return AudioError(
-            f"{source.name}: its header says a sampling rate of 0 Hz; rewrite the header with the true rate"
+            "its header says a sampling rate of 0 Hz; rewrite the header with the true rate", subject=source.name
         )
     if error.code == 24:  # libsndfile found a whole header, but a zero in it
         return AudioError(
-            f"{source.name}: its header says a sampling rate of 0 Hz, or no channels; "
-            "rewrite the header with the true numbers"
+            "its header says a sampling rate of 0 Hz, or no channels; rewrite the header with the true numbers",
+            subject=source.name,
         )
     if error.code in (1, 7):  # unknown format; MPEG decoder found no frame (whose text speaks of missing files)
-        return NotReadByLibsndfileError(f"{source.name}: {NOT_AUDIO}")
-    return NotReadByLibsndfileError(f"{source.name}: is damaged or cut short: {reason(error)}")
+        return NotReadByLibsndfileError(NOT_AUDIO, subject=source.name)
+    return NotReadByLibsndfileError(f"is damaged or cut short: {reason(error)}", subject=source.name)
 
 
 def _nist_length(source: Source) -> int:

@@ -72,7 +72,7 @@ class _MpegDecoder(Decoder):
             if position < min(length, len(stream.starts) * size - stream.skip_start):
                 raise damaged(self.name, length, position)
         if stream.damage is not None:
-            raise AudioError(f"{self.name}: is damaged: {stream.damage}")
+            raise AudioError(f"is damaged: {stream.damage}", subject=self.name)
         if stream.promised is not None and length < stream.promised:
             raise damaged(self.name, stream.promised, length)
         return length
@@ -149,7 +149,7 @@ def _opened(source: Source, pieces: list[bytes | tuple[int, int]]) -> soundfile.
         file = SequentialFile(excerpt)
     except soundfile.LibsndfileError as error:
         what = NOT_AUDIO if error.code in (1, 7) else f"is damaged or cut short: {reason(error)}"
-        raise AudioError(f"{source.name}: {what}") from None
+        raise AudioError(what, subject=source.name) from None
     excerpt.seems_endless = False
     file.excerpt = excerpt
     return file

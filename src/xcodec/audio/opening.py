@@ -29,7 +29,7 @@ def open_decoder(source: Source) -> Decoder:
     """
     if PurePath(source.name).suffix.lower() == ".raw":
         raise AudioError(
-            f"{source.name}: raw samples have no header; read them with numpy and give their sampling rate"
+            "raw samples have no header; read them with numpy and give their sampling rate", subject=source.name
         )
     head = source.read_at(0, 12)
     if head[:4] in MAGICS and head[8:] == b"WAVE":
@@ -70,7 +70,7 @@ def _open_ogg(source: Source) -> Decoder:
             LibsndfileDecoder(source, [(link.begin, link.end)], damage=link.damage) for link in links
         ]
         return JoinedDecoder(source.name, parts)
-    return _with_ffmpeg(source, AudioError(f"{source.name}: {damage or NOT_AUDIO}"), damage)
+    return _with_ffmpeg(source, AudioError(damage or NOT_AUDIO, subject=source.name), damage)
 
 
 def _open_other(source: Source) -> Decoder:
@@ -94,7 +94,7 @@ def _with_ffmpeg(source: Source, refusal: AudioError, damage: str | None = None)
     """
     name, is_audio = describe(source)
     if name is not None and not is_audio:
-        raise AudioError(f"{source.name}: is not audio but {name}")
+        raise AudioError(f"is not audio but {name}", subject=source.name)
     if has_ffmpeg():
         try:
             return FfmpegDecoder(source, damage)
@@ -102,7 +102,8 @@ def _with_ffmpeg(source: Source, refusal: AudioError, damage: str | None = None)
             raise (error if is_audio else refusal) from None
     if is_audio:
         raise AudioError(
-            f"{source.name}: is {name}, which needs FFmpeg: install it with pip install 'xcodec[formats]', "
-            f"or convert the file: ffmpeg -i {quote(source.name)} converted.wav"
+            f"is {name}, which needs FFmpeg: install it with pip install 'xcodec[formats]', or convert "
+            f"the file: ffmpeg -i {quote(source.name)} converted.wav",
+            subject=source.name,
         )
     raise refusal

@@ -98,37 +98,46 @@ class Recording:
                 self._check_length(num_kept)
                 result.add(kept if resampler is None else resampler.push(kept))
         if num_kept == 0:
-            raise AudioError(f"{self.name}: holds no samples; expected at least one")
+            raise AudioError("holds no samples; expected at least one", subject=self.name)
         if resampler is not None:
             result.add(resampler.finish())
         return result.take(), self.sampling_rate
 
     def _check_span(self, start: float, duration: float | None) -> None:
         if not (0 <= start < float("inf")):
-            raise AudioError(f"{self.name}: start={start!r}: expected a number of seconds, 0 or more")
+            raise AudioError(
+                "expected a number of seconds, 0 or more", subject=self.name, argument="start", value=start
+            )
         if duration is not None and not (0 < duration < float("inf")):
-            raise AudioError(f"{self.name}: duration={duration!r}: expected a number of seconds above 0")
+            raise AudioError(
+                "expected a number of seconds above 0", subject=self.name, argument="duration", value=duration
+            )
 
     def _check_length(self, num_samples: int) -> None:
         if self._longest is not None and num_samples > self._longest * self.decoder.sampling_rate:
-            raise AudioError(f"{self.name}: is longer than the limit of {self._longest:g} s; cut it into spans")
+            raise AudioError(
+                f"is longer than the limit of {self._longest:g} s",
+                subject=self.name,
+                remedy=f"cut it into spans, or raise longest={self._longest:g}",
+            )
 
     def _check_finite(self, block: np.ndarray, begin: int) -> None:
         bad = ~np.isfinite(block)
         if bad.any():
             at = int(np.flatnonzero(bad.any(axis=1))[0])
             raise AudioError(
-                f"{self.name}: {int(bad.sum())} of {bad.size} samples are NaN or infinite, the first at sample "
-                f"{begin + at}; repair the recording"
+                f"{int(bad.sum())} of {bad.size} samples are NaN or infinite, the first at sample {begin + at}",
+                subject=self.name,
+                remedy="repair the recording",
             )
 
     def _check_reached(self, start: float, duration: float | None, length: float) -> None:
         """Raise where the file, which ends after `length` seconds, does not hold a span."""
         if start > 0 and start >= length:
-            raise AudioError(f"{self.name}: has no span from {start:g} s on: it ends at {length:g} s")
+            raise AudioError(f"has no span from {start:g} s on: it ends at {length:g} s", subject=self.name)
         if duration is not None and start + duration > length + _ROUNDING:
             raise AudioError(
-                f"{self.name}: has no span from {start:g} s to {start + duration:g} s: it ends at {length:g} s"
+                f"has no span from {start:g} s to {start + duration:g} s: it ends at {length:g} s", subject=self.name
             )
 
 

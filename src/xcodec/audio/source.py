@@ -53,7 +53,7 @@ class Source:
                 pieces.append(piece)
                 wanted -= len(piece)
         except OSError as error:
-            raise AudioError(f"{self.name}: cannot be read: {error.strerror or error}") from error
+            raise AudioError(f"cannot be read: {error.strerror or error}", subject=self.name) from error
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def find(self, pattern: bytes, start: int, end: int | None = None) -> int:
@@ -170,7 +170,7 @@ def opened_source(given: AudioSource) -> Iterator[Source]:
 
 def _checked(source: Source) -> Source:
     if not source.size:
-        raise AudioError(f"{source.name}: is empty, 0 bytes; expected audio")
+        raise AudioError("is empty, 0 bytes; expected audio", subject=source.name)
     return source
 
 
@@ -183,7 +183,7 @@ def _fetched(url: str) -> Iterator[Path]:
         try:
             location.fs.get_file(location.path, str(path))
         except Exception as error:  # the errors of whatever library fsspec uses for this protocol
-            raise AudioError(f"{url}: cannot be fetched: {type(error).__name__}: {error}") from None
+            raise AudioError(f"cannot be fetched: {type(error).__name__}: {error}", subject=url) from None
         yield path
 
 
@@ -193,20 +193,20 @@ def _opened_path(path: Path, name: str) -> Iterator[Source]:
         is_folder, is_other = path.is_dir(), path.exists() and not path.is_file()
         file = None if is_folder or is_other else path.open("rb")
     except FileNotFoundError:
-        raise AudioError(f"{name}: no such file") from None
+        raise AudioError("no such file", subject=name) from None
     except PermissionError:
-        raise AudioError(f"{name}: permission to read it is denied") from None
+        raise AudioError("permission to read it is denied", subject=name) from None
     except OSError as error:
-        raise AudioError(f"{name}: cannot be opened: {error.strerror or error}") from error
+        raise AudioError(f"cannot be opened: {error.strerror or error}", subject=name) from error
     except ValueError as error:  # a NUL in the path
-        raise AudioError(f"{name!r}: cannot be opened: {error}") from None
+        raise AudioError(f"cannot be opened: {error}", subject=repr(name)) from None
     if file is None:
         advice = (
             "is a folder; give a file in it"
             if is_folder
             else "is not a regular file; write the audio into a file first"
         )
-        raise AudioError(f"{name}: {advice}")
+        raise AudioError(advice, subject=name)
     with file:
         yield _checked(Source(name, file, 0, os.fstat(file.fileno()).st_size, path))
 
@@ -216,7 +216,7 @@ def _opened_file(file: IO[bytes]) -> Iterator[Source]:
     given = getattr(file, "name", None)
     name = given if isinstance(given, str) else "the recording"
     if not isinstance(file.read(0), bytes):
-        raise AudioError(f"{name}: is open for reading text; open it for reading bytes")
+        raise AudioError("is open for reading text", subject=name, remedy="open it for reading bytes")
     seekable = getattr(file, "seekable", None)
     if seekable is not None and seekable():
         begin = file.tell()
@@ -230,5 +230,5 @@ def _opened_file(file: IO[bytes]) -> Iterator[Source]:
         try:
             shutil.copyfileobj(file, copy, _CHUNK)
         except OSError as error:
-            raise AudioError(f"{name}: cannot be read: {error.strerror or error}") from error
+            raise AudioError(f"cannot be read: {error.strerror or error}", subject=name) from error
         yield _checked(Source(name, copy, 0, copy.tell(), None))

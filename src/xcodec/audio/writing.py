@@ -41,12 +41,12 @@ def write(path: Path, samples: np.ndarray, sampling_rate: int, subtype: str | No
     """
     if path.suffix.lower() not in _WRITTEN_AS:
         known = ", ".join(WRITABLE_SUFFIXES)
-        raise AudioError(f"{path}: audio cannot be written as {path.suffix!r}; use one of {known}")
+        raise AudioError(f"audio cannot be written as {path.suffix!r}", subject=path, remedy=f"use one of {known}")
     container, default = _WRITTEN_AS[path.suffix.lower()]
     subtype = (subtype or default).upper()
     if not soundfile.check_format(container, subtype):
         known = ", ".join(soundfile.available_subtypes(container))
-        raise AudioError(f"{path}: {container} has no subtype {subtype!r}; it has {known}")
+        raise AudioError(f"{container} has no subtype {subtype!r}; it has {known}", subject=path)
     shape = (sampling_rate, len(samples))
     try:
         with (
@@ -57,11 +57,12 @@ def write(path: Path, samples: np.ndarray, sampling_rate: int, subtype: str | No
                 block = samples[:, start : start + BLOCK].T  # -> (samples, channels)
                 file.write(block if subtype in ("FLOAT", "DOUBLE") else block.clip(-1.0, 1.0))
     except OSError as error:
-        raise AudioError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise AudioError(f"cannot be written: {error.strerror or error}", subject=path) from error
     except soundfile.LibsndfileError as error:
         if error.code == _SYSTEM_ERROR:
-            raise AudioError(f"{path}: cannot be written: the system refused; is the disk full?") from error
+            raise AudioError("cannot be written: the system refused; is the disk full?", subject=path) from error
         raise AudioError(
-            f"{path}: cannot write {len(samples)} channel(s) at {sampling_rate} Hz as {container} "
-            f"{subtype} ({reason(error)}); resample or downmix first, or write .wav"
+            f"cannot write {len(samples)} channel(s) at {sampling_rate} Hz as {container} {subtype} ({reason(error)})",
+            subject=path,
+            remedy="resample or downmix first, or write .wav",
         ) from error

@@ -163,9 +163,9 @@ def kind_of(subject: str) -> Callable[[str], Iterator[Fact]]:
         if path.suffix in CHECKPOINT_SUFFIXES and not holds_codes(path):
             if (path.parent / CONFIG).is_file():
                 raise CheckpointError(
-                    f"{subject} is a file of a checkpoint; give its folder: xcodec info {path.parent}"
+                    f"is a file of a checkpoint; give its folder: xcodec info {path.parent}", subject=subject
                 )
-            raise CheckpointError(f"{subject} is a checkpoint without {CONFIG}; {how_to_convert(subject)}")
+            raise CheckpointError(f"is a checkpoint without {CONFIG}; {how_to_convert(subject)}", subject=subject)
         with path.open("rb") as file:
             head = file.read(9)
         # safetensors: eight bytes of length, then a JSON object

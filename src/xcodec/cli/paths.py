@@ -122,7 +122,7 @@ def plan(
         jobs = [Job(item.source, folder) for item in found]
     else:
         if folder.exists() and not folder.is_dir():
-            raise InputError(f"{output} is a file; several outputs need a folder")
+            raise InputError("is a file; several outputs need a folder", subject=output)
         jobs = [job for item in found for job in jobs_of(item, folder, rename, count_channels, failures)]
     jobs = list(without_collisions(jobs))
     targets = [job.target for job in jobs if isinstance(job.target, Path)]
@@ -325,5 +325,5 @@ def check_inputs_survive(jobs: Iterable[Job], existing: set[Path]) -> None:
     for target in sorted(existing):
         if (source := sources.get(os.path.realpath(target))) is not None:
             raise InputError(
-                f"{source} is an input and would be replaced; nothing was done. Give another output folder"
+                "is an input and would be replaced; nothing was done. Give another output folder", subject=source
             )

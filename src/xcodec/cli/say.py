@@ -125,7 +125,7 @@ def command(
     if file is not None:
         written_suffix(file)
         if home(file).exists() and not overwrite:
-            raise InputError(f"{file} exists already; give --overwrite to replace it")
+            raise InputError("exists already; give --overwrite to replace it", subject=file)
     pipe = AudioPipe(raw) if stream else None
     if text == "-":
         text = sys.stdin.read()

@@ -70,8 +70,9 @@ class XCodec2Model(nn.Module):
         )
         if checkpoint.family is not FAMILY:
             raise CheckpointError(
-                f"{pretrained_model_name_or_path} is an {checkpoint.family.name} checkpoint, which XCodec2Model does "
-                "not read; xcodec.Codec reads it once it is converted"
+                f"is an {checkpoint.family.name} checkpoint, which XCodec2Model does not read; xcodec.Codec reads it "
+                "once it is converted",
+                subject=pretrained_model_name_or_path,
             )
         model = checkpoint.build()
         assert isinstance(model, Xcodec2Model), "its family's"
@@ -106,8 +107,9 @@ class XCodec2Model(nn.Module):
         self._check_rate(sample_rate)
         if input_waveform.ndim != 2 or not input_waveform.is_floating_point() or input_waveform.shape[1] == 0:
             raise InputError(
-                "input_waveform: expected floating-point samples of shape (batch, samples), one or more, got "
-                f"{input_waveform.dtype} {tuple(input_waveform.shape)}; one clip is wave.unsqueeze(0)"
+                "expected floating-point samples of shape (batch, samples), one or more, got "
+                f"{input_waveform.dtype} {tuple(input_waveform.shape)}; one clip is wave.unsqueeze(0)",
+                argument="input_waveform",
             )
         hop = self.model.hop_length
         # A clip that fills its last hop gets one more of zeros: the original pads hop - samples % hop, never nothing.
@@ -132,12 +134,14 @@ class XCodec2Model(nn.Module):
         hop = self.model.hop_length
         if input_waveform.ndim != 3 or input_waveform.shape[1] != 1 or input_waveform.shape[2] % hop:
             raise InputError(
-                f"input_waveform: expected shape (batch, 1, samples) with a multiple of {hop} samples, got "
-                f"{tuple(input_waveform.shape)}"
+                f"expected shape (batch, 1, samples) with a multiple of {hop} samples, got "
+                f"{tuple(input_waveform.shape)}",
+                argument="input_waveform",
             )
         if input_features.ndim != 4 or input_features.shape[1] != 1:
             raise InputError(
-                f"input_features: expected shape (batch, 1, codes, features), got {tuple(input_features.shape)}"
+                f"expected shape (batch, 1, codes, features), got {tuple(input_features.shape)}",
+                argument="input_features",
             )
         return self._encode(input_waveform.to(self.device), input_features[:, 0].to(self.device))
 
@@ -175,6 +179,9 @@ class XCodec2Model(nn.Module):
         expected = self.config.sampling_rate
         if sample_rate != expected:
             raise InputError(
-                f"sample_rate={sample_rate}: X-Codec2 reads {expected} Hz; resample the waveform first, for example "
-                f"with xcodec.Audio(samples, {sample_rate}).resample({expected})"
+                f"X-Codec2 reads {expected} Hz",
+                argument="sample_rate",
+                value=sample_rate,
+                remedy="resample the waveform first, for example with xcodec.Audio(samples, "
+                f"{sample_rate}).resample({expected})",
             )

@@ -71,9 +71,10 @@ def read_checkpoint(
         said = f"it is of model_type {found.config['model_type']!r}, " if "model_type" in found.config else ""
         names = ", ".join(family.name for family in FAMILIES.values())
         raise CheckpointError(
-            f"{source} is no checkpoint of {names}: {said}its tensors are {some_of(sorted(found.tensors), 3)}; "
+            f"is no checkpoint of {names}: {said}its tensors are {some_of(sorted(found.tensors), 3)}; "
             "expected CodecEnc.*, generator.* (original X-Codec2 and NeuCodec), decoder_2.*, quantizer.vq.* (original "
-            "X-Codec), or transformers' names"
+            "X-Codec), or transformers' names",
+            subject=source,
         )
     is_xcodec2 = layout.family.model_type in xcodec2.MODEL_TYPES
     for_xcodec2 = {
@@ -83,19 +84,33 @@ def read_checkpoint(
         "model_type": model_type,
     }
     if not is_xcodec2 and (given := [name for name, value in for_xcodec2.items() if value is not None]):
-        raise InputError(f"{source} is an {layout.family.name} checkpoint; {', '.join(given)}: only for X-Codec2")
+        raise InputError(
+            f"only for X-Codec2, and this is an {layout.family.name} checkpoint", subject=source, argument=given[0]
+        )
     if config is not None and (is_xcodec2 or not layout.is_original):
-        raise InputError(f"{source} is no original X-Codec checkpoint; config, a YAML file, is only for these")
+        raise InputError(
+            "a YAML file is only for original X-Codec checkpoints, and this is none", subject=source, argument="config"
+        )
     if not layout.is_original:
         if not found.config:
             raise CheckpointError(
-                f"{source} has transformers' names, whose sizes its {CONFIG} tells, and there is none; give the folder "
-                "that holds both"
+                f"has transformers' names, whose sizes its {CONFIG} tells, and there is none",
+                subject=source,
+                remedy="give the folder that holds both",
             )
         if semantic_encoder is not None:
-            raise InputError(f"{source} is complete; `semantic_encoder` is for original checkpoints without one")
+            raise InputError(
+                "is for original checkpoints without one, and this one is complete",
+                subject=source,
+                argument="semantic_encoder",
+            )
         if model_type not in (None, layout.family.model_type):
-            raise InputError(f"{source} is of model_type {layout.family.model_type!r}, as its config.json says")
+            raise InputError(
+                f"the checkpoint is of {layout.family.model_type!r}, as its config.json says",
+                subject=source,
+                argument="model_type",
+                value=model_type,
+            )
         if is_xcodec2:
             return xcodec2.read_transformers_layout(found, layout.family)
         return xcodec.read_transformers_layout(found, layout.family)

@@ -1,7 +1,6 @@
 """A converted checkpoint: checked completely, built in memory, or written as a folder, whole or not at all."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from xcodec.models.configuration import CodecConfig
 from xcodec.models.family import Family
 from xcodec.models.weights import WEIGHTS, check_finite, save_tensors
 
-__all__ = ["Checkpoint", "check_complete", "naming", "write_whole"]
+__all__ = ["Checkpoint", "check_complete", "write_whole"]
 
 WRITTEN = (CONFIG, PREPROCESSOR, WEIGHTS)
 
@@ -72,25 +71,20 @@ def check_destination(folder: Path, overwrite: bool) -> None:
     if not folder.exists() and not folder.is_symlink():
         return
     if not folder.is_dir() or folder.is_symlink():
-        raise CheckpointError(f"{folder} is not a folder; the converted checkpoint is written as one")
+        raise CheckpointError("is not a folder; the converted checkpoint is written as one", subject=folder)
     held = sorted(path.name for path in folder.iterdir())
     if held and not overwrite:
         raise CheckpointError(
-            f"{folder} exists and holds {some_of(held, 3)}; give another folder, or overwrite=True (--overwrite)"
+            f"exists and holds {some_of(held, 3)}",
+            subject=folder,
+            remedy="give another folder, or overwrite=True",
         )
     if others := [name for name in held if name not in WRITTEN]:
         raise CheckpointError(
-            f"{folder} holds {some_of(others, 3)} besides a converted checkpoint and is not replaced; give another one"
+            f"holds {some_of(others, 3)} besides a converted checkpoint and is not replaced",
+            subject=folder,
+            remedy="give another one",
         )
-
-
-@contextmanager
-def naming(source: str | Path) -> Iterator[None]:
-    """Begin the text of a CheckpointError with what was read."""
-    try:
-        yield
-    except CheckpointError as error:
-        raise CheckpointError(f"{source}: {error}") from None
 
 
 def check_complete(

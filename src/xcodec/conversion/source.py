@@ -47,5 +47,7 @@ def only_file(folder: Path) -> Path | None:
         return None
     files = sorted(path for suffix in SUFFIXES for path in folder.glob(f"*.{suffix}"))
     if len(files) > 1:
-        raise CheckpointError(f"{folder} is a folder without {CONFIG}; give the checkpoint file itself: {files[0]}")
+        raise CheckpointError(
+            f"is a folder without {CONFIG}", subject=folder, remedy=f"give the checkpoint file itself: {files[0]}"
+        )
     return files[0] if files else None

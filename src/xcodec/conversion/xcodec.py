@@ -10,11 +10,11 @@ from typing import Any
 
 from torch import Tensor
 
-from xcodec.conversion.checkpoint import Checkpoint, check_complete, naming
+from xcodec.conversion.checkpoint import Checkpoint, check_complete
 from xcodec.conversion.report import ConversionReport
 from xcodec.conversion.weight_norm import fold_weight_norms
 from xcodec.conversion.xcodec_names import infer_config, plain_name, read_original_config, renames
-from xcodec.errors import CheckpointError, some_of
+from xcodec.errors import CheckpointError, about, some_of
 from xcodec.models.configuration import CodecConfig
 from xcodec.models.family import Family
 from xcodec.models.stored import Stored
@@ -44,8 +44,8 @@ def find_yaml(folder: Path) -> Path:
     if len(found) != 1:
         there = f"{folder} holds {some_of([path.name for path in found], 3)}" if found else f"there is none in {folder}"
         raise CheckpointError(
-            f"an original X-Codec checkpoint needs its YAML file, such as config_hubert.yaml, and {there}; give it "
-            "with config (--config)"
+            f"an original X-Codec checkpoint needs its YAML file, such as config_hubert.yaml, and {there}",
+            remedy="give it as config=FILE",
         )
     return found[0]
 
@@ -55,7 +55,7 @@ def read_transformers_layout(source: Stored, family: Family) -> Checkpoint:
     config = family.config.from_fields(source.config, source.name)
     plain = {plain_name(name): tensor for name, tensor in source.tensors.items()}
     unused = {name: plain.pop(name) for name in family.model.unused_tensors if name in plain}
-    with naming(source.name):
+    with about(source.name):
         tensors, pairs = fold_all_but_semantic(plain)
         check_complete(tensors, family, config, lambda name: name)
     kept = {name: pairs.get(name, (name,)) for name in tensors}
@@ -77,7 +77,7 @@ def convert_state_dict(
         CheckpointError: names what is missing, unexpected or of another shape.
     """
     given: dict[str, str] = {}  # plain name -> the name in the source
-    with naming(source):
+    with about(source):
         for name in tensors:
             key = plain_name(name)
             if key in given:

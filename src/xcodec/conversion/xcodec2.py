@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 from transformers import Wav2Vec2BertConfig
 
-from xcodec.conversion.checkpoint import Checkpoint, check_complete, naming
+from xcodec.conversion.checkpoint import Checkpoint, check_complete
 from xcodec.conversion.report import ConversionReport
 from xcodec.conversion.weight_norm import fold_weight_norms
 from xcodec.conversion.xcodec2_names import (
@@ -22,7 +22,7 @@ from xcodec.conversion.xcodec2_names import (
     reason_to_drop,
     split_fused_attention,
 )
-from xcodec.errors import CheckpointError, InputError, some_of
+from xcodec.errors import CheckpointError, InputError, about, some_of
 from xcodec.models.checkpoint import read_config, resolve_checkpoint
 from xcodec.models.family import Family
 from xcodec.models.registry import FAMILIES
@@ -59,7 +59,7 @@ def read_transformers_layout(source: Stored, family: Family) -> Checkpoint:
     """Check a checkpoint of a family that has our names already."""
     config = family.config.from_fields(source.config, source.name)
     tensors = {unwrapped(name): tensor for name, tensor in source.tensors.items()}
-    with naming(source.name):
+    with about(source.name):
         check_complete(tensors, family, config, lambda name: name)
     report = ConversionReport(
         source=source.name,
@@ -82,14 +82,18 @@ def with_semantic_encoder(
     held = sorted(name for name in tensors if plain_name(name).startswith("semantic_model."))
     if held:
         raise InputError(
-            f"`semantic_encoder` was given, but the checkpoint holds its own ({some_of(held, 2)}); leave the option out"
+            f"the checkpoint holds its own ({some_of(held, 2)})",
+            argument="semantic_encoder",
+            value=str(semantic_encoder),
+            remedy="leave it out",
         )
     folder = resolve_checkpoint(semantic_encoder, **hub_arguments)
     model_type = read_config(folder).get("model_type")
     if model_type != Wav2Vec2BertConfig.model_type:
         raise CheckpointError(
-            f"semantic_encoder: {folder} is of model_type {model_type!r}; expected 'wav2vec2-bert', as "
-            "facebook/w2v-bert-2.0 is"
+            f"is of model_type {model_type!r}; expected 'wav2vec2-bert', as facebook/w2v-bert-2.0 is",
+            argument="semantic_encoder",
+            value=str(semantic_encoder),
         )
     encoder = {f"semantic_model.{name.removeprefix('wav2vec2_bert.')}": x for name, x in read_tensors(folder).items()}
     return {**tensors, **encoder}
@@ -121,7 +125,7 @@ def convert_state_dict(
     given: dict[str, str] = {}  # plain name -> the name in the source
     dropped: dict[str, str] = {}
     plain: dict[str, Tensor] = {}
-    with naming(source):
+    with about(source):
         for name, tensor in tensors.items():
             key = plain_name(name)
             if key in given:
@@ -178,5 +182,6 @@ def check_semantic_encoder(tensors: Mapping[str, Tensor], num_layers: int) -> No
         raise CheckpointError(
             "the semantic encoder is missing: semantic_model.feature_projection.* and "
             f"semantic_model.encoder.layers.0.* to .{num_layers - 1}.* (it is frozen in training, so some checkpoints "
-            "leave it out). To add it, give `semantic_encoder`, a folder of facebook/w2v-bert-2.0 in its own layout"
+            "leave it out)",
+            remedy="to add it, give semantic_encoder=FOLDER, of facebook/w2v-bert-2.0 in its own layout",
         )

@@ -287,13 +287,15 @@ def decoder_heads(hidden_size: int, given: int | None) -> int:
     """Attention heads of the decoder."""
     if given is None and hidden_size % DECODER_HEAD_SIZE:
         raise InputError(
-            f"the decoder's hidden size {hidden_size} is no multiple of {DECODER_HEAD_SIZE}, the released head size, "
-            "and the number of heads cannot be read off the tensors; give num_attention_heads"
+            f"the decoder's hidden size {hidden_size} is no multiple of {DECODER_HEAD_SIZE}, the "
+            "released head size, and the number of heads cannot be read off the tensors",
+            remedy="give num_attention_heads=N",
         )
     heads = hidden_size // DECODER_HEAD_SIZE if given is None else given
     if heads < 1 or hidden_size % (2 * heads):
         raise InputError(
-            f"num_attention_heads={heads} does not fit the decoder's hidden size {hidden_size}; "
-            "expected heads of an even number of channels"
+            f"does not fit the decoder's hidden size {hidden_size}; expected heads of an even number of channels",
+            argument="num_attention_heads",
+            value=heads,
         )
     return heads

@@ -103,20 +103,23 @@ def read_original_config(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such file; expected the YAML file that came with the checkpoint") from None
+        raise CheckpointError(
+            "no such file; expected the YAML file that came with the checkpoint", subject=path
+        ) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CheckpointError(f"{path} is no YAML file ({' '.join(str(error).split())})") from None
+        raise CheckpointError(f"is no YAML file ({' '.join(str(error).split())})", subject=path) from None
     generator = content.get("generator") if isinstance(content, dict) else None
     fields = generator.get("config") if isinstance(generator, dict) else None
     wanted = ("D", "ratios", "target_bandwidths", "sample_rate", "bins", "semantic_techer")
     absent = [name for name in wanted if not isinstance(fields, dict) or name not in fields]
     if not isinstance(fields, dict) or absent:
         raise CheckpointError(
-            f"{path} does not describe an X-Codec: under generator, config it lacks {', '.join(absent)}"
+            f"does not describe an X-Codec: under generator, config it lacks {', '.join(absent)}", subject=path
         )
     if fields["semantic_techer"] not in TEACHERS:
         raise CheckpointError(
-            f"{path}: semantic_techer {fields['semantic_techer']!r} is not known; expected one of {', '.join(TEACHERS)}"
+            f"semantic_techer {fields['semantic_techer']!r} is not known; expected one of {', '.join(TEACHERS)}",
+            subject=path,
         )
     return {name: fields[name] for name in wanted}
 

@@ -114,7 +114,7 @@ def baseline(text: str) -> System:
         except ValueError as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"{text}: expected a number of kbit/s, such as opus:6") from None
+            raise InputError("expected a number of kbit/s, such as opus:6", subject=text) from None
     raise InputError(f"{text!r} is no baseline; expected such as codec2:3200 or opus:6")
 
 

@@ -44,7 +44,9 @@ def clips_of(files: Sequence[tuple[Path, Path]], transcripts: Transcripts) -> li
     for relative, path in files:
         name = relative.as_posix()
         if name in clips:
-            raise InputError(f"{clips[name].path} and {path} are both called {name}; give the folder above them")
+            raise InputError(
+                f"{clips[name].path} and {path} are both called {name}", remedy="give the folder above them"
+            )
         clips[name] = Clip(name, path, transcripts.of(name, path))
     return list(clips.values())
 

@@ -140,8 +140,8 @@ def evaluate(
     names = [system.name for system in systems]
     if len(set(names)) < len(names):
         raise InputError(
-            f"two systems are called {max(names, key=names.count)}; give each once, or with settings that differ, as "
-            "mini:int8 and MODEL@2"
+            f"two systems are called {max(names, key=names.count)}",
+            remedy="give each once, or with settings that differ, as mini:int8 and MODEL@2",
         )
     if any(not metric.needs_reference for metric in metrics):
         systems = [Recordings(), *systems]

@@ -93,7 +93,7 @@ class Utmos(Metric):
                 self._predictor = torch.jit.load(os.fspath(path), map_location=device).eval()
         except (RuntimeError, ValueError, OSError) as error:
             reason = str(error).strip().splitlines()[0]
-            raise CheckpointError(f"{path}: is not a TorchScript file that can be loaded ({reason})") from None
+            raise CheckpointError(f"is not a TorchScript file that can be loaded ({reason})", subject=path) from None
         self.path, self.device = Path(path), device
         about = f"predicted opinion, 1 to 5, by {self.path.name} at 16 kHz; needs no recording"
         self.scales = (Scale("utmos", "UTMOS", about, 2),)
@@ -107,5 +107,5 @@ class Utmos(Metric):
         except RuntimeError as error:  # such as a clip shorter than a convolution's kernel
             raise UndefinedError(f"{self.path.name} says: {str(error).strip().splitlines()[-1]}") from None
         if value.numel() != 1:
-            raise CheckpointError(f"{self.path}: gives {value.numel()} numbers for a clip; expected one")
+            raise CheckpointError(f"gives {value.numel()} numbers for a clip; expected one", subject=self.path)
         return {"utmos": Score(value.item())}

@@ -76,7 +76,7 @@ class TransformersRecognizer:
             self._pipeline: Any = pipeline("automatic-speech-recognition", model=name, device=device)
         except (OSError, ValueError, KeyError, TypeError) as error:
             reason = " ".join(str(error).split())
-            raise CheckpointError(f"{name}: cannot be loaded as a speech recogniser: {reason}") from None
+            raise CheckpointError(f"cannot be loaded as a speech recogniser: {reason}", subject=name) from None
 
     def transcribe(self, samples: np.ndarray) -> str:
         """What is said in float32 (samples,) at 16 kHz."""

@@ -41,9 +41,9 @@ class Setting:
         bandwidth, precision = found["bandwidth"], found["precision"]
         known = ", ".join(each.value for each in Precision)
         if precision is not None and precision not in [each.value for each in Precision]:
-            raise InputError(f"{text}: {precision!r} is no type; expected MODEL:TYPE with one of {known}")
+            raise InputError(f"{precision!r} is no type; expected MODEL:TYPE with one of {known}", subject=text)
         try:
             rate = None if bandwidth is None else float(bandwidth)
         except ValueError:
-            raise InputError(f"{text}: {bandwidth!r} is no number of kbit/s; expected such as MODEL@2") from None
+            raise InputError(f"{bandwidth!r} is no number of kbit/s; expected such as MODEL@2", subject=text) from None
         return cls(text, found["model"], rate, None if precision is None else Precision(precision))

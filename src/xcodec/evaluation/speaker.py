@@ -36,7 +36,7 @@ class SpeakerSimilarity(Metric):
             self._model: Any = AutoModelForAudioXVector.from_pretrained(name).to(device).eval()
         except (OSError, ValueError, KeyError) as error:
             reason = " ".join(str(error).split())
-            raise CheckpointError(f"{name}: cannot be loaded as a model of speakers' voices: {reason}") from None
+            raise CheckpointError(f"cannot be loaded as a model of speakers' voices: {reason}", subject=name) from None
         self.device = device
         about = f"cosine of x-vectors by {name}, at 16 kHz, 1 at best"
         self.scales = (Scale("speaker_similarity", "SIM", about, 3),)

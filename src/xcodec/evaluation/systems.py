@@ -76,7 +76,7 @@ class Model(System):
     def __init__(self, codec: Codec, name: str, bandwidth: float | None = None, *, named_whole: bool = False) -> None:
         if bandwidth is not None and not any(math.isclose(bandwidth, offered) for offered in codec.bandwidths):
             offers = ", ".join(f"{offered:g}" for offered in codec.bandwidths)
-            raise InputError(f"bandwidth={bandwidth:g}: {name} has {offers} kbit/s")
+            raise InputError(f"{name} has {offers} kbit/s", argument="bandwidth", value=bandwidth)
         self.codec, self.bandwidth = codec, bandwidth
         self.name = name if bandwidth is None or named_whole else f"{name} at {bandwidth:g} kbit/s"
         self.about = f"{codec!r}, {codec.identity}"
@@ -112,7 +112,7 @@ class Folder(System):
 
     def __init__(self, path: Path, name: str) -> None:
         if not path.is_dir():
-            raise InputError(f"{path}: is no folder; give the folder of the reconstructions")
+            raise InputError("is no folder", subject=path, remedy="give the folder of the reconstructions")
         self.path, self.name = path, name
         self.about = f"the files in {path}"
         self._taken: set[Path] = set()

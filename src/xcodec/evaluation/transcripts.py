@@ -48,7 +48,7 @@ def read(table: Path) -> dict[str, str]:
     try:
         lines = table.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{table}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise InputError(f"cannot be read: {getattr(error, 'strerror', None) or error}", subject=table) from None
     texts = {}
     for number, line in enumerate(lines, 1):
         name, found, text = line.partition(between)

@@ -86,16 +86,18 @@ def _check(q: Tensor, k: Tensor, v: Tensor, table: Tensor | None, gates: Tensor 
     """Check what pointers cannot."""
     if q.ndim != 4 or q.dtype not in DTYPES:
         raise InputError(
-            f"q: expected float32 or bfloat16 (batch, queries, heads, head_dim), got {q.dtype} {tuple(q.shape)}"
+            f"expected float32 or bfloat16 (batch, queries, heads, head_dim), got {q.dtype} {tuple(q.shape)}",
+            argument="q",
         )
     batch, queries, heads, head_dim = q.shape
     keys, key_heads = k.shape[1:3] if k.ndim == 4 else (0, 0)
     if k.dtype != q.dtype or tuple(k.shape) != (batch, keys, key_heads, head_dim) or not key_heads or heads % key_heads:
         raise InputError(
-            f"k: expected {q.dtype} ({batch}, keys, a divisor of {heads}, {head_dim}), got {k.dtype} {tuple(k.shape)}"
+            f"expected {q.dtype} ({batch}, keys, a divisor of {heads}, {head_dim}), got {k.dtype} {tuple(k.shape)}",
+            argument="k",
         )
     if v.dtype != k.dtype or v.shape != k.shape:
-        raise InputError(f"v: expected {k.dtype} {tuple(k.shape)} like k, got {v.dtype} {tuple(v.shape)}")
+        raise InputError(f"expected {k.dtype} {tuple(k.shape)} like k, got {v.dtype} {tuple(v.shape)}", argument="v")
     if table is not None:
         fits = table.ndim == 4 and table.shape[2] == heads and table.shape[3] > 0
         if (
@@ -105,15 +107,18 @@ def _check(q: Tensor, k: Tensor, v: Tensor, table: Tensor | None, gates: Tensor 
             or table.shape[1] not in (1, queries)
         ):
             raise InputError(
-                f"table: expected float32 ({batch} or 1, {queries} or 1, {heads}, distances), "
-                f"got {table.dtype} {tuple(table.shape)}"
+                f"expected float32 ({batch} or 1, {queries} or 1, {heads}, distances), got {table.dtype} "
+                f"{tuple(table.shape)}",
+                argument="table",
             )
     if gates is not None and (gates.dtype != torch.float32 or tuple(gates.shape) != (batch, queries, heads)):
         raise InputError(
-            f"gates: expected float32 ({batch}, {queries}, {heads}), got {gates.dtype} {tuple(gates.shape)}"
+            f"expected float32 ({batch}, {queries}, {heads}), got {gates.dtype} {tuple(gates.shape)}", argument="gates"
         )
     if lengths is not None and (tuple(lengths.shape) != (batch,) or lengths.is_floating_point()):
-        raise InputError(f"lengths: expected integers ({batch},), got {lengths.dtype} {tuple(lengths.shape)}")
+        raise InputError(
+            f"expected integers ({batch},), got {lengths.dtype} {tuple(lengths.shape)}", argument="lengths"
+        )
 
 
 @attention_operator.register_fake

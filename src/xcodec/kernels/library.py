@@ -89,8 +89,9 @@ class Library:
         """Raise an InputError that speaks of `source` where `name` is no variant that runs here."""
         if name not in self.variants:
             raise InputError(
-                f"{source}: expected one of {', '.join(self.variants)}, which is what was compiled and what this "
-                f"processor runs; got {name!r}"
+                f"expected one of {', '.join(self.variants)}, which is what was compiled and what this "
+                f"processor runs; got {name!r}",
+                subject=source,
             )
 
     @contextmanager

@@ -30,7 +30,9 @@ PLANAR_DTYPES = (*DTYPES, torch.float16)
 def _contiguous(x: Tensor, alpha: Tensor, gain: Tensor, lengths: Tensor | None) -> tuple[Tensor, ...]:
     """Check what pointers cannot; give x, alpha and gain, and lengths if any, in the layout the kernel reads."""
     if x.ndim != 3 or x.dtype not in DTYPES:
-        raise InputError(f"x: expected float32 or bfloat16 (batch, time, channels), got {x.dtype} {tuple(x.shape)}")
+        raise InputError(
+            f"expected float32 or bfloat16 (batch, time, channels), got {x.dtype} {tuple(x.shape)}", argument="x"
+        )
     return x.contiguous(), *_parameters(x, x.shape[2], alpha, gain, lengths)
 
 
@@ -38,15 +40,17 @@ def _parameters(x: Tensor, channels: int, alpha: Tensor, gain: Tensor, lengths: 
     for name, value in (("alpha", alpha), ("gain", gain)):
         if tuple(value.shape) != (channels,) or value.dtype != torch.float32:
             raise InputError(
-                f"{name}: expected float32 ({channels},) for x of shape {tuple(x.shape)}, "
-                f"got {value.dtype} {tuple(value.shape)}"
+                f"expected float32 ({channels},) for x of shape {tuple(x.shape)}, got {value.dtype} "
+                f"{tuple(value.shape)}",
+                argument=name,
             )
     if lengths is None:
         return alpha.contiguous(), gain.contiguous()
     if tuple(lengths.shape) != (x.shape[0],) or lengths.is_floating_point():
         raise InputError(
-            f"lengths: expected integers ({x.shape[0]},) for x of shape {tuple(x.shape)}, "
-            f"got {lengths.dtype} {tuple(lengths.shape)}"
+            f"expected integers ({x.shape[0]},) for x of shape {tuple(x.shape)}, got {lengths.dtype} "
+            f"{tuple(lengths.shape)}",
+            argument="lengths",
         )
     return alpha.contiguous(), gain.contiguous(), lengths.long().contiguous()
 
@@ -54,7 +58,7 @@ def _parameters(x: Tensor, channels: int, alpha: Tensor, gain: Tensor, lengths: 
 def _shared(x: Tensor, alpha: Tensor, gain: Tensor, taps: Sequence[float], lengths: Tensor | None) -> tuple[Any, ...]:
     """The arguments that both passes end with."""
     if len(taps) not in (0, NUM_TAPS):
-        raise InputError(f"taps: expected {NUM_TAPS} numbers, or none, got {len(taps)}")
+        raise InputError(f"expected {NUM_TAPS} numbers, or none, got {len(taps)}", argument="taps")
     return alpha, gain, (ctypes.c_float * NUM_TAPS)(*taps) if taps else None, lengths, *x.shape
 
 
@@ -109,7 +113,9 @@ def snake_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of `x`, `alpha` and `gain`, given the output's, `grad`, of the shape and dtype of `x`."""
     if grad.shape != x.shape or grad.dtype != x.dtype:
-        raise InputError(f"grad: expected {x.dtype} {tuple(x.shape)} like x, got {grad.dtype} {tuple(grad.shape)}")
+        raise InputError(
+            f"expected {x.dtype} {tuple(x.shape)} like x, got {grad.dtype} {tuple(grad.shape)}", argument="grad"
+        )
     x, alpha, gain, *rest = _contiguous(x, alpha, gain, lengths)
     dx, d_alpha, d_gain = torch.empty_like(x), torch.empty_like(alpha), torch.empty_like(gain)
     shared = _shared(x, alpha, gain, taps, rest[0] if rest else None)
@@ -201,10 +207,11 @@ def planar_operator(x: Tensor, alpha: Tensor, gain: Tensor, taps: list[float], l
 
     if x.ndim != 3 or x.dtype not in PLANAR_DTYPES:
         raise InputError(
-            f"x: expected float32, bfloat16 or float16 (batch, channels, time), got {x.dtype} {tuple(x.shape)}"
+            f"expected float32, bfloat16 or float16 (batch, channels, time), got {x.dtype} {tuple(x.shape)}",
+            argument="x",
         )
     if len(taps) != NUM_TAPS:
-        raise InputError(f"taps: expected {NUM_TAPS} numbers, got {len(taps)}")
+        raise InputError(f"expected {NUM_TAPS} numbers, got {len(taps)}", argument="taps")
     alpha, gain, *rest = _parameters(x, x.shape[1], alpha, gain, lengths)
     return snake_triton.anti_aliased_snake(x, alpha, gain, taps, rest[0] if rest else None)
 

@@ -134,8 +134,9 @@ class AnswerParser:
     def _other(self, what: str) -> None:
         if not self.skip_others:
             raise CodesError(
-                f"{what}: no speech token. Let the model sample speech tokens only, or skip what is none "
-                "(skip_others=True)"
+                "no speech token",
+                subject=what,
+                remedy="let the model sample speech tokens only, or skip what is none by skip_others=True",
             )
         self.skipped += 1
 

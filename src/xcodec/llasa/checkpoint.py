@@ -48,16 +48,16 @@ def load_language_model(
             )
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise CheckpointError(
-            f"{name_or_path} is no language model that transformers reads: {first_line(error)}"
+            f"is no language model that transformers reads: {first_line(error)}", subject=name_or_path
         ) from None
     model, report = loaded
     if absent := sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}):
-        raise CheckpointError(f"{name_or_path} is incomplete: it lacks {some_of(absent)}")
+        raise CheckpointError(f"is incomplete: it lacks {some_of(absent)}", subject=name_or_path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
         raise CheckpointError(
-            f"{name_or_path} holds no tokenizer that transformers reads: {first_line(error)}"
+            f"holds no tokenizer that transformers reads: {first_line(error)}", subject=name_or_path
         ) from None
     return model.to(chosen_device), tokenizer
 
@@ -72,7 +72,9 @@ def codec_named_by(name_or_path: str | os.PathLike[str]) -> str | None:
     folder = resolve_checkpoint(os.fspath(name_or_path), others=TOKENIZER_FILES)
     codec = read_config(folder).get("codec")
     if codec is not None and not (isinstance(codec, str) and codec):
-        raise InputError(f"{name_or_path}: its config names {codec!r} as codec; expected a folder, a hub id or mini")
+        raise InputError(
+            f"its config names {codec!r} as codec; expected a folder, a hub id or mini", subject=name_or_path
+        )
     return codec
 
 

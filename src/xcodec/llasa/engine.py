@@ -44,7 +44,7 @@ class Sampling:
             ("max_codes", self.max_codes > 0, "above 0"),
         ):
             if not right:
-                raise InputError(f"{name}={getattr(self, name)!r}: expected a number {expected}")
+                raise InputError(f"expected a number {expected}", argument=name, value=getattr(self, name))
 
 
 class Engine(ABC):

@@ -40,8 +40,9 @@ class TransformersEngine(Engine):
         rows = model.get_output_embeddings().weight.shape[0]
         if rows < len(tokens.codes):
             raise InputError(
-                f"the model knows {rows} tokens, its speech tokens go up to id {len(tokens.codes) - 1}; give the model "
-                "that was trained with this tokenizer, or make room with SpeechTokens.fit and train it"
+                f"the model knows {rows} tokens, its speech tokens go up to id {len(tokens.codes) - 1}",
+                remedy="give the model that was trained with this tokenizer, or make room with SpeechTokens.fit "
+                "and train it",
             )
         self.model, self.tokens = model.train(False), tokens
         self.context: int | None = getattr(model.config, "max_position_embeddings", None)
@@ -81,8 +82,8 @@ class TransformersEngine(Engine):
             return wanted
         if len(prompt) >= self.context:
             raise InputError(
-                f"the prompt of {len(prompt)} tokens fills the model's context of {self.context}; give a shorter text "
-                "or a shorter voice (50 tokens a second)"
+                f"the prompt of {len(prompt)} tokens fills the model's context of {self.context}",
+                remedy="give a shorter text or a shorter voice (50 tokens a second)",
             )
         return min(wanted, self.context - len(prompt))
 

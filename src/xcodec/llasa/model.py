@@ -12,10 +12,10 @@ import torch
 from typing_extensions import Unpack
 
 from xcodec.audio import Audio
-from xcodec.batching import AudioSource, named
+from xcodec.batching import AudioSource
 from xcodec.codec import Codec
 from xcodec.codes import Codes
-from xcodec.errors import CodesError, InputError
+from xcodec.errors import CodesError, InputError, about
 from xcodec.llasa.answer import AnswerParser, Piece
 from xcodec.llasa.checkpoint import load_language_model
 from xcodec.llasa.engine import Engine, Sampling
@@ -168,10 +168,10 @@ class Llasa:
             AudioError: where the voice cannot be read.
         """
         if batch_size < 1:
-            raise InputError(f"batch_size={batch_size}: expected 1 or above")
+            raise InputError("expected 1 or above", argument="batch_size", value=batch_size)
         texts = text if isinstance(text, list) else [text]
         sampling, voice, most = self._how(speaking)
-        parts = [self._parts(each, f"texts[{i}]: " if texts is text else "") for i, each in enumerate(texts)]
+        parts = [self._parts(each, f"texts[{i}]" if texts is text else None) for i, each in enumerate(texts)]
         said: dict[tuple[int, int], Answer] = {}
         # Without a voice there are two rounds: the first parts, then the others in their voices.
         for first_round in (True, False):
@@ -209,7 +209,7 @@ class Llasa:
             CodesError: as in `say`.
         """
         sampling, voice, most = self._how(speaking)
-        return stream_codes(self._codes_of(self._parts(text, ""), voice, sampling, most), self.codec)
+        return stream_codes(self._codes_of(self._parts(text, None), voice, sampling, most), self.codec)
 
     def _codes_of(
         self, parts: list[str], voice: Voice | None, sampling: Sampling, most: int
@@ -249,9 +249,9 @@ class Llasa:
             answer.close()
         return answers
 
-    def _parts(self, text: str, label: str) -> list[str]:
+    def _parts(self, text: str, item: str | None) -> list[str]:
         """A text in parts, each of which makes a prompt."""
-        with named(label):
+        with about(item=item):
             if not isinstance(text, str):
                 raise InputError(f"expected a text, or a list of texts, got {type(text).__name__}")
             parts = split_text(text) or [""]
@@ -266,7 +266,9 @@ class Llasa:
         rest: dict[str, Any] = dict(speaking)
         voice, voice_text, seconds = (rest.pop(name, None) for name in ("voice", "voice_text", "max_seconds"))
         if seconds is not None and not 1 <= seconds * self.codec.frame_rate < 2**62:
-            raise InputError(f"max_seconds={seconds!r}: expected {1 / self.codec.frame_rate:g}, one code, or more")
+            raise InputError(
+                f"expected {1 / self.codec.frame_rate:g}, one code, or more", argument="max_seconds", value=seconds
+            )
         longest = round(PART_SECONDS * self.codec.frame_rate)
         most = 2**62 if seconds is None else int(seconds * self.codec.frame_rate + 1e-6)
         return Sampling(max_codes=min(longest, most), **rest), self._voice(voice, voice_text), most
@@ -276,14 +278,15 @@ class Llasa:
             return None
         if voice is None or text is None or not text.strip():
             raise InputError(
-                "a voice is a recording and the text that is said in it; give both voice and voice_text, or neither"
+                "a voice is a recording and the text that is said in it",
+                remedy="give both voice and voice_text, or neither",
             )
-        with named("voice: "):
+        with about(item="voice"):
             if not isinstance(voice, Codes):
                 return Voice(text, self.codec.encode(voice))
             if voice.codec is not None and not voice.codec.same_model(self.codec.identity):
                 raise CodesError(
-                    f"made by {voice.codec}, but this is {self.codec.identity}; encode the recording again"
+                    f"made by {voice.codec}, but this is {self.codec.identity}", remedy="encode the recording again"
                 )
             return Voice(text, voice)
 

@@ -40,8 +40,8 @@ class Prompts:
         template = convention.chat_template or tokenizer.chat_template
         if template is None:
             raise InputError(
-                "the tokenizer has no chat template, which says how a prompt is laid out; give that of a model trained "
-                "to speak, or set tokenizer.chat_template"
+                "the tokenizer has no chat template, which says how a prompt is laid out",
+                remedy="give that of a model trained to speak, or set tokenizer.chat_template",
             )
         rendered = tokenizer.apply_chat_template(
             [
@@ -77,7 +77,7 @@ class Prompts:
         ids = self._encode(convention.text_start + clean + convention.text_end)
         if special := [i for i in ids[1:-1] if i in self._special]:
             token = self.tokenizer.convert_ids_to_tokens(special[0])
-            raise InputError(f"the text holds {token!r}, a token with a meaning of its own; leave it out")
+            raise InputError(f"the text holds {token!r}, a token with a meaning of its own", remedy="leave it out")
         if [ids[0], ids[-1]] != self._ends:
             raise InputError(f"{convention.text_start} and {convention.text_end} are not tokens of this tokenizer")
         return ids

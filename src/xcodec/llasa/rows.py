@@ -96,7 +96,9 @@ class TrainingRowsWriter:
         tokenizer = prompts.tokenizer
         pad_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         if pad_id is None:
-            raise InputError("the tokenizer has neither a pad token nor an end-of-text token; set tokenizer.pad_token")
+            raise InputError(
+                "the tokenizer has neither a pad token nor an end-of-text token", remedy="set tokenizer.pad_token"
+            )
         self.folder = Path(folder).expanduser().absolute()
         check_folder(self.folder, overwrite)
         self.prompts, self.length, self.val_every, self.pad_id = prompts, length, val_every, int(pad_id)
@@ -126,7 +128,7 @@ class TrainingRowsWriter:
         tokens = self.prompts.tokens
         text_ids, code_ids = self.prompts.text_ids(text), tokens.to_ids(codes)
         if not len(code_ids):
-            raise InputError(f"no codes for {text[:60]!r}; leave such a row out")
+            raise InputError(f"no codes for {text[:60]!r}", remedy="leave such a row out")
         row = np.array([*text_ids, tokens.start_id, *code_ids, tokens.end_id], dtype=np.int32)
         if len(text_ids) + 1 >= self.length:
             self.report = replace(self.report, left_out=self.report.left_out + 1)
@@ -153,7 +155,7 @@ class TrainingRowsWriter:
             return
         with self._open:
             if not self._files:
-                raise InputError(f"{self.folder}: there are no rows, and nothing was written ({self.report})")
+                raise InputError(f"there are no rows, and nothing was written ({self.report})", subject=self.folder)
             for split, file in self._files.items():
                 shape = np.array([getattr(self.report, split), self.length])
                 np.save(Path(file.name).with_name(names(split)[1]), shape)
@@ -180,15 +182,16 @@ class TrainingRows(torch.utils.data.Dataset[dict[str, list[int]]]):
         ids, shape = (Path(folder).expanduser() / name for name in names(split))
         for path in (ids, shape):
             if not path.is_file():
-                raise InputError(f"{path}: no such file; TrainingRowsWriter writes it")
+                raise InputError("no such file; TrainingRowsWriter writes it", subject=path)
         try:
             num_rows, length = (int(size) for size in np.load(shape, allow_pickle=False))
         except (ValueError, TypeError, EOFError) as error:
-            raise InputError(f"{shape}: does not hold the number of rows and their length ({error})") from None
+            raise InputError(f"does not hold the number of rows and their length ({error})", subject=shape) from None
         if num_rows < 1 or length < 1 or ids.stat().st_size != 4 * num_rows * length:
             raise InputError(
-                f"{ids}: has {ids.stat().st_size} bytes, but {shape.name} says {num_rows} rows of {length} ids of 4; "
-                "the files are damaged or not of each other"
+                f"has {ids.stat().st_size} bytes, but {shape.name} says {num_rows} rows of {length} ids of "
+                "4; the files are damaged or not of each other",
+                subject=ids,
             )
         self.path = ids
         self.rows: np.ndarray = np.memmap(ids, dtype=np.int32, mode="r", shape=(num_rows, length))
@@ -239,9 +242,9 @@ def check_folder(folder: Path, overwrite: bool) -> None:
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise InputError(f"{folder} is a file; rows are written as a folder")
+        raise InputError("is a file; rows are written as a folder", subject=folder)
     held = {path.name for path in folder.iterdir()}
     if others := sorted(held - {name for split in SPLITS for name in names(split)}):
-        raise InputError(f"{folder} holds {others[0]}, which is no file of rows; give another folder")
+        raise InputError(f"holds {others[0]}, which is no file of rows", subject=folder, remedy="give another folder")
     if held and not overwrite:
-        raise InputError(f"{folder} holds rows already; give another folder, or overwrite=True")
+        raise InputError("holds rows already", subject=folder, remedy="give another folder, or overwrite=True")

@@ -85,6 +85,6 @@ def check_codec(codec: Codec, tokens: SpeechTokens) -> None:
     """Refuse a codec whose codes are not those of a vocabulary."""
     if single_codebook(codec) != tokens.codebook_size:
         raise InputError(
-            f"the codec has {single_codebook(codec)} codes and the vocabulary {tokens.codebook_size} speech tokens; "
-            "give the codec that the language model was trained with"
+            f"the codec has {single_codebook(codec)} codes and the vocabulary {tokens.codebook_size} speech tokens",
+            remedy="give the codec that the language model was trained with",
         )

@@ -113,8 +113,8 @@ class SpeechTokens:
         used = [convention.text_start, convention.text_end, convention.speech_start, convention.speech_end, *codes]
         if missing := [token for token in used if token not in vocabulary]:
             raise InputError(
-                f"the tokenizer lacks {len(missing)} of the {len(used)} tokens of speech, the first {missing[0]}; "
-                "give that of a model trained to speak, or put them in with SpeechTokens.add"
+                f"the tokenizer lacks {len(missing)} of the {len(used)} tokens of speech, the first {missing[0]}",
+                remedy="give that of a model trained to speak, or put them in with SpeechTokens.add",
             )
         ids = np.array([vocabulary[code] for code in codes])
         return cls(ids, vocabulary[convention.speech_start], vocabulary[convention.speech_end], convention)
@@ -136,7 +136,7 @@ class SpeechTokens:
     ) -> "SpeechTokens":
         """Codes whose ids are `offset` + code, with no spelling: text of such a model cannot be read, its ids can."""
         if offset < 0:
-            raise InputError(f"offset={offset}: expected the id of code 0, such as 128264")
+            raise InputError("expected the id of code 0, such as 128264", argument="offset", value=offset)
         return cls(offset + np.arange(codebook_size), start_id, end_id, convention, spelled=False)
 
     @property
@@ -197,7 +197,9 @@ class SpeechTokens:
 
     def _need_spelling(self) -> None:
         if not self.spelled:
-            raise InputError("these speech tokens are ids without a spelling; give and take ids instead of text")
+            raise InputError(
+                "these speech tokens are ids without a spelling", remedy="give and take ids instead of text"
+            )
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:

@@ -46,8 +46,10 @@ def load_model(folder: Path, **kwargs: Any) -> tuple[CodecModel, WaveformFeature
     family = family_of(stored)
     if family is None:
         raise CheckpointError(
-            f"{folder} is of model_type {stored.config.get('model_type')!r}, and its tensors are "
-            f"{some_of(sorted(stored.tensors), 3)}; this package reads {', '.join(map(repr, FAMILIES))}"
+            f"is of model_type {stored.config.get('model_type')!r}, and its tensors are "
+            f"{some_of(sorted(stored.tensors), 3)}; this package reads "
+            f"{', '.join(map(repr, FAMILIES))}",
+            subject=folder,
         )
     with no_progress_bars():
         model = family.model.from_stored(stored, **kwargs)
@@ -58,8 +60,9 @@ def load_model(folder: Path, **kwargs: Any) -> tuple[CodecModel, WaveformFeature
     for name in ("feature_size", "sampling_rate", "hop_length"):
         if (said := getattr(found, name)) != (expected := getattr(fitting, name)):
             raise CheckpointError(
-                f"{folder / PREPROCESSOR} says {name} {said}, and the model reads {expected}; it is another model's. "
-                "Remove it, and the one that goes with the model is made"
+                f"says {name} {said}, and the model reads {expected}; it is another model's. Remove it, "
+                "and the one that goes with the model is made",
+                subject=folder / PREPROCESSOR,
             )
     return model, found
 

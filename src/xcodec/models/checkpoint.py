@@ -54,13 +54,14 @@ def resolve_checkpoint(
         if not (folder / CONFIG).is_file():
             held = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
             raise CheckpointError(
-                f"{folder} is a folder without {CONFIG} (it holds {held}); expected a checkpoint folder"
+                f"is a folder without {CONFIG} (it holds {held}); expected a checkpoint folder", subject=folder
             )
         return folder
     if folder.exists():
         raise CheckpointError(
-            f"{folder} is a file; expected a folder with {CONFIG} and {WEIGHTS}. An original checkpoint is turned into "
-            f"one with: xcodec convert {folder} NEW_FOLDER"
+            f"is a file; expected a folder with {CONFIG} and {WEIGHTS}. An original checkpoint is "
+            f"turned into one with: xcodec convert {folder} NEW_FOLDER",
+            subject=folder,
         )
     if str(name_or_path) == BUILT_IN.name:
         return built_in_checkpoint()
@@ -108,8 +109,9 @@ def built_in_checkpoint() -> Path:
     absent = [name for name in (CONFIG, PREPROCESSOR, WEIGHTS) if not (BUILT_IN / name).is_file()]
     if absent:
         raise CheckpointError(
-            f"the built-in model is not installed: {BUILT_IN} lacks {', '.join(absent)}; reinstall xcodec, or name "
-            "another model: a hub id, such as HKUSTAudio/xcodec2-hf, or the path of a checkpoint folder"
+            f"the built-in model is not installed: {BUILT_IN} lacks {', '.join(absent)}",
+            remedy="reinstall xcodec, or name another model: a hub id, such as HKUSTAudio/xcodec2-hf, or the "
+            "path of a checkpoint folder",
         )
     return BUILT_IN
 
@@ -117,7 +119,7 @@ def built_in_checkpoint() -> Path:
 def read_config(folder: Path) -> dict[str, Any]:
     """Read the config.json of a checkpoint folder."""
     if not (folder / CONFIG).is_file():
-        raise CheckpointError(f"{folder} holds no {CONFIG}; expected a checkpoint folder")
+        raise CheckpointError(f"holds no {CONFIG}; expected a checkpoint folder", subject=folder)
     return read_json(folder / CONFIG)
 
 
@@ -131,10 +133,10 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except RecursionError:
         raise CheckpointError(
-            f"{path} is nested too deeply to be read; the file is damaged or no checkpoint's, get it again"
+            "is nested too deeply to be read; the file is damaged or no checkpoint's, get it again", subject=path
         ) from None
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is not JSON ({error}); the file is damaged, copy it again") from None
+        raise CheckpointError(f"is not JSON ({error}); the file is damaged, copy it again", subject=path) from None
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}; expected a JSON object")
+        raise CheckpointError(f"holds a {type(content).__name__}; expected a JSON object", subject=path)
     return content

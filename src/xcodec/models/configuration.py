@@ -93,7 +93,9 @@ class CodecConfig(PreTrainedConfig):
             first.to_dict()
             first.architecture()
             if not (first.dtype is None or (isinstance(first.dtype, torch.dtype) and first.dtype.is_floating_point)):
-                raise InputError(f"dtype={first.dtype!r}: expected a floating-point dtype of torch, such as 'float32'")
+                raise InputError(
+                    "expected a floating-point dtype of torch, such as 'float32'", argument="dtype", value=first.dtype
+                )
         except Exception as error:  # any, according to which field holds what
             reason = " ".join(str(error).split()) or type(error).__name__
             raise CheckpointError(f"the config.json of {source} describes no model: {reason}") from error
@@ -124,7 +126,7 @@ def check_sizes(config: Any, *names: str, at_least: int = 1) -> None:
         values = list(value) if isinstance(value, list | tuple) else [value]
         if not all(is_whole(item) and item >= at_least for item in values) or (values == [] and at_least > 0):
             many = "whole numbers" if isinstance(value, list | tuple) else "a whole number"
-            raise InputError(f"{name}={value!r}: expected {many} of at least {at_least}")
+            raise InputError(f"expected {many} of at least {at_least}", argument=name, value=value)
 
 
 def check_numbers(config: Any, *names: str) -> None:
@@ -136,7 +138,7 @@ def check_numbers(config: Any, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
         if not (is_number(value) and math.isfinite(value) and value >= 0):
-            raise InputError(f"{name}={value!r}: expected a finite number of at least 0")
+            raise InputError("expected a finite number of at least 0", argument=name, value=value)
 
 
 def check_fractions(config: Any, *names: str) -> None:
@@ -148,7 +150,7 @@ def check_fractions(config: Any, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
         if value is not None and not (is_number(value) and 0 <= value <= 1):
-            raise InputError(f"{name}={value!r}: expected a probability, from 0 to 1")
+            raise InputError("expected a probability, from 0 to 1", argument=name, value=value)
 
 
 def check_sampling_rate(name: str, value: Any) -> None:
@@ -159,7 +161,7 @@ def check_sampling_rate(name: str, value: Any) -> None:
     """
     low, high = SAMPLING_RATES
     if not (is_whole(value) and low <= value <= high):
-        raise InputError(f"{name}={value!r}: expected a whole number of Hz, from {low:,} to {high:,}")
+        raise InputError(f"expected a whole number of Hz, from {low:,} to {high:,}", argument=name, value=value)
 
 
 def check_booleans(config: Any, *names: str) -> None:
@@ -170,7 +172,7 @@ def check_booleans(config: Any, *names: str) -> None:
     """
     for name in names:
         if not isinstance(value := getattr(config, name), bool):
-            raise InputError(f"{name}={value!r}: expected true or false")
+            raise InputError("expected true or false", argument=name, value=value)
 
 
 def is_whole(value: Any) -> bool:

@@ -51,8 +51,9 @@ class WaveformFeatureExtractor(SequenceFeatureExtractor):
             extractor: Self = super().from_pretrained(folder, **kwargs)
         except Exception as error:  # any, according to which field holds what
             raise CheckpointError(
-                f"{folder} holds no preprocessor_config.json that can be read ({error}); "
-                f"{cls.__name__}() with no arguments is that of the released model"
+                f"holds no preprocessor_config.json that can be read ({error}); {cls.__name__}() with no "
+                "arguments is that of the released model",
+                subject=folder,
             ) from error
         return extractor
 
@@ -70,9 +71,9 @@ class WaveformFeatureExtractor(SequenceFeatureExtractor):
         done_anyway = {"return_attention_mask": (True, None), "pad_to_multiple_of": (self.hop_length, None)}
         for name, value in further.items():
             if value not in done_anyway.get(name, ()):
-                raise InputError(f"{name}={value!r}: not known here; see the documentation for the arguments")
+                raise InputError("not known here; see the documentation for the arguments", argument=name, value=value)
         if audio is not None and raw_audio is not None:
-            raise InputError("`raw_audio` is another name of `audio`; give the audio once")
+            raise InputError("`raw_audio` is another name of `audio`", remedy="give the audio once")
         audio = raw_audio if audio is None else audio
         if audio is None:
             raise InputError("no audio was given")
@@ -87,8 +88,9 @@ class WaveformFeatureExtractor(SequenceFeatureExtractor):
             )
         elif sampling_rate != self.sampling_rate:
             raise InputError(
-                f"the audio is at {sampling_rate} Hz, the model reads {self.sampling_rate} Hz; resample it first "
-                f"(xcodec.Audio(samples, {sampling_rate}).resample({self.sampling_rate}), or use xcodec.Codec)"
+                f"the audio is at {sampling_rate} Hz, the model reads {self.sampling_rate} Hz",
+                remedy="resample it first (xcodec.Audio(samples, "
+                f"{sampling_rate}).resample({self.sampling_rate}), or use xcodec.Codec)",
             )
 
 
@@ -110,13 +112,14 @@ def as_waveform(clip: Any, index: int) -> torch.Tensor:
         samples = clip.detach().cpu().float().numpy() if is_floating(clip) else np.asarray(clip)
         wave = torch.from_numpy(pcm_to_float32(samples))
     except (AudioError, TypeError, ValueError) as error:
-        raise InputError(f"{where}: expected floating-point samples or PCM: {error}") from None
+        raise InputError(f"expected floating-point samples or PCM: {error}", subject=where) from None
     if wave.ndim == 2 and wave.shape[0] == 1:
         wave = wave[0]
     if wave.ndim != 1:
         raise InputError(
-            f"{where}: expected one channel, shape (samples,) or (1, samples), got {tuple(wave.shape)}; "
-            "downmix it first (for several clips pass a list)"
+            f"expected one channel, shape (samples,) or (1, samples), got {tuple(wave.shape)}",
+            subject=where,
+            remedy="downmix it first (for several clips pass a list)",
         )
     if len(wave) == 0:
         raise InputError(f"{where} has no samples; one is enough")
@@ -140,7 +143,7 @@ def padding_strategy(padding: bool | str | PaddingStrategy) -> PaddingStrategy:
 def limit_of(max_length: Any, hop_length: int, is_needed: bool) -> int | None:
     """Check `max_length`, in samples, and round it up to whole codes."""
     if max_length is not None and (not isinstance(max_length, int) or max_length < 1):
-        raise InputError(f"max_length={max_length!r}: expected a whole number of samples, at least 1")
+        raise InputError("expected a whole number of samples, at least 1", argument="max_length", value=max_length)
     if max_length is None:
         if is_needed:
             raise InputError("truncation=True and padding='max_length' need `max_length`, a number of samples")

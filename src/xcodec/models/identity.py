@@ -47,8 +47,9 @@ def fingerprint_model(model: PreTrainedModel, name: str) -> CodecIdentity:
     """
     if not (getattr(model, "has_encoder", True) and getattr(model, "has_decoder", True)):
         raise InputError(
-            "half a model does not tell which model it is; load it with Codec.from_pretrained, which reads that from "
-            "the checkpoint, or give Codec the `identity`"
+            "half a model does not tell which model it is",
+            remedy="load it with Codec.from_pretrained, which reads that from the checkpoint, or give Codec "
+            "the `identity`",
         )
     return CodecIdentity(name, hash_architecture(model.config), hash_tensors(model.state_dict().items()))
 

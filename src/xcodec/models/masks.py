@@ -12,11 +12,13 @@ def mask_lengths(mask: Tensor, batch: int, num_steps: int, name: str) -> Tensor:
     """Count the valid steps of a padding mask of shape (batch, steps) or (batch, 1, steps), padded on the right."""
     if mask.numel() != batch * num_steps or mask.shape[0] != batch or mask.ndim not in (2, 3):
         raise InputError(
-            f"{name}: expected shape {(batch, num_steps)} or {(batch, 1, num_steps)}, got {tuple(mask.shape)}"
+            f"expected shape {(batch, num_steps)} or {(batch, 1, num_steps)}, got {tuple(mask.shape)}", argument=name
         )
     valid = mask.reshape(batch, num_steps) != 0
     if not torch.compiler.is_compiling() and bool((valid[:, 1:] & ~valid[:, :-1]).any() | ~valid[:, 0].all()):
-        raise InputError(f"{name}: expected ones, at least one, followed by zeros in every row (padding on the right)")
+        raise InputError(
+            "expected ones, at least one, followed by zeros in every row (padding on the right)", argument=name
+        )
     return valid.sum(-1).clamp(min=1)
 
 

@@ -60,7 +60,9 @@ class StrictPreTrainedModel(PreTrainedModel):
     def _choose_half(self, encoder_only: bool, decoder_only: bool) -> None:
         """Settle which half `__init__` is to build, if not both."""
         if encoder_only and decoder_only:
-            raise InputError("encoder_only and decoder_only were both asked for; give one of them, or none for both")
+            raise InputError(
+                "encoder_only and decoder_only were both asked for", remedy="give one of them, or none for both"
+            )
         self.has_encoder, self.has_decoder = not decoder_only, not encoder_only
 
     @classmethod
@@ -72,7 +74,9 @@ class StrictPreTrainedModel(PreTrainedModel):
         """Refuse to do what needs the half, "encoder" or "decoder", that was not loaded."""
         if not getattr(self, f"has_{half}"):
             other = "decoder" if half == "encoder" else "encoder"
-            raise InputError(f"the model was loaded with {other}_only=True and has no {half}; load it without that")
+            raise InputError(
+                f"the model was loaded with {other}_only=True and has no {half}", remedy="load it without that"
+            )
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
         """Write a checkpoint, as transformers does.
@@ -83,7 +87,9 @@ class StrictPreTrainedModel(PreTrainedModel):
         for half in ("encoder", "decoder"):
             self._needs(half)
         if is_int8(self):
-            raise InputError("the model was loaded in int8, which no checkpoint holds; load it without that to save it")
+            raise InputError(
+                "the model was loaded in int8, which no checkpoint holds", remedy="load it without that to save it"
+            )
         super().save_pretrained(*args, **kwargs)
         folder = Path(args[0] if args else kwargs["save_directory"])
         for path in folder.glob("*.safetensors"):
@@ -170,12 +176,12 @@ class StrictPreTrainedModel(PreTrainedModel):
         state_dict = kwargs.pop("state_dict", None)
         if pretrained_model_name_or_path is None:
             if state_dict is None or kwargs.get("config") is None:
-                raise InputError("from_pretrained(None) makes a model of `config` and `state_dict`; give both")
+                raise InputError("from_pretrained(None) makes a model of `config` and `state_dict`", remedy="give both")
             return cls.from_stored(Stored("the state_dict", None, {}, state_dict), *args, **kwargs)
         if state_dict is not None:
             raise InputError(
-                f"`state_dict` was given beside {pretrained_model_name_or_path}, which has tensors of its own; give "
-                "None as the name to load the state_dict"
+                f"`state_dict` was given beside {pretrained_model_name_or_path}, which has tensors of its own",
+                remedy="give None as the name to load the state_dict",
             )
         folder = Path(pretrained_model_name_or_path)
         if not folder.is_dir() or subfolder == ".":
@@ -227,19 +233,21 @@ class StrictPreTrainedModel(PreTrainedModel):
         if layout is not None and layout.is_original:
             reader = layout.family.original_reader
             raise CheckpointError(
-                f"{stored.name} is an original {layout.family.name} checkpoint, by its tensors' names; "
-                f"convert it first: xcodec convert {stored.name} NEW_FOLDER"
-                + (f", or read it as it is with {reader}" if reader else "")
+                f"is an original {layout.family.name} checkpoint, by its tensors' names",
+                subject=stored.name,
+                remedy=f"convert it first: xcodec convert {stored.name} NEW_FOLDER"
+                + (f", or read it as it is with {reader}" if reader else ""),
             )
         if layout is not None and layout.family.model_type != ours:
             raise CheckpointError(
-                f"{stored.name} is of model_type {layout.family.model_type!r}, by its tensors' names; "
-                f"{cls.__name__} reads {ours!r}"
+                f"is of model_type {layout.family.model_type!r}, by its tensors' names; {cls.__name__} reads {ours!r}",
+                subject=stored.name,
             )
         if layout is None and said is not None and said != ours:
             raise CheckpointError(
-                f"{stored.name} is of model_type {said!r}, and its tensors are {some_of(sorted(stored.tensors), 3)}; "
-                f"{cls.__name__} reads {ours!r}"
+                f"is of model_type {said!r}, and its tensors are {some_of(sorted(stored.tensors), 3)}; "
+                f"{cls.__name__} reads {ours!r}",
+                subject=stored.name,
             )
 
     @classmethod
@@ -270,4 +278,6 @@ def reject_unknown_kwargs(kwargs: Mapping[str, Any]) -> None:
     """
     taken = ("output_hidden_states", "output_attentions")
     if unknown := sorted(name for name, value in kwargs.items() if value not in (None, False) and name not in taken):
-        raise InputError(f"{', '.join(unknown)}: not known here; see the method's documentation for its arguments")
+        raise InputError(
+            "not known here; see the method's documentation for its arguments", argument=", ".join(unknown)
+        )

@@ -80,12 +80,15 @@ def read_torch_pickle(path: Path) -> dict[str, Tensor]:
         ) from None
     state = content.get("state_dict", content) if isinstance(content, dict) else content
     if not isinstance(state, dict) or not state:
-        raise CheckpointError(f"{path} holds a {type(state).__name__}; expected a state dict or a Lightning checkpoint")
+        raise CheckpointError(
+            f"holds a {type(state).__name__}; expected a state dict or a Lightning checkpoint", subject=path
+        )
     state = {name: value for name, value in state.items() if not isinstance(value, Bystander)}
     others = [str(name) for name, value in state.items() if not (isinstance(name, str) and isinstance(value, Tensor))]
     if others:
         raise CheckpointError(
-            f"{path} holds no state dict: {', '.join(others[:5])} {'is' if len(others) == 1 else 'are'} no tensor"
+            f"holds no state dict: {', '.join(others[:5])} {'is' if len(others) == 1 else 'are'} no tensor",
+            subject=path,
         )
     return state
 
@@ -100,6 +103,8 @@ def is_bystander(name: str) -> bool:
 def runs_code(path: Path, calls: list[str]) -> CheckpointError:
     """The error for a pickle that is more than data."""
     return CheckpointError(
-        f"{path} is a pickle that would run code: it calls {some_of(calls)}. It was not loaded. If you trust its "
-        "author, load it elsewhere and save its state dict alone, with safetensors.torch.save_file"
+        f"is a pickle that would run code: it calls {some_of(calls)}. It was not loaded. If you "
+        "trust its author, load it elsewhere and save its state dict alone, with "
+        "safetensors.torch.save_file",
+        subject=path,
     )

@@ -68,7 +68,7 @@ def weight_files(folder: Path) -> list[Path]:
             return shards_of(index)
     pickles = sorted(path.name for path in folder.glob("*.bin"))
     hint = f"; {pickles[0]} is read under the name {FILES[1]}" if pickles else ""
-    raise CheckpointError(f"{folder} holds neither {FILES[0]}, nor {FILES[1]}, nor an index of shards{hint}")
+    raise CheckpointError(f"holds neither {FILES[0]}, nor {FILES[1]}, nor an index of shards{hint}", subject=folder)
 
 
 def index_of(folder: Path, name: str) -> Path:
@@ -80,15 +80,18 @@ def shards_of(index: Path) -> list[Path]:
     """Read the names of the shards in an index, each of which has to lie in its folder."""
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
-        raise CheckpointError(f"{index} is damaged: expected a weight_map of tensors' names to files' names")
+        raise CheckpointError("is damaged: expected a weight_map of tensors' names to files' names", subject=index)
     names = sorted(set(weight_map.values()))
     if outside := [name for name in names if not is_inside(name)]:
         raise CheckpointError(
-            f"{index} names files outside its folder, which are not read: {some_of(outside, 3)}. Such an index is "
-            "damaged or was made to read other files; do not trust where it came from"
+            f"names files outside its folder, which are not read: {some_of(outside, 3)}. Such an index "
+            "is damaged or was made to read other files; do not trust where it came from",
+            subject=index,
         )
     if absent := [name for name in names if not (index.parent / name).is_file()]:
-        raise CheckpointError(f"{index.parent} lacks {some_of(absent)}, which its index names; download it again")
+        raise CheckpointError(
+            f"lacks {some_of(absent)}, which its index names", subject=index.parent, remedy="download it again"
+        )
     return [index.parent / name for name in names]
 
 
@@ -104,7 +107,7 @@ def open_safetensors(path: Path) -> Any:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{path} ({path.stat().st_size:,} bytes) is no complete safetensors file ({error}); get it again"
+            f"{path} ({path.stat().st_size:,} bytes) is no complete safetensors file ({error})", remedy="get it again"
         ) from None
 
 
@@ -154,8 +157,9 @@ def check_finite(tensors: Iterable[tuple[str, Tensor]], source: str | Path) -> N
     ]
     if wrong:
         raise CheckpointError(
-            f"the tensors of {source} hold numbers that are NaN or infinite: {some_of(sorted(wrong))}. The file is "
-            "damaged, or the training that wrote it diverged; get it again, or take an earlier checkpoint"
+            f"the tensors of {source} hold numbers that are NaN or infinite: {some_of(sorted(wrong))}. "
+            "The file is damaged, or the training that wrote it diverged",
+            remedy="get it again, or take an earlier checkpoint",
         )
 
 

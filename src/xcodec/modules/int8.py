@@ -76,7 +76,7 @@ def quantize_linear_maps(model: nn.Module) -> None:
     if any(child.weight.device.type != "cpu" for _, _, child in maps):
         raise InputError("int8 is for the CPU; on a GPU give bfloat16 or float16")
     if not sums_are_exact():
-        raise InputError("this processor's int8 products overflow (it lacks VNNI); give float32 or bfloat16")
+        raise InputError("this processor's int8 products overflow (it lacks VNNI)", remedy="give float32 or bfloat16")
     while maps:  # each float weight goes before the next is rounded
         parent, name, child = maps.pop()
         setattr(parent, name, Int8Linear(child.weight.flatten(1), child.bias))

@@ -55,8 +55,10 @@ def check_stamp(entry: Mapping[str, Any]) -> None:
         return
     how = f"it had {was[0]:,} bytes and has {now[0]:,}" if was[0] != now[0] else "it was written again"
     raise AudioError(
-        f"{entry['uri']}: has been replaced since it was planned ({how}); put the file back, or start another output. "
-        "Plans that are made with --verify go by contents, not by times"
+        f"has been replaced since it was planned ({how})",
+        subject=entry["uri"],
+        remedy="put the file back, or start another output. Plans that are made with --verify go by "
+        "contents, not by times",
     )
 
 
@@ -71,4 +73,6 @@ def check_hash(entry: Mapping[str, Any]) -> None:
         return
     now = hash_of(entry["uri"], entry["byte_start"], entry["byte_count"])
     if now is not None and now != planned:
-        raise AudioError(f"{entry['uri']}: holds other bytes than when it was planned; put it back, or plan anew")
+        raise AudioError(
+            "holds other bytes than when it was planned", subject=entry["uri"], remedy="put it back, or plan anew"
+        )

@@ -79,7 +79,7 @@ def detokenize(
             try:
                 write(path, audio, report)
             except (XcodecError, OSError) as error:
-                report.failures.append(failure(row, path, error))
+                report.failures.append(Failure.of(row.id, str(path), "write", error))
         window.clear()
         on_progress(report)
 
@@ -89,7 +89,7 @@ def detokenize(
             path = places.of(row.id)
             is_there = path.exists()
         except (InputError, OSError) as error:
-            report.failures.append(failure(row, folder, error))
+            report.failures.append(Failure.of(row.id, str(folder), "write", error))
             continue
         if is_there and not overwrite:
             report.there += 1
@@ -140,12 +140,6 @@ class Decoder:
             return [reason]
         half = len(rows) // 2  # out of the handler, whose traceback would keep the failed batch's memory
         return self.decode(rows[:half]) + self.decode(rows[half:])
-
-
-def failure(row: Row, place: Path, error: Exception) -> Failure:
-    """Say why a row has no file."""
-    reason = (error.strerror if isinstance(error, OSError) else None) or str(error).removeprefix(f"{place}: ")
-    return Failure(row.id, str(place), "write", reason)
 
 
 def write(path: Path, audio: Audio | Exception, report: DecodedReport) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from xcodec.errors import InputError
+from xcodec.errors import InputError, XcodecError
 
 __all__ = ["METADATA", "Failure", "ShardHeader", "Survey", "read_header", "survey"]
 
@@ -20,6 +20,7 @@ METADATA = b"xcodec"
 
 _THREADS = 8
 _NAMED = 5  # files that an error spells out
+_LONGEST = 400  # characters of a text that are kept
 
 
 @dataclass(frozen=True)
@@ -29,14 +30,38 @@ class Failure:
     Args:
         id: its id.
         uri: where it is.
-        stage: "plan", "read" or "encode".
-        error: why.
+        stage: "plan", "read" or "encode"; of what is made of an output, "read" or "write".
+        error: why, in one line.
+        kind: of error, such as "AudioError"; empty in files of earlier versions, as are the next two.
+        problem: what `error` says is wrong.
+        remedy: what it says is to be done; empty where it says nothing of it.
     """
 
     id: str
     uri: str
     stage: str
     error: str
+    kind: str = ""
+    problem: str = ""
+    remedy: str = ""
+
+    @classmethod
+    def of(cls, name: str, uri: str, stage: str, error: Exception) -> "Failure":
+        """Describe an exception, which need not repeat where the recording is.
+
+        Args:
+            name: the recording's id.
+            uri: where it is.
+            stage: in which it failed.
+            error: what was raised.
+        """
+        if isinstance(error, XcodecError):
+            said, problem, remedy = error.beside(uri), error.problem, error.remedy or ""
+        else:
+            said = (error.strerror if isinstance(error, OSError) else None) or f"{type(error).__name__}: {error}"
+            problem, remedy = said, ""
+        texts = (" ".join(text.split())[:_LONGEST] for text in (said, type(error).__name__, problem, remedy))
+        return cls(name, uri, stage, *texts)
 
 
 @dataclass(frozen=True)
@@ -72,7 +97,9 @@ def read_header(path: Path) -> ShardHeader:
         header = json.loads((pq.read_schema(path).metadata or {})[METADATA])
         return ShardHeader(**header | {"failures": tuple(Failure(**each) for each in header["failures"])})
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: is damaged, or no file of codes ({error}); delete it and run again") from None
+        raise InputError(
+            f"is damaged, or no file of codes ({error})", subject=path, remedy="delete it and run again"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -125,7 +152,7 @@ def survey(codes: Path, plan_hash: str, shards: int, numbers: range) -> Survey:
     done: dict[int, ShardHeader] = {}
     for number, header in headers.items():
         if isinstance(header, InputError):
-            strange[found[number]] = str(header).removeprefix(f"{found[number]}: ")
+            strange[found[number]] = header.beside(found[number])
         elif header.plan_hash != plan_hash:
             strange[found[number]] = "belongs to another plan"
         elif header.shard != number:

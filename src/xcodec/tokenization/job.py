@@ -37,4 +37,4 @@ class Job:
     def __post_init__(self) -> None:
         for name, value in (("batch_seconds", self.batch_seconds), ("workers", self.workers)):
             if not value > 0:
-                raise InputError(f"{name}={value!r}: expected a number above 0")
+                raise InputError("expected a number above 0", argument=name, value=value)

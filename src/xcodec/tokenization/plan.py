@@ -92,21 +92,26 @@ class Plan:
             stored = json.loads(path.read_text())
             version = stored.pop("format_version")
             if stored.pop("format") != FORMAT or version > FORMAT_VERSION:
-                raise InputError(f"{path}: is of format version {version}; this xcodec reads up to {FORMAT_VERSION}")
+                raise InputError(
+                    f"is of format version {version}; this xcodec reads up to {FORMAT_VERSION}", subject=path
+                )
             self.fingerprint = Fingerprint(**stored)
         except FileNotFoundError:
-            raise InputError(f"{folder}: holds no plan.json, so it is no output of `xcodec tokenize`") from None
+            raise InputError("holds no plan.json, so it is no output of `xcodec tokenize`", subject=folder) from None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(
-                f"{path}: is damaged ({error}); put it back from a copy, or delete it and give the same input again"
+                f"is damaged ({error})",
+                subject=path,
+                remedy="put it back from a copy, or delete it and give the same input again",
             ) from None
         with self._readable():
             if file_hash(self.table_path) != self.fingerprint.plan_hash:
                 raise InputError(
-                    f"{self.table_path}: is damaged, or not the plan that plan.json speaks of; put it back from a "
-                    "copy, or delete plan.json and give the same input again"
+                    "is damaged, or not the plan that plan.json speaks of",
+                    subject=self.table_path,
+                    remedy="put it back from a copy, or delete plan.json and give the same input again",
                 )
 
     @property
@@ -122,8 +127,9 @@ class Plan:
         except (pa.ArrowException, OSError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise InputError(
-                f"{self.table_path}: cannot be read ({reason}); put it back from a copy, or delete plan.json and give "
-                "the same input again"
+                f"cannot be read ({reason})",
+                subject=self.table_path,
+                remedy="put it back from a copy, or delete plan.json and give the same input again",
             ) from None
 
     @staticmethod
@@ -171,11 +177,14 @@ class Plan:
         was = self.fingerprint
         if shard_hours != was.shard_hours:
             raise InputError(
-                f"{self.folder}: was planned with shard_hours={was.shard_hours:g}, not {shard_hours:g}; go on with the "
-                "same, or start another output"
+                f"was planned with shard_hours={was.shard_hours:g}, not {shard_hours:g}",
+                subject=self.folder,
+                remedy="go on with the same, or start another output",
             )
         if inputs.hashed and not was.hashed:
-            raise InputError(f"{self.folder}: was planned without hashes; leave --verify out, or start another output")
+            raise InputError(
+                "was planned without hashes", subject=self.folder, remedy="leave --verify out, or start another output"
+            )
         inputs.hashed = was.hashed
         with ScratchFolder() as scratch:
             again = scratch.path / "plan.parquet"
@@ -184,9 +193,10 @@ class Plan:
                 return
             if change := first_difference(self.table_path, again):
                 raise InputError(
-                    f"{self.folder}: the input has changed since it was planned: it had {was.rows:,} recordings and "
-                    f"has {now.rows:,}; {change}. Go on with the recordings as planned by leaving the input out, or "
-                    "start another output"
+                    f"the input has changed since it was planned: it had {was.rows:,} recordings and has "
+                    f"{now.rows:,}; {change}. Go on with the recordings as planned by leaving the input out, "
+                    "or start another output",
+                    subject=self.folder,
                 )
 
     def check_codec(self, codec: dict[str, Any]) -> None:
@@ -197,8 +207,9 @@ class Plan:
         """
         if changes := self.fingerprint.codec_changes(codec):
             raise InputError(
-                f"{self.folder}: was begun with the codec {self.fingerprint.codec['name']}, which is not this one: "
-                f"{'; '.join(changes)}. Go on with the same codec, or start another output"
+                f"was begun with the codec {self.fingerprint.codec['name']}, which is not this one: "
+                f"{'; '.join(changes)}. Go on with the same codec, or start another output",
+                subject=self.folder,
             )
 
     @cached_property
@@ -271,7 +282,9 @@ def _publish(path: Path, text: str) -> None:
         try:
             os.link(part, path)
         except FileExistsError:
-            raise InputError(f"{path}: another run has planned this output at the same time; run again") from None
+            raise InputError(
+                "another run has planned this output at the same time", subject=path, remedy="run again"
+            ) from None
         except OSError:  # a file system without hard links
             part.rename(path)
     finally:

@@ -25,7 +25,7 @@ def main() -> None:
 
     A request is a line of JSON: `entries`, rows of the plan that are spans of one file, or `channels`, one row. The
     answer to each row is a line of JSON: `samples` and `source_rate`, after which come so many float32 samples; or how
-    many `channels` there are; or an `error`.
+    many `channels` there are; or the fields of an `error`.
     """
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a decoder prints must not get between the samples
@@ -51,12 +51,12 @@ def answered(reader: SoundReader, request: dict[str, Any]) -> Iterator[tuple[dic
         for sound in reader.read(request["entries"]):
             left -= 1
             if isinstance(sound, XcodecError):
-                yield {"error": str(sound)}, nothing
+                yield {"error": sound.fields()}, nothing
             else:
                 audio, source_rate = sound
                 yield {"samples": audio.num_samples, "source_rate": source_rate}, as_bytes(audio)
     except Exception as error:  # whatever it is, it is about this file
-        said = str(error) if isinstance(error, XcodecError) else f"{type(error).__name__}: {error}"
+        said = error.fields() if isinstance(error, XcodecError) else {"problem": f"{type(error).__name__}: {error}"}
         for _ in range(left):
             yield {"error": said}, nothing
 

@@ -48,12 +48,13 @@ class ReaderGoneError(AudioError):
     """The process that read a file is gone.
 
     Args:
-        message: says why.
+        problem: says why.
         may_try_again: whether the reason may not be the file's.
+        **fields: as all errors have them.
     """
 
-    def __init__(self, message: str, may_try_again: bool) -> None:
-        super().__init__(message)
+    def __init__(self, problem: str = "", *, may_try_again: bool = False, **fields: Any) -> None:
+        super().__init__(problem, **fields)
         self.may_try_again = may_try_again
 
 
@@ -157,7 +158,7 @@ class ReaderProcess:
                         answer["sound"] = np.empty(answer["samples"], np.float32)
                         if process.stdout.readinto(answer["sound"]) != answer["sound"].nbytes:  # type: ignore[attr-defined]
                             raise EOFError
-                yield AudioError(answer["error"]) if "error" in answer else answer
+                yield AudioError(**answer["error"]) if "error" in answer else answer
         except (EOFError, BrokenPipeError):
             raise self._why_gone(process, uri) from None
         except ValueError:
@@ -188,9 +189,10 @@ class ReaderProcess:
         self._end()
         if self._expired:
             said = f"was not read within {self.limits.seconds_to_read:g} s; its reader was stopped"
-            return ReaderGoneError(f"{uri}: {said}", may_try_again=False)
+            return ReaderGoneError(said, subject=uri)
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return ReaderGoneError(f"{uri}: brought down the process that read it, twice ({how})", may_try_again=True)
+        said = f"brought down the process that read it, twice ({how})"
+        return ReaderGoneError(said, subject=uri, may_try_again=True)
 
 
 class ReaderPool:
@@ -204,7 +206,7 @@ class ReaderPool:
 
     def __init__(self, count: int, sampling_rate: int, limits: ReadingLimits) -> None:
         if count < 1:
-            raise InputError(f"workers={count!r}: expected a whole number, at least 1")
+            raise InputError("expected a whole number, at least 1", argument="workers", value=count)
         self.count = count
         self._closed = False
         self.num_read = 0
@@ -241,7 +243,7 @@ class ReaderPool:
                         continue
                     done, tried = done + 1, False
                     self.num_read += 1
-                    yield AudioError(str(error))
+                    yield AudioError(**error.fields())
 
     def channels(self, entry: Mapping[str, Any]) -> int | None:
         """How many channels an entry's file has, from the next reader that is free; None where it cannot be read."""

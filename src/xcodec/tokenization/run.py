@@ -52,7 +52,7 @@ def prepare(job: Job, codec: "Codec", inputs: Inputs | None, shard_hours: float 
     plan = None
     if not Plan.exists(job.folder):
         if inputs is None:
-            raise InputError(f"{job.folder}: nothing is planned here yet; give the input")
+            raise InputError("nothing is planned here yet", subject=job.folder, remedy="give the input")
         (job.folder / "codes").mkdir(parents=True, exist_ok=True)
         plan = Plan.write(job.folder, inputs, shard_hours or 1.0, description)
     if plan is None:
@@ -95,7 +95,7 @@ def tokenize(
     name = f"{part[0]}-of-{part[1]}"
     with Lock(plan.folder / f".run-{name}.lock") as lock:
         if not lock.take(wait=False):
-            raise InputError(f"{plan.folder}: {lock.holder} works on it; wait for it to end")
+            raise InputError(f"{lock.holder} works on it", subject=plan.folder, remedy="wait for it to end")
         lock.holder = f"another run (process {os.getpid()} on {socket.gethostname()})"
         remove_parts(plan.folder, name)
         survey = plan.survey(part)

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from xcodec.batching import batches
 from xcodec.codes import Codes
-from xcodec.errors import XcodecError
+from xcodec.errors import InputError, XcodecError
 from xcodec.tokenization.feed import Feed, Loaded
 from xcodec.tokenization.headers import Failure, ShardHeader
 from xcodec.tokenization.inputs import ENTRY
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchReport", "ShardWorker"]
 
-_ERROR_LENGTH = 400  # characters of a message that are kept
 _NOT_PLANNED = dict.fromkeys(ENTRY.names)  # columns that plans of the first format had not
 _WINDOW_BATCHES = 4  # read ahead: enough to find clips of like length, so that little is padded
 
@@ -123,7 +122,11 @@ class ShardWorker:
         table = self.plan.shard(number)
         rows = table.select([name for name in ENTRY.names if name in table.schema.names]).to_pylist()
         rows = [_NOT_PLANNED | row for row in rows]
-        faults = {i: failure(row, "plan", row["fault"]) for i, row in enumerate(rows) if row["fault"] is not None}
+        faults = {
+            i: Failure.of(row["id"], row["uri"], "plan", InputError(row["fault"]))
+            for i, row in enumerate(rows)
+            if row["fault"] is not None
+        }
         wanted = [i for i in range(len(rows)) if i not in faults]
         feed = Feed(rows, wanted, self.pool, _WINDOW_BATCHES * self.batch_seconds)
         return OpenShard(number, table, rows, feed, faults)
@@ -141,7 +144,8 @@ class ShardWorker:
             if isinstance(loaded.sound, Sound):
                 sounds[loaded.row] = loaded.sound
             else:
-                results[loaded.row] = failure(rows[loaded.row], "read", str(loaded.sound))
+                row = rows[loaded.row]
+                results[loaded.row] = Failure.of(row["id"], row["uri"], "read", loaded.sound)
         order = sorted(sounds)
         frame = 1 / self.codec.frame_rate
         for batch in batches([sounds[row].audio.duration + frame for row in order], self.batch_seconds):
@@ -178,11 +182,4 @@ class ShardWorker:
             return
         if not isinstance(reason, XcodecError):
             probe(self.codec, self.bandwidth)  # raises where it is not the recording, but the model or its device
-        said = str(reason) if isinstance(reason, XcodecError) else f"{type(reason).__name__}: {reason}"
-        results[batch[0]] = failure(rows[batch[0]], "encode", said)
-
-
-def failure(row: Mapping[str, Any], stage: str, error: str) -> Failure:
-    """Say why a row has no codes; the message need not repeat where it is."""
-    text = " ".join(error.split()).removeprefix(f"{row['uri']}: ")
-    return Failure(row["id"], row["uri"], stage, text[:_ERROR_LENGTH])
+        results[batch[0]] = Failure.of(rows[batch[0]]["id"], rows[batch[0]]["uri"], "encode", reason)

@@ -81,7 +81,9 @@ def write_shard(
     try:
         path.parent.mkdir(exist_ok=True)
     except FileNotFoundError:
-        raise InputError(f"{path.parent.parent}: the output was deleted while it was made; start it again") from None
+        raise InputError(
+            "the output was deleted while it was made", subject=path.parent.parent, remedy="start it again"
+        ) from None
     with written_whole(path) as part:
         table = pa.Table.from_arrays(columns, schema=schema)
         pq.write_table(table, part, compression="zstd", **encoding(table.schema.names, sizes))

@@ -49,10 +49,11 @@ class SoundReader:
                     done += 1
                     yield audio, rate
                 if done < len(entries):
-                    raise AudioError(f"{uri}: gave {done} of {len(entries)} spans")
+                    raise AudioError(f"gave {done} of {len(entries)} spans", subject=uri)
             except XcodecError as error:
                 done += 1
-                yield type(error)(str(error).replace(str(path), uri, 1))
+                error.subject = uri  # what was read may be a copy of it
+                yield error
 
     def channels(self, entry: Mapping[str, Any]) -> int:
         """How many channels an entry's file has.
@@ -88,7 +89,7 @@ class SoundReader:
                     with target.open("wb") as copy:
                         copy.writelines(chunks(*place))
                 except Exception as error:  # the errors of whatever library fsspec uses for this protocol
-                    raise AudioError(f"{uri}: cannot be fetched: {type(error).__name__}: {error}") from None
+                    raise AudioError(f"cannot be fetched: {type(error).__name__}: {error}", subject=uri) from None
                 self._check_size(entry, target)
             self._fetched = (place, target)
         return self._fetched[1]
@@ -99,8 +100,9 @@ class SoundReader:
         size = fetched.stat().st_size
         if entry["byte_start"] is None and entry["file_size"] not in (None, size):
             raise AudioError(
-                f"{entry['uri']}: has been replaced since it was planned (it had {entry['file_size']:,} bytes and has "
-                f"{size:,}); put it back, or start another output"
+                f"has been replaced since it was planned (it had {entry['file_size']:,} bytes and has {size:,})",
+                subject=entry["uri"],
+                remedy="put it back, or start another output",
             )
 
 

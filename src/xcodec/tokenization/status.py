@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -103,7 +103,7 @@ def num_unreadable(failures: Iterable[Failure]) -> int:
 
 def failure_class(failure: Failure) -> str:
     """What failures have in common that differ only in numbers and names."""
-    return f"{failure.stage}: " + re.sub(r"\d+([.,]\d+)*", "N", failure.error.partition(";")[0])
+    return f"{failure.stage}: " + re.sub(r"\d+([.,]\d+)*", "N", failure.problem or failure.error)
 
 
 @dataclass(frozen=True)
@@ -249,7 +249,7 @@ def read_runs(folder: Path) -> list[RunStatus]:
 
 def write_failures(plan: Plan) -> Path:
     """Gather the failures of all shards in one Parquet file, failures.parquet; the shards' own files stay the truth."""
-    names = ("id", "uri", "stage", "error")
+    names = tuple(each.name for each in fields(Failure))
     schema = pa.schema([*((name, pa.string()) for name in names), ("shard", pa.int32())])
     target = plan.folder / "failures.parquet"
     with written_whole(target) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:

@@ -68,8 +68,9 @@ class Tokens:
         done, shards = len(survey.done), self.plan.fingerprint.shards
         if done < shards:
             raise InputError(
-                f"{self.plan.folder}: is not finished, {shards - done} of {shards} shards are left; run "
-                f"`xcodec tokenize -o {self.plan.folder}` to the end first"
+                f"is not finished, {shards - done} of {shards} shards are left",
+                subject=self.plan.folder,
+                remedy=f"run `xcodec tokenize -o {self.plan.folder}` to the end first",
             )
 
     def shard(self, number: int, ids: Collection[str] | None = None) -> Iterator[Row]:
@@ -115,7 +116,7 @@ class Tokens:
                 if failures is None:
                     raise
                 path = self.plan.output(number)
-                failures.append(Failure(path.name, str(path), "read", str(error).removeprefix(f"{path}: ")))
+                failures.append(Failure.of(path.name, str(path), "read", error))
 
     def codes(self, row: Row) -> Codes:
         """A row's codes, as a codec decodes them."""
@@ -151,7 +152,9 @@ def batches_of(path: Path) -> Iterator[pa.RecordBatch]:
             yield from parquet.iter_batches(_BATCH_ROWS)
     except (pa.ArrowException, OSError) as error:
         reason = str(error).partition("\n")[0]
-        raise InputError(f"{path}: is damaged ({reason}); delete it and run `xcodec tokenize` again") from None
+        raise InputError(
+            f"is damaged ({reason})", subject=path, remedy="delete it and run `xcodec tokenize` again"
+        ) from None
 
 
 class Places:
@@ -175,7 +178,9 @@ class Places:
         """
         path = path_below(self.folder, name.removesuffix(self.suffix) if self.kept else name, self.suffix)
         if hash(path) in self._taken:
-            raise InputError(f"{path} is the file of another id; give this one alone, and another folder")
+            raise InputError(
+                "is the file of another id", subject=path, remedy="give this one alone, and another folder"
+            )
         self._taken.add(hash(path))
         return path
 
@@ -188,5 +193,5 @@ def path_below(folder: Path, name: str, suffix: str) -> Path:
     """
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts or not parts or "\0" in name:
-        raise InputError(f"the id {name!r} leads out of {folder}; give the recordings other ids in a manifest")
+        raise InputError(f"the id {name!r} leads out of {folder}", remedy="give the recordings other ids in a manifest")
     return folder.joinpath(*parts[:-1], parts[-1] + suffix)

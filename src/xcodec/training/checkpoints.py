@@ -71,8 +71,8 @@ def load_state(path: Path) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise CheckpointError(
-            f"the state {path} cannot be read ({str(error).splitlines()[0]}); remove it to go on from the one before, "
-            "or give another --output to begin anew"
+            f"the state {path} cannot be read ({str(error).splitlines()[0]})",
+            remedy="remove it to go on from the one before, or give another --output to begin anew",
         ) from error
     return state
 

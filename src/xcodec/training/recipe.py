@@ -97,7 +97,9 @@ class Recipe(Section):
             path = BUILT_IN / f"{source}{SUFFIX}"
         if not path.is_file():
             built_in = ", ".join(sorted(file.stem for file in BUILT_IN.glob(f"*{SUFFIX}")))
-            raise InputError(f"no recipe at {path}; give a YAML file, or one of the built-in recipes: {built_in}")
+            raise InputError(
+                f"no recipe at {path}", remedy=f"give a YAML file, or one of the built-in recipes: {built_in}"
+            )
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

@@ -39,8 +39,9 @@ def build_model(recipe: Recipe) -> tuple[CodecModel, frozenset[str]]:
     fields, weights = _read(recipe.initialize_from)
     if fields.get("model_type", family.model_type) != family.model_type:
         raise InputError(
-            f"initialize_from: {recipe.initialize_from} is of model_type {fields['model_type']!r}; the recipe trains "
-            f"{recipe.trains}, of model_type {family.model_type!r}"
+            f"{recipe.initialize_from} is of model_type {fields['model_type']!r}; the recipe trains "
+            f"{recipe.trains}, of model_type {family.model_type!r}",
+            argument="initialize_from",
         )
     if "upsampling_ratios" in recipe.model:  # those of the model it starts from would not go with them
         fields.pop("upsampling_kernel_sizes", None)
@@ -72,8 +73,9 @@ def _load(model: nn.Module, weights: dict[str, Tensor], may_differ: str | None, 
         wrong = [name for name in wrong if not name.startswith(may_differ)]
     if wrong:
         raise CheckpointError(
-            f"initialize_from: {source} is of another model than the recipe describes; {len(wrong)} tensors are "
-            f"missing, unexpected or of another shape: {some_of(wrong, 4)}"
+            f"{source} is of another model than the recipe describes; {len(wrong)} tensors are "
+            f"missing, unexpected or of another shape: {some_of(wrong, 4)}",
+            argument="initialize_from",
         )
     for name in fitting:
         tensors[name].copy_(weights[name])
@@ -88,13 +90,14 @@ def _load_semantic_encoder(model: CodecModel, source: str) -> None:
     try:
         given = AutoModel.from_pretrained(source, dtype=torch.float32).state_dict()
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"semantic_from: {source} cannot be read: {error}") from error
+        raise CheckpointError(f"{source} cannot be read: {error}", argument="semantic_from") from error
     tensors = model.get_submodule(model.semantic_part).state_dict()
     wrong = [name for name, tensor in tensors.items() if name not in given or given[name].shape != tensor.shape]
     if wrong:
         raise CheckpointError(
-            f"semantic_from: {source} is no semantic encoder of this model; it lacks, or has in another shape, "
-            f"{some_of(sorted(wrong), 4)}"
+            f"{source} is no semantic encoder of this model; it lacks, or has in another shape, "
+            f"{some_of(sorted(wrong), 4)}",
+            argument="semantic_from",
         )
     for name, tensor in tensors.items():
         tensor.copy_(given[name])

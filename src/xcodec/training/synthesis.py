@@ -265,7 +265,7 @@ def flite(rng: random.Random, stop: Stop) -> Iterator[Utterance]:
             if code is None:
                 return
             if code:
-                raise InputError(f"flite ended with exit code {code}; mend it, or drop it from the recipe")
+                raise InputError(f"flite ended with exit code {code}", remedy="mend it, or drop it from the recipe")
             yield _finish(Audio.read(path), f"flite:{voice}")
 
 
@@ -275,7 +275,7 @@ def festival(rng: random.Random, stop: Stop) -> Iterator[Utterance]:
     installed = set(listed.stdout.strip("()\n ").split())
     voices = {name: entry for name, entry in _FESTIVAL_VOICES.items() if name in installed}
     if not voices:
-        raise InputError("festival is installed, but none of its known voices is; install some, or drop it")
+        raise InputError("festival is installed, but none of its known voices is", remedy="install some, or drop it")
     while not stop():
         (voice,) = rng.choices(list(voices), [weight for _, _, weight in voices.values()])
         script, encoding, _ = voices[voice]

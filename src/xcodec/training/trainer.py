@@ -133,8 +133,8 @@ class Trainer:
                 self._judging.load_state_dict(state["judging"])
         except (RuntimeError, ValueError, KeyError) as error:
             raise CheckpointError(
-                f"the run at {path} is of another model than the recipe describes: {error}; "
-                "give another --output to begin anew"
+                f"the run at {path} is of another model than the recipe describes: {error}",
+                remedy="give another --output to begin anew",
             ) from error
         self.average = {name: tensor.to(self.processes.device) for name, tensor in state["average"].items()}
         self.step = int(state["step"])

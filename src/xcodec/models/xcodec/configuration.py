@@ -189,11 +189,15 @@ class XcodecConfig(CodecConfig):
     def _check(self) -> None:
         rates = self.target_bandwidths
         if not rates or not all(is_number(rate) and 0 < rate < math.inf for rate in rates) or rates != sorted(rates):
-            raise InputError(f"target_bandwidths={self.target_bandwidths}: expected kbit/s above 0, ascending")
+            raise InputError(
+                "expected kbit/s above 0, ascending", argument="target_bandwidths", value=self.target_bandwidths
+            )
         if self.num_quantizers < 1:
             raise InputError(
-                f"target_bandwidths={self.target_bandwidths}: {self.target_bandwidths[-1]} kbit/s is less than one "
-                f"codebook of {self.codebook_size} codes at {self.frame_rate} Hz takes"
+                f"{self.target_bandwidths[-1]} kbit/s is less than one codebook of {self.codebook_size} "
+                f"codes at {self.frame_rate} Hz takes",
+                argument="target_bandwidths",
+                value=self.target_bandwidths,
             )
         if len(self.strides) != len(self.channel_ratios):
             raise InputError(
@@ -201,12 +205,15 @@ class XcodecConfig(CodecConfig):
             )
         for name in ("kernel_size", "unit_kernel_size"):
             if getattr(self, name) % 2 == 0:
-                raise InputError(f"{name}={getattr(self, name)}: expected an odd number, so that lengths are kept")
+                raise InputError(
+                    "expected an odd number, so that lengths are kept", argument=name, value=getattr(self, name)
+                )
         width = self.semantic_hidden_size
         if self.channel_ratios and int(width * self.channel_ratios[-1]) != width:
             raise InputError(
-                f"channel_ratios={self.channel_ratios}: expected 1 as the last one, so that the latents are "
-                f"{self.hidden_size} wide"
+                f"expected 1 as the last one, so that the latents are {self.hidden_size} wide",
+                argument="channel_ratios",
+                value=self.channel_ratios,
             )
         self._check_codebook_dim()
 

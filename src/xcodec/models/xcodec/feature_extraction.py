@@ -39,7 +39,7 @@ class XcodecFeatureExtractor(WaveformFeatureExtractor):
         **kwargs: Any,
     ) -> None:
         if feature_size != 1:
-            raise InputError(f"feature_size={feature_size}: X-Codec reads one channel; expected 1")
+            raise InputError("X-Codec reads one channel; expected 1", argument="feature_size", value=feature_size)
         super().__init__(feature_size=feature_size, sampling_rate=sampling_rate, padding_value=padding_value, **kwargs)
         self.hop_length = hop_length
 
@@ -95,8 +95,9 @@ class XcodecFeatureExtractor(WaveformFeatureExtractor):
         if strategy is PaddingStrategy.DO_NOT_PAD:
             if return_tensors is not None and len(set(lengths.tolist())) > 1:
                 raise InputError(
-                    f"with padding={padding!r} the clips keep their lengths ({lengths.tolist()} samples) and cannot "
-                    "form one tensor; use padding=True, or return_tensors=None for lists"
+                    f"with padding={padding!r} the clips keep their lengths ({lengths.tolist()} samples) and "
+                    "cannot form one tensor",
+                    remedy="use padding=True, or return_tensors=None for lists",
                 )
             return as_asked({"input_values": [clip[None] for clip in clips]}, return_tensors, device)
         longest = int(lengths.max())

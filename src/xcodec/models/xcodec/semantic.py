@@ -35,11 +35,14 @@ def build_semantic_model(config: HubertConfig | WavLMConfig) -> Hubert:
     for field, supported in UNSUPPORTED.items():
         if getattr(config, field, supported) != supported:
             raise InputError(
-                f"semantic_model_config.{field}={getattr(config, field)!r}: only {supported!r} is supported, which all "
-                "released X-Codec models have"
+                f"only {supported!r} is supported, which all released X-Codec models have",
+                argument=f"semantic_model_config.{field}",
+                value=getattr(config, field),
             )
     if config.feat_extract_norm not in ("group", "layer"):
-        raise InputError(f"semantic_model_config.feat_extract_norm={config.feat_extract_norm!r}: 'group' or 'layer'")
+        raise InputError(
+            "'group' or 'layer'", argument="semantic_model_config.feat_extract_norm", value=config.feat_extract_norm
+        )
     if config.hidden_size % config.num_attention_heads:
         raise InputError(
             f"semantic_model_config.hidden_size={config.hidden_size} is not a multiple of "
@@ -47,8 +50,10 @@ def build_semantic_model(config: HubertConfig | WavLMConfig) -> Hubert:
         )
     if isinstance(config, WavLMConfig) and config.max_bucket_distance <= config.num_buckets // 4:
         raise InputError(
-            f"semantic_model_config.max_bucket_distance={config.max_bucket_distance}: expected more than a quarter of "
-            f"num_buckets={config.num_buckets}, the distances that have a bucket of their own"
+            f"expected more than a quarter of num_buckets={config.num_buckets}, the distances that "
+            "have a bucket of their own",
+            argument="semantic_model_config.max_bucket_distance",
+            value=config.max_bucket_distance,
         )
 
     def attention(i: int) -> HubertAttention:

@@ -240,13 +240,16 @@ class Xcodec2Config(CodecConfig):
             (k - u) % 2 or k < u for u, k in stages
         ):
             raise InputError(
-                f"upsampling_kernel_sizes={self.upsampling_kernel_sizes}: expected one for each of "
-                f"upsampling_ratios={self.upsampling_ratios}, larger by an even number"
+                f"expected one for each of upsampling_ratios={self.upsampling_ratios}, larger by an even number",
+                argument="upsampling_kernel_sizes",
+                value=self.upsampling_kernel_sizes,
             )
         if self.upsampling_ratios and self.hidden_size % (32 * 2 ** len(self.upsampling_ratios)):
             raise InputError(
-                f"hidden_size={self.hidden_size}: with {len(self.upsampling_ratios)} upsampling stages expected a "
-                f"multiple of {32 * 2 ** len(self.upsampling_ratios)}, which each halves, for norms of 32 groups"
+                f"with {len(self.upsampling_ratios)} upsampling stages expected a multiple of "
+                f"{32 * 2 ** len(self.upsampling_ratios)}, which each halves, for norms of 32 groups",
+                argument="hidden_size",
+                value=self.hidden_size,
             )
 
 

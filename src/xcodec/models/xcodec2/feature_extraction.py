@@ -133,8 +133,9 @@ class Xcodec2FeatureExtractor(WaveformFeatureExtractor):
         }
         if strategy is PaddingStrategy.DO_NOT_PAD and return_tensors is not None and len(set(frames.tolist())) > 1:
             raise InputError(
-                f"with padding={padding!r} the clips keep their lengths ({frames.tolist()} codes) and cannot form one "
-                f"tensor; use padding=True, or return_tensors=None for lists"
+                f"with padding={padding!r} the clips keep their lengths ({frames.tolist()} codes) and "
+                "cannot form one tensor",
+                remedy="use padding=True, or return_tensors=None for lists",
             )
         if return_tensors is None:
             if strategy is not PaddingStrategy.DO_NOT_PAD:

@@ -28,8 +28,7 @@ def export_arrays(tokens: Tokens, folder: Path) -> ExportReport:
             with written_whole(path) as part, part.open("wb") as file:
                 np.save(file, row.codes[0] if len(row.codes) == 1 else row.codes)
         except (InputError, OSError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            report.failures.append(Failure(row.id, str(folder), "write", reason))
+            report.failures.append(Failure.of(row.id, str(folder), "write", error))
         else:
             report.rows += 1
     return report

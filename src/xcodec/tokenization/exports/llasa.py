@@ -51,10 +51,10 @@ def export_llasa(
     tokens.check_finished()
     if text_column not in tokens.plan.carried.names:
         held = ", ".join(tokens.plan.carried.names) or "none"
-        raise InputError(f"{tokens.plan.folder}: carries no column {text_column!r} (it carries {held})")
+        raise InputError(f"carries no column {text_column!r} (it carries {held})", subject=tokens.plan.folder)
     sizes = tokens.codec["codebook_sizes"]
     if len(sizes) > 1:
-        raise InputError(f"{tokens.plan.folder}: has {len(sizes)} codebooks; LLaSA's rows hold codes of one")
+        raise InputError(f"has {len(sizes)} codebooks; LLaSA's rows hold codes of one", subject=tokens.plan.folder)
     loaded = load_tokenizer(tokenizer)
     prompts = Prompts(loaded, SpeechTokens.add(loaded, sizes[0]))
     skipped: Counter[str] = Counter()
@@ -77,4 +77,6 @@ def load_tokenizer(name: str) -> object:
         return AutoTokenizer.from_pretrained(str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else name)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{name}: no tokenizer that can be loaded ({reason}); give a folder or hub id") from None
+        raise CheckpointError(
+            f"no tokenizer that can be loaded ({reason})", subject=name, remedy="give a folder or hub id"
+        ) from None

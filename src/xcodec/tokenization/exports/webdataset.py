@@ -30,7 +30,7 @@ def export_webdataset(tokens: Tokens, folder: Path) -> ExportReport:
             report.rows += write_tar(folder / f"codes-{number:07}.tar", tokens, number)
         except InputError as error:
             path = tokens.plan.output(number)
-            report.failures.append(Failure(path.name, str(path), "read", str(error).removeprefix(f"{path}: ")))
+            report.failures.append(Failure.of(path.name, str(path), "read", error))
     return report
 
 

@@ -44,7 +44,7 @@ def open_input(text: str, root: str | None = None) -> list[Reader]:
         return FILES[kind]([place], root) if kind else [FileReader([place])]
     matched = place.matches()
     if not matched:
-        raise InputError(f"{text}: no such file or folder, and no file matches it as a pattern")
+        raise InputError("no such file or folder, and no file matches it as a pattern", subject=text)
     folders = [each for each in matched if each.is_folder()]
     inside = {each.path.rstrip("/") for each in folders}
     folders = [each for each in folders if not is_below(each, inside)]  # what they hold is found by searching them
@@ -53,7 +53,9 @@ def open_input(text: str, root: str | None = None) -> list[Reader]:
     recordings = [file for file in files if is_media(file.name)]
     if len(kinds) + bool(recordings or folders) > 1:
         named = sorted(kinds) + ["recordings"] * bool(recordings or folders)
-        raise InputError(f"{text}: matches files of several kinds ({', '.join(named)}); give them one by one")
+        raise InputError(
+            f"matches files of several kinds ({', '.join(named)})", subject=text, remedy="give them one by one"
+        )
     if kinds:
         kind = kinds.pop()
         return FILES[kind]([file for file in files if kind_of(file) == kind], root)
@@ -103,7 +105,7 @@ class Inputs:
             carried = [reader.carried.remove_metadata() for reader in self.readers]
             self.carried = pa.unify_schemas(carried, promote_options="permissive")
         except pa.ArrowException as error:
-            raise InputError(f"{', '.join(names)}: a column is of different types: {error}") from None
+            raise InputError(f"a column is of different types: {error}", subject=", ".join(names)) from None
         self.schema = pa.schema([*ENTRY, *self.carried])
 
     def batches(self) -> Iterator[pa.RecordBatch]:

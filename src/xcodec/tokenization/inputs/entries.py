@@ -126,8 +126,9 @@ def check_carried(names: Sequence[str], source: str) -> None:
     """Refuse further columns whose names mean something else in the plan or in the output."""
     if taken := sorted(_TAKEN.intersection(names)):
         raise InputError(
-            f"{source}: the column {taken[0]!r} has a name that the output needs for itself; rename it. Taken are "
-            f"{', '.join(sorted(_TAKEN))}"
+            f"the column {taken[0]!r} has a name that the output needs for itself",
+            subject=source,
+            remedy=f"rename it. Taken are {', '.join(sorted(_TAKEN))}",
         )
     if twice := sorted({name for name in names if list(names).count(name) > 1}):
-        raise InputError(f"{source}: has two columns called {twice[0]!r}; rename one")
+        raise InputError(f"has two columns called {twice[0]!r}", subject=source, remedy="rename one")

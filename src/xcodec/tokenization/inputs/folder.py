@@ -39,7 +39,7 @@ class FolderReader:
         empty = True
         for found in self.folder.files(is_media):
             if found.refused and found.place == self.folder:
-                raise InputError(f"{self.folder}: {found.refused}")
+                raise InputError(found.refused, subject=self.folder)
             empty = False
             name = self.id_of(found.place)
             if found.refused:
@@ -51,8 +51,9 @@ class FolderReader:
                 listed = []
         if empty and self.folder == self.root:
             raise InputError(
-                f"{self.folder}: no file ending in {', '.join(MEDIA_SUFFIXES)} in this folder or below it; for tars "
-                "give a pattern, such as 'folder/*.tar', and for a manifest its file"
+                f"no file ending in {', '.join(MEDIA_SUFFIXES)} in this folder or below it; for tars give "
+                "a pattern, such as 'folder/*.tar', and for a manifest its file",
+                subject=self.folder,
             )
         yield batch_of(listed)
         yield from fault_entries(self.carried, faults)

@@ -31,17 +31,21 @@ class HuggingFaceReader:
 
     def __init__(self, folder: Location, split: str = "") -> None:
         if not folder.is_local:
-            raise InputError(f"{folder}: a Hugging Face data set is read from this machine's disk; copy it here")
+            raise InputError(
+                "a Hugging Face data set is read from this machine's disk", subject=folder, remedy="copy it here"
+            )
         self.folder, self.split = folder, split
         self.files = [folder.child(item["filename"]) for item in read_json(folder.child(DATASET_STATE))["_data_files"]]
         features = read_json(folder.child("dataset_info.json")).get("features") or {}
         audio = [name for name, feature in features.items() if isinstance(feature, dict) and is_audio(feature)]
         if len(audio) != 1:
             found = f"{len(audio)} ({', '.join(audio)})" if audio else "none"
-            raise InputError(f"{folder}: expected one column of audio, found {found}; cast or select it in `datasets`")
+            raise InputError(
+                f"expected one column of audio, found {found}", subject=folder, remedy="cast or select it in `datasets`"
+            )
         self.audio = audio[0]
         if not self.files:
-            raise InputError(f"{folder}: holds no Arrow file; the data set is empty")
+            raise InputError("holds no Arrow file; the data set is empty", subject=folder)
         self.carried, self.has_id = self.described()
         check_carried(self.carried.names, str(folder))
 
@@ -69,8 +73,8 @@ class HuggingFaceReader:
                         yield from self.entries_of(file, batch, base, number)
                         number += len(batch)
             except InputError as error:
-                reason = str(error).removeprefix(f"{file}: ")
-                yield from fault_entries(self.carried, [Fault(f"{self.split}{file.name}", str(file), reason)])
+                fault = Fault(f"{self.split}{file.name}", str(file), error.beside(file))
+                yield from fault_entries(self.carried, [fault])
 
     def entries_of(self, file: Location, batch: pa.RecordBatch, base: int, number: int) -> Iterator[pa.RecordBatch]:
         """Where the audio of each row lies: inside the file, or in one that the row names."""
@@ -115,7 +119,9 @@ def addresses(values: pa.Array, base: int, file: Location) -> list[tuple[int, in
     kind = np.int64 if pa.types.is_large_binary(values.type) else np.int32
     ends = np.frombuffer(offsets, kind)[values.offset : values.offset + len(values) + 1].tolist()
     if data is not None and ends[-1] > ends[0] and not 0 <= data.address - base < (file.stamp().size or 0):
-        raise InputError(f"{file}: is compressed, so that audio cannot be read where it lies; save the data set anew")
+        raise InputError(
+            "is compressed, so that audio cannot be read where it lies; save the data set anew", subject=file
+        )
     return [
         (data.address - base + ends[i], ends[i + 1] - ends[i]) if valid else None
         for i, valid in enumerate(values.is_valid().to_pylist())
@@ -131,9 +137,9 @@ def opened(file: Location) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]
             stream = pa.ipc.open_stream(whole)
             yield stream.schema.remove_metadata(), iter(stream), whole.address
     except FileNotFoundError:
-        raise InputError(f"{file}: no such file, though the data set names it") from None
+        raise InputError("no such file, though the data set names it", subject=file) from None
     except pa.ArrowInvalid as error:
-        raise InputError(f"{file}: is damaged or no Arrow file: {error}") from None
+        raise InputError(f"is damaged or no Arrow file: {error}", subject=file) from None
 
 
 def read_json(file: Location) -> dict[str, Any]:
@@ -143,4 +149,4 @@ def read_json(file: Location) -> dict[str, Any]:
             values: dict[str, Any] = json.load(stored)
             return values
     except ValueError as error:
-        raise InputError(f"{file}: is damaged: {error}") from None
+        raise InputError(f"is damaged: {error}", subject=file) from None

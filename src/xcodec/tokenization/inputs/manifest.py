@@ -40,8 +40,9 @@ class ManifestReader:
         )
         if self.path is None:
             raise InputError(
-                f"{file}: has the columns {', '.join(names) or 'of an empty file'}; expected one called "
-                f"{' or '.join(PATH_KEYS)}"
+                f"has the columns {', '.join(names) or 'of an empty file'}; expected one called "
+                f"{' or '.join(PATH_KEYS)}",
+                subject=file,
             )
         self.carried = pa.schema([field for field in rows.schema if field.name not in UNDERSTOOD], metadata=None)
         check_carried(self.carried.names, str(file))

@@ -73,7 +73,7 @@ class SeparatedValues:
         self.dialect: dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {}
         header = next(self.lines(), [])
         if isinstance(header, str):
-            raise InputError(f"{file}: is no text of separated values: {header}")
+            raise InputError(f"is no text of separated values: {header}", subject=file)
         if header:
             header[0] = header[0].removeprefix("\ufeff")  # how spreadsheets mark UTF-8
         self.schema = pa.schema([(as_text(name.strip()), pa.string()) for name in header])
@@ -255,7 +255,7 @@ class ParquetRows:
             try:
                 yield pq.ParquetFile(binary)
             except pa.ArrowInvalid as error:
-                raise InputError(f"{self.file}: is no Parquet file, or damaged: {error}") from None
+                raise InputError(f"is no Parquet file, or damaged: {error}", subject=self.file) from None
 
     def batches(self) -> Iterator[Numbered]:
         """The rows in their order."""

@@ -29,8 +29,9 @@ def open_source(path: str | Path, audio: str | Path | None = None, log: Callable
         return Recordings.of_manifest(path, log)
     if not path.is_dir():
         raise InputError(
-            f"there is nothing to train on at {path}; give a folder of recordings, a list of them, prepared speech, or "
-            "Parquet of codes. A recipe with a synthesis section makes speech in a folder that does not exist"
+            f"there is nothing to train on at {path}",
+            remedy="give a folder of recordings, a list of them, prepared speech, or Parquet of codes. A "
+            "recipe with a synthesis section makes speech in a folder that does not exist",
         )
     if (path / "index.json").is_file():
         return Corpus(path)

@@ -54,10 +54,12 @@ class Corpus:
             self._phones = np.asarray(index.get("phones", []), dtype=np.int64)
         except (OSError, ValueError, KeyError) as error:
             raise InputError(
-                f"the prepared speech at {folder} is damaged ({error}); remove it, to make it anew"
+                f"the prepared speech at {folder} is damaged ({error})", remedy="remove it, to make it anew"
             ) from None
         if len(self.samples) != self.offsets[-1] or self._phones.max(initial=0) >= len(INVENTORY):
-            raise InputError(f"prepared speech at {folder} is not what its index says; remove it, to make it anew")
+            raise InputError(
+                f"prepared speech at {folder} is not what its index says", remedy="remove it, to make it anew"
+            )
         self.seconds = np.diff(self.offsets) / SAMPLING_RATE
 
     def __len__(self) -> int:

@@ -43,7 +43,7 @@ class Span:
         whole = AudioInfo.read(self.path).duration
         whole = Audio.read(self.path).duration if whole is None else whole
         if whole <= self.start:
-            raise AudioError(f"{self.path}: has no span from {self.start:g} s on: it ends at {whole:g} s")
+            raise AudioError(f"has no span from {self.start:g} s on: it ends at {whole:g} s", subject=self.path)
         return whole - self.start
 
 

@@ -76,8 +76,8 @@ class Sampler:
             order = self._order_of(position.epoch)
         if wanted > len(order):
             raise InputError(
-                f"there are {len(order)} stretches of audio to train on, and one step takes {wanted}; give more, or a "
-                "smaller data.batch_seconds"
+                f"there are {len(order)} stretches of audio to train on, and one step takes {wanted}",
+                remedy="give more, or a smaller data.batch_seconds",
             )
         first = position.taken + self.rank * clips
         items = [self._item(*order[i]) for i in range(first, first + clips)]

@@ -110,7 +110,7 @@ class Stretch:
                     arrays[name] for name in ("samples", "lengths", "phones", "phone_counts")
                 )
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise InputError(f"{self.path} is damaged ({error}); remove it, to make it anew") from None
+            raise InputError(f"{self.path} is damaged ({error})", remedy="remove it, to make it anew") from None
         phones_of = np.split(phones, np.cumsum(counts)[:-1])
         for clip, labels in zip(np.split(samples, np.cumsum(lengths)[:-1]), phones_of, strict=True):
             yield SpokenClip(clip, tuple((int(start), int(label)) for start, label in labels))

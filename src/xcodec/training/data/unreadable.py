@@ -36,7 +36,7 @@ class Unreadable:
             found = len(self.clips)
             if found > min(self.count - 1, max(1, self.count // _TENTH)):
                 raise AudioError(
-                    f"{found} of the {self.count} recordings cannot be read, which are too many to go on without them; "
-                    f"repair them or take them out. The last: {error}"
+                    f"{found} of the {self.count} recordings cannot be read, which are too many to go on without them",
+                    remedy=f"repair them or take them out. The last: {error}",
                 ) from error
             self.log(f"passed over, since it cannot be read (number {found} of {self.count} recordings): {error}")

@@ -38,8 +38,8 @@ class DecoderGenerator(Generator):
         """Decode stored codes."""
         if batch.codes is None:
             raise InputError(
-                "xcodec2-decoder trains on stored codes, and some of the data has none; give the Parquet files that "
-                "`xcodec tokenize` wrote"
+                "xcodec2-decoder trains on stored codes, and some of the data has none",
+                remedy="give the Parquet files that `xcodec tokenize` wrote",
             )
         with torch.no_grad():
             latents = self.model.quantizer.decode(batch.codes)

@@ -48,7 +48,7 @@ class Generator(nn.Module):
                 part = model.get_submodule(name)
             except AttributeError:
                 parts = ", ".join(name for name, _ in model.named_children())
-                raise InputError(f"frozen: the model has no part {name!r}; its parts are {parts}") from None
+                raise InputError(f"the model has no part {name!r}; its parts are {parts}", argument="frozen") from None
             part.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "Generator":

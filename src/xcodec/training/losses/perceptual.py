@@ -35,7 +35,9 @@ class PerceptualLoss(nn.Module):
         count = int(self.listener.config.num_hidden_layers) + 1
         self.layers = list(range(count)) if layers is None else layers
         if not all(0 <= layer < count for layer in self.layers):
-            raise InputError(f"perceptual_layers={layers}: {name_or_path} has hidden states 0 to {count - 1}")
+            raise InputError(
+                f"{name_or_path} has hidden states 0 to {count - 1}", argument="perceptual_layers", value=layers
+            )
 
     def train(self, mode: bool = True) -> "PerceptualLoss":
         """Stay frozen, whatever the mode."""
