@@ -12,7 +12,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from xcodec.errors import CodesError
+from xcodec.errors import CodesError, first_line
 from xcodec.files import written_whole
 
 __all__ = ["CodecIdentity", "Codes", "bitrate"]
@@ -185,7 +185,7 @@ class Codes:
             with written_whole(path) as part:
                 part.write_bytes(_in_fixed_order(save({"ids": stored}, metadata)))
         except OSError as error:
-            raise CodesError(f"cannot be written: {error.strerror or error}", subject=path) from error
+            raise CodesError(f"cannot be written: {first_line(error)}", subject=path) from error
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Codes":
@@ -237,7 +237,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]
     except FileNotFoundError:
         raise CodesError("no such file", subject=path) from None
     except OSError as error:
-        raise CodesError(f"cannot be read: {error.strerror or error}", subject=path) from error
+        raise CodesError(f"cannot be read: {first_line(error)}", subject=path) from error
     except (SafetensorError, TypeError, ValueError, AttributeError) as error:
         # Eight bytes of length, then a JSON object: what starts so was safetensors once.
         if head[8:] == b"{" or len(head) < 9:

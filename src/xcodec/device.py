@@ -7,7 +7,7 @@ import re
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from xcodec.errors import InputError
+from xcodec.errors import InputError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -42,9 +42,8 @@ def choose_device(device: "str | torch.device | None") -> "torch.device":
         chosen = torch.device(device)
         torch.empty(0, device=chosen)
     except (RuntimeError, TypeError, AssertionError) as error:  # torch asserts where it was built without CUDA
-        reason = str(error).splitlines()[0]
         raise InputError(
-            f"cannot be used here ({reason})",
+            f"cannot be used here ({first_line(error)})",
             argument="device",
             value=str(device),
             remedy="give 'cpu', 'cuda', 'cuda:1', 'mps' or 'auto'",

@@ -153,10 +153,10 @@ def require(module: str, extra: str, note: str | None = None) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise missing(module, extra, note or module, first_line(error)) from error
+        raise missing_extra(module, extra, note or module, first_line(error)) from error
 
 
-def missing(library: str, extra: str, note: str, reason: str = "it is not installed") -> MissingExtraError:
+def missing_extra(library: str, extra: str, note: str, reason: str = "it is not installed") -> MissingExtraError:
     """Make the error of a library that cannot be used, which says how to install it."""
     return MissingExtraError(
         f"{library} is needed, and cannot be used: {reason}", remedy=f"pip install 'xcodec[{extra}]' ({note})"

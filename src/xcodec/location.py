@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import fsspec
 
-from xcodec.errors import InputError, MissingExtraError
+from xcodec.errors import InputError, MissingExtraError, first_line
 
 __all__ = [
     "STANDARD_INPUT",
@@ -261,4 +261,4 @@ class explained:  # noqa: N801  (a context manager, used like a function)
         if isinstance(error, ImportError):
             raise MissingExtraError(str(error), subject=self.place) from None
         if isinstance(error, OSError):
-            raise InputError(f"cannot be read: {error.strerror or error}", subject=self.place) from None
+            raise InputError(f"cannot be read: {first_line(error)}", subject=self.place) from None

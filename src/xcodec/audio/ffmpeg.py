@@ -9,7 +9,7 @@ import numpy as np
 from xcodec.audio.decoder import BLOCK, Blocks, Decoder
 from xcodec.audio.pcm import pcm_to_float32
 from xcodec.audio.source import Excerpt, Source
-from xcodec.errors import AudioError
+from xcodec.errors import AudioError, first_line
 
 __all__ = ["FfmpegDecoder", "NotReadByFfmpegError", "has_ffmpeg"]
 
@@ -122,7 +122,7 @@ class FfmpegDecoder(Decoder):
             container: Any = av.open(excerpt, metadata_errors="replace")
         except av.error.FFmpegError as error:
             raise NotReadByFfmpegError(
-                f"is damaged or cut short: {_reason(error)}", subject=self._source.name
+                f"is damaged or cut short: {first_line(error)}", subject=self._source.name
             ) from None
         with container:
             if not container.streams.audio:
@@ -159,7 +159,7 @@ class FfmpegDecoder(Decoder):
                     if frame.samples:
                         yield frame
         except av.error.FFmpegError as error:
-            raise AudioError(f"is damaged or cut short: {_reason(error)}", subject=self._source.name) from None
+            raise AudioError(f"is damaged or cut short: {first_line(error)}", subject=self._source.name) from None
         if reached is not None:
             reached.append(latest)
 
@@ -237,7 +237,3 @@ def _opus_samples(head: bytes) -> int:
     else:
         size = (120, 240, 480, 960)[config & 3]
     return size * (1 if code == 0 else 2 if code < 3 else (head[1] & 63 if len(head) > 1 else 0))
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error)

@@ -1,7 +1,6 @@
 """Which decoder reads a file, decided by its content, whatever its name."""
 
 from pathlib import PurePath
-from shlex import quote
 
 from xcodec.audio.decoder import Decoder, JoinedDecoder
 from xcodec.audio.ffmpeg import FfmpegDecoder, NotReadByFfmpegError, has_ffmpeg
@@ -102,8 +101,8 @@ def _with_ffmpeg(source: Source, refusal: AudioError, damage: str | None = None)
             raise (error if is_audio else refusal) from None
     if is_audio:
         raise AudioError(
-            f"is {name}, which needs FFmpeg: install it with pip install 'xcodec[formats]', or convert "
-            f"the file: ffmpeg -i {quote(source.name)} converted.wav",
+            f"is {name}, which needs FFmpeg",
             subject=source.name,
+            remedy="install it with pip install 'xcodec[formats]', or convert the file: ffmpeg -i FILE converted.wav",
         )
     raise refusal

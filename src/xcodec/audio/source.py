@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from xcodec.errors import AudioError
+from xcodec.errors import AudioError, first_line
 from xcodec.location import Location, is_url
 
 __all__ = ["AudioSource", "Excerpt", "Source", "opened_source"]
@@ -53,7 +53,7 @@ class Source:
                 pieces.append(piece)
                 wanted -= len(piece)
         except OSError as error:
-            raise AudioError(f"cannot be read: {error.strerror or error}", subject=self.name) from error
+            raise AudioError(f"cannot be read: {first_line(error)}", subject=self.name) from error
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def find(self, pattern: bytes, start: int, end: int | None = None) -> int:
@@ -197,7 +197,7 @@ def _opened_path(path: Path, name: str) -> Iterator[Source]:
     except PermissionError:
         raise AudioError("permission to read it is denied", subject=name) from None
     except OSError as error:
-        raise AudioError(f"cannot be opened: {error.strerror or error}", subject=name) from error
+        raise AudioError(f"cannot be opened: {first_line(error)}", subject=name) from error
     except ValueError as error:  # a NUL in the path
         raise AudioError(f"cannot be opened: {error}", subject=repr(name)) from None
     if file is None:
@@ -230,5 +230,5 @@ def _opened_file(file: IO[bytes]) -> Iterator[Source]:
         try:
             shutil.copyfileobj(file, copy, _CHUNK)
         except OSError as error:
-            raise AudioError(f"cannot be read: {error.strerror or error}", subject=name) from error
+            raise AudioError(f"cannot be read: {first_line(error)}", subject=name) from error
         yield _checked(Source(name, copy, 0, copy.tell(), None))

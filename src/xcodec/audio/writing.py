@@ -7,7 +7,7 @@ import soundfile
 
 from xcodec.audio.decoder import BLOCK
 from xcodec.audio.libsndfile import reason, system_path
-from xcodec.errors import AudioError
+from xcodec.errors import AudioError, first_line
 from xcodec.files import written_whole
 
 __all__ = ["WRITABLE_SUFFIXES", "write"]
@@ -57,7 +57,7 @@ def write(path: Path, samples: np.ndarray, sampling_rate: int, subtype: str | No
                 block = samples[:, start : start + BLOCK].T  # -> (samples, channels)
                 file.write(block if subtype in ("FLOAT", "DOUBLE") else block.clip(-1.0, 1.0))
     except OSError as error:
-        raise AudioError(f"cannot be written: {error.strerror or error}", subject=path) from error
+        raise AudioError(f"cannot be written: {first_line(error)}", subject=path) from error
     except soundfile.LibsndfileError as error:
         if error.code == _SYSTEM_ERROR:
             raise AudioError("cannot be written: the system refused; is the disk full?", subject=path) from error

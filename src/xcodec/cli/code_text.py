@@ -53,7 +53,8 @@ class CodeText:
         self._rest = "" if self.ended else self._rest[position:]
         if not UNFINISHED.fullmatch(self._rest):
             raise CodesError(
-                f"standard input: {self._rest[:SHOWN]!r} is no code; expected numbers, or speech tokens like <|s_123|>"
+                f"{self._rest[:SHOWN]!r} is no code; expected numbers, or speech tokens like <|s_123|>",
+                subject="standard input",
             )
         return [codes]
 
@@ -63,8 +64,9 @@ class CodeText:
         for frame in frames:
             if len(frame) != len(frames[0]) or len(frame) > self.num_codebooks or not all(map(is_number, frame)):
                 raise CodesError(
-                    f"standard input: {' '.join(frame)[:SHOWN]!r} is no frame; expected a line of up to "
-                    f"{self.num_codebooks} numbers, a code of each codebook, as many on every line"
+                    f"{' '.join(frame)[:SHOWN]!r} is no frame; expected a line of up to "
+                    f"{self.num_codebooks} numbers, a code of each codebook, as many on every line",
+                    subject="standard input",
                 )
         return [[int(code) for code in book] for book in zip(*frames, strict=True)]
 

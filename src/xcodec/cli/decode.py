@@ -170,4 +170,4 @@ def pass_on(pipe: AudioPipe, load: "Callable[[], Codec]") -> None:
         if audio:
             pipe.write(audio)
     if not pipe.seconds:
-        raise CodesError("standard input: no codes came")
+        raise CodesError("no codes came", subject="standard input")

@@ -251,11 +251,11 @@ def check_writable(files: list[Path], overwrite: bool) -> None:
     """
     for file in files:
         if file.is_dir():
-            raise InputError(f"{file}: it is a folder; give the name of a file")
+            raise InputError("it is a folder", subject=file, remedy="give the name of a file")
         if file.exists() and not overwrite:
-            raise InputError(f"{file}: exists already; give --overwrite to replace it")
+            raise InputError("exists already", subject=file, remedy="give --overwrite to replace it")
         if not file.parent.is_dir():
-            raise InputError(f"{file}: the folder {file.parent} does not exist; make it first")
+            raise InputError(f"the folder {file.parent} does not exist", subject=file, remedy="make it first")
 
 
 def load_models(
@@ -283,7 +283,7 @@ def load_baselines(names: list[str], missing: "list[Missing]") -> "Iterator[Syst
         try:
             yield baseline(name)
         except MissingExtraError as error:
-            missing.append(Missing(name, str(error)))
+            missing.append(Missing(name, error.remedy or error.problem))
 
 
 def show(result: "Evaluation", per_clip: bool) -> None:

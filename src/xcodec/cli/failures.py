@@ -2,38 +2,27 @@
 
 import errno
 import os
+import re
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperOption
 
 from xcodec.cli.console import errors, show_error
-from xcodec.errors import XcodecError
+from xcodec.errors import XcodecError, first_line
 
-__all__ = ["FAILED", "INTERRUPTED", "Command", "explain"]
+__all__ = ["FAILED", "INTERRUPTED", "Command", "Failure", "explain"]
 
 FAILED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 TRACEBACK = "XCODEC_TRACEBACK"
+SETTING = re.compile(r"\b(?P<name>[a-z]\w*)=(?P<value>\w+(\.\w+)*)")
+"""How a remedy names an argument."""
 
-# How the library's messages, which speak of arguments, are worded for those who give options.
-OPTIONS = {
-    "pass check_identity=False": "give --ignore-identity",
-    "overwrite=True (--overwrite)": "--overwrite",
-    "overwrite=True": "--overwrite",
-    "check_identity=False": "--ignore-identity",
-    "`semantic_encoder`": "--semantic-encoder",
-    "semantic_encoder: ": "--semantic-encoder: ",
-    "give num_attention_heads": "give --num-attention-heads",
-    "device='": "--device '",
-    "dtype='": "--dtype '",
-    "bandwidth=": "--bandwidth ",
-    "is longer than the limit of": "is longer than --longest allows,",
-    "top_p=": "--top-p ",
-    "repetition_penalty=": "--repetition-penalty ",
-    "max_seconds=": "--max-seconds ",
-    "Codes.save or `xcodec encode`": "`xcodec encode`",
-}
+_options: ContextVar[dict[str, TyperOption]] = ContextVar("_options", default={})  # noqa: B039  (never changed)
+"""Options of the command that runs, by the names of their parameters, which are those of the package's arguments."""
 
 
 class Command(TyperCommand):
@@ -41,6 +30,7 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
+        before = _options.set({str(each.name): each for each in self.params if isinstance(each, TyperOption)})
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -53,30 +43,73 @@ class Command(TyperCommand):
                 raise  # whoever read our output has had enough; typer leaves quietly
             show_error(explain(error))
             raise typer.Exit(FAILED) from None
+        finally:
+            _options.reset(before)
 
 
-def explain(error: Exception) -> str:
+@dataclass(frozen=True)
+class Failure:
+    """What could not be done, a path or pattern, and why."""
+
+    subject: str
+    reason: str
+
+    @classmethod
+    def of(cls, subject: object, error: Exception) -> "Failure":
+        """Describe an exception, which need not repeat what it is about.
+
+        Raises:
+            Exception: `error` itself, where the environment asks for tracebacks.
+        """
+        return cls(str(subject), explain(error, subject))
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.reason}"
+
+
+def explain(error: Exception, subject: object | None = None) -> str:
     """Say in one line what went wrong.
+
+    Args:
+        error: what was raised.
+        subject: what the line is about already, so that it need not be said again.
 
     Raises:
         Exception: `error` itself, where the environment asks for tracebacks.
     """
     if os.environ.get(TRACEBACK):
         raise error
-    text = " ".join(str(error).split())
     if isinstance(error, XcodecError):
-        for argument, option in OPTIONS.items():
-            text = text.replace(argument, option)
-        return text
+        return " ".join(in_options(error, _options.get()).beside(subject).split())
     if ran_out_of_memory(error):
         return "out of memory; give a smaller --batch-seconds, a shorter recording, or another --device"
     if could_not_compile(error):
-        reason = str(error).strip().partition("\n")[0]
-        return f"torch's compiler failed, so leave --compile out: {reason}"
+        return f"torch's compiler failed, so leave --compile out: {first_line(error)}"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    kind = type(error).__name__
-    return f"{kind}: {text}. This should not happen; please report it with what {TRACEBACK}=1 in the environment shows"
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return f"{text}. This should not happen; please report it with what {TRACEBACK}=1 in the environment shows"
+
+
+def in_options(error: XcodecError, options: dict[str, TyperOption]) -> XcodecError:
+    """Word an error for whoever gave options: --bandwidth 3, where the package says bandwidth=3.0 of its argument."""
+
+    def setting(found: re.Match[str]) -> str:
+        option = options.get(found["name"])
+        return found[0] if option is None else spelt(option, found["value"])
+
+    argument, value = error.argument, error.value
+    if argument in options:
+        text = f"{value:g}" if isinstance(value, float) else "" if value is ... else repr(value)
+        argument, value = spelt(options[argument], text), ...
+    remedy = None if error.remedy is None else SETTING.sub(setting, error.remedy)
+    return XcodecError(error.problem, subject=error.subject, argument=argument, value=value, remedy=remedy)
+
+
+def spelt(option: TyperOption, value: str) -> str:
+    """Spell an option as it is given; a switch takes no value."""
+    name = max(option.opts, key=len)
+    return name if option.is_flag or not value else f"{name} {value}"
 
 
 def could_not_compile(error: Exception) -> bool:

@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from xcodec.cli.console import output, show_error, spoken_bytes, spoken_seconds
-from xcodec.cli.failures import FAILED, explain
+from xcodec.cli.failures import FAILED, Failure
 from xcodec.cli.options import BUILT_IN, Precision, load_codec, not_empty
-from xcodec.cli.paths import CODES_SUFFIX, Failure, find_files, home
+from xcodec.cli.paths import CODES_SUFFIX, find_files, home
 from xcodec.cli.places import STANDARD, Source, fetched, is_remote
 from xcodec.errors import CheckpointError, CodesError
 
@@ -82,7 +82,7 @@ def command(
         try:
             facts = facts_of(subject)
         except Exception as error:
-            failures.append(Failure(str(subject), explain(error)))
+            failures.append(Failure.of(subject, error))
             continue
         if as_json:
             typer.echo(json.dumps({"subject": str(subject)} | {fact.key: fact.value for fact in facts if fact.key}))

@@ -8,9 +8,9 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from xcodec.cli.console import errors, output, show_error, spoken_seconds
-from xcodec.cli.failures import FAILED, explain
+from xcodec.cli.failures import FAILED, Failure
 from xcodec.cli.interruption import Interruption
-from xcodec.cli.paths import Failure, Job
+from xcodec.cli.paths import Job
 from xcodec.cli.places import Saved, StandardOutput, send
 from xcodec.errors import AudioError
 
@@ -134,7 +134,7 @@ class Run(Generic[Input, Output]):
     def fail(self, job: Job, error: Exception) -> None:
         """Note why an input came to nothing."""
         ignored = self.ignore_unreadable and isinstance(error, AudioError)
-        (self.left_out if ignored else self.failures).append(Failure(str(job.source), explain(error)))
+        (self.left_out if ignored else self.failures).append(Failure.of(job.source, error))
 
     def write(self, job: Job, item: Input, result: Output) -> None:
         """Write a result, and the folder it belongs in."""
@@ -147,7 +147,7 @@ class Run(Generic[Input, Output]):
         except BrokenPipeError:  # whoever read standard output has had enough
             raise
         except Exception as error:
-            self.failures.append(Failure(str(job.target), explain(error)))
+            self.failures.append(Failure.of(job.target, error))
         else:
             self.num_done += 1
             self.seconds_done += item.duration

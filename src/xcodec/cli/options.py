@@ -139,7 +139,7 @@ def known_size(value: str | None) -> str | None:
         try:
             memory_size(value)
         except InputError as error:
-            raise typer.BadParameter(str(error).removeprefix("max_memory=")) from None
+            raise typer.BadParameter(f"{value!r}: {error.problem}") from None
     return value
 
 

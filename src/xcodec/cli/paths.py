@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from xcodec.cli.failures import Failure
 from xcodec.cli.places import STANDARD, Source, StandardInput, StandardOutput, Target, is_remote
-from xcodec.errors import InputError, XcodecError
+from xcodec.errors import InputError, XcodecError, first_line
 
 __all__ = [
     "CODES_SUFFIX",
-    "Failure",
     "Found",
     "Job",
     "audio_name",
@@ -51,17 +51,6 @@ class Job:
     source: Source
     target: Target
     channel: int | None = None
-
-
-@dataclass(frozen=True)
-class Failure:
-    """What could not be done, a path or pattern, and why."""
-
-    subject: str
-    reason: str
-
-    def __str__(self) -> str:
-        return self.reason if self.reason.startswith(self.subject) else f"{self.subject}: {self.reason}"
 
 
 def home(text: str) -> Path:
@@ -112,11 +101,13 @@ def plan(
     single = output == STANDARD or names_a_file(inputs, output)
     check_standard_input(inputs, single)
     if single and count_channels is not None:
-        raise InputError(f"each channel has an output of its own, so {output} cannot be one; give a folder")
+        raise InputError(f"each channel has an output of its own, so {output} cannot be one", remedy="give a folder")
     found, failures = find_files(inputs, suffixes, without=folder)
     if output == STANDARD:
         if len(found) > 1:
-            raise InputError(f"{len(found)} outputs cannot share standard output; give one input, or a folder (-o)")
+            raise InputError(
+                f"{len(found)} outputs cannot share standard output", remedy="give one input, or a folder (-o)"
+            )
         jobs = [Job(item.source, StandardOutput(Path(rename(item.relative.name)).suffix)) for item in found]
     elif single:
         jobs = [Job(item.source, folder) for item in found]
@@ -149,7 +140,7 @@ def jobs_of(
     try:
         num_channels = count_channels(item.source)
     except XcodecError as error:
-        failures.append(Failure(str(item.source), str(error)))
+        failures.append(Failure.of(item.source, error))
         return
     for channel in range(num_channels):
         yield Job(item.source, folder / item.relative.with_name(rename(f"{name}.ch{channel}")), channel)
@@ -166,7 +157,7 @@ def check_standard_input(inputs: Sequence[str], single: bool) -> None:
     if len(inputs) > 1:
         raise InputError("- is standard input, and is read alone; a file that is called so is ./-")
     if not single:
-        raise InputError("standard input has no name to make one of; give -o the name of a file, or -")
+        raise InputError("standard input has no name to make one of", remedy="give -o the name of a file, or -")
 
 
 def names_a_file(inputs: Sequence[str], output: str) -> bool:
@@ -249,7 +240,7 @@ def remote_files(text: str, suffixes: Sequence[str], failures: list[Failure]) ->
             failures += [Failure(str(each.place), each.refused) for each in inside if each.refused]
             files = [each.place for each in inside if not each.refused]
     except XcodecError as error:
-        failures.append(Failure(text, str(error)))
+        failures.append(Failure.of(text, error))
         return []
     if not files:
         failures.append(Failure(text, nothing_found(suffixes)))
@@ -263,7 +254,7 @@ def why_not(path: Path) -> str:
     except FileNotFoundError:
         pass
     except OSError as error:  # a name that is too long, a file where a folder should be, a folder that is closed
-        return error.strerror or str(error)
+        return first_line(error)
     return "no such file or folder"
 
 
@@ -291,7 +282,7 @@ def walk(
     from xcodec.audio.media import media_files
 
     def unreadable(error: OSError) -> None:
-        failures.append(Failure(str(error.filename), error.strerror or str(error)))
+        failures.append(Failure(str(error.filename), first_line(error)))
 
     excluded = () if without is None else (without,)
     for path in media_files(top, suffixes=suffixes, without=excluded, on_error=unreadable):

@@ -94,13 +94,14 @@ def fetched(source: Source) -> Iterator[Path]:
             with opened as content, copy.open("wb") as file:
                 shutil.copyfileobj(content, file, 1 << 20)
         except FileNotFoundError:
-            raise InputError(f"{source}: no such file") from None
+            raise InputError("no such file", subject=source) from None
         except Exception as error:  # the errors of whatever library fsspec uses for this protocol
-            raise InputError(f"{source}: cannot be fetched: {type(error).__name__}: {error}") from None
+            raise InputError(f"cannot be fetched: {type(error).__name__}: {error}", subject=source) from None
         try:
             yield copy
         except XcodecError as error:
-            raise type(error)(str(error).replace(str(copy), str(source))) from None
+            error.subject = str(source)
+            raise
 
 
 def send(result: Saved, target: StandardOutput) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import HubertConfig, WavLMConfig
 
 from xcodec.conversion.key_map import KeyMap, Pattern
-from xcodec.errors import CheckpointError, InputError
+from xcodec.errors import CheckpointError, InputError, one_line
 from xcodec.models.stored import unwrapped
 from xcodec.models.xcodec.configuration import XcodecConfig
 
@@ -107,7 +107,7 @@ def read_original_config(path: Path) -> dict[str, Any]:
             "no such file; expected the YAML file that came with the checkpoint", subject=path
         ) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CheckpointError(f"is no YAML file ({' '.join(str(error).split())})", subject=path) from None
+        raise CheckpointError(f"is no YAML file ({one_line(error)})", subject=path) from None
     generator = content.get("generator") if isinstance(content, dict) else None
     fields = generator.get("config") if isinstance(generator, dict) else None
     wanted = ("D", "ratios", "target_bandwidths", "sample_rate", "bins", "semantic_techer")

@@ -137,7 +137,10 @@ def check_installed(package: str, *programs: str) -> None:
         MissingExtraError: where they cannot.
     """
     if not all(map(shutil.which, programs)):
-        raise MissingExtraError(f"apt-get install {package} ({' and '.join(programs)})")
+        raise MissingExtraError(
+            f"{' and '.join(programs)} must be installed",
+            remedy=f"apt-get install {package} ({' and '.join(programs)})",
+        )
 
 
 def run(*command: object) -> None:

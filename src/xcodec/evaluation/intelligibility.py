@@ -2,7 +2,7 @@
 
 import warnings
 
-from xcodec.errors import MissingExtraError
+from xcodec.errors import require
 from xcodec.evaluation.clips import Pair
 from xcodec.evaluation.metric import Metric, Scale, Score, UndefinedError, audible
 
@@ -24,11 +24,7 @@ class Stoi(Metric):
     packages = ("pystoi",)
 
     def __init__(self, extended: bool = False) -> None:
-        try:
-            from pystoi import stoi
-        except ImportError as error:
-            raise MissingExtraError("pip install 'xcodec[eval]' (pystoi)") from error
-        self._stoi = stoi
+        self._stoi = require("pystoi", "eval").stoi
         self.extended = extended
         name = "ESTOI" if extended else "STOI"
         source = "Jensen and Taal 2016" if extended else "Taal et al. 2011"

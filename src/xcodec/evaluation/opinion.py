@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from xcodec.errors import CheckpointError, MissingExtraError
+from xcodec.errors import CheckpointError, first_line, missing_extra, require
 from xcodec.evaluation.clips import Pair
 from xcodec.evaluation.metric import Metric, Scale, Score, UndefinedError, audible
 
@@ -41,11 +41,8 @@ class Dnsmos(Metric):
     def __init__(self) -> None:
         found = find_spec("speechmos")
         if found is None or not found.submodule_search_locations:
-            raise MissingExtraError("pip install 'xcodec[dnsmos]' (speechmos, which carries the network)")
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingExtraError("pip install 'xcodec[dnsmos]' (onnxruntime)") from error
+            raise missing_extra("speechmos", "dnsmos", "speechmos, which carries the network")
+        onnxruntime = require("onnxruntime", "dnsmos")
         network = Path(found.submodule_search_locations[0]) / "dnsmos_models" / "sig_bak_ovr.onnx"
         self._session = onnxruntime.InferenceSession(os.fspath(network), providers=["CPUExecutionProvider"])
         about = "predicted opinion of {}, 1 to 5, by DNSMOS P.835 (Reddy et al. 2022) at 16 kHz; needs no recording"
@@ -92,7 +89,7 @@ class Utmos(Metric):
                 warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript is old, and what UTMOS comes in
                 self._predictor = torch.jit.load(os.fspath(path), map_location=device).eval()
         except (RuntimeError, ValueError, OSError) as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = first_line(error)
             raise CheckpointError(f"is not a TorchScript file that can be loaded ({reason})", subject=path) from None
         self.path, self.device = Path(path), device
         about = f"predicted opinion, 1 to 5, by {self.path.name} at 16 kHz; needs no recording"

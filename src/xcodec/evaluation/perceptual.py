@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from xcodec.errors import MissingExtraError
+from xcodec.errors import require
 from xcodec.evaluation.clips import Pair
 from xcodec.evaluation.metric import Metric, Scale, Score, UndefinedError, audible
 
@@ -24,10 +24,7 @@ class Pesq(Metric):
     packages = ("pesq",)
 
     def __init__(self, band: Literal["wb", "nb"]) -> None:
-        try:
-            import pesq
-        except ImportError as error:
-            raise MissingExtraError("pip install 'xcodec[eval]' (pesq, which needs a C compiler)") from error
+        pesq = require("pesq", "eval", "pesq, which needs a C compiler")
         self._pesq, self._refused = pesq.pesq, pesq.PesqError
         self.band = band
         self.sampling_rate = 16_000 if band == "wb" else 8_000

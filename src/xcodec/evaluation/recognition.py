@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import torch
 
-from xcodec.errors import CheckpointError, MissingExtraError
+from xcodec.errors import CheckpointError, one_line, require
 from xcodec.evaluation.clips import Pair
 from xcodec.evaluation.metric import Metric, Scale, Score, UndefinedError
 
@@ -37,11 +37,7 @@ class PocketSphinx:
     packages: ClassVar[tuple[str, ...]] = ("pocketsphinx",)
 
     def __init__(self) -> None:
-        try:
-            from pocketsphinx import Decoder
-        except ImportError as error:
-            raise MissingExtraError("pip install 'xcodec[asr]' (pocketsphinx)") from error
-        self._new_decoder = Decoder
+        self._new_decoder = require("pocketsphinx", "asr").Decoder
 
     def transcribe(self, samples: np.ndarray) -> str:
         """What is said in float32 (samples,) at 16 kHz."""
@@ -75,8 +71,7 @@ class TransformersRecognizer:
         try:
             self._pipeline: Any = pipeline("automatic-speech-recognition", model=name, device=device)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            reason = " ".join(str(error).split())
-            raise CheckpointError(f"cannot be loaded as a speech recogniser: {reason}", subject=name) from None
+            raise CheckpointError(f"cannot be loaded as a speech recogniser: {one_line(error)}", subject=name) from None
 
     def transcribe(self, samples: np.ndarray) -> str:
         """What is said in float32 (samples,) at 16 kHz."""
@@ -98,11 +93,7 @@ class WordErrorRate(Metric):
     needs_reference = False
 
     def __init__(self, recognizer: Recognizer) -> None:
-        try:
-            import jiwer
-        except ImportError as error:
-            raise MissingExtraError("pip install 'xcodec[asr]' (jiwer)") from error
-        self._process_words = jiwer.process_words
+        self._process_words = require("jiwer", "asr").process_words
         self.recognizer = recognizer
         self.packages = ("jiwer", *recognizer.packages)
         about = f"word error rate by {recognizer.name}, over all words of all clips; the recordings have one too"

@@ -49,7 +49,7 @@ def select_metrics(
         try:
             metrics.append(make())
         except MissingExtraError as error:
-            missing.append(Missing(what, str(error)))
+            missing.append(Missing(what, error.remedy or error.problem))
 
     take("STOI", Stoi)
     take("ESTOI", partial(Stoi, extended=True))

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from xcodec.errors import CheckpointError
+from xcodec.errors import CheckpointError, one_line
 from xcodec.evaluation.clips import Pair
 from xcodec.evaluation.metric import Metric, Scale, Score, UndefinedError, audible
 
@@ -35,8 +35,9 @@ class SpeakerSimilarity(Metric):
             self._features: Any = AutoFeatureExtractor.from_pretrained(name)
             self._model: Any = AutoModelForAudioXVector.from_pretrained(name).to(device).eval()
         except (OSError, ValueError, KeyError) as error:
-            reason = " ".join(str(error).split())
-            raise CheckpointError(f"cannot be loaded as a model of speakers' voices: {reason}", subject=name) from None
+            raise CheckpointError(
+                f"cannot be loaded as a model of speakers' voices: {one_line(error)}", subject=name
+            ) from None
         self.device = device
         about = f"cosine of x-vectors by {name}, at 16 kHz, 1 at best"
         self.scales = (Scale("speaker_similarity", "SIM", about, 3),)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from xcodec.errors import InputError
+from xcodec.errors import InputError, first_line
 
 __all__ = ["Transcripts"]
 
@@ -48,7 +48,7 @@ def read(table: Path) -> dict[str, str]:
     try:
         lines = table.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read: {getattr(error, 'strerror', None) or error}", subject=table) from None
+        raise InputError(f"cannot be read: {first_line(error)}", subject=table) from None
     texts = {}
     for number, line in enumerate(lines, 1):
         name, found, text = line.partition(between)

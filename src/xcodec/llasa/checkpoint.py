@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from xcodec.device import choose_device, choose_dtype
-from xcodec.errors import CheckpointError, InputError, some_of
+from xcodec.errors import CheckpointError, InputError, first_line, some_of
 from xcodec.models.auto import no_progress_bars
 from xcodec.models.checkpoint import HUB_ARGUMENTS, read_config, resolve_checkpoint
 
@@ -76,8 +76,3 @@ def codec_named_by(name_or_path: str | os.PathLike[str]) -> str | None:
             f"its config names {codec!r} as codec; expected a folder, a hub id or mini", subject=name_or_path
         )
     return codec
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, in one line."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

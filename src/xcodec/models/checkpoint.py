@@ -8,7 +8,7 @@ from typing import Any
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError
 
-from xcodec.errors import CheckpointError
+from xcodec.errors import CheckpointError, first_line
 
 __all__ = [
     "BUILT_IN",
@@ -75,12 +75,10 @@ def resolve_checkpoint(
         tried = f"no folder {folder.absolute()}, and {str(name_or_path)!r} is no hub id (those read OWNER/NAME)"
         raise CheckpointError(f"checkpoint not found: {tried}") from None
     except Exception as error:  # the hub client raises errors of several libraries
-        reason = (
-            f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason given'}"
-        )
         raise CheckpointError(
             f"checkpoint not found: no folder {folder.absolute()}, and {str(name_or_path)!r} is neither in the hub's "
-            f"local cache nor could be downloaded ({reason}). Check the id; or, on a machine with network, run: "
+            f"local cache nor could be downloaded "
+            f"({type(error).__name__}: {first_line(error)}). Check the id; or, on a machine with network, run: "
             f"hf download {name_or_path} --local-dir FOLDER, copy FOLDER here and pass its path"
         ) from None
 

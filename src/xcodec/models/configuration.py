@@ -12,7 +12,7 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.utils import logging
 from typing_extensions import Self
 
-from xcodec.errors import CheckpointError, InputError
+from xcodec.errors import CheckpointError, InputError, one_line
 from xcodec.models.checkpoint import find_small_files, read_config
 
 __all__ = [
@@ -97,8 +97,7 @@ class CodecConfig(PreTrainedConfig):
                     "expected a floating-point dtype of torch, such as 'float32'", argument="dtype", value=first.dtype
                 )
         except Exception as error:  # any, according to which field holds what
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise CheckpointError(f"the config.json of {source} describes no model: {reason}") from error
+            raise CheckpointError(f"the config.json of {source} describes no model: {one_line(error)}") from error
         return config
 
     def check_against(self, num_tensors: int, source: str | Path) -> None:

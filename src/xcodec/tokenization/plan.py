@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from xcodec.errors import InputError
+from xcodec.errors import InputError, first_line
 from xcodec.files import written_whole
 from xcodec.tokenization.duplicates import DuplicateFinder
 from xcodec.tokenization.headers import Survey, survey
@@ -125,9 +125,8 @@ class Plan:
         try:
             yield
         except (pa.ArrowException, OSError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
             raise InputError(
-                f"cannot be read ({reason})",
+                f"cannot be read ({first_line(error)})",
                 subject=self.table_path,
                 remedy="put it back from a copy, or delete plan.json and give the same input again",
             ) from None

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xcodec.codes import CodecIdentity, Codes
-from xcodec.errors import InputError
+from xcodec.errors import InputError, first_line
 from xcodec.tokenization.headers import Failure
 from xcodec.tokenization.plan import Plan
 
@@ -151,9 +151,8 @@ def batches_of(path: Path) -> Iterator[pa.RecordBatch]:
         with pq.ParquetFile(path) as parquet:
             yield from parquet.iter_batches(_BATCH_ROWS)
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).partition("\n")[0]
         raise InputError(
-            f"is damaged ({reason})", subject=path, remedy="delete it and run `xcodec tokenize` again"
+            f"is damaged ({first_line(error)})", subject=path, remedy="delete it and run `xcodec tokenize` again"
         ) from None
 
 

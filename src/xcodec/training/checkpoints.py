@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xcodec.errors import CheckpointError
+from xcodec.errors import CheckpointError, first_line
 from xcodec.files import written_whole
 from xcodec.models.auto import feature_extractor_of
 from xcodec.models.codec_model import CodecModel
@@ -71,7 +71,7 @@ def load_state(path: Path) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise CheckpointError(
-            f"the state {path} cannot be read ({str(error).splitlines()[0]})",
+            f"the state {path} cannot be read ({first_line(error)})",
             remedy="remove it to go on from the one before, or give another --output to begin anew",
         ) from error
     return state

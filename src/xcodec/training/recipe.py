@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from huggingface_hub.errors import StrictDataclassError
 from pydantic import Field, ValidationError, model_validator
 
-from xcodec.errors import InputError, MissingExtraError
+from xcodec.errors import InputError, one_line, require
 from xcodec.models.family import Family
 from xcodec.models.registry import FAMILIES
 from xcodec.training.sections import (
@@ -135,19 +135,16 @@ def _check_model(family: Family, model: dict[str, Any]) -> None:
             _check_names(semantic, set(known), "semantic_model_config.")
         config(**model)
     except (TypeError, AttributeError, ValueError, StrictDataclassError) as error:
-        raise ValueError(f"model: {' '.join(str(error).split())}") from None
+        raise ValueError(f"model: {one_line(error)}") from None
 
 
 def _parsed(text: str, name: str) -> Any:
     """Parse YAML, or say where it goes wrong."""
-    try:
-        import yaml
-    except ImportError as error:
-        raise MissingExtraError("recipes need pyyaml; install it with: pip install 'xcodec[train]'") from error
+    yaml = require("yaml", "train", "pyyaml")
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{name} is not YAML: {' '.join(str(error).split())}") from None
+        raise InputError(f"{name} is not YAML: {one_line(error)}") from None
 
 
 def _override(values: dict[Any, Any], setting: str) -> None:

@@ -19,7 +19,7 @@ from typing import TypeAlias
 import numpy as np
 
 from xcodec.audio import Audio
-from xcodec.errors import InputError, MissingExtraError
+from xcodec.errors import InputError, require
 from xcodec.training.phones import SILENCE, phone_of
 from xcodec.training.texts import sentence
 
@@ -143,13 +143,7 @@ class Espeak:
         Raises:
             MissingExtraError: where the wheel that carries espeak-ng is not installed.
         """
-        try:
-            import espeakng_loader
-        except ImportError as error:
-            raise MissingExtraError(
-                "speech synthesis needs the package espeakng-loader, which is not installed; "
-                "install it with: pip install 'xcodec[train]'"
-            ) from error
+        espeakng_loader = require("espeakng_loader", "train")
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             self._library = ctypes.CDLL(shutil.copy(espeakng_loader.get_library_path(), folder))
         data = str(espeakng_loader.get_data_path())

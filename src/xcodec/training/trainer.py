@@ -15,7 +15,7 @@ from torch import Tensor
 
 from xcodec.audio import Audio
 from xcodec.codec import Codec
-from xcodec.errors import CheckpointError, MissingExtraError, TrainingError
+from xcodec.errors import CheckpointError, TrainingError, missing_extra
 from xcodec.models.codec_model import CodecModel
 from xcodec.training.checkpoints import Checkpoints, feature_extractor_of, load_state
 from xcodec.training.data.batch import Batch
@@ -85,9 +85,7 @@ class Trainer:
             MissingExtraError: where the recipe keeps the best by a measure that is not installed.
         """
         if recipe.validation.best != "mel" and not scores_installed():
-            raise MissingExtraError(
-                f"validation.best={recipe.validation.best} needs pystoi and pesq: pip install 'xcodec[eval]'"
-            )
+            raise missing_extra("pystoi and pesq", "eval", f"for validation.best={recipe.validation.best}")
         self.recipe = recipe
         self.processes = processes
         self.log = log if processes.is_first else None

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from xcodec.errors import MissingExtraError, XcodecError
+from xcodec.errors import XcodecError, first_line, require
 from xcodec.tokenization.headers import ShardHeader
 from xcodec.tokenization.job import Job
 from xcodec.tokenization.plan import Plan
@@ -127,11 +127,7 @@ class RayEngine:
 
 def import_ray() -> Any:
     """Ray, or how to get it."""
-    try:
-        import ray
-    except ImportError:
-        raise MissingExtraError("the ray engine needs Ray: pip install 'xcodec[ray]'") from None
-    return ray
+    return require("ray", "ray", "Ray")
 
 
 class _Schedule:
@@ -192,7 +188,7 @@ class _Schedule:
                 self.meter.on_shard(header)
             self._listen(seat)
         except self.ray.exceptions.RayActorError as error:
-            return f"its process died ({str(error).splitlines()[0]})"
+            return f"its process died ({first_line(error)})"
         if seat.ready and seat.task is None and self.waiting:
             seat.shard = self.waiting.popleft()
             self.attempts[seat.shard] += 1

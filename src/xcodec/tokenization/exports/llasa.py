@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from xcodec.errors import CheckpointError, InputError
+from xcodec.errors import CheckpointError, InputError, first_line
 from xcodec.llasa import Prompts, RowsReport, SpeechTokens, TrainingRowsWriter
 from xcodec.tokenization.headers import Failure
 from xcodec.tokenization.tokens import Tokens
@@ -76,7 +76,6 @@ def load_tokenizer(name: str) -> object:
     try:
         return AutoTokenizer.from_pretrained(str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else name)
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
         raise CheckpointError(
-            f"no tokenizer that can be loaded ({reason})", subject=name, remedy="give a folder or hub id"
+            f"no tokenizer that can be loaded ({first_line(error)})", subject=name, remedy="give a folder or hub id"
         ) from None

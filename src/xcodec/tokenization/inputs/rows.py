@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from xcodec.errors import InputError
+from xcodec.errors import InputError, first_line
 from xcodec.listing import LineForm, parse_line
 from xcodec.location import Location, as_text, explained
 from xcodec.tokenization.inputs.entries import BATCH_ROWS
@@ -197,7 +197,7 @@ def misfit(schema: pa.Schema, row: dict[str, Any], error: Exception) -> str:
             return (
                 f"holds {value!r:.60} as {name!r}, which is {schema.field(name).type} on other lines; write them alike"
             )
-    return f"holds values of different types: {str(error).splitlines()[0]}"
+    return f"holds values of different types: {first_line(error)}"
 
 
 def numbered_objects(

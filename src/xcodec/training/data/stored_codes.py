@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xcodec.audio import Audio
-from xcodec.errors import InputError
+from xcodec.errors import InputError, first_line
 from xcodec.location import as_path
 from xcodec.training.data.source import Excerpt
 
@@ -62,7 +62,7 @@ def _table(path: Path) -> pa.Table:
         table = pq.read_table(path, columns=list(COLUMNS))
     except (pa.ArrowException, OSError) as error:
         raise InputError(
-            f"{path} is no table of codes with the columns {', '.join(COLUMNS)}: {str(error).splitlines()[0]}"
+            f"{path} is no table of codes with the columns {', '.join(COLUMNS)}: {first_line(error)}"
         ) from None
     codes = table.schema.field("codes").type
     if (
