@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from xcodec.cli.console import errors, output
-from xcodec.cli.options import not_empty, to_file
+from xcodec.cli.values import not_empty, to_file
 
 __all__ = ["EPILOG", "HELP", "command"]
 

@@ -4,36 +4,29 @@ import codecs
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from xcodec.cli.code_text import CodeText
+from xcodec.cli.groups import with_groups
 from xcodec.cli.jobs import OnProgress, Run
 from xcodec.cli.manual import FAILURES_AT_THE_END
 from xcodec.cli.options import (
-    BUILT_IN,
     AudioFormat,
-    Bandwidth,
-    BatchSeconds,
-    Compiled,
-    Device,
-    Dtype,
+    CodecOptions,
+    DecodingOptions,
     Inputs,
-    MaxMemory,
-    Model,
     OptionalOutput,
-    Overwrite,
-    Precision,
     Raw,
+    RunOptions,
     Stream,
     check_stream,
-    load_codec,
-    output_suffix,
 )
 from xcodec.cli.paths import CODES_SUFFIX, Job, audio_name, plan
 from xcodec.cli.pipe import AudioPipe
 from xcodec.cli.places import STANDARD, fetched
+from xcodec.cli.suffixes import output_suffix
 from xcodec.errors import CodesError
 
 if TYPE_CHECKING:
@@ -87,73 +80,58 @@ EPILOG = f"""\
 [bold]Exit codes[/bold]  0: all decoded. 1: some were not. 2: wrong usage. 130: interrupted."""
 
 
+@with_groups
 def command(
     inputs: Inputs,
     output: OptionalOutput = None,
     audio_format: AudioFormat = None,
-    ignore_identity: Annotated[
-        bool, typer.Option("--ignore-identity", help="Decode codes that another model made, whatever comes out.")
-    ] = False,
-    bandwidth: Bandwidth = None,
-    segment_seconds: Annotated[
-        float | None,
-        typer.Option(
-            "--segment-seconds",
-            min=1.0,
-            metavar="SECONDS",
-            help="Decode recordings that are longer so much at a time, each part with the part before it in view; else "
-            "they are decoded whole, which takes time that grows with the square of their length.",
-            show_default=False,
-        ),
-    ] = None,
-    model: Model = BUILT_IN,
-    device: Device = "auto",
-    dtype: Dtype = Precision.FLOAT32,
-    overwrite: Overwrite = False,
-    batch_seconds: BatchSeconds = 60.0,
-    max_memory: MaxMemory = None,
-    compiled: Compiled = False,
+    *,
+    decoding: DecodingOptions,
+    codec: CodecOptions,
+    run: RunOptions,
     stream: Stream = False,
     raw: Raw = False,
 ) -> None:
     """Decode files of codes to recordings."""
     check_stream(output, stream, raw)
-    load = partial(load_codec, model, device, dtype, max_memory, compiled, decoder_only=True)
+    load = partial(codec.load, max_memory=run.max_memory, compiled=run.compiled, decoder_only=True)
     if output is None:
         if inputs != [STANDARD]:
             raise typer.BadParameter("--stream decodes standard input: give - as the only input")
-        if compiled:
+        if run.compiled:
             raise typer.BadParameter("--compile is for files; a stream's layers are not compiled")
         pass_on(AudioPipe(raw), load)
         return
+    rename = partial(audio_name, suffix=output_suffix(audio_format, inputs, output))
+    jobs, failures = plan(inputs, output, (CODES_SUFFIX,), rename, run.overwrite)
+    transform = partial(decode, decoding, run.batch_seconds)
+    to_standard_output = output == STANDARD
+    Run(
+        "Decoded", partial(read, decoding), load, transform, run.batch_seconds, to_standard_output=to_standard_output
+    ).do(jobs, failures)
+
+
+def read(options: DecodingOptions, _: "Codec", job: Job) -> "Codes":
+    """Read a file of codes, at the bandwidth that is asked for."""
     from xcodec.codes import Codes
 
-    def decode(codec: "Codec", codes: "list[Codes]", on_progress: OnProgress) -> "list[Audio]":
-        if segment_seconds is not None and any(each.duration > segment_seconds for each in codes):
-            return [in_segments(codec, each, on_progress) for each in codes]
-        sources = codes if len(codes) > 1 else codes[0]  # of a list, an error names which
-        how = {"check_identity": not ignore_identity, "batch_seconds": batch_seconds, "on_progress": on_progress}
-        decoded: Audio | list[Audio] = codec.decode(sources, **how)  # type: ignore[call-overload]
-        return decoded if isinstance(decoded, list) else [decoded]
+    with fetched(job.source) as path:
+        codes = Codes.load(path)
+    return codes if options.bandwidth is None else codes.at_bandwidth(options.bandwidth)
 
-    def in_segments(codec: "Codec", codes: "Codes", on_progress: OnProgress) -> "Audio":
-        from xcodec.streaming import decode_in_segments
 
-        assert segment_seconds is not None
-        return decode_in_segments(
-            codec, codes, segment_seconds, check_identity=not ignore_identity, on_progress=on_progress
-        )
+def decode(
+    options: DecodingOptions, batch_seconds: float, codec: "Codec", codes: "list[Codes]", on_progress: OnProgress
+) -> "list[Audio]":
+    """Decode codes that are in memory together, in segments where one of them is longer than a segment."""
+    from xcodec.streaming import decode_in_segments
 
-    rename = partial(audio_name, suffix=output_suffix(audio_format, inputs, output))
-
-    def read(_: "Codec", job: Job) -> Codes:
-        with fetched(job.source) as path:
-            codes = Codes.load(path)
-        return codes if bandwidth is None else codes.at_bandwidth(bandwidth)
-
-    jobs, failures = plan(inputs, output, (CODES_SUFFIX,), rename, overwrite)
-    to_standard_output = output == STANDARD
-    Run("Decoded", read, load, decode, batch_seconds, to_standard_output=to_standard_output).do(jobs, failures)
+    seconds, check = options.segment_seconds, options.check_identity
+    if seconds is not None and any(each.duration > seconds for each in codes):
+        return [
+            decode_in_segments(codec, each, seconds, check_identity=check, on_progress=on_progress) for each in codes
+        ]
+    return codec.decode(codes, check_identity=check, batch_seconds=batch_seconds, on_progress=on_progress)
 
 
 def pass_on(pipe: AudioPipe, load: "Callable[[], Codec]") -> None:

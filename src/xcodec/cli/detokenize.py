@@ -1,27 +1,20 @@
 """`xcodec detokenize`: an output of `xcodec tokenize` -> recordings."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xcodec.cli.console import errors, output, show_error, spoken_seconds
 from xcodec.cli.failures import FAILED
+from xcodec.cli.groups import with_groups
 from xcodec.cli.interruption import Interruption
-from xcodec.cli.options import (
-    BUILT_IN,
-    BatchSeconds,
-    Compiled,
-    Device,
-    Dtype,
-    Format,
-    Model,
-    Overwrite,
-    Precision,
-    load_codec,
-    not_empty,
-    to_file,
-)
+from xcodec.cli.options import BatchSeconds, CheckIdentity, CodecOptions, Compiled, OutputFolder, Overwrite
 from xcodec.cli.paths import home
+from xcodec.cli.suffixes import Format
+from xcodec.cli.values import to_file
+
+if TYPE_CHECKING:
+    from xcodec.tokenization.detokenize import DecodedReport
 
 __all__ = ["EPILOG", "HELP", "command"]
 
@@ -42,10 +35,9 @@ or written is named, and all else is done.
 EPILOG = "[bold]Exit codes[/bold]  0: all decoded. 1: some were not. 2: wrong usage. 130: interrupted."
 
 
+@with_groups
 def command(
-    folder: Annotated[
-        str, typer.Argument(metavar="OUT", help="Folder of an output.", show_default=False, callback=not_empty)
-    ],
+    folder: OutputFolder,
     destination: Annotated[
         str, typer.Option("--output", "-o", metavar="DIR", help="Folder to write to.", callback=to_file)
     ],
@@ -55,12 +47,9 @@ def command(
     audio_format: Annotated[Format, typer.Option("--format", metavar="FORMAT", help="wav, flac, ogg, opus or mp3.")] = (
         Format.WAV
     ),
-    ignore_identity: Annotated[
-        bool, typer.Option("--ignore-identity", help="Decode codes that another model made, whatever comes out.")
-    ] = False,
-    model: Model = BUILT_IN,
-    device: Device = "auto",
-    dtype: Dtype = Precision.FLOAT32,
+    check_identity: CheckIdentity = False,
+    *,
+    codec: CodecOptions,
     overwrite: Overwrite = False,
     batch_seconds: BatchSeconds = 60.0,
     compiled: Compiled = False,
@@ -70,7 +59,7 @@ def command(
     from xcodec.tokenization.tokens import Tokens
 
     tokens = Tokens(home(folder))
-    codec = load_codec(model, device, dtype, compiled=compiled, decoder_only=True)
+    decoder = codec.load(compiled=compiled, decoder_only=True)
     with Interruption() as interruption, errors().status("decoding") as shown:
 
         def show(report: DecodedReport) -> None:
@@ -79,15 +68,24 @@ def command(
 
         report = detokenize(
             tokens,
-            codec,
+            decoder,
             home(destination),
             ids or None,
             suffix=f".{audio_format.value}",
             overwrite=overwrite,
             batch_seconds=batch_seconds,
-            check_identity=not ignore_identity,
+            check_identity=check_identity,
             on_progress=show,
         )
+    show_report(report)
+
+
+def show_report(report: "DecodedReport") -> None:
+    """Print what was decoded and what was not.
+
+    Raises:
+        typer.Exit: where anything was not.
+    """
     for failure in report.failures:
         show_error(f"{failure.id}: {failure.error}")
     there = f"; {report.there:,} were there already" if report.there else ""

@@ -1,40 +1,24 @@
 """`xcodec encode`: recordings -> files of codes."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from xcodec.cli.groups import with_groups
 from xcodec.cli.jobs import OnProgress, Run
 from xcodec.cli.manual import FAILURES_AT_THE_END
-from xcodec.cli.options import (
-    BUILT_IN,
-    Bandwidth,
-    BatchSeconds,
-    Channel,
-    Compiled,
-    Device,
-    Dtype,
-    IgnoreUnreadable,
-    Inputs,
-    Longest,
-    MaxMemory,
-    Model,
-    Output,
-    Overwrite,
-    Precision,
-    SegmentSeconds,
-    check_codes_suffix,
-    load_codec,
-)
+from xcodec.cli.options import CodecOptions, EncodingOptions, Inputs, Output, RunOptions
 from xcodec.cli.paths import codes_name, plan
 from xcodec.cli.places import STANDARD
-from xcodec.cli.recording import EACH, Recording, RecordingReader, count_channels
+from xcodec.cli.recording import Recording, RecordingReader
+from xcodec.cli.suffixes import check_codes_suffix
 
 if TYPE_CHECKING:
     from xcodec.codec import Codec
     from xcodec.codes import Codes
 
-__all__ = ["EPILOG", "HELP", "command"]
+__all__ = ["EPILOG", "HELP", "command", "encode"]
 
 HELP = """\
 Encode recordings as files of codes.
@@ -83,47 +67,42 @@ EPILOG = f"""\
 [bold]Exit codes[/bold]  0: all encoded. 1: some were not. 2: wrong usage. 130: interrupted."""
 
 
-def command(
-    inputs: Inputs,
-    output: Output,
-    bandwidth: Bandwidth = None,
-    segment_seconds: SegmentSeconds = None,
-    channel: Channel = "mean",
-    longest: Longest = None,
-    ignore_unreadable: IgnoreUnreadable = False,
-    model: Model = BUILT_IN,
-    device: Device = "auto",
-    dtype: Dtype = Precision.FLOAT32,
-    overwrite: Overwrite = False,
-    batch_seconds: BatchSeconds = 60.0,
-    max_memory: MaxMemory = None,
-    compiled: Compiled = False,
-) -> None:
+@with_groups
+def command(inputs: Inputs, output: Output, encoding: EncodingOptions, codec: CodecOptions, run: RunOptions) -> None:
     """Encode recordings as files of codes."""
     check_codes_suffix(inputs, output)
     from xcodec.audio import MEDIA_SUFFIXES
 
-    def encode(codec: "Codec", recordings: list[Recording], on_progress: OnProgress) -> "list[Codes]":
-        encoded = codec.encode(
-            [recording.audio for recording in recordings],
-            bandwidth=bandwidth,
-            segment_seconds=segment_seconds,
-            batch_seconds=batch_seconds,
-            on_progress=on_progress,
-        )
-        return [
-            replace(codes, source_sampling_rate=recording.source_sampling_rate)
-            for codes, recording in zip(encoded, recordings, strict=True)
-        ]
-
-    counter = count_channels if channel == EACH else None
-    jobs, failures = plan(inputs, output, MEDIA_SUFFIXES, codes_name, overwrite, counter)
+    reader = RecordingReader(encoding.channel, encoding.longest)
+    jobs, failures = plan(inputs, output, MEDIA_SUFFIXES, codes_name, run.overwrite, reader.count_channels)
+    load = partial(codec.load, max_memory=run.max_memory, compiled=run.compiled, encoder_only=True)
     Run(
         "Encoded",
-        RecordingReader(channel, longest).read,
-        partial(load_codec, model, device, dtype, max_memory, compiled, encoder_only=True),
-        encode,
-        batch_seconds,
-        ignore_unreadable=ignore_unreadable,
+        reader.read,
+        load,
+        partial(encode, encoding, run.batch_seconds),
+        run.batch_seconds,
+        ignore_unreadable=encoding.ignore_unreadable,
         to_standard_output=output == STANDARD,
     ).do(jobs, failures)
+
+
+def encode(
+    options: EncodingOptions,
+    batch_seconds: float,
+    codec: "Codec",
+    recordings: Sequence[Recording],
+    on_progress: OnProgress,
+) -> "list[Codes]":
+    """Encode recordings that are in memory together; their codes keep the rate that each recording had."""
+    encoded = codec.encode(
+        [recording.audio for recording in recordings],
+        bandwidth=options.bandwidth,
+        segment_seconds=options.segment_seconds,
+        batch_seconds=batch_seconds,
+        on_progress=on_progress,
+    )
+    return [
+        replace(codes, source_sampling_rate=recording.source_sampling_rate)
+        for codes, recording in zip(encoded, recordings, strict=True)
+    ]

@@ -1,16 +1,17 @@
 """`xcodec evaluate`: recordings against what came back of them, in figures."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from xcodec.cli.console import errors, output, show_error
-from xcodec.cli.failures import FAILED
+from xcodec.cli.failures import FAILED, Failure
+from xcodec.cli.groups import with_groups
 from xcodec.cli.interruption import Interruption
 from xcodec.cli.options import (
     Bandwidth,
@@ -22,16 +23,17 @@ from xcodec.cli.options import (
     Overwrite,
     Precision,
     load_codec,
-    not_empty,
-    path_to_write,
 )
 from xcodec.cli.paths import find_files, home
+from xcodec.cli.progress import ProgressBar
+from xcodec.cli.values import not_empty, path_to_write
 from xcodec.errors import InputError, MissingExtraError
 from xcodec.files import written_whole
 
 if TYPE_CHECKING:
+    from xcodec.evaluation.clips import Clip
     from xcodec.evaluation.evaluation import Evaluation
-    from xcodec.evaluation.metric import Missing
+    from xcodec.evaluation.metric import Metric, Missing
     from xcodec.evaluation.systems import System
 
 __all__ = ["EPILOG", "HELP", "command"]
@@ -82,8 +84,10 @@ the reason; all others are measured.
 [bold]Exit codes[/bold]  0: all done. 1: something failed. 2: wrong usage. 130: interrupted."""
 
 
-def command(
-    inputs: LocalInputs,
+@dataclass(frozen=True)
+class SystemOptions:
+    """What is evaluated."""
+
     models: Annotated[
         list[str] | None,
         typer.Option(
@@ -95,7 +99,7 @@ def command(
             show_default=False,
             callback=lambda value: not_empty(value or []),
         ),
-    ] = None,
+    ] = None
     folders: Annotated[
         list[str] | None,
         typer.Option(
@@ -106,20 +110,35 @@ def command(
             show_default=False,
             callback=lambda value: not_empty(value or []),
         ),
-    ] = None,
+    ] = None
     baselines: Annotated[
         list[str] | None,
         typer.Option(
             "--baseline", metavar="NAME", help="codec2:MODE or opus:KBPS. May be given again.", show_default=False
         ),
-    ] = None,
-    bandwidth: Bandwidth = None,
+    ] = None
+    bandwidth: Bandwidth = None
+
+    def check(self) -> None:
+        """Refuse to evaluate nothing.
+
+        Raises:
+            typer.BadParameter: says what to give.
+        """
+        if not (self.models or self.folders or self.baselines):
+            raise typer.BadParameter("there is nothing to evaluate; give --model, --reconstructions or --baseline")
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """What is told of it, and where."""
+
     json_file: Annotated[
         Path | None,
         typer.Option(
             "--json", metavar="FILE", help="Write all figures as JSON.", show_default=False, parser=path_to_write
         ),
-    ] = None,
+    ] = None
     html_file: Annotated[
         Path | None,
         typer.Option(
@@ -129,13 +148,35 @@ def command(
             show_default=False,
             parser=path_to_write,
         ),
-    ] = None,
-    examples: Annotated[int, typer.Option(min=0, metavar="N", help="Clips to be heard on the page.")] = 12,
-    per_clip: Annotated[bool, typer.Option("--per-clip", help="Print every clip's scores too.")] = False,
+    ] = None
+    examples: Annotated[int, typer.Option(min=0, metavar="N", help="Clips to be heard on the page.")] = 12
+    per_clip: Annotated[bool, typer.Option("--per-clip", help="Print every clip's scores too.")] = False
+
+    def check(self, overwrite: bool) -> None:
+        """See, before hours of measuring, whether reports can be written.
+
+        Raises:
+            InputError: where one exists already, or its folder does not.
+        """
+        for file in (self.json_file, self.html_file):
+            if file is None:
+                continue
+            if file.is_dir():
+                raise InputError("it is a folder", subject=file, remedy="give the name of a file")
+            if file.exists() and not overwrite:
+                raise InputError("exists already", subject=file, remedy="give --overwrite to replace it")
+            if not file.parent.is_dir():
+                raise InputError(f"the folder {file.parent} does not exist", subject=file, remedy="make it first")
+
+
+@dataclass(frozen=True)
+class MetricOptions:
+    """What is measured besides what always is."""
+
     transcripts: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Lines of a clip's name, a tab and what is said.", show_default=False),
-    ] = None,
+    ] = None
     asr: Annotated[
         str | None,
         typer.Option(
@@ -143,14 +184,22 @@ def command(
             help="For WER: pocketsphinx, a transformers id or folder, or none; else pocketsphinx if installed.",
             show_default=False,
         ),
-    ] = None,
+    ] = None
     speaker: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="For SIM: a transformers id or folder with x-vectors.", show_default=False),
-    ] = None,
+    ] = None
     utmos: Annotated[
         Path | None, typer.Option(metavar="FILE", help="For UTMOS: its TorchScript file.", show_default=False)
-    ] = None,
+    ] = None
+
+
+@with_groups
+def command(
+    inputs: LocalInputs,
+    chosen: SystemOptions,
+    report: ReportOptions,
+    measured: MetricOptions,
     device: Device = "auto",
     dtype: Dtype = Precision.FLOAT32,
     compiled: Compiled = False,
@@ -158,120 +207,119 @@ def command(
     ignore_unreadable: IgnoreUnreadable = False,
 ) -> None:
     """Measure how much of recordings a codec keeps."""
-    if not (models or folders or baselines):
-        raise typer.BadParameter("there is nothing to evaluate; give --model, --reconstructions or --baseline")
-    check_writable([file for file in (json_file, html_file) if file is not None], overwrite)
-
-    from xcodec.audio import MEDIA_SUFFIXES
-    from xcodec.device import choose_device
-    from xcodec.evaluation.clips import clips_of, spread
-    from xcodec.evaluation.evaluation import evaluate
-    from xcodec.evaluation.selection import select_metrics
-    from xcodec.evaluation.systems import Folder
-    from xcodec.evaluation.transcripts import Transcripts
-
-    found, failures = find_files(inputs, MEDIA_SUFFIXES)
-    files = [(item.relative, item.source) for item in found if isinstance(item.source, Path)]
-    clips = clips_of(files, Transcripts(transcripts))
-    metrics, missing = select_metrics(
-        transcribed=any(clip.transcript is not None for clip in clips),
-        recognizer=asr,
-        speaker=speaker,
-        utmos=utmos,
-        device=choose_device(device),
-    )
-    systems: list[System] = load_models(models or [], device, dtype, compiled, bandwidth)
-    systems += [Folder(home(folder), folder) for folder in folders or ()]
-    systems += load_baselines(baselines or [], missing)
-
-    with Interruption() as interruption, ClipsBar(len(clips)) as bar:
-
-        def advance(clips: float) -> None:
-            bar.advance(clips)
-            interruption.check()
-
-        result = evaluate(clips, systems, metrics, missing, spread(clips, examples if html_file else 0), advance)
-    show(result, per_clip)
-    if json_file is not None:
-        from xcodec.evaluation.record import record
-
-        write(json_file, json.dumps(record(result), indent=2, ensure_ascii=False) + "\n")
-    if html_file is not None:
-        from xcodec.evaluation.page import page
-
-        write(html_file, page(result))
+    chosen.check()
+    report.check(overwrite)
+    clips, failures = clips_in(inputs, measured.transcripts)
+    metrics, missing = metrics_of(measured, clips, device)
+    systems = [*load_systems(chosen, device, dtype, compiled), *load_baselines(chosen.baselines or [], missing)]
+    result = measure(clips, systems, metrics, missing, report)
+    show(result, report.per_clip)
+    write_reports(result, report)
     unreadable = [failure for failure in result.failures if not failure.system]
-    failed = [*failures, *result.failures]
-    if ignore_unreadable:
-        failed = [*failures, *(failure for failure in result.failures if failure.system)]
-        for left_out in unreadable:
-            errors().print(f"left out: {left_out}", style="yellow", soft_wrap=True, markup=False)
+    ignored = unreadable if ignore_unreadable else []
+    for left_out in ignored:
+        errors().print(f"left out: {left_out}", style="yellow", soft_wrap=True, markup=False)
+    failed = [*failures, *(failure for failure in result.failures if failure not in ignored)]
     for failure in failed:
         show_error(str(failure))
     if unreadable or failures:
         output().print(f"Measured {len(clips) - len(unreadable)} of {len(clips) + len(failures)} recordings")
+    show_left_over(systems)
+    if failed or not (result.clips or unreadable):
+        raise typer.Exit(FAILED)
+
+
+def clips_in(inputs: list[str], transcripts: Path | None) -> "tuple[list[Clip], list[Failure]]":
+    """The recordings to measure with, and what is no recording."""
+    from xcodec.audio import MEDIA_SUFFIXES
+    from xcodec.evaluation.clips import clips_of
+    from xcodec.evaluation.transcripts import Transcripts
+
+    found, failures = find_files(inputs, MEDIA_SUFFIXES)
+    files = [(item.relative, item.source) for item in found if isinstance(item.source, Path)]
+    return clips_of(files, Transcripts(transcripts)), failures
+
+
+def metrics_of(options: MetricOptions, clips: "Sequence[Clip]", device: str) -> "tuple[list[Metric], list[Missing]]":
+    """The metrics that can be taken, and how to get the others."""
+    from xcodec.device import choose_device
+    from xcodec.evaluation.selection import select_metrics
+
+    return select_metrics(
+        transcribed=any(clip.transcript is not None for clip in clips),
+        recognizer=options.asr,
+        speaker=options.speaker,
+        utmos=options.utmos,
+        device=choose_device(device),
+    )
+
+
+def measure(
+    clips: "Sequence[Clip]",
+    systems: "Sequence[System]",
+    metrics: "Sequence[Metric]",
+    missing: "Sequence[Missing]",
+    report: ReportOptions,
+) -> "Evaluation":
+    """Take every clip through every system and metric, and show how far that is."""
+    from xcodec.evaluation.clips import spread
+    from xcodec.evaluation.evaluation import evaluate
+
+    with Interruption() as interruption, ProgressBar("Measured", len(clips), counted=True) as bar:
+        done = 0.0
+
+        def advance(more: float) -> None:
+            nonlocal done
+            done += more
+            bar.show(round(done, 6))
+            interruption.check()
+
+        examples = spread(clips, report.examples if report.html_file else 0)
+        return evaluate(clips, systems, metrics, missing, examples, advance)
+
+
+def write_reports(result: "Evaluation", report: ReportOptions) -> None:
+    """Write the reports that are asked for."""
+    if report.json_file is not None:
+        from xcodec.evaluation.record import record
+
+        write(report.json_file, json.dumps(record(result), indent=2, ensure_ascii=False) + "\n")
+    if report.html_file is not None:
+        from xcodec.evaluation.page import page
+
+        write(report.html_file, page(result))
+
+
+def show_left_over(systems: "Sequence[System]") -> None:
+    """Print what folders of reconstructions hold that is no recording's counterpart."""
+    from xcodec.evaluation.systems import Folder
+
     for folder in (system for system in systems if isinstance(system, Folder)):
         if extra := folder.left_over():
             names = ", ".join(str(path.relative_to(folder.path)) for path in extra[:3])
             more = " ..." if len(extra) > 3 else ""
             note = f"{folder.name}: what is no recording's counterpart was left out ({len(extra)}): {names}{more}"
             errors().print(Text(note), soft_wrap=True)
-    if failed or not (result.clips or unreadable):
-        raise typer.Exit(FAILED)
 
 
-class ClipsBar:
-    """Clips done, on a terminal; nothing elsewhere."""
-
-    def __init__(self, total: int) -> None:
-        console = errors()
-        columns = (TextColumn("Measured"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
-        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._task = self._progress.add_task("", total=total)
-        self._done = 0.0
-
-    def __enter__(self) -> "ClipsBar":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def advance(self, clips: float) -> None:
-        """Count clips, or a share of one."""
-        self._done += clips
-        self._progress.update(self._task, completed=round(self._done, 6))
-
-
-def check_writable(files: list[Path], overwrite: bool) -> None:
-    """See, before hours of measuring, whether reports can be written.
-
-    Raises:
-        InputError: where one exists already, or its folder does not.
-    """
-    for file in files:
-        if file.is_dir():
-            raise InputError("it is a folder", subject=file, remedy="give the name of a file")
-        if file.exists() and not overwrite:
-            raise InputError("exists already", subject=file, remedy="give --overwrite to replace it")
-        if not file.parent.is_dir():
-            raise InputError(f"the folder {file.parent} does not exist", subject=file, remedy="make it first")
-
-
-def load_models(
-    names: list[str], device: str, dtype: Precision, compiled: bool, bandwidth: float | None
-) -> "list[System]":
-    """Codecs as systems, by the names that were given; what differs in bandwidth alone is loaded once."""
+def load_systems(options: SystemOptions, device: str, dtype: Precision, compiled: bool) -> "list[System]":
+    """Codecs and folders as systems; codecs that differ in bandwidth alone are loaded once."""
     from xcodec.evaluation.setting import Setting
-    from xcodec.evaluation.systems import Model
+    from xcodec.evaluation.systems import Folder, Model
 
-    settings = [Setting.parse(name) for name in names]
+    settings = [Setting.parse(name) for name in options.models or ()]
     wanted = [(setting.model, setting.precision or dtype) for setting in settings]
     codecs = {each: load_codec(each[0], device, each[1], compiled=compiled) for each in dict.fromkeys(wanted)}
-    return [
-        Model(codecs[each], setting.text, setting.bandwidth or bandwidth, named_whole=setting.bandwidth is not None)
+    models = [
+        Model(
+            codecs[each],
+            setting.text,
+            setting.bandwidth or options.bandwidth,
+            named_whole=setting.bandwidth is not None,
+        )
         for setting, each in zip(settings, wanted, strict=True)
     ]
+    return [*models, *(Folder(home(folder), folder) for folder in options.folders or ())]
 
 
 def load_baselines(names: list[str], missing: "list[Missing]") -> "Iterator[System]":

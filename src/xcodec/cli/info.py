@@ -15,9 +15,10 @@ from rich.text import Text
 
 from xcodec.cli.console import output, show_error, spoken_bytes, spoken_seconds
 from xcodec.cli.failures import FAILED, Failure
-from xcodec.cli.options import BUILT_IN, Precision, load_codec, not_empty
+from xcodec.cli.options import BUILT_IN, Precision, load_codec
 from xcodec.cli.paths import CODES_SUFFIX, find_files, home
 from xcodec.cli.places import STANDARD, Source, fetched, is_remote
+from xcodec.cli.values import not_empty
 from xcodec.errors import CheckpointError, CodesError
 
 __all__ = ["EPILOG", "HELP", "command"]

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from xcodec.cli.console import errors, output, show_error, spoken_seconds
 from xcodec.cli.failures import FAILED, Failure
 from xcodec.cli.interruption import Interruption
 from xcodec.cli.paths import Job
 from xcodec.cli.places import Saved, StandardOutput, send
+from xcodec.cli.progress import ProgressBar
 from xcodec.errors import AudioError
 
 if TYPE_CHECKING:
@@ -86,10 +86,11 @@ class Run(Generic[Input, Output]):
         if jobs:
             codec = self.load()
             started = time.perf_counter()
-            with self.interruption, ProgressBar(self.verb, len(jobs) + len(failures)) as bar:
+            with self.interruption, ProgressBar(self.verb, len(jobs) + len(failures), counted=True) as bar:
+                progress = AudioProgress(bar)
                 for group in self.groups(codec, jobs):
-                    self.work(codec, group, bar)
-                    bar.settle(self.num_done + len(self.failures) + len(self.left_out), self.seconds_done)
+                    self.work(codec, group, progress)
+                    progress.settle(self.num_done + len(self.failures) + len(self.left_out), self.seconds_done)
         self.report(time.perf_counter() - started)
 
     def groups(self, codec: "Codec", jobs: Sequence[Job]) -> Iterator[list[tuple[Job, Input]]]:
@@ -110,12 +111,12 @@ class Run(Generic[Input, Output]):
         if group:
             yield group
 
-    def work(self, codec: "Codec", group: Sequence[tuple[Job, Input]], bar: "ProgressBar") -> None:
+    def work(self, codec: "Codec", group: Sequence[tuple[Job, Input]], progress: "AudioProgress") -> None:
         """Transform a group; where that fails, each of it alone, to find out which is at fault."""
         files_per_second = len(group) / sum(item.duration for _, item in group)
 
         def on_progress(seconds: float) -> None:
-            bar.advance(seconds * files_per_second, seconds)
+            progress.advance(seconds * files_per_second, seconds)
             self.interruption.check()
 
         try:
@@ -129,7 +130,7 @@ class Run(Generic[Input, Output]):
                 self.write(job, item, result)
             return
         for pair in group:  # out of the handler, whose traceback would keep the failed group's memory
-            self.work(codec, [pair], bar)
+            self.work(codec, [pair], progress)
 
     def fail(self, job: Job, error: Exception) -> None:
         """Note why an input came to nothing."""
@@ -172,40 +173,22 @@ class Run(Generic[Input, Output]):
             raise typer.Exit(FAILED)
 
 
-class ProgressBar:
-    """Files done, audio done and its speed, on a terminal; nothing elsewhere."""
+class AudioProgress:
+    """Files done, audio done and its speed, behind a bar."""
 
-    def __init__(self, verb: str, num_files: int) -> None:
-        console = errors()
-        self._progress = Progress(
-            TextColumn(verb),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[audio]}"),
-            TimeRemainingColumn(compact=True),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task = self._progress.add_task(verb, total=num_files, audio="")
+    def __init__(self, bar: ProgressBar) -> None:
+        self._bar = bar
         self._started = time.perf_counter()
-        self._seconds = 0.0
-
-    def __enter__(self) -> "ProgressBar":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self._num_files = self._seconds = 0.0
 
     def advance(self, num_files: float, seconds: float) -> None:
         """Count what the model is through with, before it is written."""
+        self._num_files += num_files
         self._seconds += seconds
         speed = self._seconds / (time.perf_counter() - self._started)
-        audio = f"{spoken_seconds(self._seconds)} of audio, {speed:.1f} audio-s/s"
-        self._progress.update(self._task, advance=num_files, audio=audio)
+        self._bar.show(self._num_files, f"{spoken_seconds(self._seconds)} of audio, {speed:.1f} audio-s/s")
 
     def settle(self, num_files: int, seconds: float) -> None:
         """Set what is done for certain."""
-        self._seconds = seconds
-        self._progress.update(self._task, completed=num_files)
+        self._num_files, self._seconds = num_files, seconds
+        self._bar.show(num_files)

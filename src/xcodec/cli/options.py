@@ -1,147 +1,54 @@
-"""The options that several commands share, and the codec they ask for."""
+"""The options that several commands share, each declared once, and the codec they ask for.
 
-from enum import Enum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+A parameter is called as the package's argument is, since errors name arguments (see `failures.in_options`).
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xcodec.cli.console import errors
-from xcodec.cli.paths import home, names_a_file
-from xcodec.cli.places import STANDARD, is_remote, refuse_terminal
-from xcodec.device import Precision, memory_size
-from xcodec.errors import InputError
+from xcodec.cli.groups import retold
+from xcodec.cli.suffixes import Format
+from xcodec.cli.values import from_files, known_channel, known_size, not_empty, to_file_or_pipe
+from xcodec.device import Precision
 
 if TYPE_CHECKING:
     from xcodec.codec import Codec
 
 __all__ = [
     "BUILT_IN",
+    "CHANNEL",
+    "IGNORE_UNREADABLE",
     "AudioFormat",
     "Bandwidth",
     "BatchSeconds",
-    "Channel",
+    "CheckIdentity",
+    "CodecOptions",
     "Compiled",
+    "DecodingOptions",
     "Device",
     "Dtype",
-    "Format",
+    "EncodingOptions",
     "IgnoreUnreadable",
     "Inputs",
     "LocalInputs",
-    "Longest",
-    "MaxMemory",
-    "Model",
     "OptionalOutput",
     "Output",
+    "OutputFolder",
     "Overwrite",
     "Precision",
     "Raw",
-    "SegmentSeconds",
+    "RunOptions",
     "Stream",
-    "check_codes_suffix",
     "check_stream",
-    "from_files",
     "load_codec",
-    "not_empty",
-    "output_suffix",
-    "path_to_write",
-    "to_file",
-    "written_suffix",
 ]
 
 BUILT_IN = "mini"
-CODES_SUFFIXES = (".codes", ".safetensors")
-"""What `xcodec encode` writes, in one format under either name."""
 
-Named = TypeVar("Named", str, list[str], str | None)
-
-
-class Format(str, Enum):
-    """The file formats that audio is written in."""
-
-    WAV = "wav"
-    FLAC = "flac"
-    OGG = "ogg"
-    OPUS = "opus"
-    MP3 = "mp3"
-
-
-def not_empty(value: Named) -> Named:
-    """Refuse a name that is empty, such as an unset shell variable gives; as a path it would be the current folder.
-
-    Raises:
-        typer.BadParameter: where one is.
-    """
-    if value == "" or (isinstance(value, list) and "" in value):
-        raise typer.BadParameter("a name is empty; for the current folder give .")
-    return value
-
-
-def to_file(value: Named) -> Named:
-    """Refuse a name to write to that is empty, a URL, or standard output; what names an output has this check.
-
-    Raises:
-        typer.BadParameter: says what to give.
-    """
-    if value == STANDARD:
-        raise typer.BadParameter("standard output, -, is not written to by this command; a file called so is ./-")
-    return to_file_or_pipe(value)
-
-
-def to_file_or_pipe(value: Named) -> Named:
-    """Refuse a name to write to that is empty or a URL, and standard output where that is a terminal.
-
-    Raises:
-        typer.BadParameter: says what to give.
-    """
-    if value == STANDARD:
-        refuse_terminal()
-    if isinstance(value, str) and is_remote(value):
-        raise typer.BadParameter(f"'{value}' is a URL; outputs are written here only: give a path, and copy it then")
-    return not_empty(value)
-
-
-def path_to_write(text: str) -> Path:
-    """Understand what `to_file` takes as a path."""
-    return home(to_file(text))
-
-
-def from_files(values: list[str]) -> list[str]:
-    """Refuse inputs that are no files here.
-
-    Raises:
-        typer.BadParameter: says what to give.
-    """
-    for value in values:
-        if value == STANDARD or is_remote(value):
-            raise typer.BadParameter(f"'{value}': this command reads files here; copy it into one first")
-    return not_empty(values)
-
-
-def known_channel(value: str) -> str:
-    """Refuse what names no channel.
-
-    Raises:
-        typer.BadParameter: says what does.
-    """
-    if value not in ("mean", "left", "right", "each") and not (value.isascii() and value.isdecimal()):
-        raise typer.BadParameter(f"'{value}': expected mean, left, right, each, or a number counted from 0")
-    return value
-
-
-def known_size(value: str | None) -> str | None:
-    """Refuse what is no size of memory.
-
-    Raises:
-        typer.BadParameter: says what is one.
-    """
-    if value is not None:
-        try:
-            memory_size(value)
-        except InputError as error:
-            raise typer.BadParameter(f"{value!r}: {error.problem}") from None
-    return value
-
+# Inputs and outputs
 
 Inputs = Annotated[
     list[str],
@@ -161,6 +68,11 @@ LocalInputs = Annotated[
         callback=from_files,
     ),
 ]
+OutputFolder = Annotated[
+    str, typer.Argument(metavar="OUT", help="Folder of an output.", show_default=False, callback=not_empty)
+]
+"""What `xcodec tokenize` wrote, for what reads it."""
+
 _output = typer.Option(
     "--output",
     "-o",
@@ -171,8 +83,21 @@ _output = typer.Option(
 )
 Output = Annotated[str, _output]
 OptionalOutput = Annotated[str | None, _output]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist; else they are failures.")]
+AudioFormat = Annotated[
+    Format | None,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="wav, flac, ogg, opus or mp3; else as OUT is named, or wav.",
+        show_default=False,
+    ),
+]
 Stream = Annotated[bool, typer.Option("--stream", help="Write WAV to standard output as it comes, instead of files.")]
 Raw = Annotated[bool, typer.Option("--raw", help="With --stream: 16-bit little-endian PCM without a header.")]
+
+# The codec
+
 Model = Annotated[
     str,
     typer.Option(
@@ -194,64 +119,6 @@ Dtype = Annotated[
         help="float32, bfloat16 or float16; or int8, on a CPU. Only float32 gives the reference's codes exactly.",
     ),
 ]
-Bandwidth = Annotated[
-    float | None,
-    typer.Option(
-        "--bandwidth",
-        "-b",
-        metavar="KBPS",
-        help="In kbit/s: for X-Codec 0.5, 1, 1.5, 2 or 4, for X-Codec2 0.8; else the highest that the model has.",
-        show_default=False,
-    ),
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist; else they are failures.")]
-BatchSeconds = Annotated[
-    float,
-    typer.Option(
-        "--batch-seconds",
-        min=1.0,
-        metavar="SECONDS",
-        help="Audio that the model takes at once. More needs more memory and is faster on a GPU; results are the same.",
-    ),
-]
-
-SegmentSeconds = Annotated[
-    float | None,
-    typer.Option(
-        "--segment-seconds",
-        min=1.0,
-        metavar="SECONDS",
-        help="Cut longer recordings at pauses into segments of at most so much, encoded one by one; else they are "
-        "encoded whole, which takes time that grows with the square of their length.",
-        show_default=False,
-    ),
-]
-Channel = Annotated[
-    str,
-    typer.Option(
-        "--channel",
-        metavar="CHANNEL",
-        help="mean, left, right, or a number counted from 0; each gives every channel an output of its own.",
-        callback=known_channel,
-    ),
-]
-Longest = Annotated[
-    float | None,
-    typer.Option(
-        "--longest",
-        min=1.0,
-        metavar="SECONDS",
-        help="Audio that one recording may hold; a longer one is a failure. Else there is no limit.",
-        show_default=False,
-    ),
-]
-IgnoreUnreadable = Annotated[
-    bool,
-    typer.Option(
-        "--ignore-unreadable",
-        help="Recordings that cannot be read are named and counted as left out, and do not fail the command.",
-    ),
-]
 MaxMemory = Annotated[
     str | None,
     typer.Option(
@@ -271,59 +138,115 @@ Compiled = Annotated[
     ),
 ]
 
-AudioFormat = Annotated[
-    Format | None,
+# What it is to do
+
+Bandwidth = Annotated[
+    float | None,
     typer.Option(
-        "--format",
-        metavar="FORMAT",
-        help="wav, flac, ogg, opus or mp3; else as OUT is named, or wav.",
+        "--bandwidth",
+        "-b",
+        metavar="KBPS",
+        help="In kbit/s: for X-Codec 0.5, 1, 1.5, 2 or 4, for X-Codec2 0.8; else the highest that the model has.",
         show_default=False,
     ),
 ]
+BatchSeconds = Annotated[
+    float,
+    typer.Option(
+        "--batch-seconds",
+        min=1.0,
+        metavar="SECONDS",
+        help="Audio that the model takes at once. More needs more memory and is faster on a GPU; results are the same.",
+    ),
+]
+SEGMENT_SECONDS = typer.Option(
+    "--segment-seconds",
+    min=1.0,
+    metavar="SECONDS",
+    help="Cut longer recordings at pauses into segments of at most so much, encoded one by one; else they are "
+    "encoded whole, which takes time that grows with the square of their length.",
+    show_default=False,
+)
+CHANNEL = typer.Option(
+    "--channel",
+    metavar="CHANNEL",
+    help="mean, left, right, or a number counted from 0; each gives every channel an output of its own.",
+    callback=known_channel,
+)
+Longest = Annotated[
+    float | None,
+    typer.Option(
+        "--longest",
+        min=1.0,
+        metavar="SECONDS",
+        help="Audio that one recording may hold; a longer one is a failure. Else there is no limit.",
+        show_default=False,
+    ),
+]
+IGNORE_UNREADABLE = typer.Option(
+    "--ignore-unreadable",
+    help="Recordings that cannot be read are named and counted as left out, and do not fail the command.",
+)
+IgnoreUnreadable = Annotated[bool, IGNORE_UNREADABLE]
+CheckIdentity = Annotated[
+    bool,
+    typer.Option(
+        "--ignore-identity",
+        help="Decode codes that another model made, whatever comes out.",
+        callback=lambda ignored: not ignored,
+    ),
+]
+"""True unless it is given; its default is False, that it is not."""
 
 
-def output_suffix(audio_format: Format | None, inputs: list[str], output: str) -> str:
-    """The suffix of the audio to write, such as ".wav".
+@dataclass(frozen=True)
+class CodecOptions:
+    """The codec that is asked for."""
 
-    Raises:
-        typer.BadParameter: where `output` names a file of another format, or of one that is not written.
-    """
-    suffix = f".{(audio_format or Format.WAV).value}"
-    if output == STANDARD or not names_a_file(inputs, output):
-        return suffix
-    named = written_suffix(output)
-    if audio_format is not None and named != suffix:
-        raise typer.BadParameter(f"'{output}' ends in {named}, but --format says {audio_format.value}; leave one out")
-    return named
+    model: Model = BUILT_IN
+    device: Device = "auto"
+    dtype: Dtype = Precision.FLOAT32
+
+    def load(self, **how: Any) -> "Codec":
+        """Load it; the arguments are those of `load_codec`."""
+        return load_codec(self.model, self.device, self.dtype, **how)
 
 
-def check_codes_suffix(inputs: list[str], output: str) -> None:
-    """Refuse to write codes under a name that promises another format.
+@dataclass(frozen=True)
+class RunOptions:
+    """How a codec goes through many files."""
 
-    Raises:
-        typer.BadParameter: says what codes are written as.
-    """
-    suffix = Path(output).suffix.lower()
-    if output == STANDARD or not names_a_file(inputs, output) or suffix in CODES_SUFFIXES:
-        return
-    hint = "for a folder of that name, end it in /"
-    if suffix in (".npy", ".npz", ".jsonl", ".tar", ".parquet"):
-        hint = "xcodec tokenize writes Parquet, and exports npy, webdataset and jsonl"
-    known = ", ".join(CODES_SUFFIXES)
-    raise typer.BadParameter(f"'{output}' ends in {suffix or 'no suffix'}; codes are written as {known}; {hint}")
+    overwrite: Overwrite = False
+    batch_seconds: BatchSeconds = 60.0
+    max_memory: MaxMemory = None
+    compiled: Compiled = False
 
 
-def written_suffix(output: str) -> str:
-    """The suffix of a file to write, in lower case.
+@dataclass(frozen=True)
+class EncodingOptions:
+    """What is read of recordings, and how it is encoded."""
 
-    Raises:
-        typer.BadParameter: where no audio is written under it.
-    """
-    named = Path(output).suffix.lower()
-    known = [f".{each.value}" for each in Format]
-    if named not in known:
-        raise typer.BadParameter(f"'{output}' ends in {named or 'no suffix'}; audio is written as {', '.join(known)}")
-    return named
+    bandwidth: Bandwidth = None
+    segment_seconds: Annotated[float | None, SEGMENT_SECONDS] = None
+    channel: Annotated[str, CHANNEL] = "mean"
+    longest: Longest = None
+    ignore_unreadable: IgnoreUnreadable = False
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """How codes are decoded."""
+
+    check_identity: CheckIdentity = False
+    bandwidth: Bandwidth = None
+    segment_seconds: Annotated[
+        float | None,
+        retold(
+            SEGMENT_SECONDS,
+            "Decode recordings that are longer so much at a time, each part with the part before it in view; else "
+            "they are decoded whole, which takes time that grows with the square of their length.",
+        ),
+    ] = None
 
 
 def check_stream(output: str | None, stream: bool, raw: bool) -> None:
@@ -342,9 +265,9 @@ def load_codec(
     model: str,
     device: str,
     dtype: Precision,
+    *,
     max_memory: str | None = None,
     compiled: bool = False,
-    *,
     pack: bool = True,
     encoder_only: bool = False,
     decoder_only: bool = False,

@@ -1,34 +1,18 @@
 """`xcodec reconstruct`: recordings -> what is left of them after the codec."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from xcodec.cli.encode import encode
+from xcodec.cli.groups import with_groups
 from xcodec.cli.jobs import OnProgress, Run
 from xcodec.cli.manual import FAILURES_AT_THE_END
-from xcodec.cli.options import (
-    BUILT_IN,
-    AudioFormat,
-    Bandwidth,
-    BatchSeconds,
-    Channel,
-    Compiled,
-    Device,
-    Dtype,
-    IgnoreUnreadable,
-    Inputs,
-    Longest,
-    MaxMemory,
-    Model,
-    Output,
-    Overwrite,
-    Precision,
-    SegmentSeconds,
-    load_codec,
-    output_suffix,
-)
+from xcodec.cli.options import AudioFormat, CodecOptions, EncodingOptions, Inputs, Output, RunOptions
 from xcodec.cli.paths import audio_name, plan
 from xcodec.cli.places import STANDARD
-from xcodec.cli.recording import EACH, Recording, RecordingReader, count_channels
+from xcodec.cli.recording import Recording, RecordingReader
+from xcodec.cli.suffixes import output_suffix
 
 if TYPE_CHECKING:
     from xcodec.audio import Audio
@@ -70,48 +54,45 @@ EPILOG = f"""\
 [bold]Exit codes[/bold]  0: all done. 1: some were not. 2: wrong usage. 130: interrupted."""
 
 
+@with_groups
 def command(
     inputs: Inputs,
     output: Output,
     audio_format: AudioFormat = None,
-    bandwidth: Bandwidth = None,
-    segment_seconds: SegmentSeconds = None,
-    channel: Channel = "mean",
-    longest: Longest = None,
-    ignore_unreadable: IgnoreUnreadable = False,
-    model: Model = BUILT_IN,
-    device: Device = "auto",
-    dtype: Dtype = Precision.FLOAT32,
-    overwrite: Overwrite = False,
-    batch_seconds: BatchSeconds = 60.0,
-    max_memory: MaxMemory = None,
-    compiled: Compiled = False,
+    *,
+    encoding: EncodingOptions,
+    codec: CodecOptions,
+    run: RunOptions,
 ) -> None:
     """Encode recordings and decode the codes."""
     from xcodec.audio import MEDIA_SUFFIXES
 
-    def reconstruct(codec: "Codec", recordings: list[Recording], on_progress: OnProgress) -> "list[Audio]":
-        def half_way(seconds: float) -> None:
-            on_progress(seconds / 2)
-
-        codes = codec.encode(
-            [recording.audio for recording in recordings],
-            bandwidth=bandwidth,
-            segment_seconds=segment_seconds,
-            batch_seconds=batch_seconds,
-            on_progress=half_way,
-        )
-        return codec.decode(codes, batch_seconds=batch_seconds, on_progress=half_way)
-
     rename = partial(audio_name, suffix=output_suffix(audio_format, inputs, output))
-    counter = count_channels if channel == EACH else None
-    jobs, failures = plan(inputs, output, MEDIA_SUFFIXES, rename, overwrite, counter)
+    reader = RecordingReader(encoding.channel, encoding.longest)
+    jobs, failures = plan(inputs, output, MEDIA_SUFFIXES, rename, run.overwrite, reader.count_channels)
+    load = partial(codec.load, max_memory=run.max_memory, compiled=run.compiled)
     Run(
         "Reconstructed",
-        RecordingReader(channel, longest).read,
-        partial(load_codec, model, device, dtype, max_memory, compiled),
-        reconstruct,
-        batch_seconds,
-        ignore_unreadable=ignore_unreadable,
+        reader.read,
+        load,
+        partial(reconstruct, encoding, run.batch_seconds),
+        run.batch_seconds,
+        ignore_unreadable=encoding.ignore_unreadable,
         to_standard_output=output == STANDARD,
     ).do(jobs, failures)
+
+
+def reconstruct(
+    options: EncodingOptions,
+    batch_seconds: float,
+    codec: "Codec",
+    recordings: Sequence[Recording],
+    on_progress: OnProgress,
+) -> "list[Audio]":
+    """Encode and decode recordings that are in memory together."""
+
+    def half_way(seconds: float) -> None:
+        on_progress(seconds / 2)
+
+    codes = encode(options, batch_seconds, codec, recordings, half_way)
+    return codec.decode(codes, batch_seconds=batch_seconds, on_progress=half_way)

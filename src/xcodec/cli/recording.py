@@ -1,5 +1,6 @@
 """Recordings as `xcodec encode` and `xcodec reconstruct` read them: one channel, at the model's rate."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from xcodec.audio import Audio
     from xcodec.codec import Codec
 
-__all__ = ["EACH", "Recording", "RecordingReader", "count_channels"]
+__all__ = ["Recording", "RecordingReader"]
 
 EACH = "each"
 
@@ -44,6 +45,11 @@ class RecordingReader:
 
     channel: str
     longest: float | None
+
+    @property
+    def count_channels(self) -> Callable[[Source], int] | None:
+        """Counts the channels of a recording, where each is one to read."""
+        return count_channels if self.channel == EACH else None
 
     def read(self, codec: "Codec", job: Job) -> Recording:
         """Read what a job asks for.

@@ -5,29 +5,21 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from xcodec.cli.console import errors, output, show_error, spoken_seconds
 from xcodec.cli.failures import FAILED
+from xcodec.cli.groups import with_groups
 from xcodec.cli.interruption import Interruption
-from xcodec.cli.options import (
-    Device,
-    Dtype,
-    Overwrite,
-    Precision,
-    Raw,
-    Stream,
-    check_stream,
-    load_codec,
-    not_empty,
-    to_file,
-    written_suffix,
-)
+from xcodec.cli.options import Device, Dtype, Overwrite, Precision, Raw, Stream, check_stream, load_codec
 from xcodec.cli.paths import home
 from xcodec.cli.pipe import AudioPipe
+from xcodec.cli.progress import ProgressBar
+from xcodec.cli.suffixes import written_suffix
+from xcodec.cli.values import not_empty, to_file
 from xcodec.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,6 +52,52 @@ EPILOG = "[bold]Exit codes[/bold]  0: said. 1: not, or not to its end. 2: wrong 
 CODEC = "HKUSTAudio/xcodec2-hf"
 
 
+@dataclass(frozen=True)
+class VoiceOptions:
+    """Whose voice it is."""
+
+    voice: Annotated[
+        str | None, typer.Option("--voice", metavar="FILE", help="A recording of the voice.", callback=not_empty)
+    ] = None
+    voice_text: Annotated[
+        str | None, typer.Option("--voice-text", metavar="TEXT", help="What is said in it.", callback=not_empty)
+    ] = None
+
+    def check(self) -> None:
+        """Refuse half a voice.
+
+        Raises:
+            typer.BadParameter: says what to give.
+        """
+        if (self.voice is None) != (self.voice_text is None):
+            raise typer.BadParameter(
+                "a voice is a recording and its text; give both --voice and --voice-text, or neither"
+            )
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How codes are drawn."""
+
+    temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 takes the likeliest code always.")] = (
+        0.8
+    )
+    top_p: Annotated[
+        float, typer.Option("--top-p", min=0.0, max=1.0, help="Draw from the likeliest codes that reach this share.")
+    ] = 1.0
+    top_k: Annotated[int, typer.Option("--top-k", min=0, help="Draw from so many of the likeliest; 0 is all.")] = 50
+    repetition_penalty: Annotated[
+        float, typer.Option("--repetition-penalty", help="Above 1, codes that were there become less likely.")
+    ] = 1.0
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, metavar="N", help="The same seed says it in the same way.")
+    ] = None
+    max_seconds: Annotated[
+        float | None, typer.Option("--max-seconds", metavar="SECONDS", help="Cut the speech there.")
+    ] = None
+
+
+@with_groups
 def command(
     text: Annotated[
         str, typer.Argument(metavar="TEXT", help="What to say; - reads it from standard input.", callback=not_empty)
@@ -80,28 +118,9 @@ def command(
     ] = None,
     stream: Stream = False,
     raw: Raw = False,
-    voice: Annotated[
-        str | None, typer.Option("--voice", metavar="FILE", help="A recording of the voice.", callback=not_empty)
-    ] = None,
-    voice_text: Annotated[
-        str | None, typer.Option("--voice-text", metavar="TEXT", help="What is said in it.", callback=not_empty)
-    ] = None,
-    temperature: Annotated[
-        float, typer.Option("--temperature", min=0.0, help="0 takes the likeliest code always.")
-    ] = 0.8,
-    top_p: Annotated[
-        float, typer.Option("--top-p", min=0.0, max=1.0, help="Draw from the likeliest codes that reach this share.")
-    ] = 1.0,
-    top_k: Annotated[int, typer.Option("--top-k", min=0, help="Draw from so many of the likeliest; 0 is all.")] = 50,
-    repetition_penalty: Annotated[
-        float, typer.Option("--repetition-penalty", help="Above 1, codes that were there become less likely.")
-    ] = 1.0,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, metavar="N", help="The same seed says it in the same way.")
-    ] = None,
-    max_seconds: Annotated[
-        float | None, typer.Option("--max-seconds", metavar="SECONDS", help="Cut the speech there.")
-    ] = None,
+    *,
+    voice: VoiceOptions,
+    sampling: SamplingOptions,
     model: Annotated[
         str | None,
         typer.Option(
@@ -120,48 +139,53 @@ def command(
 ) -> None:
     """Say a text."""
     check_stream(file, stream, raw)
-    if (voice is None) != (voice_text is None):
-        raise typer.BadParameter("a voice is a recording and its text; give both --voice and --voice-text, or neither")
+    voice.check()
     if file is not None:
-        written_suffix(file)
-        if home(file).exists() and not overwrite:
-            raise InputError("exists already; give --overwrite to replace it", subject=file)
+        check_file(file, overwrite)
     pipe = AudioPipe(raw) if stream else None
-    if text == "-":
-        text = sys.stdin.read()
+    text = sys.stdin.read() if text == "-" else text
     if not text.strip():
         raise InputError("the text is empty; there is nothing to say")
-    llasa = load(llm, model, device, dtype, has_voice=voice is not None)
-    how: Speaking = {
-        "voice": voice,
-        "voice_text": voice_text,
-        "temperature": temperature,
-        "top_p": top_p,
-        "top_k": top_k,
-        "repetition_penalty": repetition_penalty,
-        "seed": seed,
-        "max_seconds": max_seconds,
-    }
+    llasa = load(llm, model, device, dtype, has_voice=voice.voice is not None)
     started = time.perf_counter()
-    with Interruption() as interruption, told_if_cut() as cut, SpeechProgress(interruption) as progress:
-        if pipe is not None:
-            for piece in llasa.stream(text, **how):
-                pipe.write(piece)
-                progress.said(piece.duration)
-            seconds, where = pipe.seconds, "standard output"
-        elif file is not None:
-            audio = llasa.say(text, on_progress=progress.said, on_decoded=progress.decoded, **how)
-            home(file).parent.mkdir(parents=True, exist_ok=True)
-            audio.save(home(file))
-            seconds, where = audio.duration, file
+    with told_if_cut() as cut:
+        seconds = say(llasa, text, {**asdict(voice), **asdict(sampling)}, pipe, file)  # type: ignore[typeddict-item]
     elapsed = spoken_seconds(time.perf_counter() - started)
-    console = output() if pipe is None else errors()
+    console, where = (output(), file) if pipe is None else (errors(), "standard output")
     console.print(f"Said {spoken_seconds(seconds)} in {elapsed}: {where}", soft_wrap=True, markup=False)
-    if cut and max_seconds is None:
+    if cut and sampling.max_seconds is None:
         show_error(cut[0])
         raise typer.Exit(FAILED)
     if cut:
         errors().print(cut[0], soft_wrap=True, markup=False)
+
+
+def check_file(file: str, overwrite: bool) -> None:
+    """See, before a language model is loaded, whether speech can be written.
+
+    Raises:
+        typer.BadParameter: where its suffix is that of no audio.
+        InputError: where it exists already.
+    """
+    written_suffix(file)
+    if home(file).exists() and not overwrite:
+        raise InputError("exists already", subject=file, remedy="give --overwrite to replace it")
+
+
+def say(llasa: "Llasa", text: str, how: "Speaking", pipe: AudioPipe | None, file: str | None) -> float:
+    """Say a text into a pipe or a file, and return how many seconds it took to hear."""
+    with Interruption() as interruption, ProgressBar() as bar:
+        progress = SpeechProgress(bar, interruption)
+        if pipe is not None:
+            for piece in llasa.stream(text, **how):
+                pipe.write(piece)
+                progress.said(piece.duration)
+            return pipe.seconds
+        assert file is not None
+        audio = llasa.say(text, on_progress=progress.said, on_decoded=progress.decoded, **how)
+        home(file).parent.mkdir(parents=True, exist_ok=True)
+        audio.save(home(file))
+        return audio.duration
 
 
 def load(llm: str, model: str | None, device: str, dtype: Precision, has_voice: bool) -> "Llasa":
@@ -190,27 +214,12 @@ def told_if_cut() -> Iterator[list[str]]:
 
 
 class SpeechProgress:
-    """The seconds of speech so far, said and decoded, on a terminal; nothing elsewhere."""
+    """The seconds of speech so far, said and decoded."""
 
-    def __init__(self, interruption: Interruption) -> None:
-        console = errors()
-        columns = (SpinnerColumn(), TextColumn("{task.fields[shown]}"))
-        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._interruption = interruption
+    def __init__(self, bar: ProgressBar, interruption: Interruption) -> None:
+        self._bar, self._interruption = bar, interruption
         self._said = self._decoded = 0.0
-        self._task = self._progress.add_task("", total=None, shown=self._shown)
-
-    def __enter__(self) -> "SpeechProgress":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    @property
-    def _shown(self) -> str:
-        decoded = f", {spoken_seconds(self._decoded)} decoded" if self._decoded else ""
-        return f"{spoken_seconds(self._said)} of speech{decoded}"
+        self._show()
 
     def said(self, seconds: float) -> None:
         """Count speech whose codes are there."""
@@ -223,5 +232,6 @@ class SpeechProgress:
         self._show()
 
     def _show(self) -> None:
-        self._progress.update(self._task, shown=self._shown)
+        decoded = f", {spoken_seconds(self._decoded)} decoded" if self._decoded else ""
+        self._bar.show(text=f"{spoken_seconds(self._said)} of speech{decoded}")
         self._interruption.check()

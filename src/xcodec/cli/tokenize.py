@@ -1,32 +1,30 @@
 """`xcodec tokenize`: a data set of audio -> Parquet files of codes; its status; its exports."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from enum import Enum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from xcodec.cli.console import errors, output, show_error, spoken_seconds
+from xcodec.cli.console import errors, output, show_error
 from xcodec.cli.failures import FAILED, Command
+from xcodec.cli.groups import retold, with_groups
 from xcodec.cli.interruption import Interruption
 from xcodec.cli.manual import manual
-from xcodec.cli.options import (
-    BUILT_IN,
-    Bandwidth,
-    Compiled,
-    Device,
-    Dtype,
-    Model,
-    Precision,
-    load_codec,
-    not_empty,
-    to_file,
-)
+from xcodec.cli.options import BUILT_IN, IGNORE_UNREADABLE, Bandwidth, CodecOptions, Compiled, OutputFolder
 from xcodec.cli.paths import home
-from xcodec.cli.tokenize_progress import TokenizeProgress, show_plan, show_standing
-from xcodec.errors import InputError
+from xcodec.cli.progress import ProgressBar
+from xcodec.cli.tokenize_options import Engine, PlanOptions, RayOptions, ReadingOptions, ShardOptions
+from xcodec.cli.tokenize_progress import show_plan, show_progress, show_standing, show_summary
+from xcodec.cli.values import not_empty, to_file
+
+if TYPE_CHECKING:
+    from xcodec.codec import Codec
+    from xcodec.tokenization.job import Job
+    from xcodec.tokenization.plan import Plan
+    from xcodec.tokenization.status import RunStatus
 
 __all__ = ["app"]
 
@@ -90,13 +88,6 @@ Write the codes of a finished output in another form.
   llasa        the memory maps that LLaSA's training reads, with --tokenizer"""
 
 
-class Engine(str, Enum):
-    """Who does the shards."""
-
-    LOCAL = "local"
-    RAY = "ray"
-
-
 class Form(str, Enum):
     """What codes are exported as."""
 
@@ -118,169 +109,111 @@ class RunUnlessNamed(TyperGroup):
 
 app = typer.Typer(cls=RunUnlessNamed, help=manual(HELP), no_args_is_help=True, rich_markup_mode="rich")
 
-Folder = Annotated[
-    str,
-    typer.Option("--output", "-o", metavar="OUT", help="Folder of the output.", show_default=False, callback=to_file),
-]
-OutputFolder = Annotated[
-    str, typer.Argument(metavar="OUT", help="Folder of an output.", show_default=False, callback=not_empty)
-]
-
-
-def parse_part(text: str) -> tuple[int, int]:
-    """Understand I/N, counted from 1, as (I - 1, N)."""
-    first, _, count = text.partition("/")
-    if first.isdecimal() and count.isdecimal() and 1 <= int(first) <= int(count):
-        return int(first) - 1, int(count)
-    raise typer.BadParameter(f"'{text}': expected I/N with I from 1 to N, such as 3/8")
-
-
-def channel_option(text: str) -> int | str | None:
-    """Understand --channel."""
-    from xcodec.tokenization.inputs.channels import parse_channel
-
-    try:
-        return parse_channel(text)
-    except InputError as error:
-        raise typer.BadParameter(str(error)) from None
-
 
 @app.command("run", cls=Command, help=manual(RUN_HELP), epilog=manual(EPILOG), no_args_is_help=True)
+@with_groups
 def run(
-    folder: Folder,
+    folder: Annotated[
+        str,
+        typer.Option(
+            "--output", "-o", metavar="OUT", help="Folder of the output.", show_default=False, callback=to_file
+        ),
+    ],
     inputs: Annotated[
         list[str] | None,
         typer.Argument(metavar="[INPUT]...", help="What to tokenize.", show_default=False, callback=not_empty),
     ] = None,
-    root: Annotated[
-        str | None,
-        typer.Option("--root", metavar="FOLDER", help="What relative paths in manifests are relative to."),
-    ] = None,
-    channel: Annotated[
-        str,
-        typer.Option(
-            "--channel",
-            metavar="CHANNEL",
-            help="Of recordings with several: left, right, a number from 0, mean, or each, which gives NAME.ch0, "
-            "NAME.ch1 and so on. A manifest's own `channel` goes before.",
-        ),
-    ] = "mean",
-    verify: Annotated[
-        bool,
-        typer.Option(
-            "--verify",
-            help="Plan with a hash of each recording, and compare it when it is read; else size and time are.",
-        ),
-    ] = False,
+    *,
+    planning: PlanOptions,
     ignore_unreadable: Annotated[
-        bool,
-        typer.Option(
-            "--ignore-unreadable", help="Recordings that cannot be read are listed, but do not make the exit code 1."
-        ),
+        bool, retold(IGNORE_UNREADABLE, "Recordings that cannot be read are listed, but do not make the exit code 1.")
     ] = False,
-    engine: Annotated[Engine, typer.Option("--engine", help="local: this machine. ray: a Ray cluster.")] = Engine.LOCAL,
-    shard_hours: Annotated[
-        float | None,
-        typer.Option("--shard-hours", min=0.0001, metavar="HOURS", help="Audio in a shard; 1 if not given."),
-    ] = None,
-    part: Annotated[
-        str, typer.Option("--part", metavar="I/N", help="Do only each N-th shard, from the I-th on.")
-    ] = "1/1",
-    plan_only: Annotated[bool, typer.Option("--plan-only", help="Plan, and do nothing yet.")] = False,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Do shards with failures again, say after a disk came back.")
-    ] = False,
+    shards: ShardOptions,
     bandwidth: Bandwidth = None,
-    model: Model = BUILT_IN,
-    device: Device = "auto",
-    dtype: Dtype = Precision.FLOAT32,
+    codec: CodecOptions,
     compiled: Compiled = False,
-    batch_seconds: Annotated[
-        float | None,
-        typer.Option(
-            "--batch-seconds",
-            min=1.0,
-            metavar="SECONDS",
-            help="Padded audio that the model takes at once; 600 if not given, and 60 with --compile.",
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option("--workers", min=1, metavar="N", help="Reader processes per model; else half of the processors."),
-    ] = None,
-    file_seconds: Annotated[
-        float,
-        typer.Option("--file-seconds", min=0.1, metavar="SECONDS", help="What reading one file may take."),
-    ] = 300.0,
-    longest: Annotated[
-        float,
-        typer.Option("--longest", min=1.0, metavar="SECONDS", help="Audio that one recording may hold."),
-    ] = 3600.0,
-    actors: Annotated[
-        int | None,
-        typer.Option("--actors", min=1, metavar="N", help="ray: models side by side; else one per GPU."),
-    ] = None,
-    stall_minutes: Annotated[
-        float,
-        typer.Option("--stall-minutes", min=0.05, metavar="MINUTES", help="ray: silence until a shard is taken over."),
-    ] = 30.0,
+    reading: ReadingOptions,
+    ray: RayOptions,
 ) -> None:
     """Tokenize a data set, or go on where a run stopped."""
-    chosen_part = parse_part(part)
-    chosen_channel = channel_option(channel)
-    if not inputs and (verify or channel != "mean"):
-        raise typer.BadParameter("--channel and --verify are for planning; give the INPUT")
-    from xcodec.tokenization.engines.local import run_locally
-    from xcodec.tokenization.engines.ray import RayEngine
-    from xcodec.tokenization.inputs import Inputs
-    from xcodec.tokenization.job import Job, default_workers
-    from xcodec.tokenization.model import ModelChoice
-    from xcodec.tokenization.readers import ReaderPool, ReadingLimits
-    from xcodec.tokenization.run import prepare, tokenize
-    from xcodec.tokenization.status import RunStatus
-
-    job = Job(
-        folder=home(folder).absolute(),
-        model=ModelChoice(None if model == BUILT_IN else model, device, dtype, bandwidth, compiled),
-        batch_seconds=batch_seconds or (60.0 if compiled else 600.0),
-        workers=workers or default_workers(),
-        limits=ReadingLimits(file_seconds, longest),
-    )
+    part = shards.chosen_part()
+    planning.check(inputs)
+    job = job_of(folder, codec, bandwidth, compiled, reading)
     # With Ray, actors do the work; here the codec only tells which one it is, and takes no memory of a GPU.
-    works_here = engine is Engine.LOCAL and not plan_only
-    chosen_device = "cpu" if engine is Engine.RAY else device
-    codec = load_codec(model, chosen_device, dtype, compiled=compiled and works_here, encoder_only=True)
-    with errors().status("planning"), ReaderPool(job.workers, codec.sampling_rate, job.limits) as pool:
-        options: dict[str, Any] = {"channel": chosen_channel, "count_channels": pool.channels, "hashed": verify}
-        given = Inputs(inputs, root, **options) if inputs else None
-        plan = prepare(job, codec, given, shard_hours)
-    if plan_only:
+    works_here = shards.engine is Engine.LOCAL and not shards.plan_only
+    here = replace(codec, device="cpu") if shards.engine is Engine.RAY else codec
+    loaded = here.load(compiled=compiled and works_here, encoder_only=True)
+    plan = planned(job, loaded, inputs, planning, shards.shard_hours)
+    if shards.plan_only:
         show_plan(plan.fingerprint, folder)
         raise typer.Exit(FAILED if plan.fingerprint.faults and not ignore_unreadable else 0)
-    chosen = RayEngine(actors=actors, stall_seconds=60 * stall_minutes) if engine is Engine.RAY else run_locally
-    with Interruption() as interruption, TokenizeProgress() as progress:
-
-        def show(status: RunStatus) -> None:
-            progress.show(status)
-            interruption.check()
-
-        status = tokenize(
-            job, plan, codec, chosen, engine.value, chosen_part, retry_failed=retry_failed, on_status=show
-        )
+    status = tokenized(job, plan, loaded, shards, part, ray)
+    show_summary(status)
     standing = status.standing
-    output().print(
-        f"Tokenized {standing.done:,} of {standing.rows:,} recordings, {spoken_seconds(standing.seconds_done)} of "
-        f"audio; this run {spoken_seconds(status.seconds)} in {spoken_seconds(status.elapsed)}: "
-        f"{status.seconds_per_second:.1f} audio-seconds per second, the model worked "
-        f"{status.model_share:.0%} of the time, {status.padding_share:.1%} of its input was padding",
-        soft_wrap=True,
-    )
-    if standing.failed or standing.left:
-        show_standing(standing)
     if standing.failed:
         output().print(f"The failures are listed in {job.folder / 'failures.parquet'}", soft_wrap=True, markup=False)
     if standing.left or standing.failed > (standing.unreadable if ignore_unreadable else 0):
         raise typer.Exit(FAILED)
+
+
+def job_of(folder: str, codec: CodecOptions, bandwidth: float | None, compiled: bool, reading: ReadingOptions) -> "Job":
+    """What is to be done, as the options say."""
+    from xcodec.tokenization.job import Job, default_workers
+    from xcodec.tokenization.model import ModelChoice
+    from xcodec.tokenization.readers import ReadingLimits
+
+    model = None if codec.model == BUILT_IN else codec.model
+    return Job(
+        folder=home(folder).absolute(),
+        model=ModelChoice(model, codec.device, codec.dtype, bandwidth, compiled),
+        batch_seconds=reading.batch_seconds or (60.0 if compiled else 600.0),
+        workers=reading.workers or default_workers(),
+        limits=ReadingLimits(reading.file_seconds, reading.longest),
+    )
+
+
+def planned(
+    job: "Job", codec: "Codec", inputs: list[str] | None, options: PlanOptions, shard_hours: float | None
+) -> "Plan":
+    """Plan the inputs, or take up the plan that is there."""
+    from xcodec.tokenization.inputs import Inputs
+    from xcodec.tokenization.inputs.channels import parse_channel
+    from xcodec.tokenization.readers import ReaderPool
+    from xcodec.tokenization.run import prepare
+
+    with errors().status("planning"), ReaderPool(job.workers, codec.sampling_rate, job.limits) as pool:
+        given = None
+        if inputs:
+            given = Inputs(
+                inputs,
+                options.root,
+                channel=parse_channel(options.channel),
+                count_channels=pool.channels,
+                hashed=options.verify,
+            )
+        return prepare(job, codec, given, shard_hours)
+
+
+def tokenized(
+    job: "Job", plan: "Plan", codec: "Codec", shards: ShardOptions, part: tuple[int, int], ray: RayOptions
+) -> "RunStatus":
+    """Do the shards, and show how far they are."""
+    from xcodec.tokenization.engines.local import run_locally
+    from xcodec.tokenization.engines.ray import RayEngine
+    from xcodec.tokenization.run import tokenize
+
+    with_ray = shards.engine is Engine.RAY
+    engine = RayEngine(actors=ray.actors, stall_seconds=60 * ray.stall_minutes) if with_ray else run_locally
+    with Interruption() as interruption, ProgressBar("Tokenizing") as bar:
+        bar.show(text="reading")
+
+        def show(status: "RunStatus") -> None:
+            show_progress(bar, status)
+            interruption.check()
+
+        return tokenize(
+            job, plan, codec, engine, shards.engine.value, part, retry_failed=shards.retry_failed, on_status=show
+        )
 
 
 @app.command("status", cls=Command, help="Show how far an output is, and how the runs on it are doing.")

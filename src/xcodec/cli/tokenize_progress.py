@@ -4,49 +4,25 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, Progress, TextColumn
-
-from xcodec.cli.console import errors, output, spoken_seconds
+from xcodec.cli.console import output, spoken_seconds
+from xcodec.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
     from xcodec.tokenization.plan import Fingerprint
     from xcodec.tokenization.status import RunStatus, Standing
 
-__all__ = ["TokenizeProgress", "show_plan", "show_standing"]
+__all__ = ["show_plan", "show_progress", "show_standing", "show_summary"]
 
 _SILENT = 120.0  # seconds without a word, after which a run may be dead
 
 
-class TokenizeProgress:
-    """Recordings done and failed, speed and what is left, on a terminal; nothing elsewhere."""
-
-    def __init__(self) -> None:
-        console = errors()
-        self._progress = Progress(
-            TextColumn("Tokenizing"),
-            BarColumn(),
-            TextColumn("{task.fields[text]}"),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task = self._progress.add_task("", total=None, text="reading")
-
-    def __enter__(self) -> "TokenizeProgress":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def show(self, status: "RunStatus") -> None:
-        """Show where a run is."""
-        standing = status.standing
-        eta = "" if status.eta_seconds is None else f", {spoken_seconds(status.eta_seconds)} left"
-        failed = f", {standing.failed:,} failed" if standing.failed else ""
-        text = f"{standing.done:,}/{standing.rows:,}{failed}, {status.seconds_per_second:.1f} audio-s/s{eta}"
-        done = standing.seconds_done
-        self._progress.update(self._task, completed=done, total=done + standing.seconds_left, text=text)
+def show_progress(bar: ProgressBar, status: "RunStatus") -> None:
+    """Show recordings done and failed, speed and what is left."""
+    standing = status.standing
+    eta = "" if status.eta_seconds is None else f", {spoken_seconds(status.eta_seconds)} left"
+    failed = f", {standing.failed:,} failed" if standing.failed else ""
+    text = f"{standing.done:,}/{standing.rows:,}{failed}, {status.seconds_per_second:.1f} audio-s/s{eta}"
+    bar.show(standing.seconds_done, text, total=standing.seconds_done + standing.seconds_left)
 
 
 def show_plan(planned: "Fingerprint", folder: str) -> None:
@@ -58,6 +34,20 @@ def show_plan(planned: "Fingerprint", folder: str) -> None:
         soft_wrap=True,
         markup=False,
     )
+
+
+def show_summary(status: "RunStatus") -> None:
+    """Print what a run did, and what is left or failed."""
+    standing = status.standing
+    output().print(
+        f"Tokenized {standing.done:,} of {standing.rows:,} recordings, {spoken_seconds(standing.seconds_done)} of "
+        f"audio; this run {spoken_seconds(status.seconds)} in {spoken_seconds(status.elapsed)}: "
+        f"{status.seconds_per_second:.1f} audio-seconds per second, the model worked "
+        f"{status.model_share:.0%} of the time, {status.padding_share:.1%} of its input was padding",
+        soft_wrap=True,
+    )
+    if standing.failed or standing.left:
+        show_standing(standing)
 
 
 def show_standing(standing: "Standing", runs: Sequence["RunStatus"] = ()) -> None:

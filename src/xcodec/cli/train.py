@@ -9,7 +9,7 @@ import typer
 
 from xcodec.cli.failures import INTERRUPTED
 from xcodec.cli.interruption import StopRequest
-from xcodec.cli.options import not_empty, path_to_write
+from xcodec.cli.values import not_empty, path_to_write
 from xcodec.device import Precision
 
 __all__ = ["EPILOG", "HELP", "command"]
