@@ -190,7 +190,7 @@ def test_transformers_names_are_told_by_them_whatever_the_config_says(tmp_path):
 def test_the_yaml_file_beside_is_taken_or_another_is_given(hubert, tmp_path):
     path = write_pth(hubert, tmp_path / "a")
     (tmp_path / "a" / "config.yaml").rename(tmp_path / "config_hubert.yaml")
-    with pytest.raises(CheckpointError, match=r"needs its YAML file.*there is none in .*--config"):
+    with pytest.raises(CheckpointError, match=r"needs its YAML file.*there is none in .*config=FILE"):
         convert_checkpoint(path, tmp_path / "out")
     convert_checkpoint(path, tmp_path / "out", config=tmp_path / "config_hubert.yaml")
     for name in ("one.yaml", "two.yml"):
@@ -298,7 +298,7 @@ def test_the_families_are_told_apart(hubert, tmp_path):
     assert convert_checkpoint(xcodec2, tmp_path / "out2", **TINY_OPTIONS).family == "X-Codec2"
     with pytest.raises(InputError, match="num_semantic_layers: only for X-Codec2"):
         convert_checkpoint(pth, tmp_path / "out3", num_semantic_layers=2)
-    with pytest.raises(InputError, match="is no original X-Codec checkpoint; config"):
+    with pytest.raises(InputError, match="config: a YAML file is only for original X-Codec checkpoints"):
         convert_checkpoint(xcodec2, tmp_path / "out3", config=tmp_path / "x1" / "config.yaml")
     assert not (tmp_path / "out3").exists()
 

@@ -1,0 +1,153 @@
+"""What xcodec info tells of models, codes and recordings."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import builders
+from cli_builders import MIXED, mixed_recordings, run, save_tiny
+from xcodec import kernels
+from xcodec.codec import Codec
+from xcodec.codes import CodecIdentity, Codes
+from xcodec.models.xcodec2 import Xcodec2FeatureExtractor
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny(tmp_path_factory.mktemp("models") / "tiny", seed=0)
+
+
+@pytest.fixture(scope="module")
+def codec(model: Path) -> Codec:
+    return Codec.from_pretrained(model)
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return mixed_recordings(tmp_path_factory.mktemp("recordings"))
+
+
+def test_info_tells_what_a_recording_is(recordings: Path) -> None:
+    result = run("info", recordings / "a.wav")
+    assert result.code == 0
+    for text in ("WAV, PCM_16", "44,100 Hz", "channels │ 2", "2.0 s (88,200 samples)", "352.8 kB"):
+        assert text in result.out
+    assert json.loads(run("info", "--json", recordings / "a.wav").out) == {
+        "subject": str(recordings / "a.wav"),
+        "kind": "audio",
+        "format": "WAV",
+        "subtype": "PCM_16",
+        "sampling_rate": 44100,
+        "num_channels": 2,
+        "duration": 2.0,
+        "num_samples": 88200,
+        "num_bytes": (recordings / "a.wav").stat().st_size,
+    }
+
+
+def test_info_tells_what_codes_are(recordings: Path, codec: Codec, tmp_path: Path) -> None:
+    codes = codec.encode(recordings / "a.wav")
+    codes.save(tmp_path / "a.anything")
+    result = run("info", tmp_path / "a.anything")
+    assert result.code == 0
+    for text in ("1 x 101", "2.0 s", "0.8 kbit/s", "from a recording at 44,100 Hz", "65,536", "tiny"):
+        assert text in result.out
+    told = json.loads(run("info", "--json", tmp_path / "a.anything").out)
+    assert (told["kind"], told["shape"], told["bitrate"], told["frame_rate"]) == ("codes", [1, 101], 800.0, 50.0)
+    assert (told["sampling_rate"], told["source_sampling_rate"], told["num_samples"]) == (16000, 44100, 32000)
+    assert CodecIdentity(told["model"], told["config_hash"], told["weights_hash"]) == codec.identity
+
+
+def test_info_tells_of_codes_whose_model_is_not_known(tmp_path: Path) -> None:
+    Codes(np.arange(8), 50.0, 2500, 16000, 16000, (65536,)).save(tmp_path / "a.codes")
+    assert "not known" in run("info", tmp_path / "a.codes").out
+    assert json.loads(run("info", "--json", tmp_path / "a.codes").out)["model"] is None
+
+
+def test_info_tells_what_a_model_is(model: Path, codec: Codec) -> None:
+    result = run("info", model)
+    assert (result.code, result.err) == (0, "")
+    for text in ("semantic_encoder", "acoustic_decoder", "16,000 Hz", "50 per second", "0.8 kbit/s", "not known"):
+        assert text in result.out
+    told = json.loads(run("info", "--json", model).out)
+    parameters = sum(parameter.numel() for parameter in codec.model.parameters())
+    assert (told["kind"], told["model_type"]) == ("model", "xcodec2")
+    assert told["num_parameters"] == sum(told["parameters"].values()) == parameters
+    assert told["weights_hash"] == codec.identity.weights_hash
+    assert told["licence"] is None
+    assert told["kernel"] in kernels.variants()
+
+
+def test_info_tells_at_which_rate_a_model_writes(model: Path, tmp_path: Path) -> None:
+    assert json.loads(run("info", "--json", model).out)["output_sampling_rate"] == 16_000
+    assert "writes" not in run("info", model).out
+    builders.tiny_model(decoder_hop_length=480).save_pretrained(tmp_path)
+    Xcodec2FeatureExtractor().save_pretrained(tmp_path)
+    assert "16,000 Hz, mono; writes 24,000 Hz" in run("info", tmp_path).out
+
+
+def test_info_reads_the_licence_off_the_model_card(tmp_path: Path) -> None:
+    folder = save_tiny(tmp_path / "tiny", seed=0)
+    (folder / "README.md").write_text(
+        "---\nlicense: cc0-1.0\ntags: [speech]\n---\n\n# Tiny\n\nlicense: not this line\n"
+    )
+    assert json.loads(run("info", "--json", folder).out)["licence"] == "cc0-1.0"
+
+
+def test_info_tells_of_several_things_and_of_those_that_are_not_there(recordings: Path) -> None:
+    result = run("info", "--json", recordings / "a.wav", "gone.wav", "gone.codes", recordings / "x/b.ogg")
+    assert result.code == 1
+    assert [json.loads(line)["format"] for line in result.out.splitlines()] == ["WAV", "OGG"]
+    assert result.err == "error: gone.wav: no such file\nerror: gone.codes: no such file\n"
+
+
+def test_info_finds_what_a_folder_or_a_pattern_holds(recordings: Path, model: Path, codec: Codec) -> None:
+    result = run("info", "--json", recordings)
+    assert (result.code, result.err) == (0, "")
+    assert [json.loads(line)["subject"] for line in result.out.splitlines()] == [str(recordings / x) for x in MIXED]
+
+    result = run("info", "--json", recordings / "*.[fw]*", model.parent / "t*")
+    assert (result.code, result.err) == (0, "")
+    kinds = [(told["subject"], told["kind"]) for told in map(json.loads, result.out.splitlines())]
+    assert kinds == [
+        (str(recordings / "a.flac"), "audio"),
+        (str(recordings / "a.wav"), "audio"),
+        (str(model), "model"),  # a folder with config.json
+    ]
+
+
+def test_info_looks_into_folders_for_codes_too(tmp_path: Path) -> None:
+    codes = Codes(np.arange(8), 50.0, 2500, 16000, 16000, (65536,))
+    (tmp_path / "x").mkdir()
+    codes.save(tmp_path / "x" / "a.codes")
+    codes.save(tmp_path / "x" / "b.other")
+    for subject in (tmp_path, tmp_path / "*", tmp_path / "**/*.codes"):
+        assert json.loads(run("info", "--json", subject).out)["subject"] == str(tmp_path / "x" / "a.codes")
+    codes.save(tmp_path / "c.safetensors")
+    assert json.loads(run("info", "--json", tmp_path / "c.safetensors").out)["kind"] == "codes"
+
+
+def test_info_says_where_there_is_nothing_to_tell(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    result = run("info", tmp_path / "empty", tmp_path / "*.codes")
+    assert result.code == 1
+    assert result.err == (
+        f"error: {tmp_path}/empty: holds neither config.json, nor recordings or .codes files\n"
+        f"error: {tmp_path}/*.codes: no file matches this pattern\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["epoch=5.ckpt", "model.pt", "model.safetensors"])
+def test_info_points_a_checkpoint_to_its_folder_or_to_convert(model: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes((model / "model.safetensors").read_bytes())
+    advice = "without config.json; convert it first: xcodec convert"
+    assert run("info", tmp_path / name).err == (
+        f"error: {tmp_path}/{name}: is a checkpoint {advice} {tmp_path}/{name} NEW_FOLDER\n"
+    )
+    assert run("info", tmp_path).err == f"error: {tmp_path}: holds {name} {advice} {tmp_path} NEW_FOLDER\n"
+    result = run("info", model / "model.safetensors")
+    assert result.err == (
+        f"error: {model}/model.safetensors: is a file of a checkpoint; give its folder: xcodec info {model}\n"
+    )
