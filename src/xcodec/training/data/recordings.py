@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from xcodec.audio import Audio, AudioInfo, media_files
-from xcodec.errors import AudioError, InputError
+from xcodec.errors import AudioError, InputError, about
 from xcodec.listing import PATH_KEYS, START_KEYS, LineForm, parse_line
 from xcodec.training.data.source import Excerpt
 from xcodec.training.data.unreadable import Unreadable
@@ -116,10 +116,9 @@ def _lines(manifest: Path) -> Iterator[Span]:
     form = LineForm.KALDI if LineForm.of(manifest.name) is LineForm.KALDI else LineForm.PATHS
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
-            try:
-                yield _span(parse_line(line, form), manifest.parent)
-            except InputError as error:
-                raise InputError(f"{manifest}, line {number}: {error}") from None
+            with about(f"{manifest}, line {number}"):
+                span = _span(parse_line(line, form), manifest.parent)
+            yield span
 
 
 def _span(entry: dict[str, Any], folder: Path) -> Span:
