@@ -9,12 +9,20 @@ import sys
 import pytest
 
 from xcodec import errors
+from xcodec.audio.ffmpeg import NotReadByFfmpegError
+from xcodec.audio.libsndfile import NotReadByLibsndfileError
 from xcodec.errors import AudioError, CheckpointError, InputError, MissingExtraError, XcodecError, about
+from xcodec.evaluation.baselines import BaselineError
+from xcodec.evaluation.metric import UndefinedError
+from xcodec.tokenization.engines.ray import ClusterError
+from xcodec.tokenization.readers import ReaderGoneError
+from xcodec.tokenization.run import IncompleteError
 
-KINDS = sorted(
-    (kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, XcodecError)),
-    key=lambda kind: kind.__name__,
-)
+KINDS = [
+    *(kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, XcodecError)),
+    *(NotReadByFfmpegError, NotReadByLibsndfileError, UndefinedError, BaselineError),
+    *(ReaderGoneError, IncompleteError, ClusterError),
+]
 FIELDS = {
     "problem": "mini has 0.8 kbit/s",
     "subject": "a.wav",

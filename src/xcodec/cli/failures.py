@@ -80,13 +80,15 @@ def explain(error: Exception, subject: object | None = None) -> str:
     if os.environ.get(TRACEBACK):
         raise error
     if isinstance(error, XcodecError):
-        return " ".join(in_options(error, _options.get()).beside(subject).split())
+        worded = in_options(error, _options.get())
+        return " ".join((str(worded) if subject is None else worded.beside(subject)).split())
     if ran_out_of_memory(error):
         return "out of memory; give a smaller --batch-seconds, a shorter recording, or another --device"
     if could_not_compile(error):
         return f"torch's compiler failed, so leave --compile out: {first_line(error)}"
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        known = error.filename is None or str(error.filename) == str(subject)
+        return error.strerror if known else f"{error.filename}: {error.strerror}"
     text = f"{type(error).__name__}: {' '.join(str(error).split())}"
     return f"{text}. This should not happen; please report it with what {TRACEBACK}=1 in the environment shows"
 
@@ -103,10 +105,11 @@ def in_options(error: XcodecError, options: dict[str, TyperOption]) -> XcodecErr
         text = f"{value:g}" if isinstance(value, float) else "" if value is ... else repr(value)
         argument, value = spelt(options[argument], text), ...
     remedy = None if error.remedy is None else SETTING.sub(setting, error.remedy)
-    return XcodecError(error.problem, subject=error.subject, argument=argument, value=value, remedy=remedy)
+    item = spelt(options[error.item]) if error.item in options else None  # lists of inputs are no business of theirs
+    return XcodecError(error.problem, subject=error.subject, argument=argument, value=value, remedy=remedy, item=item)
 
 
-def spelt(option: TyperOption, value: str) -> str:
+def spelt(option: TyperOption, value: str = "") -> str:
     """Spell an option as it is given; a switch takes no value."""
     name = max(option.opts, key=len)
     return name if option.is_flag or not value else f"{name} {value}"
