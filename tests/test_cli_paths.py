@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from xcodec.cli.paths import Failure, Job, audio_name, codes_name, find_files, names_a_file, plan
-from xcodec.errors import InputError
+from xcodec.cli.failures import Failure
+from xcodec.cli.paths import Job, audio_name, codes_name, find_files, names_a_file, plan
+from xcodec.errors import AudioError, InputError
 
 SUFFIXES = (".wav", ".flac")
 
@@ -113,7 +114,9 @@ def test_what_yields_nothing_is_a_failure_and_the_rest_is_found(folder: Path) ->
 
 def test_a_failure_names_its_subject_once() -> None:
     assert str(Failure("a.wav", "is empty")) == "a.wav: is empty"
-    assert str(Failure("a.wav", "a.wav: is empty")) == "a.wav: is empty"
+    assert str(Failure.of(Path("a.wav"), AudioError("is empty", subject="a.wav"))) == "a.wav: is empty"
+    assert str(Failure.of("a.wav", AudioError("is empty", subject="b.wav"))) == "a.wav: b.wav: is empty"
+    assert str(Failure.of("a.wav", OSError(21, "Is a directory", "a.wav"))) == "a.wav: Is a directory"
 
 
 def test_codes_keep_the_suffix_of_their_recording() -> None:
@@ -194,14 +197,14 @@ def test_outputs_that_exist_are_failures_unless_they_may_be_replaced(folder: Pat
 @pytest.mark.parametrize("output", ["rec", "link"])
 def test_an_input_is_never_replaced(folder: Path, output: str) -> None:
     (folder / "link").symlink_to(folder / "rec")
-    with pytest.raises(InputError, match=r"^rec/b\.wav is an input and would be replaced;"):
+    with pytest.raises(InputError, match=r"^rec/b\.wav: is an input and would be replaced;"):
         plan(["rec"], output, SUFFIXES, partial(audio_name, suffix=".wav"), overwrite=True)
     jobs, _ = plan(["rec"], output, SUFFIXES, codes_name, overwrite=True)  # codes beside their recordings are fine
     assert Job(Path("rec/b.wav"), Path(output, "b.wav.codes")) in jobs
 
 
 def test_several_outputs_need_a_folder() -> None:
-    with pytest.raises(InputError, match=r"^e\.wav is a file; several outputs need a folder$"):
+    with pytest.raises(InputError, match=r"^e\.wav: is a file; several outputs need a folder$"):
         targets("rec", output="e.wav")
 
 

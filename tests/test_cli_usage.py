@@ -17,7 +17,7 @@ from xcodec.cli.app import app
 from xcodec.cli.groups import with_groups
 from xcodec.codec import Codec
 from xcodec.codes import Codes
-from xcodec.conversion import convert_checkpoint
+from xcodec.conversion import convert_checkpoint, read_checkpoint
 from xcodec.llasa.model import Speaking
 
 CODEC = "--model/-m --device --dtype"
@@ -130,11 +130,8 @@ def test_a_command_has_these_options(command: str) -> None:
         ("decode", Codes.at_bandwidth, {"bandwidth"}),
         ("detokenize", Codec.decode, {"check_identity", "batch_seconds"}),
         ("say", Speaking, {"temperature", "top_p", "top_k", "repetition_penalty", "max_seconds"}),
-        (
-            "convert",
-            convert_checkpoint,
-            {"overwrite", "config", "num_semantic_layers", "semantic_encoder", "num_attention_heads"},
-        ),
+        ("convert", convert_checkpoint, {"overwrite"}),
+        ("convert", read_checkpoint, {"config", "num_semantic_layers", "semantic_encoder", "num_attention_heads"}),
     ],
 )
 def test_a_parameter_is_called_as_the_argument_that_errors_name(
