@@ -327,8 +327,9 @@ class CodecModel(StrictPreTrainedModel, ABC):
         wrong = codes.ndim != 3 or not 1 <= codes.shape[1] <= most or codes.numel() == 0
         if wrong or codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
             raise InputError(
-                f"audio_codes: expected integers of shape (batch, {'1' if most == 1 else f'1 to {most}'}, codes), got "
-                f"{codes.dtype} {tuple(codes.shape)}"
+                f"expected integers of shape (batch, {'1' if most == 1 else f'1 to {most}'}, codes), got "
+                f"{codes.dtype} {tuple(codes.shape)}",
+                argument="audio_codes",
             )
 
     def _check_codes_range(self, codes: Tensor) -> None:
@@ -336,23 +337,26 @@ class CodecModel(StrictPreTrainedModel, ABC):
             return
         low, high, size = int(codes.min()), int(codes.max()), self.codebook_sizes[0]
         if low < 0 or high >= size:
-            raise InputError(f"audio_codes: expected values in [0, {size}), got {low} to {high}")
+            raise InputError(f"expected values in [0, {size}), got {low} to {high}", argument="audio_codes")
 
 
 def check_waveform(input_values: Tensor) -> None:
     """Refuse what is no batch of mono waveforms."""
     if not isinstance(input_values, Tensor):
-        raise InputError(f"input_values: expected a torch tensor, got {type(input_values).__name__}")
+        raise InputError(f"expected a torch tensor, got {type(input_values).__name__}", argument="input_values")
     if input_values.ndim == 3 and input_values.shape[1] > 1:
         raise InputError(
-            "input_values: expected floating-point samples of shape (batch, 1, samples), got "
-            f"{input_values.dtype} {tuple(input_values.shape)}. Audio must be mono, but got {input_values.shape[1]} "
-            "channels; downmix it first"
+            f"expected floating-point samples of shape (batch, 1, samples), got {input_values.dtype} "
+            f"{tuple(input_values.shape)}. Audio must be mono, but got {input_values.shape[1]} "
+            "channels",
+            argument="input_values",
+            remedy="downmix it first",
         )
     if input_values.ndim != 3 or input_values.numel() == 0 or not input_values.is_floating_point():
         raise InputError(
-            "input_values: expected floating-point samples of shape (batch, 1, samples), at least one, got "
-            f"{input_values.dtype} {tuple(input_values.shape)}"
+            "expected floating-point samples of shape (batch, 1, samples), at least one, got "
+            f"{input_values.dtype} {tuple(input_values.shape)}",
+            argument="input_values",
         )
 
 

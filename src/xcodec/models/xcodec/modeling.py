@@ -222,13 +222,16 @@ class XcodecModel(XcodecPreTrainedModel):
         The semantic model is frozen: no gradient enters it.
         """
         if input_features is not None:
-            raise InputError("input_features: X-Codec's semantic model reads the waveform; leave them out")
+            raise InputError(
+                "X-Codec's semantic model reads the waveform", argument="input_features", remedy="leave them out"
+            )
         batch, _, num_samples = clips.waveform.shape
         waveform, lengths = self.semantic_waveform(clips)
         if self.semantic_model.output_length(waveform.shape[-1] + 2 * self.semantic_pad) < 1:
             raise InputError(
-                f"input_values: {num_samples} samples are too few for one code; pad them with zeros to "
-                f"{self.hop_length}, as the feature extractor does"
+                f"{num_samples} samples are too few for one code",
+                argument="input_values",
+                remedy=f"pad them with zeros to {self.hop_length}, as the feature extractor does",
             )
         padded = F.pad(waveform.to(self.dtype), (self.semantic_pad, self.semantic_pad))
         frames = None

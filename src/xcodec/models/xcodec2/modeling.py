@@ -273,8 +273,9 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
         width = self.config.semantic_model_config.feature_projection_input_dim
         if tuple(features.shape) != (batch, num_codes, width):
             raise InputError(
-                f"input_features: expected shape {(batch, num_codes, width)} for waveforms of {num_samples} samples, "
-                f"got {tuple(features.shape)}"
+                f"expected shape {(batch, num_codes, width)} for waveforms of {num_samples} samples, got "
+                f"{tuple(features.shape)}",
+                argument="input_features",
             )
         with share(self._semantic_share(num_codes)):
             states = self.semantic_encoder(features.to(self._dtype), self.time_of(clips.lengths, batch * num_codes))
@@ -316,7 +317,8 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
         self._needs("decoder")
         if latents.ndim != 3 or latents.shape[1] != self.config.quantization_dim or latents.numel() == 0:
             raise InputError(
-                f"latents: expected shape (batch, {self.config.quantization_dim}, codes), got {tuple(latents.shape)}"
+                f"expected shape (batch, {self.config.quantization_dim}, codes), got {tuple(latents.shape)}",
+                argument="latents",
             )
         batch, _, num_codes = latents.shape
         lengths = None if codes_mask is None else mask_lengths(codes_mask, batch, num_codes, "audio_codes_mask")
