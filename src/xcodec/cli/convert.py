@@ -1,10 +1,12 @@
 """`xcodec convert`: any X-Codec2 or X-Codec checkpoint -> a checkpoint folder."""
 
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
 import typer
 
 from xcodec.cli.console import errors, output
+from xcodec.cli.groups import with_groups
 from xcodec.cli.values import not_empty, to_file
 
 __all__ = ["EPILOG", "HELP", "command"]
@@ -33,12 +35,10 @@ tensor that is missing or unknown is an error that names it.
 EPILOG = "[bold]Exit codes[/bold]  0: converted. 1: not, and nothing was written. 2: wrong usage. 130: interrupted."
 
 
-def command(
-    source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="A checkpoint: file, folder or hub id.", callback=not_empty)
-    ],
-    destination: Annotated[str, typer.Argument(metavar="DESTINATION", help="The folder to write.", callback=to_file)],
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a checkpoint that is there.")] = False,
+@dataclass(frozen=True)
+class OriginalOptions:
+    """What a checkpoint in the authors' layout does not tell itself."""
+
     config: Annotated[
         str | None,
         typer.Option(
@@ -46,7 +46,7 @@ def command(
             metavar="YAML",
             help="Of an original X-Codec checkpoint, if it is not the only YAML file beside it.",
         ),
-    ] = None,
+    ] = None
     num_semantic_layers: Annotated[
         int | None,
         typer.Option(
@@ -55,7 +55,7 @@ def command(
             metavar="N",
             help="Layers of an original X-Codec2's semantic encoder to keep, the last of which it reads. Default: 16.",
         ),
-    ] = None,
+    ] = None
     semantic_encoder: Annotated[
         str | None,
         typer.Option(
@@ -64,7 +64,7 @@ def command(
             help="Folder or hub id of w2v-BERT 2.0, for an original X-Codec2 that lacks it.",
             callback=not_empty,
         ),
-    ] = None,
+    ] = None
     model_type: Annotated[
         str | None,
         typer.Option(
@@ -73,7 +73,7 @@ def command(
             help="xcodec2 or neucodec: whose codes an original decoder at another rate reads.",
             callback=not_empty,
         ),
-    ] = None,
+    ] = None
     num_attention_heads: Annotated[
         int | None,
         typer.Option(
@@ -82,20 +82,22 @@ def command(
             metavar="N",
             help="Of an original X-Codec2's decoder, if they are not 64 wide.",
         ),
-    ] = None,
+    ] = None
+
+
+@with_groups
+def command(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A checkpoint: file, folder or hub id.", callback=not_empty)
+    ],
+    destination: Annotated[str, typer.Argument(metavar="DESTINATION", help="The folder to write.", callback=to_file)],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a checkpoint that is there.")] = False,
+    *,
+    original: OriginalOptions,
 ) -> None:
     """Convert a checkpoint."""
     with errors().status(f"converting {source}"):
         from xcodec.conversion import convert_checkpoint
 
-        report = convert_checkpoint(
-            source,
-            destination,
-            overwrite=overwrite,
-            config=config,
-            num_semantic_layers=num_semantic_layers,
-            semantic_encoder=semantic_encoder,
-            num_attention_heads=num_attention_heads,
-            model_type=model_type,
-        )
+        report = convert_checkpoint(source, destination, overwrite=overwrite, **asdict(original))
     output().print(f"{report}\n  written to {destination}", soft_wrap=True, markup=False)
