@@ -152,7 +152,7 @@ def test_two_ids_of_one_file_name_do_not_overwrite_each_other(model: Path, codec
     run(job_for(model, tmp_path / "out"), codec, tmp_path / "m.jsonl")
     tokens = Tokens(tmp_path / "out")
     [failure] = detokenize(tokens, codec, tmp_path / "audio").failures
-    assert failure.error.endswith("audio/a.wav is the file of another id; give this one alone, and another folder")
+    assert failure.error.endswith("audio/a.wav: is the file of another id; give this one alone, and another folder")
     assert [path.name for path in (tmp_path / "audio").iterdir()] == ["a.wav"]
     detokenize(tokens, codec, tmp_path / "second", ["a.wav"])
     assert Audio.read(tmp_path / "second/a.wav").duration == 0.4

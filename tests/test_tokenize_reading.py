@@ -52,7 +52,7 @@ def test_spans_that_are_not_in_the_file_are_refused(tmp_path: Path) -> None:
         ({"start": 2.5, "duration": 1.0}, "has no span from 2.5 s to 3.5 s: it ends at 2.99 s"),
         ({"start": -1.0}, "start=-1.0: expected a number of seconds, 0 or more"),
         ({"duration": 0.0}, "duration=0.0: expected a number of seconds above 0"),
-        ({"longest": 1.0}, "is longer than the limit of 1 s; cut it into spans"),
+        ({"longest": 1.0}, "is longer than the limit of 1 s; cut it into spans, or raise longest=1"),
     ]:
         with pytest.raises(AudioError) as caught:
             Audio.read(SPEECH, **arguments)
