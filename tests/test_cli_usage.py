@@ -34,7 +34,7 @@ OPTIONS = {
     "evaluate": "--model/-m --reconstructions/-r --baseline --bandwidth/-b --json --html --examples --per-clip "
     "--transcripts --asr --speaker --utmos --device --dtype --compile --overwrite --ignore-unreadable",
     "info": "--json",
-    "convert": "--overwrite --config --num-semantic-layers --semantic-encoder --num-attention-heads",
+    "convert": "--overwrite --config --num-semantic-layers --semantic-encoder --model-type --num-attention-heads",
     "tokenize run": "--output/-o --root --channel --verify --ignore-unreadable --engine --shard-hours --part "
     f"--plan-only --retry-failed --bandwidth/-b {CODEC} --compile --batch-seconds --workers --file-seconds --longest "
     "--actors --stall-minutes",
@@ -131,7 +131,7 @@ def test_a_command_has_these_options(command: str) -> None:
         ("detokenize", Codec.decode, {"check_identity", "batch_seconds"}),
         ("say", Speaking, {"temperature", "top_p", "top_k", "repetition_penalty", "max_seconds"}),
         ("convert", convert_checkpoint, {"overwrite"}),
-        ("convert", read_checkpoint, {"config", "num_semantic_layers", "semantic_encoder", "num_attention_heads"}),
+        ("convert", read_checkpoint, {"config", "num_semantic_layers", "semantic_encoder", "model_type"}),
     ],
 )
 def test_a_parameter_is_called_as_the_argument_that_errors_name(

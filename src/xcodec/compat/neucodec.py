@@ -104,8 +104,9 @@ class NeuCodec(nn.Module):
             audio_or_path = torch.tensor(recording.samples)[None]
         if audio_or_path.ndim != 3:
             raise InputError(
-                "audio_or_path: expected floating-point samples of shape (batch, 1, samples), or a path, got shape "
-                f"{tuple(audio_or_path.shape)}; one clip is wave[None, None]"
+                "expected floating-point samples of shape (batch, 1, samples), or a path, got shape "
+                f"{tuple(audio_or_path.shape)}; one clip is wave[None, None]",
+                argument="audio_or_path",
             )
         hop = self.model.hop_length
         # A clip that fills its last hop gets one more of zeros: the original pads hop - samples % hop, never nothing.
@@ -132,8 +133,9 @@ def built(checkpoint: Checkpoint, source: str) -> NeuCodecModel:
     """Build NeuCodec's model from its checkpoint, and nobody else's."""
     if checkpoint.family is not FAMILY:
         raise CheckpointError(
-            f"{source} is an {checkpoint.family.name} checkpoint, which NeuCodec does not read; xcodec.Codec reads it "
-            "once it is converted"
+            f"is an {checkpoint.family.name} checkpoint, which NeuCodec does not read; xcodec.Codec "
+            "reads it once it is converted",
+            subject=source,
         )
     model = checkpoint.build()
     assert isinstance(model, NeuCodecModel), "its family's"

@@ -120,5 +120,5 @@ def read_checkpoint(
         semantic_encoder = fallback_semantic_encoder
     num_layers = SEMANTIC_LAYERS if num_semantic_layers is None else num_semantic_layers
     if model_type is not None and model_type not in xcodec2.MODEL_TYPES:
-        raise InputError(f"model_type={model_type!r}: expected one of {', '.join(xcodec2.MODEL_TYPES)}")
+        raise InputError(f"expected one of {', '.join(xcodec2.MODEL_TYPES)}", argument="model_type", value=model_type)
     return xcodec2.convert_original(found, semantic_encoder, num_layers, num_attention_heads, model_type, hub_arguments)

@@ -304,8 +304,9 @@ class CodecModel(StrictPreTrainedModel, ABC):
             return
         if num_codes < 1 or (lengths is not None and int(lengths.min()) < 1):
             raise InputError(
-                f"input_values: a clip makes no code; expected at least {self.samples_of(1)} samples in each, and one "
-                "more, or as many as the feature extractor makes of them"
+                f"a clip makes no code; expected at least {self.samples_of(1)} samples in each, and one "
+                "more, or as many as the feature extractor makes of them",
+                argument="input_values",
             )
 
     def _quantized(

@@ -35,9 +35,11 @@ class NeuCodecConfig(Xcodec2Config):
         super().__init__(sampling_rate=input_sampling_rate, **kwargs)
         if self.encoder_hop_length * output_sampling_rate % (input_sampling_rate * math.prod(self.upsampling_ratios)):
             raise InputError(
-                f"output_sampling_rate={output_sampling_rate}: the {self.encoder_hop_length} samples of a code at "
-                f"{input_sampling_rate} Hz are no whole number of samples, or of the steps of "
-                f"upsampling_ratios={self.upsampling_ratios}, at this rate"
+                f"the {self.encoder_hop_length} samples of a code at {input_sampling_rate} Hz are no whole "
+                f"number of samples, or of the steps of upsampling_ratios={self.upsampling_ratios}, at "
+                "this rate",
+                argument="output_sampling_rate",
+                value=output_sampling_rate,
             )
 
     @property

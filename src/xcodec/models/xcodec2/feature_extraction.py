@@ -150,8 +150,8 @@ class Xcodec2FeatureExtractor(WaveformFeatureExtractor):
         shortest = int(frames.argmin())
         if int(frames[shortest]) < 1:
             raise InputError(
-                f"clip {shortest} has {len(clips[shortest])} samples, too few for one code; pad it with zeros to "
-                f"{self.uncoded_hops * self.hop_length}"
+                f"clip {shortest} has {len(clips[shortest])} samples, too few for one code",
+                remedy=f"pad it with zeros to {self.uncoded_hops * self.hop_length}",
             )
 
     def _features(self, waveforms: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
