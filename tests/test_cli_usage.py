@@ -131,7 +131,11 @@ def test_a_command_has_these_options(command: str) -> None:
         ("detokenize", Codec.decode, {"check_identity", "batch_seconds"}),
         ("say", Speaking, {"temperature", "top_p", "top_k", "repetition_penalty", "max_seconds"}),
         ("convert", convert_checkpoint, {"overwrite"}),
-        ("convert", read_checkpoint, {"config", "num_semantic_layers", "semantic_encoder", "model_type"}),
+        (
+            "convert",
+            read_checkpoint,
+            {"config", "num_semantic_layers", "semantic_encoder", "model_type", "num_attention_heads"},
+        ),
     ],
 )
 def test_a_parameter_is_called_as_the_argument_that_errors_name(
