@@ -46,8 +46,10 @@ class HiggsAudioV2TokenizerConfig(XcodecConfig):
         super().__init__(sample_rate=sample_rate, codebook_dim=codebook_dim, semantic_model_config=semantic, **kwargs)
         if self.hop_length * semantic_sample_rate % (sample_rate * downsample_factor):
             raise InputError(
-                f"downsample_factor={downsample_factor}: the {self.hop_length} samples of a code at {sample_rate} Hz "
-                f"are no whole number of frames of so many samples at {semantic_sample_rate} Hz"
+                f"the {self.hop_length} samples of a code at {sample_rate} Hz are no whole number of "
+                f"frames of so many samples at {semantic_sample_rate} Hz",
+                argument="downsample_factor",
+                value=downsample_factor,
             )
 
     @property
