@@ -379,7 +379,7 @@ def test_device_is_cuda_where_there_is_one(checkpoint: Path, device: str | None)
 
 def test_what_is_unknown_or_not_there_is_an_error_that_says_so(checkpoint: Path, tmp_path: Path) -> None:
     for device in ("gpu", "cuda:99", "mps:7", 5.0):
-        with pytest.raises(InputError, match=rf"device='{device}' cannot be used here \(.*give 'cpu', 'cuda'"):
+        with pytest.raises(InputError, match=rf"device='{device}': cannot be used here \(.*give 'cpu', 'cuda'"):
             Codec.from_pretrained(checkpoint, device=device)
     for dtype in ("int4", torch.float64, None):
         with pytest.raises(InputError, match="expected one of float32, bfloat16, float16, int8"):
