@@ -36,7 +36,7 @@ with joined("cpu") as processes:
     settings = ("accumulate=2", "adversarial.lead_steps=0", "optimizer.warmup_steps=0")
     recipe = tiny_recipe(folder / str(processes.rank), *settings)
     source = Clips(list(speech(24.0).reshape(8, -1)))
-    together = Trainer(recipe, source, folder / "run", lambda line: None, processes)
+    together = Trainer(recipe, source, folder / "run", processes)
     made = [together.batches.batch(step, together.position)[0] for step in range(2)]
     mine = made[0].waveform[0, :1000].contiguous()
     both = [torch.empty_like(mine) for _ in range(2)]
@@ -47,7 +47,7 @@ with joined("cpu") as processes:
     together.generator.drawn = frozenset()
     shared = watched(together)
 
-    alone = Trainer(recipe, source, folder / f"alone-{processes.rank}", lambda line: None)
+    alone = Trainer(recipe, source, folder / f"alone-{processes.rank}")
     alone.generator.load_state_dict(together.generator.state_dict())
     alone.generator.drawn = frozenset()
     alone.processes = type(processes)(torch.device("cpu"), rank=processes.rank)
@@ -70,7 +70,7 @@ with joined("cpu") as processes:
             dist.broadcast(first, 0)
             assert torch.equal(first, tensor), name
     together.save()
-    again = Trainer(recipe, source, folder / "run", lambda line: None, processes)
+    again = Trainer(recipe, source, folder / "run", processes)
     assert again.step == together.step == 4
     (folder / f"equal-{processes.rank}").touch()  # not a line: lines of several processes may run into each other
 """

@@ -166,10 +166,11 @@ def command(
     from xcodec.device import choose_device
     from xcodec.evaluation.clips import clips_of, spread
     from xcodec.evaluation.evaluation import evaluate
-    from xcodec.evaluation.selection import select_metrics
+    from xcodec.evaluation.selection import check_reports, select_metrics
     from xcodec.evaluation.systems import Folder
     from xcodec.evaluation.transcripts import Transcripts
 
+    check_reports(html_file is not None)
     found, failures = find_files(inputs, MEDIA_SUFFIXES)
     files = [(item.relative, item.source) for item in found if isinstance(item.source, Path)]
     clips = clips_of(files, Transcripts(transcripts))

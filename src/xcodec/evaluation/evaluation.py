@@ -71,9 +71,13 @@ class SystemResult:
             return None
         return sum(row.bits or 0.0 for row in self.rows) / sum(row.seconds for row in self.rows)
 
+    def scores(self, key: str) -> list[Score]:
+        """Those of the clips that have this score."""
+        return [score for row in self.rows if (score := row.scores.get(key)) is not None]
+
     def mean(self, key: str) -> Mean | None:
-        """Over the clips that have this score."""
-        return mean_of([score for row in self.rows if (score := row.scores.get(key)) is not None])
+        """Average over the clips that have this score, with an interval."""
+        return mean_of(self.scores(key))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ gradients, another device or dtype, copying, pickling and loading; and in a `sta
 
 import itertools
 import platform
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -29,7 +29,7 @@ PACKED: WeakValueDictionary[int, "Packable"] = WeakValueDictionary()
 _numbers = itertools.count()
 
 
-class Packable(nn.Module):
+class Packable(ABC, nn.Module):
     """A module whose `weight` can be packed.
 
     Attributes:

@@ -1,6 +1,7 @@
 """A run on disk: what it takes to go on as if never interrupted, and the model it has come to."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from xcodec.files import written_whole
 from xcodec.models.auto import feature_extractor_of
 from xcodec.models.codec_model import CodecModel
 
-__all__ = ["Checkpoints", "export", "feature_extractor_of", "load_state", "model_of"]
+__all__ = ["Checkpoints", "best_figure", "export", "feature_extractor_of", "load_state", "model_of"]
 
 
 class Checkpoints:
@@ -75,6 +76,23 @@ def load_state(path: Path) -> dict[str, Any]:
             "or give another --output to begin anew"
         ) from error
     return state
+
+
+def best_figure(state: dict[str, Any], score: str) -> float:
+    """How good the best model of a run was when the state was written.
+
+    Args:
+        state: of the run.
+        score: the key of the score that decides now. Another one decided where the recipe was changed since; and states
+            from before the score's name was kept hold the mel loss, where that decided, and not the mel distance.
+
+    Returns:
+        The figure, higher being better; minus infinity where another score decided.
+    """
+    decided = state.get("best_score")
+    if decided is None:
+        decided = {"stoi": "stoi", "pesq": "pesq_wb"}.get(json.loads(state["recipe"])["validation"]["best"])
+    return float(state["best"]) if decided == score else -math.inf
 
 
 def model_of(state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:

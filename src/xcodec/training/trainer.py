@@ -2,9 +2,10 @@
 
 import copy
 import json
+import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xcodec.audio import Audio
 from xcodec.codec import Codec
-from xcodec.errors import CheckpointError, MissingExtraError, TrainingError
+from xcodec.errors import CheckpointError, TrainingError
+from xcodec.evaluation.clips import Clip
 from xcodec.models.codec_model import CodecModel
-from xcodec.training.checkpoints import Checkpoints, feature_extractor_of, load_state
+from xcodec.training.checkpoints import Checkpoints, best_figure, feature_extractor_of, load_state
 from xcodec.training.data.batch import Batch
 from xcodec.training.data.batches import Batches, Geometry
 from xcodec.training.data.sampler import Position
@@ -28,17 +29,20 @@ from xcodec.training.distributed import Processes, unshared
 from xcodec.training.generators import Reconstruction, build_generator
 from xcodec.training.limit import Limit
 from xcodec.training.losses.adversarial import adversarial_loss, discriminator_loss, feature_matching_loss
-from xcodec.training.monitor import Monitor
+from xcodec.training.monitor import Monitor, OnStep
 from xcodec.training.optimization import Optimization, learning_rate
 from xcodec.training.precision import autocast
 from xcodec.training.recipe import Recipe
-from xcodec.training.validation import Validation, scores_installed, validate
+from xcodec.training.seeds import seed_of_step
+from xcodec.training.validation import SCORES, Validation, check_installed, validate
 
 __all__ = ["Trainer"]
 
 ALONE = Processes(torch.device("cpu"))
 BAD_STEPS = 10
 """So many steps without a finite gradient, one after the other, end a run; single ones are passed over."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class Trainer:
         average: the moving average of the model's trained weights, by name; empty if the recipe keeps none.
         step: steps done.
         position: where the sampler stands.
+        best: the best figure of a validation so far, by the recipe's `validation.best`; higher is better.
     """
 
     def __init__(
@@ -74,24 +79,26 @@ class Trainer:
         recipe: Recipe,
         source: Source,
         folder: str | Path,
-        log: Callable[[str], None] = print,
         processes: Processes = ALONE,
-        bar: bool = False,
+        on_step: OnStep | None = None,
     ) -> None:
         """Begin a run, or take up the one whose state lies in `folder`.
+
+        Args:
+            recipe: what is trained, and how.
+            source: of the clips to train on.
+            folder: of the run.
+            processes: this one among those that train.
+            on_step: called after each step, in the first process alone.
 
         Raises:
             CheckpointError: where the state there is of another model, or damaged.
             MissingExtraError: where the recipe keeps the best by a measure that is not installed.
         """
-        if recipe.validation.best != "mel" and not scores_installed():
-            raise MissingExtraError(
-                f"validation.best={recipe.validation.best} needs pystoi and pesq: pip install 'xcodec[eval]'"
-            )
+        check_installed(recipe.validation.best)
         self.recipe = recipe
         self.processes = processes
-        self.log = log if processes.is_first else None
-        self.bar = bar
+        self.on_step = on_step
         self.checkpoints = Checkpoints(folder, recipe.validation.keep)
         torch.manual_seed(recipe.seed)
         device = processes.device
@@ -113,16 +120,13 @@ class Trainer:
             self._comparison = processes.share(Comparison(self.discriminators))
         geometry = Geometry(self.generator.sampling_rate, output_rate, self.generator.hop_length)
         self.batches = Batches(
-            source, recipe.data, recipe.augmentation, geometry, recipe.seed, processes.rank, processes.count, log
+            source, recipe.data, recipe.augmentation, geometry, recipe.seed, processes.rank, processes.count
         )
         self._bad_steps = 0
         if (last := self.checkpoints.last) is not None:
             self._restore(load_state(last), last)
-            self._say(f"taking up {last}")
-
-    def _say(self, line: str) -> None:
-        if self.log is not None:
-            self.log(line)
+            if processes.is_first:
+                logger.info("taking up %s", last)
 
     def _restore(self, state: dict[str, Any], path: Path) -> None:
         try:
@@ -139,7 +143,7 @@ class Trainer:
         self.average = {name: tensor.to(self.processes.device) for name, tensor in state["average"].items()}
         self.step = int(state["step"])
         self.position = Position(*state["position"])
-        self.best = float(state["best"])
+        self.best = best_figure(state, SCORES[self.recipe.validation.best])
 
     def state(self) -> dict[str, Any]:
         """What it takes to go on. Random numbers are drawn from the seed, the step and the process, so none is kept."""
@@ -150,6 +154,7 @@ class Trainer:
             "step": self.step,
             "position": [self.position.epoch, self.position.taken],
             "best": self.best,
+            "best_score": SCORES[self.recipe.validation.best],
             "recipe": self.recipe.model_dump_json(),
             "config": json.dumps(self.generator.model.config.to_dict()),
         }
@@ -178,7 +183,7 @@ class Trainer:
         recipe = self.recipe
         batches = [batch.to(self.processes.device) for batch in batches]
         # So that what is random does not depend on whether the run was resumed.
-        torch.manual_seed(hash((recipe.seed, self.step, self.processes.rank)) % 2**31)
+        torch.manual_seed(seed_of_step(recipe.seed, self.step, self.processes.rank))
         if self.step == 0:
             self.generator.begin(batches[0])
             self.processes.equalize(self.generator)
@@ -296,7 +301,7 @@ class Trainer:
         for name, tensor in self.average.items():
             tensor.lerp_(state[name], 1 - decay)
 
-    def run(self, validation_clips: Sequence[Audio] = (), limit: Limit | None = None) -> None:
+    def run(self, validation_clips: Sequence[Clip] = (), limit: Limit | None = None) -> None:
         """Train to the recipe's last step, or until the limit is reached, and save the state.
 
         Args:
@@ -308,13 +313,14 @@ class Trainer:
         """
         timing = self.recipe.validation
         folder, limit = self.checkpoints.folder, limit or Limit()
-        with Monitor(folder, self.recipe.steps, self.step, timing.log_steps, self.log, self.bar) as monitor:
+        is_first = self.processes.is_first
+        with Monitor(folder, self.recipe.steps, timing.log_steps, is_first, self.on_step) as monitor:
             self._loop(validation_clips, limit, monitor)
             if not self.processes.any(not validation_clips or limit.is_asked_for):
                 self._validate(validation_clips, monitor)
             self.save()
 
-    def _loop(self, clips: Sequence[Audio], limit: Limit, monitor: Monitor) -> None:
+    def _loop(self, clips: Sequence[Clip], limit: Limit, monitor: Monitor) -> None:
         timing, count = self.recipe.validation, self.recipe.accumulate
         saved = validated = time.monotonic()
         upcoming = self.batches.following(self.step * count, self.position)
@@ -335,17 +341,17 @@ class Trainer:
                 self._validate(clips, monitor)
                 validated = time.monotonic()
 
-    def _validate(self, clips: Sequence[Audio], monitor: Monitor) -> None:
+    def _validate(self, clips: Sequence[Clip], monitor: Monitor) -> None:
         if self.processes.is_first:
             measured = self.validate(clips)
             monitor.validation(self.step, measured)
-            figure = measured.figure(self.recipe.validation.best)
+            figure = measured.figure(SCORES[self.recipe.validation.best])
             if figure > self.best:
                 self.best = figure
                 self.checkpoints.save_best(self.state())
         self.processes.wait()
 
-    def validate(self, clips: Sequence[Audio]) -> Validation:
+    def validate(self, clips: Sequence[Clip]) -> Validation:
         """Measure the model, averaged if an average is kept, on recordings."""
         model = self.averaged_model()
         return validate(Codec(model, feature_extractor_of(model)), clips)

@@ -3,8 +3,9 @@
 So a run that resumes sees what it would have seen, and nothing random has to be saved.
 """
 
+import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ from xcodec.training.phones import UNKNOWN
 from xcodec.training.sections import AugmentationRecipe, DataRecipe
 
 __all__ = ["Batches", "Geometry"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,6 @@ class Batches:
         seed: of everything random.
         rank: which process this is.
         count: how many there are.
-        log: takes a line about each recording that cannot be read.
     """
 
     def __init__(
@@ -71,9 +73,8 @@ class Batches:
         seed: int,
         rank: int = 0,
         count: int = 1,
-        log: Callable[[str], None] = print,
     ) -> None:
-        self.unreadable = Unreadable(len(source.seconds), log)
+        self.unreadable = Unreadable(len(source.seconds), logger)
         self.source = source
         self.data = data
         self.augmentation = augmentation

@@ -1,8 +1,9 @@
 """Training speech on disk: all samples in one memory-mapped file, and a list of where each clip begins."""
 
 import json
+import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +24,8 @@ from xcodec.training.synthesis import SAMPLING_RATE, Utterance
 __all__ = ["Corpus", "build_corpus", "needs_building"]
 
 UNFINISHED = ".unfinished-speech"
+
+logger = logging.getLogger(__name__)
 
 
 class Corpus:
@@ -84,10 +87,10 @@ class Corpus:
         return (self._phone_starts[found] - first) / SAMPLING_RATE, phones
 
 
-def _recordings(folder: Path, log: Callable[[str], None], limit: Limit) -> Iterator[SpokenClip]:
+def _recordings(folder: Path, limit: Limit) -> Iterator[SpokenClip]:
     """Read the recordings of people in a folder, as far as the limit lets."""
     paths = sorted(media_files(folder))
-    unreadable = Unreadable(len(paths), log)
+    unreadable = Unreadable(len(paths), logger)
     for number, path in enumerate(paths):
         if limit.is_reached():
             return
@@ -110,17 +113,15 @@ def needs_building(folder: Path) -> bool:
     return not folder.exists() or ((folder / UNFINISHED).is_dir() and not (folder / "index.json").is_file())
 
 
-def build_corpus(
-    recipe: SynthesisRecipe, folder: str | Path, log: Callable[[str], None] = print, limit: Limit | None = None
-) -> Corpus | None:
+def build_corpus(recipe: SynthesisRecipe, folder: str | Path, limit: Limit | None = None) -> Corpus | None:
     """Make the speech that a recipe asks for, and write it to `folder`; it is complete once its index is there.
 
-    What is made so far is kept in `folder`, and taken up by the next call with the same recipe.
+    What is made so far is kept in `folder`, and taken up by the next call with the same recipe. The log says how far it
+    has come, and what is left out.
 
     Args:
         recipe: which speech.
         folder: where to.
-        log: takes a line about how far it has come, and about what is left out.
         limit: when to stop; None is never.
 
     Returns:
@@ -133,14 +134,14 @@ def build_corpus(
     folder, limit = Path(folder), limit or Limit()
     unfinished = folder / UNFINISHED
     unfinished.mkdir(parents=True, exist_ok=True)
-    spoken = list(_stretches(recipe, unfinished, log))
-    if not _make(spoken, log, limit):
+    spoken = list(_stretches(recipe, unfinished))
+    if not _make(spoken, limit):
         return None
     recorded: list[SpokenClip] = []
     if recipe.recordings is not None and not Path(recipe.recordings).is_dir():
-        log(f"there is no folder {recipe.recordings}; no recordings are added")
+        logger.warning("there is no folder %s; no recordings are added", recipe.recordings)
     elif recipe.recordings is not None:
-        recorded = list(_recordings(Path(recipe.recordings), log, limit))
+        recorded = list(_recordings(Path(recipe.recordings), limit))
         if limit.is_reached():
             return None
     clips = chain(
@@ -152,22 +153,22 @@ def build_corpus(
     return Corpus(folder)
 
 
-def _stretches(recipe: SynthesisRecipe, folder: Path, log: Callable[[str], None]) -> Iterator[Stretch]:
+def _stretches(recipe: SynthesisRecipe, folder: Path) -> Iterator[Stretch]:
     """All the speech that a recipe asks for and the machine can make."""
     for engine, hours in recipe.hours.items():
         if engine in recipe.optional and shutil.which(engine) is None:
-            log(f"{engine} is not installed; its {hours:g} h are left out")
+            logger.warning("%s is not installed; its %g h are left out", engine, hours)
             continue
         yield from stretches(engine, recipe.seed, hours, folder)
 
 
-def _make(wanted: Sequence[Stretch], log: Callable[[str], None], limit: Limit) -> bool:
+def _make(wanted: Sequence[Stretch], limit: Limit) -> bool:
     """Make the stretches that are not there yet, and tell every percent; whether all are there at the end."""
     total = sum(stretch.seconds for stretch in wanted)
     absent = [stretch for stretch in wanted if not stretch.path.is_file()]
     done = kept = total - sum(stretch.seconds for stretch in absent)
     if kept:
-        log(f"taking up {_share(kept, total)} of the speech")
+        logger.info("taking up %s of the speech", _share(kept, total))
     told = int(100 * done / total) if total else 0
     for stretch in absent:
         now = 0.0
@@ -175,9 +176,9 @@ def _make(wanted: Sequence[Stretch], log: Callable[[str], None], limit: Limit) -
             now = min(stretch.seconds, now + seconds)
             if (percent := int(100 * (done + now) / total)) > told:
                 told = percent
-                log(f"made {_share(done + now, total)} of the speech: {stretch.engine}")
+                logger.info("made %s of the speech: %s", _share(done + now, total), stretch.engine)
         if not stretch.path.is_file():
-            log(f"stopped; {_share(done, total)} of the speech is kept, and the next run goes on there")
+            logger.info("stopped; %s of the speech is kept, and the next run goes on there", _share(done, total))
             return False
         done += stretch.seconds
     return True

@@ -1,7 +1,8 @@
 """Recordings as they lie on disk: a folder, or a list of files and of spans in them."""
 
+import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from xcodec.training.data.source import Excerpt
 from xcodec.training.data.unreadable import Unreadable
 
 __all__ = ["Recordings", "Span"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,19 +54,18 @@ class Recordings:
     """Audio files of any format, rate and number of channels, read a crop at a time.
 
     Args:
-        spans: the files, or what is meant of them; those whose headers cannot be read are passed over.
+        spans: the files, or what is meant of them; those whose headers cannot be read are passed over, and logged.
         name: of the origin, as the recipe's `data.shares` calls it.
-        log: takes a line about each that is passed over.
 
     Raises:
         InputError: where there is none.
         AudioError: where too many files cannot be read.
     """
 
-    def __init__(self, spans: Sequence[Span], name: str, log: Callable[[str], None] = print) -> None:
+    def __init__(self, spans: Sequence[Span], name: str) -> None:
         if not spans:
             raise InputError(f"{name} holds no recordings to train on; expected audio or video files")
-        unreadable = Unreadable(len(spans), log)
+        unreadable = Unreadable(len(spans), logger)
         with ThreadPoolExecutor() as pool:
             lengths = list(pool.map(_length_or_why_not, spans))
         for clip, length in enumerate(lengths):
@@ -76,13 +78,13 @@ class Recordings:
         self.source_ids = np.zeros(len(known), dtype=np.int64)
 
     @classmethod
-    def of_folder(cls, folder: Path, log: Callable[[str], None] = print) -> "Recordings":
+    def of_folder(cls, folder: Path) -> "Recordings":
         """Every recording in a folder, to any depth."""
         paths = sorted(media_files(folder))
-        return cls([Span(path) for path in paths], folder.name, log)
+        return cls([Span(path) for path in paths], folder.name)
 
     @classmethod
-    def of_manifest(cls, manifest: Path, log: Callable[[str], None] = print) -> "Recordings":
+    def of_manifest(cls, manifest: Path) -> "Recordings":
         """The files that a list names.
 
         A line is a path, or JSON with `path` and perhaps `start` and `duration`; of Kaldi's wav.scp, an id and a path.
@@ -91,7 +93,7 @@ class Recordings:
         Raises:
             InputError: where a line is neither.
         """
-        return cls(list(_lines(manifest)), manifest.stem, log)
+        return cls(list(_lines(manifest)), manifest.stem)
 
     def excerpt(self, clip: int, start: float, seconds: float) -> Excerpt:
         """Read a piece of a recording; it is shorter where the recording ends."""
