@@ -44,7 +44,7 @@ from xcodec.training.optimization import Optimization
 from xcodec.training.recipe import Recipe
 from xcodec.training.run import train
 from xcodec.training.seeds import seed_of_step
-from xcodec.training.trainer import ALONE, BAD_STEPS, Trainer
+from xcodec.training.trainer import BAD_STEPS, SINGLE_PROCESS, Trainer
 from xcodec.training.validation import SCORES, validate
 from xcodec_builders import TINY_ACOUSTIC, TINY_SEMANTIC
 
@@ -161,9 +161,11 @@ def test_one_judgement_teaches_the_codec_and_its_judges_what_two_would(
     real, fake = judges(batch.target[:, part]), judges(result.audio[:, part])
     loss = sum(getattr(recipe.loss, name) * term for name, term in distances.items())
     loss = loss + adversarial_loss(fake) + feature_matching_loss(real, fake)
-    codec_gradients = torch.autograd.grad(loss, trainer._generating.parameters, allow_unused=True)
+    codec_gradients = torch.autograd.grad(loss, trainer._generator_optimization.parameters, allow_unused=True)
     apart = judges(result.audio[:, part].detach())
-    judges_gradients = torch.autograd.grad(discriminator_loss(real, apart), trainer._judging.parameters)
+    judges_gradients = torch.autograd.grad(
+        discriminator_loss(real, apart), trainer._discriminator_optimization.parameters
+    )
 
     seen: dict[Optimization, list[torch.Tensor | None]] = {}
 
@@ -173,7 +175,10 @@ def test_one_judgement_teaches_the_codec_and_its_judges_what_two_would(
 
     monkeypatch.setattr(Optimization, "update", watch)
     trainer.train_step([batch])
-    for side, expected in ((trainer._generating, codec_gradients), (trainer._judging, judges_gradients)):
+    for side, expected in (
+        (trainer._generator_optimization, codec_gradients),
+        (trainer._discriminator_optimization, judges_gradients),
+    ):
         for ours, wanted in zip(seen[side], expected, strict=True):
             assert (ours is None) == (wanted is None)
             if ours is not None:
@@ -226,7 +231,11 @@ def test_what_is_frozen_stays_as_it_is_and_in_evaluation_mode(source: Clips, tmp
     assert not torch.equal(before["semantic_adapter.conv1.weight"], model.semantic_adapter.conv1.weight)
     assert not model.semantic_encoder.training
     assert model.semantic_adapter.training
-    optimized = {id(parameter) for group in trainer._generating.optimizer.param_groups for parameter in group["params"]}
+    optimized = {
+        id(parameter)
+        for group in trainer._generator_optimization.optimizer.param_groups
+        for parameter in group["params"]
+    }
     assert not any(id(parameter) in optimized for parameter in model.semantic_encoder.parameters())
     with pytest.raises(InputError, match=r"the model has no part 'encoder'; its parts are semantic_features"):
         Trainer(tiny_recipe(tmp_path, "frozen=[encoder]"), source, tmp_path / "wrong")
@@ -579,7 +588,7 @@ def test_a_decoder_alone_trains_on_what_tokenize_wrote(tmp_path: Path, caplog: p
         ),
     )
     caplog.set_level(logging.INFO, "xcodec")
-    train(recipe, [tmp_path / "tokens"], tmp_path / "run", ALONE, export_to=tmp_path / "made")
+    train(recipe, [tmp_path / "tokens"], tmp_path / "run", SINGLE_PROCESS, export_to=tmp_path / "made")
     assert [line.split("  ")[0] for line in caplog.messages if line.startswith("step")] == ["step 1", "step 2"]
     codec = Codec.from_pretrained(tmp_path / "made")
     audio = codec.decode(codec.encode(RECORDINGS[1]))

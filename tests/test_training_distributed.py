@@ -21,7 +21,7 @@ from xcodec.training.trainer import Trainer
 def watched(trainer):
     # The gradients that the optimizers are given, in order of the parameters.
     seen = {}
-    for name in ("_generating", "_judging"):
+    for name in ("_generator_optimization", "_discriminator_optimization"):
         optimization = getattr(trainer, name)
         def update(rate, optimization=optimization, name=name, update=optimization.update):
             seen[name] = [None if p.grad is None else p.grad.clone() for p in optimization.parameters]
@@ -43,7 +43,7 @@ with joined("cpu") as processes:
     dist.all_gather(both, mine)
     assert not torch.equal(*both), "the processes see different audio"
     together.generator.begin(made[0])  # from each one's own batch: the first one's has to hold for both
-    processes.equalize(together.generator)
+    processes.broadcast(together.generator)
     together.generator.drawn = frozenset()
     shared = watched(together)
 
@@ -54,7 +54,7 @@ with joined("cpu") as processes:
     own = watched(alone)
     together.train_step(made)
     alone.train_step(made)
-    for name in ("_generating", "_judging"):
+    for name in ("_generator_optimization", "_discriminator_optimization"):
         assert len(shared[name]) > 10
         for i, (ours, theirs) in enumerate(zip(shared[name], own[name])):
             mean = torch.zeros_like(together.__dict__[name].parameters[i]) if theirs is None else theirs.clone()

@@ -11,7 +11,7 @@ from xcodec.evaluation.clips import Clip, Pair
 from xcodec.evaluation.codebook import CodebookUse, CodeCounter
 from xcodec.evaluation.metric import Metric, Missing, Scale, Score, UndefinedError
 from xcodec.evaluation.summary import Mean, mean_of
-from xcodec.evaluation.systems import Model, Reconstruction, Recordings, System
+from xcodec.evaluation.systems import Model, Reconstruction, Reference, System
 from xcodec.progress import shares, told_to
 
 __all__ = ["Evaluation", "Example", "Failed", "Row", "SystemResult", "evaluate"]
@@ -148,7 +148,7 @@ def evaluate(
             "mini:int8 and MODEL@2"
         )
     if any(not metric.needs_reference for metric in metrics):
-        systems = [Recordings(), *systems]
+        systems = [Reference(), *systems]
     result = Evaluation(
         scales=[scale for metric in metrics for scale in metric.scales],
         missing=list(missing),
@@ -188,7 +188,7 @@ def _evaluate_clip(
             continue
         if reconstruction.codes is not None:
             _count(reconstruction.codes.ids, reconstruction.codes.codebook_sizes, system, counters[i])
-        applicable = [metric for metric in metrics if not (isinstance(system, Recordings) and metric.needs_reference)]
+        applicable = [metric for metric in metrics if not (isinstance(system, Reference) and metric.needs_reference)]
         result.systems[i].rows.append(_row(pair, recording.duration, applicable, reconstruction.bits))
         kept[system.name] = reconstruction
     if keep:

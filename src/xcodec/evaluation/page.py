@@ -14,7 +14,7 @@ from xcodec.evaluation.figures import NONE, bitrate_text, heading, interval_text
 from xcodec.evaluation.metric import Scale
 from xcodec.evaluation.pictures import LEVEL_COLOURS, codes_picture, spectrogram_picture
 from xcodec.evaluation.record import record
-from xcodec.evaluation.systems import Reconstruction, Recordings
+from xcodec.evaluation.systems import Reconstruction, Reference
 
 __all__ = ["page"]
 
@@ -56,7 +56,7 @@ def page(evaluation: Evaluation) -> str:
     facts = record(evaluation)
     return template.render(
         evaluation=evaluation,
-        title=", ".join(system.name for system in evaluation.systems if system.name != Recordings.name),
+        title=", ".join(system.name for system in evaluation.systems if system.name != Reference.name),
         subtitle=f"{len(clips)} clip{'s' * (len(clips) != 1)}, {sum(clips.values()):.1f} s of recordings · "
         f"{facts['created'].replace('T', ' ').removesuffix('+00:00')} UTC · {facts['machine']}",
         num_clips=len(clips),
@@ -94,7 +94,7 @@ def _best(evaluation: Evaluation, scale: Scale) -> str | None:
     means = {
         system.name: mean.value
         for system in evaluation.systems
-        if system.name != Recordings.name and (mean := system.mean(scale.key)) is not None
+        if system.name != Reference.name and (mean := system.mean(scale.key)) is not None
     }
     if len(means) < 2:
         return None
@@ -110,7 +110,7 @@ def _cards(example: Example, evaluation: Evaluation) -> Iterator[Card]:
     """Show the recording of a clip, then what each system gave back of it."""
     yield _card("recording", "", Reconstruction(example.recording), example.recording)
     for name, reconstruction in example.reconstructions.items():
-        if name != Recordings.name:
+        if name != Reference.name:
             scores = _scores(example.clip.name, name, evaluation)
             yield _card(name, scores, reconstruction, example.recording, evaluation.levels.get(name, ()))
 

@@ -13,7 +13,7 @@ from xcodec.errors import InputError
 from xcodec.evaluation.clips import Clip
 from xcodec.progress import share
 
-__all__ = ["Folder", "Model", "Reconstruction", "Recordings", "System"]
+__all__ = ["Folder", "Model", "Reconstruction", "Reference", "System"]
 
 ENCODING_SHARE = 0.6  # of the work of a codec
 
@@ -49,7 +49,7 @@ class System(ABC):
         """
 
 
-class Recordings(System):
+class Reference(System):
     """The recordings themselves: what metrics that need no reference say of them."""
 
     name = "recordings"

@@ -62,7 +62,7 @@ class TransformersEngine(Engine):
             InputError: for a prompt that leaves no room to answer.
         """
         room = [self._room(prompt, sampling) for prompt, sampling in zip(prompts, samplings, strict=True)]
-        run = Run(self.model, self._inputs(prompts, samplings, max(room)))
+        run = GenerationThread(self.model, self._inputs(prompts, samplings, max(room)))
         try:
             going = dict(enumerate(room))  # which rows have not ended, and how many tokens they may still give
             for step in run:
@@ -113,7 +113,7 @@ class TransformersEngine(Engine):
         }
 
 
-class Run(BaseStreamer):
+class GenerationThread(BaseStreamer):
     """One call of `generate`, in a thread. Iterating gives the ids of each step, shape (batch,), or what it raised."""
 
     def __init__(self, model: Any, inputs: dict[str, Any]) -> None:

@@ -220,7 +220,7 @@ def as_it_is(x: Tensor) -> Tensor:
     return x
 
 
-class Encoder(nn.Module):
+class HubertEncoder(nn.Module):
     """Positions, and a stack of layers.
 
     Where the layers put their norms first, `layer_norm` would follow the last of them. No hidden state has passed it,
@@ -308,7 +308,7 @@ class Hubert(nn.Module):
             )
             for attention in attentions
         ]
-        self.encoder = Encoder(positions, layers, hidden_size, layer_norm_eps, norm_first)
+        self.encoder = HubertEncoder(positions, layers, hidden_size, layer_norm_eps, norm_first)
 
     def output_length(self, num_samples: Length) -> Length:
         """How many frames so many samples make; below 1 where they are too few."""

@@ -10,7 +10,7 @@ from xcodec.audio import Audio, media_files
 from xcodec.errors import InputError, TrainingError
 from xcodec.evaluation.clips import Clip
 from xcodec.training.checkpoints import export
-from xcodec.training.data import open_source
+from xcodec.training.data import open_dataset
 from xcodec.training.data.corpus import build_corpus, needs_building
 from xcodec.training.data.mixture import Mixture
 from xcodec.training.distributed import Processes
@@ -40,7 +40,7 @@ def train(
 
     Args:
         recipe: what and how.
-        data: what to train on, as for `open_source`; a folder that does not exist is filled by the recipe's synthesis.
+        data: what to train on, as for `open_dataset`; a folder that does not exist is filled by the recipe's synthesis.
         output: folder of the run; a run that lies there is taken up.
         processes: this one among those that train.
         validation: folder of recordings to measure on.
@@ -65,12 +65,12 @@ def train(
         if export_to is not None:
             raise TrainingError(f"the run ended while speech was made: nothing is trained, or exported to {export_to}")
         return
-    source = Mixture([open_source(path, recipe.data.audio) for path in data])
-    trainer = Trainer(recipe, source, output, processes, on_step)
+    dataset = Mixture([open_dataset(path, recipe.data.audio) for path in data])
+    trainer = Trainer(recipe, dataset, output, processes, on_step)
     if processes.is_first:
         trained = sum(x.numel() for x in trainer.generator.parameters() if x.requires_grad)
         judges = sum(x.numel() for x in trainer.discriminators.parameters()) if trainer.discriminators else 0
-        hours = ", ".join(f"{name} {value:.2f} h" for name, value in source.hours().items())
+        hours = ", ".join(f"{name} {value:.2f} h" for name, value in dataset.hours().items())
         logger.info("%.2fM parameters to train, %.2fM in discriminators; audio: %s", trained / 1e6, judges / 1e6, hours)
     trainer.run(clips, limit)
     if export_to is not None and processes.is_first:

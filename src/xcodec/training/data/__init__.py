@@ -4,14 +4,14 @@ from pathlib import Path
 
 from xcodec.errors import InputError
 from xcodec.training.data.corpus import Corpus
+from xcodec.training.data.dataset import Dataset
 from xcodec.training.data.recordings import Recordings
-from xcodec.training.data.source import Source
 from xcodec.training.data.stored_codes import StoredCodes
 
-__all__ = ["open_source"]
+__all__ = ["open_dataset"]
 
 
-def open_source(path: str | Path, audio: str | Path | None = None) -> Source:
+def open_dataset(path: str | Path, audio: str | Path | None = None) -> Dataset:
     """Open what is trained on. A recording that cannot be read is passed over, and logged.
 
     Args:

@@ -16,8 +16,8 @@ import torch
 from xcodec.errors import AudioError
 from xcodec.training.data.augmentation import augment
 from xcodec.training.data.batch import Batch
+from xcodec.training.data.dataset import ClipExcerpt, Dataset
 from xcodec.training.data.sampler import Item, Position, Sampler
-from xcodec.training.data.source import Excerpt, Source
 from xcodec.training.data.unreadable import Unreadable
 from xcodec.training.phones import UNKNOWN
 from xcodec.training.sections import AugmentationRecipe, DataRecipe
@@ -55,7 +55,7 @@ class Batches:
     """Makes the batches of one process.
 
     Args:
-        source: of the clips.
+        dataset: of the clips.
         data: how they are cut.
         augmentation: what is done to them.
         geometry: of the codec.
@@ -66,7 +66,7 @@ class Batches:
 
     def __init__(
         self,
-        source: Source,
+        dataset: Dataset,
         data: DataRecipe,
         augmentation: AugmentationRecipe,
         geometry: Geometry,
@@ -74,16 +74,16 @@ class Batches:
         rank: int = 0,
         count: int = 1,
     ) -> None:
-        self.unreadable = Unreadable(len(source.seconds), logger)
-        self.source = source
+        self.unreadable = Unreadable(len(dataset.seconds), logger)
+        self.dataset = dataset
         self.data = data
         self.augmentation = augmentation
         self.geometry = geometry
         self.seed = seed
         self.rank = rank
-        shares = np.array([data.shares.get(name, 1.0) for name in source.sources])[source.source_ids]
+        shares = np.array([data.shares.get(name, 1.0) for name in dataset.sources])[dataset.source_ids]
         longest = data.crop_seconds[1] * augmentation.speed[1]
-        self.sampler = Sampler(source.seconds, shares, longest, seed, rank, count)
+        self.sampler = Sampler(dataset.seconds, shares, longest, seed, rank, count)
 
     def batch(self, step: int, position: Position) -> tuple[Batch, Position]:
         """Make the batch of a step, and say where the sampler stands after it.
@@ -146,8 +146,8 @@ class Batches:
                 return self._crop(item, codes, rng)
             except AudioError as error:
                 self.unreadable.note(item.clip, error)
-            clip = int(rng.choice(np.flatnonzero(self.source.source_ids == self.source.source_ids[item.clip])))
-            item = Item(clip, 0.0, float(self.source.seconds[clip]))
+            clip = int(rng.choice(np.flatnonzero(self.dataset.source_ids == self.dataset.source_ids[item.clip])))
+            item = Item(clip, 0.0, float(self.dataset.seconds[clip]))
 
     def _crop(
         self, item: Item, codes: int, rng: np.random.Generator
@@ -159,7 +159,7 @@ class Batches:
         start = item.start + rng.random() * max(0.0, item.seconds - needed)
         if self.augmentation.changes_nothing:  # stored codes begin at whole frames
             start = math.floor(start / frame + 1e-6) * frame
-        read = self.source.excerpt(item.clip, start, needed)
+        read = self.dataset.excerpt(item.clip, start, needed)
         samples = read.samples
         wanted = round(needed * read.sampling_rate)
         if read.codes is not None and len(read.codes) < codes:  # up to the end of the last code
@@ -173,7 +173,7 @@ class Batches:
         return crop, _phones_at(read, times % max(len(read.samples) / read.sampling_rate, frame)), stored
 
 
-def _phones_at(read: Excerpt, times: np.ndarray) -> np.ndarray:
+def _phones_at(read: ClipExcerpt, times: np.ndarray) -> np.ndarray:
     """The phone that is spoken at each time, in seconds from the excerpt's beginning: int64 (times,)."""
     if read.phones is None:
         return np.full(len(times), UNKNOWN)

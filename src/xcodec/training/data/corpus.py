@@ -13,7 +13,7 @@ import numpy as np
 from xcodec.audio import Audio, media_files
 from xcodec.errors import AudioError, InputError
 from xcodec.files import written_whole
-from xcodec.training.data.source import Excerpt
+from xcodec.training.data.dataset import ClipExcerpt
 from xcodec.training.data.stretches import SpokenClip, Stretch, stretches
 from xcodec.training.data.unreadable import Unreadable
 from xcodec.training.limit import Limit
@@ -71,12 +71,12 @@ class Corpus:
         counts = np.bincount(self.source_ids, weights=self.seconds, minlength=len(self.sources))
         return {name: float(count) / 3600 for name, count in zip(self.sources, counts, strict=True)}
 
-    def excerpt(self, clip: int, start: float, seconds: float) -> Excerpt:
+    def excerpt(self, clip: int, start: float, seconds: float) -> ClipExcerpt:
         """Read a piece of a clip; it is shorter where the clip ends."""
         first = int(self.offsets[clip]) + round(start * SAMPLING_RATE)
         end = min(first + round(seconds * SAMPLING_RATE), int(self.offsets[clip + 1]))
         samples = self.samples[first:end].astype(np.float32) / 32768.0
-        return Excerpt(samples, SAMPLING_RATE, self._phones_between(first, end))
+        return ClipExcerpt(samples, SAMPLING_RATE, self._phones_between(first, end))
 
     def _phones_between(self, first: int, end: int) -> tuple[np.ndarray, np.ndarray] | None:
         begin = max(0, int(np.searchsorted(self._phone_starts, first, "right")) - 1)

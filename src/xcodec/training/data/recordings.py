@@ -13,7 +13,7 @@ import numpy as np
 from xcodec.audio import Audio, AudioInfo, media_files
 from xcodec.errors import AudioError, InputError
 from xcodec.listing import PATH_KEYS, START_KEYS, LineForm, parse_line
-from xcodec.training.data.source import Excerpt
+from xcodec.training.data.dataset import ClipExcerpt
 from xcodec.training.data.unreadable import Unreadable
 
 __all__ = ["Recordings", "Span"]
@@ -95,11 +95,11 @@ class Recordings:
         """
         return cls(list(_lines(manifest)), manifest.stem)
 
-    def excerpt(self, clip: int, start: float, seconds: float) -> Excerpt:
+    def excerpt(self, clip: int, start: float, seconds: float) -> ClipExcerpt:
         """Read a piece of a recording; it is shorter where the recording ends."""
         span, duration = self.spans[clip], min(seconds, float(self.seconds[clip]) - start)
         audio = Audio.read(span.path, start=span.start + start, duration=max(duration, 1e-3)).mono()
-        return Excerpt(audio.samples[0], audio.sampling_rate)
+        return ClipExcerpt(audio.samples[0], audio.sampling_rate)
 
 
 def _length_or_why_not(span: Span) -> float | AudioError:

@@ -12,7 +12,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from xcodec.errors import InputError
 from xcodec.modules.mel import mel_filters
-from xcodec.training.discriminators.judgement import Judgement
+from xcodec.training.discriminators.feature_maps import FeatureMaps
 from xcodec.training.discriminators.spectral import magnitudes
 
 __all__ = ["MultiFrequencyDiscriminator"]
@@ -83,6 +83,6 @@ class MultiFrequencyDiscriminator(nn.Module):
             FrequencyDiscriminator(hop, width, sampling_rate) for hop, width in zip(hop_lengths, channels, strict=True)
         )
 
-    def forward(self, audio: Tensor) -> Judgement:
+    def forward(self, audio: Tensor) -> FeatureMaps:
         """Judge `audio` of shape (clips, samples)."""
         return [part(audio) for part in self.parts]

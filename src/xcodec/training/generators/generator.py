@@ -10,11 +10,11 @@ from xcodec.errors import InputError
 from xcodec.models.codec_model import CodecModel
 from xcodec.training.data.batch import Batch
 
-__all__ = ["Generator", "Reconstruction"]
+__all__ = ["Generator", "GeneratorOutput"]
 
 
 @dataclass(frozen=True)
-class Reconstruction:
+class GeneratorOutput:
     """What a generator makes of a batch.
 
     Attributes:
@@ -77,6 +77,6 @@ class Generator(nn.Module):
     def begin(self, batch: Batch) -> None:
         """Fit to the first batch of a run what was drawn at random and depends on it."""
 
-    def forward(self, batch: Batch) -> Reconstruction:
+    def forward(self, batch: Batch) -> GeneratorOutput:
         """Reconstruct a batch."""
         raise NotImplementedError
