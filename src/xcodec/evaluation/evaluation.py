@@ -66,13 +66,13 @@ class SystemResult:
 
     @property
     def bitrate(self) -> float | None:
-        """In bit/s, of all that was kept over all that was said; None where it is not known."""
+        """The bitrate in bit/s: all that was kept over all that was said; None where it is not known."""
         if not self.rows or any(row.bits is None for row in self.rows):
             return None
         return sum(row.bits or 0.0 for row in self.rows) / sum(row.seconds for row in self.rows)
 
     def scores(self, key: str) -> list[Score]:
-        """Those of the clips that have this score."""
+        """Return the scores of the clips that have one."""
         return [score for row in self.rows if (score := row.scores.get(key)) is not None]
 
     def mean(self, key: str) -> Mean | None:

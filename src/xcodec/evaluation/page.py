@@ -90,7 +90,7 @@ def page(evaluation: Evaluation) -> str:
 
 
 def _best(evaluation: Evaluation, scale: Scale) -> str | None:
-    """The name of the system whose mean is best, of two at least; the recordings themselves do not compete."""
+    """Return the name of the system whose mean is best, of two at least; the recordings themselves do not compete."""
     means = {
         system.name: mean.value
         for system in evaluation.systems
@@ -102,7 +102,7 @@ def _best(evaluation: Evaluation, scale: Scale) -> str | None:
 
 
 def _colour(level: int, levels: int) -> str:
-    """The colour of one of so many levels."""
+    """Return the colour of one of so many levels."""
     return LEVEL_COLOURS[round(level * (len(LEVEL_COLOURS) - 1) / max(levels - 1, 1))]
 
 
@@ -116,7 +116,7 @@ def _cards(example: Example, evaluation: Evaluation) -> Iterator[Card]:
 
 
 def _scores(clip: str, system_name: str, evaluation: Evaluation) -> str:
-    """The first few scores of a clip that a system gave back."""
+    """Return the first few scores of a clip that a system gave back."""
     system = next(system for system in evaluation.systems if system.name == system_name)
     row = next(row for row in system.rows if row.name == clip)
     shown = [
@@ -142,7 +142,7 @@ def _data_url(kind: str, data: bytes) -> str:
 
 
 def _flac(audio: Audio) -> bytes:
-    """The mono audio as a FLAC file."""
+    """Write the mono audio as a FLAC file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "audio.flac"
         audio.mono().save(path)

@@ -19,7 +19,7 @@ LEVEL_COLOURS = ("#22223b", "#6a4c93", "#e07a5f", "#f6d99a")  # from the lowest 
 
 
 def spectrogram_picture(audio: Audio, reference: Audio) -> bytes:
-    """The spectrogram of a mono or averaged signal up to 8 kHz, as loud as it is beside the loudest of a reference.
+    """Draw the spectrogram of a mono or averaged signal up to 8 kHz, as loud as it is beside a reference's loudest.
 
     Returns:
         A PNG file, one column every 8 ms, 0 Hz at the bottom.
@@ -31,7 +31,7 @@ def spectrogram_picture(audio: Audio, reference: Audio) -> bytes:
 
 
 def codes_picture(codes: Codes, levels: tuple[int, ...] = ()) -> bytes:
-    """A code stream: a column for each frame, a row for each digit of its code, or else for each codebook.
+    """Draw a code stream: a column for each frame, a row for each digit of its code, or else for each codebook.
 
     Args:
         codes: the stream.
@@ -51,7 +51,7 @@ def codes_picture(codes: Codes, levels: tuple[int, ...] = ()) -> bytes:
 
 
 def ramp(steps: int) -> np.ndarray:
-    """Colours from dark to light, (steps, 3) uint8, straight between the four of a code's levels."""
+    """Interpolate colours from dark to light, (steps, 3) uint8, between the four of a code's levels."""
     anchors = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in LEVEL_COLOURS])
     places = np.linspace(0, len(anchors) - 1, steps)
     channels = [np.interp(places, np.arange(len(anchors)), anchors[:, c]) for c in range(3)]

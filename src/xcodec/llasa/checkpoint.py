@@ -63,7 +63,7 @@ def load_language_model(
 
 
 def codec_named_by(name_or_path: str | os.PathLike[str]) -> str | None:
-    """The codec that a language model's config.json names as `codec`, as `Codec.from_pretrained` takes it.
+    """Return the codec that a language model's config.json names as `codec`, as `Codec.from_pretrained` takes it.
 
     Raises:
         CheckpointError: where the language model is not found.
@@ -77,5 +77,5 @@ def codec_named_by(name_or_path: str | os.PathLike[str]) -> str | None:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in one line."""
+    """Return what an error says, in one line."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -75,7 +75,7 @@ class TransformersEngine(Engine):
             run.stop()
 
     def _room(self, prompt: Sequence[int], sampling: Sampling) -> int:
-        """How many tokens may follow: the codes and an end marker, as far as the context goes."""
+        """Compute how many tokens may follow: the codes and an end marker, as far as the context goes."""
         wanted = sampling.max_codes + 1
         if self.context is None:
             return wanted
@@ -165,7 +165,7 @@ class WhenStopped(StoppingCriteria):
 
 
 def choosers(samplings: Sequence[Sampling], only_speech: "OnlySpeech") -> LogitsProcessorList:
-    """What is done to the scores of each step, in transformers' order; the last leaves one token with a chance."""
+    """List what is done to the scores of each step, in transformers' order; the last leaves one token with a chance."""
     sampling = samplings[0]
     chain = LogitsProcessorList([only_speech])
     if sampling.repetition_penalty != 1:

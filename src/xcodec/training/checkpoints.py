@@ -35,7 +35,7 @@ class Checkpoints:
         return self.folder / "best.pt"
 
     def steps(self) -> list[Path]:
-        """The states by step, oldest first."""
+        """List the states by step, oldest first."""
         return sorted(self.folder.glob("step-*.pt"))
 
     @property
@@ -79,7 +79,7 @@ def load_state(path: Path) -> dict[str, Any]:
 
 
 def best_figure(state: dict[str, Any], score: str) -> float:
-    """How good the best model of a run was when the state was written.
+    """Tell how good the best model of a run was when the state was written.
 
     Args:
         state: of the run.
@@ -96,7 +96,7 @@ def best_figure(state: dict[str, Any], score: str) -> float:
 
 
 def model_of(state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The model in a run's state: the fields of its configuration, and its weights, the averaged ones where there are.
+    """Return the model in a run's state: its configuration's fields, and its weights, averaged ones where there are.
 
     Raises:
         CheckpointError: where it is no state of a run.

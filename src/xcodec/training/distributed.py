@@ -53,7 +53,7 @@ class Processes:
                 dist.broadcast(tensor, 0)
 
     def any(self, here: bool) -> bool:
-        """Whether something holds in at least one process."""
+        """Tell whether something holds in at least one process."""
         if self.count == 1:
             return here
         flag = torch.tensor(float(here), device=self.device)

@@ -117,7 +117,7 @@ class Recipe(Section):
 
 
 def _problem_text(problem: Any) -> str:
-    """Where a problem is, and what it is."""
+    """Write where a problem is, and what it is."""
     message = str(problem["msg"]).removeprefix("Value error, ")
     return f"{'.'.join(map(str, problem['loc']))}: {message}" if problem["loc"] else message
 

@@ -148,7 +148,7 @@ class Trainer:
         self.best = best_figure(state, SCORES[self.recipe.validation.best])
 
     def state(self) -> dict[str, Any]:
-        """What it takes to go on. Random numbers are drawn from the seed, the step and the process, so none is kept."""
+        """Return all that it takes to go on. Random numbers depend on seed, step and process, so none is kept."""
         state = {
             "generator": self.generator.state_dict(),
             "generating": self._generator_optimization.state_dict(),
@@ -174,7 +174,7 @@ class Trainer:
         self.processes.wait()
 
     def averaged_model(self) -> CodecModel:
-        """A second model that carries the moving average, or the weights as they are where none is kept."""
+        """Make a second model that carries the moving average, or the weights as they are where none is kept."""
         model = copy.deepcopy(self.generator.model)
         model.load_state_dict(model.state_dict() | self.average)
         return model.train(False)
@@ -222,7 +222,7 @@ class Trainer:
         return values | {"learning_rate": rate}
 
     def _terms(self, result: GeneratorOutput, batch: Batch) -> dict[str, tuple[float, Tensor]]:
-        """How far the reconstruction is from the recording: every term with its weight, by name."""
+        """Measure how far the reconstruction is from the recording: every term with its weight, by name."""
         terms = result.terms | self.distances(result.audio, batch.target)
         return {name: (float(getattr(self.recipe.loss, name)), term) for name, term in terms.items()}
 
@@ -265,14 +265,14 @@ class Trainer:
         return AdversarialStep({"discriminators": loss}, terms, audio[:, stretch], gradient)
 
     def _discriminator_learning_rate(self) -> float:
-        """The discriminators' learning rate, whose schedule begins where they do."""
+        """Compute the discriminators' learning rate, whose schedule begins where they do."""
         adversarial = self.recipe.adversarial
         assert adversarial is not None
         step, steps = (max(0, count - adversarial.first_step) for count in (self.step, self.recipe.steps))
         return learning_rate(adversarial.optimizer or self.recipe.optimizer, step, steps)
 
     def _stretch(self, target: Tensor) -> slice:
-        """Which part of (clips, samples) the discriminators judge in this step."""
+        """Choose the part of (clips, samples) that the discriminators judge in this step."""
         assert self.recipe.adversarial is not None
         seconds = self.recipe.adversarial.seconds
         if seconds is None:

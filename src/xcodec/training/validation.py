@@ -61,7 +61,7 @@ class Validation:
         return "  ".join(parts)
 
     def figure(self, key: str) -> float:
-        """A score by its scale's key, turned so that higher is better; minus infinity where there is none."""
+        """Return a score by its scale's key, turned so that higher is better; minus infinity where there is none."""
         [scale] = [scale for scale in self.scales if scale.key == key]
         return (1 if scale.higher_is_better else -1) * self.scores[key] if key in self.scores else -np.inf
 

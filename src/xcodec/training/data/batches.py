@@ -42,7 +42,7 @@ class Geometry:
     hop_length: int
 
     def samples(self, codes: int) -> int:
-        """Samples that the codec writes of so many codes."""
+        """Count the samples that the codec writes of so many codes."""
         return codes * self.hop_length * self.output_rate // self.sampling_rate
 
     @property
@@ -111,7 +111,7 @@ class Batches:
                     future.cancel()
 
     def _choose(self, step: int, position: Position) -> tuple[list[Item], int, Position]:
-        """Which stretches, how many codes of each, and the position afterwards; all processes take alike."""
+        """Choose stretches, how many codes of each, and the position afterwards; all processes choose alike."""
         seconds = np.random.default_rng((self.seed, step)).uniform(*self.data.crop_seconds)
         codes = max(1, round(seconds / self.geometry.frame))
         clips = max(1, round(self.data.batch_seconds / (codes * self.geometry.frame)))
@@ -140,7 +140,7 @@ class Batches:
     def _crop_or_another(
         self, item: Item, codes: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """A crop; where the recording cannot be read, one of another of its source, the same when a run resumes."""
+        """Cut a crop; where the recording cannot be read, one of another of its source, the same when a run resumes."""
         while True:
             try:
                 return self._crop(item, codes, rng)
@@ -152,7 +152,7 @@ class Batches:
     def _crop(
         self, item: Item, codes: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Samples at the output's rate, the phone at each code, and stored codes."""
+        """Cut samples at the output's rate, the phone at each code, and stored codes."""
         frame = self.geometry.frame
         speed = float(rng.uniform(*self.augmentation.speed))
         needed = codes * frame * speed
@@ -174,7 +174,7 @@ class Batches:
 
 
 def _phones_at(read: ClipExcerpt, times: np.ndarray) -> np.ndarray:
-    """The phone that is spoken at each time, in seconds from the excerpt's beginning: int64 (times,)."""
+    """Return the phone that is spoken at each time, in seconds from the excerpt's beginning: int64 (times,)."""
     if read.phones is None:
         return np.full(len(times), UNKNOWN)
     starts, phones = read.phones

@@ -67,7 +67,7 @@ class Corpus:
         return len(self.source_ids)
 
     def hours(self) -> dict[str, float]:
-        """Hours of speech by source."""
+        """Compute the hours of speech by source."""
         counts = np.bincount(self.source_ids, weights=self.seconds, minlength=len(self.sources))
         return {name: float(count) / 3600 for name, count in zip(self.sources, counts, strict=True)}
 
@@ -109,7 +109,7 @@ def _recordings(folder: Path, limit: Limit) -> Iterator[SpokenClip]:
 
 
 def needs_building(folder: Path) -> bool:
-    """Whether there is no corpus in a folder, or one whose making was stopped."""
+    """Tell whether there is no corpus in a folder, or one whose making was stopped."""
     return not folder.exists() or ((folder / UNFINISHED).is_dir() and not (folder / "index.json").is_file())
 
 
@@ -154,7 +154,7 @@ def build_corpus(recipe: SynthesisRecipe, folder: str | Path, limit: Limit | Non
 
 
 def _stretches(recipe: SynthesisRecipe, folder: Path) -> Iterator[Stretch]:
-    """All the speech that a recipe asks for and the machine can make."""
+    """List all the speech that a recipe asks for and the machine can make."""
     for engine, hours in recipe.hours.items():
         if engine in recipe.optional and shutil.which(engine) is None:
             logger.warning("%s is not installed; its %g h are left out", engine, hours)
@@ -222,5 +222,5 @@ def _write(clips: Iterable[tuple[str, SpokenClip]], folder: Path) -> None:
 
 
 def _write_header(file: BinaryIO, count: int) -> None:
-    """The header of a file of int16, one-dimensional; numpy leaves it room for any count."""
+    """Write the header of a file of int16, one-dimensional; numpy leaves it room for any count."""
     np.lib.format.write_array_header_1_0(file, {"descr": "<i2", "fortran_order": False, "shape": (count,)})

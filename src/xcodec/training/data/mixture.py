@@ -27,6 +27,6 @@ class Mixture:
         return self.members[member].excerpt(clip - int(self._firsts[member]), start, seconds)
 
     def hours(self) -> dict[str, float]:
-        """Hours of audio by origin."""
+        """Compute the hours of audio by origin."""
         counts = np.bincount(self.source_ids, weights=self.seconds, minlength=len(self.sources))
         return {name: float(count) / 3600 for name, count in zip(self.sources, counts, strict=True)}

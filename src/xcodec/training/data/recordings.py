@@ -36,7 +36,7 @@ class Span:
     seconds: float | None = None
 
     def length(self) -> float:
-        """In seconds; where it is not known, the file's header is read.
+        """Return the length in seconds; where it is not known, the file's header is read.
 
         Raises:
             AudioError: where the file cannot be read, or ends before the span begins.
@@ -79,13 +79,13 @@ class Recordings:
 
     @classmethod
     def of_folder(cls, folder: Path) -> "Recordings":
-        """Every recording in a folder, to any depth."""
+        """Find every recording in a folder, to any depth."""
         paths = sorted(media_files(folder))
         return cls([Span(path) for path in paths], folder.name)
 
     @classmethod
     def of_manifest(cls, manifest: Path) -> "Recordings":
-        """The files that a list names.
+        """Read the files that a list names.
 
         A line is a path, or JSON with `path` and perhaps `start` and `duration`; of Kaldi's wav.scp, an id and a path.
         Times are in seconds. Relative paths begin at the list's folder.
@@ -125,7 +125,7 @@ def _lines(manifest: Path) -> Iterator[Span]:
 
 
 def _span(entry: dict[str, Any], folder: Path) -> Span:
-    """What a line of a list says, whose paths begin at a folder.
+    """Read a line of a list, whose paths begin at a folder.
 
     Raises:
         InputError: where it names no span of a file.

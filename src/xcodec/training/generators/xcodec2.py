@@ -62,7 +62,7 @@ class SemanticReconstruction(nn.Module):
         self.decoder = SemanticAdapter(semantic_size)
 
     def forward(self, quantized: Tensor, states: Tensor) -> Tensor:
-        """The mean square error of `states` (clips, codes, semantic_size) decoded from `quantized`."""
+        """Compute the mean square error of `states` (clips, codes, semantic_size) decoded from `quantized`."""
         decoded = self.decoder(self.fc(quantized).transpose(1, 2)).transpose(1, 2)
         return F.mse_loss(decoded.float(), states.detach().float())
 
