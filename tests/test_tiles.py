@@ -7,8 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from builders import prepare, speech, tiny_model
-from test_modules import clips_of_mixed_lengths, randomized, same
+from builders import prepare, randomized, speech, tiny_model
+from module_builders import LENGTHS, clips_of_mixed_lengths, same
 from xcodec.models import pretrained
 from xcodec.models.acoustic import AcousticEncoder
 from xcodec.models.semantic import SemanticAdapter
@@ -24,7 +24,6 @@ from xcodec.modules.upsampler import Upsampler
 from xcodec.modules.wav2vec2_bert import Wav2Vec2Bert
 from xcodec_builders import KINDS, prepare_xcodec, tiny_xcodec
 
-LENGTHS = torch.tensor([1, 7, 20, 33])
 BUDGETS = [1, 3000, 20_000, 70_000, 1 << 30]  # bytes: from tiles of a step or a halo to one tile of all
 
 
