@@ -18,7 +18,7 @@ from xcodec.cli.app import app
 from xcodec.codec import Codec
 from xcodec.device import Precision
 from xcodec.errors import InputError
-from xcodec.evaluation import selection
+from xcodec.evaluation import opinion, selection
 from xcodec.evaluation.clips import Clip, clips_of, spread
 from xcodec.evaluation.distortion import MelDistance
 from xcodec.evaluation.evaluation import evaluate
@@ -44,6 +44,18 @@ def run(*arguments: object) -> Result:
     result = CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
     assert result.exception is None or isinstance(result.exception, SystemExit)
     return Result(result.exit_code, result.stdout, " ".join(result.stderr.split()))
+
+
+@pytest.fixture
+def dnsmos() -> None:
+    """DNSMOS is measured, where it is installed."""
+
+
+@pytest.fixture(autouse=True)
+def dnsmos_only_where_asked_for(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DNSMOS takes most of the time, so that most tests are without it, as if it were not installed."""
+    if "dnsmos" not in request.fixturenames:
+        monkeypatch.setattr(opinion, "find_spec", lambda name: None)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +94,7 @@ def scores(report: dict, system: str, clip: str) -> dict:
 
 
 def test_a_model_and_a_folder_are_measured_on_the_same_clips(
-    recordings: Path, again: Path, model: Path, tmp_path: Path
+    recordings: Path, again: Path, model: Path, tmp_path: Path, dnsmos: None
 ) -> None:
     result = run(recordings, "-m", model, "-r", again, "--asr", "none", "--json", tmp_path / "report.json")
     assert result.code == 0, result.err

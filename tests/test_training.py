@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from click.testing import Result
 from transformers import HubertConfig, HubertModel, Wav2Vec2BertConfig, Wav2Vec2BertModel
+from typer.testing import CliRunner
 
 from builders import RECORDINGS, TINY, prepare, speech, tiny_model
 from tokenize_builders import job_for
@@ -24,6 +26,7 @@ from tokenize_builders import run as tokenize
 from training_builders import FLAT, Clips, tiny_recipe
 from waiting import PATIENCE, wait_until
 from xcodec import Audio, Codec
+from xcodec.cli.app import app
 from xcodec.cli.train import STOPPING
 from xcodec.errors import CheckpointError, InputError, TrainingError
 from xcodec.evaluation.clips import Clip
@@ -669,10 +672,15 @@ def test_a_recording_that_is_gone_is_told_and_ends_no_run(
     assert any(line.startswith("not measured: ") and "gone.wav" in line for line in caplog.messages)
 
 
-def run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "xcodec", "train", *arguments], capture_output=True, text=True, check=False
-    )
+def run_cli(*arguments: str) -> Result:
+    """The command, in this process, whose number of threads it may set."""
+    threads = torch.get_num_threads()
+    try:
+        result = CliRunner().invoke(app, ["train", *arguments])
+    finally:
+        torch.set_num_threads(threads)
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result
 
 
 def test_the_command_makes_speech_trains_measures_and_exports(tmp_path: Path) -> None:
@@ -685,7 +693,7 @@ def test_the_command_makes_speech_trains_measures_and_exports(tmp_path: Path) ->
     )  # fmt: skip
     ran = run_cli(*common, "--set", "steps=4", "--validation", str(tmp_path / "recordings"),
                   "--export", str(tmp_path / "model"), "--dtype", "float16")  # fmt: skip
-    assert ran.returncode == 0, ran.stderr
+    assert ran.exit_code == 0, ran.stderr
     assert f"making speech in {tmp_path / 'speech'}" in ran.stdout
     assert "steps/s" in ran.stdout
     assert "audio-s/s" in ran.stdout
@@ -696,7 +704,7 @@ def test_the_command_makes_speech_trains_measures_and_exports(tmp_path: Path) ->
     assert events
     assert scalars(events) >= {"training/loss", "training/discriminators", "validation/mel_distance"}
     again = run_cli(*common, "--set", "steps=6")
-    assert again.returncode == 0, again.stderr
+    assert again.exit_code == 0, again.stderr
     assert "taking up" in again.stdout
     assert "step 6 " in again.stdout
 
@@ -717,9 +725,8 @@ def test_ctrl_c_while_speech_is_made_ends_the_command_and_what_is_made_is_kept(t
     assert process.returncode == 130
     assert "stopped; 0 % (0.08 of 1000.00 h) of the speech is kept, and the next run goes on" in out
     assert err == f"{STOPPING}\n"
-    exporting = [*command, "--minutes", "0.001", "--export", str(tmp_path / "model")]
-    refused = subprocess.run(exporting, capture_output=True, text=True, check=False, timeout=PATIENCE)
-    assert refused.returncode == 1
+    refused = run_cli(*command[4:], "--minutes", "0.001", "--export", str(tmp_path / "model"))
+    assert refused.exit_code == 1
     assert "taking up 0 % (0.08 of 1000.00 h) of the speech" in refused.stdout
     assert "the run ended while speech was made: nothing is trained, or exported" in refused.stderr
     assert not (tmp_path / "run").exists()
@@ -756,6 +763,6 @@ def test_what_is_wrong_is_said_without_a_traceback(
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "a.wav").write_text("this is text")
     ran = run_cli(*arguments)
-    assert ran.returncode == 1
+    assert ran.exit_code == 1
     assert message in ran.stderr
     assert "Traceback" not in ran.stderr

@@ -289,7 +289,7 @@ def load_baselines(names: list[str], missing: "list[Missing]") -> "Iterator[Syst
 
 def show(result: "Evaluation", per_clip: bool) -> None:
     """Print the tables, and what is missing from them."""
-    from xcodec.evaluation.table import codebook_tables, means_table, rows_tables
+    from xcodec.cli.evaluation_tables import codebook_tables, means_table, rows_tables
 
     if not result.clips:
         return
