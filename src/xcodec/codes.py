@@ -140,7 +140,7 @@ class Codes:
 
     @property
     def bitrate(self) -> float:
-        """In bit/s, with every code spelled out: frame rate times the sum of log2 of the codebooks' sizes."""
+        """The rate in bit/s, with every code spelled out: frame rate times the sum of log2 of the codebooks' sizes."""
         return bitrate(self.frame_rate, self.codebook_sizes)
 
     def at_bandwidth(self, bandwidth: float) -> "Codes":

@@ -171,7 +171,7 @@ class Location:
 
     @property
     def fixed_part(self) -> str:
-        """Of a pattern, the path before the first part that may match several names."""
+        """The path of a pattern before the first part that may match several names."""
         parts = self.path.split("/")
         return "/".join(itertools.takewhile(lambda part: not glob.has_magic(part), parts))
 

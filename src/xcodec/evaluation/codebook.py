@@ -35,7 +35,7 @@ class CodebookUse:
 
     @property
     def perplexity(self) -> float:
-        """As how many equally frequent codes these are: 2 to the corrected entropy."""
+        """The number of equally frequent codes of the same entropy: 2 to the corrected one."""
         return float(2.0**self.corrected_entropy)
 
     @property

@@ -122,7 +122,7 @@ class AnswerParser:
 
     @cached_property
     def _beginning(self) -> re.Pattern[str]:
-        """Of a token that is not complete."""
+        """The beginning of a token that is not complete."""
         convention = self.tokens.convention
         before, after = convention.code.split("{}")
         number = f"{re.escape(before)}[0-9]{{1,9}}"

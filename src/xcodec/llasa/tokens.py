@@ -201,7 +201,7 @@ class SpeechTokens:
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        """Of one code in text, with its number as the only group; raises as `spellings`."""
+        """The pattern of one code in text, with its number as the only group; raises as `spellings`."""
         self._need_spelling()
         before, after = (re.escape(part) for part in self.convention.code.split("{}"))
         return re.compile(f"{before}(0|[1-9][0-9]{{0,8}}){after}")

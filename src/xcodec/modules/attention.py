@@ -81,7 +81,7 @@ class BlockwiseAttention(nn.Module, ABC):
     @property
     @abstractmethod
     def projections(self) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
-        """Of queries, keys, values and output."""
+        """The linear maps of queries, keys, values and output."""
 
     def distance_bias(self, x: Tensor, queries: Tensor, biases: Tensor | None) -> DistanceBias | None:  # noqa: ARG002
         """Return what is added to the scores of a block of queries by distance: nothing, unless a kind says otherwise.
@@ -176,7 +176,7 @@ class SelfAttention(BlockwiseAttention):
 
     @property
     def projections(self) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
-        """Of queries, keys, values and output."""
+        """The linear maps of queries, keys, values and output."""
         return self.q_proj, self.k_proj, self.v_proj, self.o_proj
 
 
@@ -207,7 +207,7 @@ class RelativeKeySelfAttention(BlockwiseAttention):
 
     @property
     def projections(self) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
-        """Of queries, keys, values and output."""
+        """The linear maps of queries, keys, values and output."""
         return self.linear_q, self.linear_k, self.linear_v, self.linear_out
 
     def distance_bias(self, x: Tensor, queries: Tensor, biases: Tensor | None) -> DistanceBias:  # noqa: ARG002

@@ -174,7 +174,7 @@ class HubertAttention(BlockwiseAttention):
 
     @property
     def projections(self) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
-        """Of queries, keys, values and output."""
+        """The linear maps of queries, keys, values and output."""
         return self.q_proj, self.k_proj, self.v_proj, self.out_proj
 
     def distance_biases(self, num_steps: int) -> Tensor | None:  # noqa: ARG002

@@ -60,12 +60,12 @@ class Generator(nn.Module):
 
     @property
     def sampling_rate(self) -> int:
-        """In Hz, of what the model reads."""
+        """The rate in Hz of what the model reads."""
         return self.model.sampling_rate
 
     @property
     def output_rate(self) -> int:
-        """In Hz, of what the model writes."""
+        """The rate in Hz of what the model writes."""
         return self.model.output_sampling_rate
 
     @property
