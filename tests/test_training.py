@@ -27,7 +27,7 @@ from training_builders import FLAT, Clips, tiny_recipe
 from waiting import PATIENCE, wait_until
 from xcodec import Audio, Codec
 from xcodec.cli.app import app
-from xcodec.cli.train import STOPPING
+from xcodec.cli.train import STOPPING, log_printed
 from xcodec.errors import CheckpointError, InputError, TrainingError
 from xcodec.evaluation.clips import Clip
 from xcodec.evaluation.distortion import MelDistance
@@ -707,6 +707,22 @@ def test_the_command_makes_speech_trains_measures_and_exports(tmp_path: Path) ->
     assert again.exit_code == 0, again.stderr
     assert "taking up" in again.stdout
     assert "step 6 " in again.stdout
+
+
+@pytest.mark.parametrize(("is_first", "expected"), [(True, "a step\nnot opened\nnot read\n"), (False, "not read\n")])
+def test_of_several_processes_one_tells_what_is_the_same_in_each(
+    is_first: bool, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def log() -> None:
+        logging.getLogger("xcodec.training.monitor").info("a step")
+        logging.getLogger("xcodec.training.data.recordings").warning("not opened")
+        logging.getLogger("xcodec.training.data.batches").warning("not read")
+
+    with log_printed(is_first):
+        log()
+    assert capsys.readouterr().out == expected
+    log()
+    assert capsys.readouterr().out == ""
 
 
 def test_ctrl_c_while_speech_is_made_ends_the_command_and_what_is_made_is_kept(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ __all__ = ["record", "versions"]
 
 FORMAT = "xcodec.evaluation"
 FORMAT_VERSION = 1
-ALWAYS = ("xcodec", "torch", "transformers", "numpy", "soundfile", "soxr")
+ALWAYS = ("xcodec", "torch", "transformers", "numpy", "scipy", "soundfile", "soxr")
 
 
 def record(evaluation: Evaluation) -> dict[str, Any]:
