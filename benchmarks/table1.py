@@ -22,7 +22,7 @@ from xcodec.evaluation.clips import clips_of
 from xcodec.evaluation.evaluation import Evaluation, SystemResult, evaluate
 from xcodec.evaluation.record import record
 from xcodec.evaluation.selection import NO_RECOGNIZER, select_metrics
-from xcodec.evaluation.systems import Model, Recordings
+from xcodec.evaluation.systems import Model, Reference
 from xcodec.evaluation.transcripts import Transcripts
 from xcodec.files import written_whole
 
@@ -95,7 +95,7 @@ def main() -> None:
         print(f"| {name}, published | {' | '.join(row)} |")
     for system in result.systems:
         books = len(system.codebooks)
-        name = "ground truth" if system.name == Recordings.name else f"{system.name} @ {books * codec.frame_rate:g}"
+        name = "ground truth" if system.name == Reference.name else f"{system.name} @ {books * codec.frame_rate:g}"
         print(f"| **{name}, measured** | {' | '.join(cells(system))} |")
     print(f"\nMeasured on {len(result.clips):,} clips, {sum(result.clips.values()) / 3600:.2f} h.")
     for missing in result.missing:

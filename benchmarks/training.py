@@ -73,9 +73,7 @@ def measure(variant: str, recipe_name: str, settings: list[str], steps: int, thr
         sys.exit("the native library is not built: `make` builds it")
     recipe = Recipe.read(recipe_name, ("adversarial.first_step=0", "adversarial.lead_steps=0", *settings))
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(
-            recipe, Recordings([Span(path) for path in RECORDINGS * 20], "recordings"), folder, lambda _line: None
-        )
+        trainer = Trainer(recipe, Recordings([Span(path) for path in RECORDINGS * 20], "recordings"), folder)
         made = trainer.batches.following(0, trainer.position)
         seconds, audio = 0.0, 0.0
         for step in range(steps + 2):

@@ -1,6 +1,7 @@
 """`xcodec evaluate`, as people run it: recordings, a tiny model, folders of reconstructions, and all three reports."""
 
 import base64
+import importlib.util
 import json
 import re
 import shutil
@@ -17,6 +18,7 @@ from xcodec.cli.app import app
 from xcodec.codec import Codec
 from xcodec.device import Precision
 from xcodec.errors import InputError
+from xcodec.evaluation import opinion, selection
 from xcodec.evaluation.clips import Clip, clips_of, spread
 from xcodec.evaluation.distortion import MelDistance
 from xcodec.evaluation.evaluation import evaluate
@@ -29,6 +31,7 @@ from xcodec.models.xcodec2 import Xcodec2FeatureExtractor
 from xcodec_builders import tiny_xcodec
 
 pytest.importorskip("pystoi", reason="needs pip install 'xcodec[eval]'")
+Image = pytest.importorskip("PIL.Image", reason="needs pip install 'xcodec[eval]'")
 
 
 class Result:
@@ -41,6 +44,18 @@ def run(*arguments: object) -> Result:
     result = CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
     assert result.exception is None or isinstance(result.exception, SystemExit)
     return Result(result.exit_code, result.stdout, " ".join(result.stderr.split()))
+
+
+@pytest.fixture
+def dnsmos() -> None:
+    """DNSMOS is measured, where it is installed."""
+
+
+@pytest.fixture(autouse=True)
+def dnsmos_only_where_asked_for(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DNSMOS takes most of the time, so that most tests are without it, as if it were not installed."""
+    if "dnsmos" not in request.fixturenames:
+        monkeypatch.setattr(opinion, "find_spec", lambda name: None)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +94,7 @@ def scores(report: dict, system: str, clip: str) -> dict:
 
 
 def test_a_model_and_a_folder_are_measured_on_the_same_clips(
-    recordings: Path, again: Path, model: Path, tmp_path: Path
+    recordings: Path, again: Path, model: Path, tmp_path: Path, dnsmos: None
 ) -> None:
     result = run(recordings, "-m", model, "-r", again, "--asr", "none", "--json", tmp_path / "report.json")
     assert result.code == 0, result.err
@@ -311,6 +326,15 @@ def test_the_page_holds_all_that_is_heard_and_seen(recordings: Path, again: Path
     assert "he was not an ill disposed young man" in text
 
 
+def test_what_reports_need_is_said_before_anything_is_measured(
+    recordings: Path, again: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selection, "find_spec", lambda name: None if name == "PIL" else importlib.util.find_spec(name))
+    result = run(recordings, "-r", again, "--html", tmp_path / "page.html")
+    assert result.code == 1
+    assert "reports need PIL: pip install 'xcodec[eval]'" in result.err
+
+
 def test_names_are_text_on_the_page_and_no_markup(tmp_path: Path) -> None:
     folder = tmp_path / "<b>bold & loud"
     folder.mkdir()
@@ -330,37 +354,33 @@ def test_the_page_has_so_many_players_as_asked_for_evenly_spaced() -> None:
 
 
 def test_a_picture_is_the_png_that_other_programs_read(tmp_path: Path) -> None:
-    image = pytest.importorskip("PIL.Image", reason="needs pip install 'xcodec[demo]'")
     pixels = np.random.default_rng(0).integers(0, 256, (5, 9)).astype(np.uint8)
     (tmp_path / "a.png").write_bytes(png(pixels, ramp(256)))
-    with image.open(tmp_path / "a.png") as read:
+    with Image.open(tmp_path / "a.png") as read:
         assert np.array_equal(np.array(read.convert("RGB")), ramp(256)[pixels])
 
 
 def test_a_tone_is_a_line_in_the_spectrogram_at_its_frequency(tmp_path: Path) -> None:
-    image = pytest.importorskip("PIL.Image", reason="needs pip install 'xcodec[demo]'")
     tone = Audio(np.sin(2 * np.pi * 2000 * np.arange(16_000) / 16_000), 16_000)
     (tmp_path / "tone.png").write_bytes(spectrogram_picture(tone, tone))
-    with image.open(tmp_path / "tone.png") as read:
+    with Image.open(tmp_path / "tone.png") as read:
         assert read.size == (16_000 // 128 + 1, 256)
         brightest = np.array(read).argmax(0)  # indices of the palette; row 0 is 8 kHz
     assert set(brightest[4:-4].tolist()) == {255 - 64}
 
 
 def test_the_spectrogram_of_silence_is_dark(tmp_path: Path) -> None:
-    image = pytest.importorskip("PIL.Image", reason="needs pip install 'xcodec[demo]'")
     silence = Audio(np.zeros(16_000, np.float32), 16_000)
     (tmp_path / "silence.png").write_bytes(spectrogram_picture(silence, silence))
-    with image.open(tmp_path / "silence.png") as read:
+    with Image.open(tmp_path / "silence.png") as read:
         assert not np.array(read).any()
 
 
 def test_the_picture_of_codes_has_a_column_for_each_and_a_row_for_each_digit(model: Path, tmp_path: Path) -> None:
-    image = pytest.importorskip("PIL.Image", reason="needs pip install 'xcodec[demo]'")
     codec = Codec.from_pretrained(model)
     codes = codec.encode(Audio(builders.speech(1.0), 16_000))
     (tmp_path / "codes.png").write_bytes(codes_picture(codes, Model(codec, "tiny").levels))
-    with image.open(tmp_path / "codes.png") as read:
+    with Image.open(tmp_path / "codes.png") as read:
         shown = np.array(read)
     digits = np.array([[code // 4**i % 4 for code in codes.ids[0]] for i in range(8)])
     assert np.array_equal(shown, 85 * digits)

@@ -173,12 +173,25 @@ def test_the_use_of_levels_counts_the_digits_of_the_quantizer() -> None:
 
 # Means
 
+pytest.importorskip("scipy", reason="needs pip install 'xcodec[eval]'")
+
 
 def test_the_mean_counts_each_clip_by_its_weight() -> None:
     mean = mean_of([Score(50.0, weight=2), Score(0.0, weight=8)])
     assert mean is not None
     assert mean.value == 10  # one word of ten is wrong
     assert mean.clips == 2
+
+
+def test_the_interval_of_a_weighted_mean_is_that_of_clips_drawn_with_their_weights() -> None:
+    drawn = np.random.default_rng(0)
+    values, weights = drawn.normal(20.0, 10.0, 30), drawn.integers(1, 20, 30)
+    mean = mean_of([Score(float(value), float(weight)) for value, weight in zip(values, weights, strict=True)])
+    assert mean is not None
+    times = drawn.multinomial(30, np.full(30, 1 / 30), 10_000)  # how often each clip is drawn
+    low, high = np.quantile(times @ (weights * values) / (times @ weights), (0.025, 0.975))
+    assert mean.low == pytest.approx(low, abs=0.03 * (high - low))
+    assert mean.high == pytest.approx(high, abs=0.03 * (high - low))
 
 
 def test_the_interval_is_that_of_the_mean_and_one_clip_has_none() -> None:
@@ -191,6 +204,9 @@ def test_the_interval_is_that_of_the_mean_and_one_clip_has_none() -> None:
     assert mean.low == pytest.approx(values.mean() - half, abs=0.1 * half)
     assert mean.high == pytest.approx(values.mean() + half, abs=0.1 * half)
     assert mean_of([Score(1.0)]).low is None  # type: ignore[union-attr]
+    same = mean_of([Score(2.0)] * 5)
+    assert same is not None
+    assert (same.low, same.value, same.high) == (2.0, 2.0, 2.0)
     assert mean_of([]) is None
 
 

@@ -8,11 +8,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from builders import randomized
+from module_builders import LENGTHS, clips_of_mixed_lengths, same
 from xcodec.modules import time
 from xcodec.modules.attention import RelativeKeySelfAttention, SelfAttention
 from xcodec.modules.conv import MaskedConv1d
 from xcodec.modules.istft import ISTFTHead, overlap_add
-from xcodec.modules.lengths import replicate_past_end, valid_steps, zero_past_end
+from xcodec.modules.lengths import replicate_past_end, zero_past_end
 from xcodec.modules.linear import Linear
 from xcodec.modules.norm import MaskedGroupNorm
 from xcodec.modules.resnet import ResNetBlock
@@ -20,20 +21,6 @@ from xcodec.modules.snake import AntiAliasedActivation, SnakeBeta, kaiser_sinc_f
 from xcodec.modules.time import Tiled, Whole
 from xcodec.modules.transformer import MLP, RMSNorm, TransformerLayer
 from xcodec.modules.wav2vec2_bert import Wav2Vec2Bert
-
-LENGTHS = torch.tensor([1, 7, 20, 33])
-
-
-def clips_of_mixed_lengths(channels: int) -> torch.Tensor:
-    """(batch, channels, time) with loud garbage past each clip's end, which must not matter."""
-    torch.manual_seed(0)
-    x = torch.randn(len(LENGTHS), channels, int(LENGTHS.max()))
-    return torch.where(valid_steps(LENGTHS, x.shape[-1])[:, None], x, 100.0)
-
-
-def same(ours: torch.Tensor, expected: torch.Tensor) -> bool:
-    """Equal up to the rounding of float32, relative to the loudest value."""
-    return bool((ours - expected).abs().max() <= 1e-5 * expected.abs().max())
 
 
 def of_lengths(block: nn.Module, x: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from builders import randomized
-from test_modules import same
+from module_builders import same
 from xcodec.modules.attention import SelfAttention
 from xcodec.modules.conv import MaskedConv1d, MaskedConvTranspose1d
 from xcodec.modules.lengths import valid_steps

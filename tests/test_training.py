@@ -1,7 +1,10 @@
 """A run: it learns, is interrupted, goes on as if it had not been, and ends as a checkpoint folder."""
 
+import itertools
 import json
+import logging
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +16,9 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from click.testing import Result
 from transformers import HubertConfig, HubertModel, Wav2Vec2BertConfig, Wav2Vec2BertModel
+from typer.testing import CliRunner
 
 from builders import RECORDINGS, TINY, prepare, speech, tiny_model
 from tokenize_builders import job_for
@@ -21,21 +26,29 @@ from tokenize_builders import run as tokenize
 from training_builders import FLAT, Clips, tiny_recipe
 from waiting import PATIENCE, wait_until
 from xcodec import Audio, Codec
-from xcodec.cli.train import STOPPING
+from xcodec.cli.app import app
+from xcodec.cli.train import STOPPING, log_printed
 from xcodec.errors import CheckpointError, InputError, TrainingError
+from xcodec.evaluation.clips import Clip
+from xcodec.evaluation.distortion import MelDistance
+from xcodec.evaluation.evaluation import evaluate
+from xcodec.evaluation.summary import weighted_mean
+from xcodec.evaluation.systems import Model
 from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
-from xcodec.training.checkpoints import export
+from xcodec.training.checkpoints import best_figure, export
 from xcodec.training.data.batch import Batch
 from xcodec.training.data.sampler import Position
 from xcodec.training.generators.xcodec2 import Xcodec2Generator, encode
 from xcodec.training.limit import Limit
 from xcodec.training.losses.adversarial import adversarial_loss, discriminator_loss, feature_matching_loss
 from xcodec.training.losses.magnitude import log_magnitude
+from xcodec.training.monitor import StepReport
 from xcodec.training.optimization import Optimization
 from xcodec.training.recipe import Recipe
 from xcodec.training.run import train
-from xcodec.training.trainer import ALONE, BAD_STEPS, Trainer
-from xcodec.training.validation import validate
+from xcodec.training.seeds import seed_of_step
+from xcodec.training.trainer import BAD_STEPS, SINGLE_PROCESS, Trainer
+from xcodec.training.validation import SCORES, validate
 from xcodec_builders import TINY_ACOUSTIC, TINY_SEMANTIC
 
 pytestmark = pytest.mark.gradients
@@ -59,8 +72,11 @@ def recipe(tmp_path: Path) -> Recipe:
     return tiny_recipe(tmp_path)
 
 
-def quiet(_line: str) -> None:
-    pass
+def recording(folder: Path, seconds: float, sampling_rate: int = 16_000) -> Clip:
+    """A recording to measure on."""
+    path = folder / f"{seconds:g}-{sampling_rate}.wav"
+    Audio(speech(seconds), 16_000).resample(sampling_rate).save(path)
+    return Clip(path.name, path)
 
 
 def first_batches(trainer: Trainer, count: int = 1) -> list[Batch]:
@@ -90,7 +106,7 @@ def assert_equal(one: Trainer, other: Trainer) -> None:
 
 
 def test_training_reconstructs_what_the_model_does(recipe: Recipe, source: Clips, tmp_path: Path) -> None:
-    trainer = Trainer(recipe, source, tmp_path, quiet)
+    trainer = Trainer(recipe, source, tmp_path)
     generator = trainer.generator.eval()
     (batch,) = first_batches(trainer)
     with torch.no_grad():
@@ -102,7 +118,7 @@ def test_training_reconstructs_what_the_model_does(recipe: Recipe, source: Clips
 
 
 def test_the_first_batch_spreads_the_codes_and_sets_the_level(recipe: Recipe, source: Clips, tmp_path: Path) -> None:
-    trainer = Trainer(recipe, source, tmp_path, quiet)
+    trainer = Trainer(recipe, source, tmp_path)
     (batch,) = first_batches(trainer)
     generator = trainer.generator
     assert isinstance(generator, Xcodec2Generator)
@@ -117,7 +133,7 @@ def test_the_first_batch_spreads_the_codes_and_sets_the_level(recipe: Recipe, so
 
 
 def test_the_loss_falls_with_every_part_at_work(recipe: Recipe, source: Clips, tmp_path: Path) -> None:
-    trainer = Trainer(recipe, source, tmp_path, quiet)
+    trainer = Trainer(recipe, source, tmp_path)
     batches = first_batches(trainer)
     steps = [trainer.train_step(batches) for _ in range(20)]
     mels = [step["mel"] + step["head"] for step in steps]
@@ -136,7 +152,7 @@ def test_one_judgement_teaches_the_codec_and_its_judges_what_two_would(
     seconds: float | None, source: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = tiny_recipe(tmp_path, "adversarial.lead_steps=0", f"adversarial.seconds={seconds or 'null'}")
-    trainer = Trainer(recipe, source, tmp_path, quiet)
+    trainer = Trainer(recipe, source, tmp_path)
     (batch,) = first_batches(trainer)
     trainer.generator.begin(batch)
     trainer.generator.drawn = frozenset()
@@ -148,9 +164,11 @@ def test_one_judgement_teaches_the_codec_and_its_judges_what_two_would(
     real, fake = judges(batch.target[:, part]), judges(result.audio[:, part])
     loss = sum(getattr(recipe.loss, name) * term for name, term in distances.items())
     loss = loss + adversarial_loss(fake) + feature_matching_loss(real, fake)
-    codec_gradients = torch.autograd.grad(loss, trainer._generating.parameters, allow_unused=True)
+    codec_gradients = torch.autograd.grad(loss, trainer._generator_optimization.parameters, allow_unused=True)
     apart = judges(result.audio[:, part].detach())
-    judges_gradients = torch.autograd.grad(discriminator_loss(real, apart), trainer._judging.parameters)
+    judges_gradients = torch.autograd.grad(
+        discriminator_loss(real, apart), trainer._discriminator_optimization.parameters
+    )
 
     seen: dict[Optimization, list[torch.Tensor | None]] = {}
 
@@ -160,7 +178,10 @@ def test_one_judgement_teaches_the_codec_and_its_judges_what_two_would(
 
     monkeypatch.setattr(Optimization, "update", watch)
     trainer.train_step([batch])
-    for side, expected in ((trainer._generating, codec_gradients), (trainer._judging, judges_gradients)):
+    for side, expected in (
+        (trainer._generator_optimization, codec_gradients),
+        (trainer._discriminator_optimization, judges_gradients),
+    ):
         for ours, wanted in zip(seen[side], expected, strict=True):
             assert (ours is None) == (wanted is None)
             if ours is not None:
@@ -170,7 +191,7 @@ def test_one_judgement_teaches_the_codec_and_its_judges_what_two_would(
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_half_precision_learns_and_keeps_float32_weights(precision: str, source: Clips, tmp_path: Path) -> None:
     recipe = tiny_recipe(tmp_path, f"precision={precision}")
-    trainer = Trainer(recipe, source, tmp_path / "run", quiet)
+    trainer = Trainer(recipe, source, tmp_path / "run")
     batches = first_batches(trainer)
     steps = [trainer.train_step(batches) for _ in range(20)]
     mels = [step["mel"] + step["head"] for step in steps]
@@ -181,7 +202,7 @@ def test_half_precision_learns_and_keeps_float32_weights(precision: str, source:
 def test_gradients_of_several_batches_add_up_to_those_of_one_large_one(source: Clips, tmp_path: Path) -> None:
     settings = ("loss.spread=0", "optimizer.clip=1000", "ema=0")  # the spread loss sees the whole batch at once
     recipe = tiny_recipe(tmp_path, *settings, augmentation=UNCHANGED, adversarial=None)
-    one, several = (Trainer(recipe, source, tmp_path / name, quiet) for name in ("one", "several"))
+    one, several = (Trainer(recipe, source, tmp_path / name) for name in ("one", "several"))
     (batch,) = first_batches(one)
     half = len(batch.waveform) // 2
     parts = [
@@ -199,7 +220,7 @@ def test_gradients_of_several_batches_add_up_to_those_of_one_large_one(source: C
 
 def test_what_is_frozen_stays_as_it_is_and_in_evaluation_mode(source: Clips, tmp_path: Path) -> None:
     recipe = tiny_recipe(tmp_path, "frozen=[semantic_encoder, quantizer]", "loss.semantic=1.0")
-    trainer = Trainer(recipe, source, tmp_path / "run", quiet)
+    trainer = Trainer(recipe, source, tmp_path / "run")
     model = trainer.generator.model
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     trainer.generator.drawn = frozenset()
@@ -213,14 +234,18 @@ def test_what_is_frozen_stays_as_it_is_and_in_evaluation_mode(source: Clips, tmp
     assert not torch.equal(before["semantic_adapter.conv1.weight"], model.semantic_adapter.conv1.weight)
     assert not model.semantic_encoder.training
     assert model.semantic_adapter.training
-    optimized = {id(parameter) for group in trainer._generating.optimizer.param_groups for parameter in group["params"]}
+    optimized = {
+        id(parameter)
+        for group in trainer._generator_optimization.optimizer.param_groups
+        for parameter in group["params"]
+    }
     assert not any(id(parameter) in optimized for parameter in model.semantic_encoder.parameters())
     with pytest.raises(InputError, match=r"the model has no part 'encoder'; its parts are semantic_features"):
-        Trainer(tiny_recipe(tmp_path, "frozen=[encoder]"), source, tmp_path / "wrong", quiet)
+        Trainer(tiny_recipe(tmp_path, "frozen=[encoder]"), source, tmp_path / "wrong")
 
 
 def test_phones_are_learnt_where_speech_is_labelled(recipe: Recipe, source: Clips, tmp_path: Path) -> None:
-    trainer = Trainer(recipe, source, tmp_path, quiet)
+    trainer = Trainer(recipe, source, tmp_path)
     (batch,) = first_batches(trainer)
     # A label that can be heard: whether the frame is louder than most.
     loud = batch.waveform.unflatten(1, (-1, 320)).square().mean(-1)
@@ -236,7 +261,7 @@ def test_phones_are_learnt_where_speech_is_labelled(recipe: Recipe, source: Clip
 def test_a_resumed_run_equals_an_uninterrupted_one(source: Clips, tmp_path: Path) -> None:
     def run(folder: str, steps: int) -> Trainer:
         recipe = tiny_recipe(tmp_path, *FLAT, f"steps={steps}", "accumulate=2", "data.workers=2")
-        trainer = Trainer(recipe, source, tmp_path / folder, quiet)
+        trainer = Trainer(recipe, source, tmp_path / folder)
         trainer.run()
         return trainer
 
@@ -275,10 +300,10 @@ trainer.run()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as it had: with others, sums round otherwise
     try:
-        resumed = Trainer(recipe, source, tmp_path / "run", quiet)
+        resumed = Trainer(recipe, source, tmp_path / "run")
         assert resumed.step == 4
         resumed.run()
-        whole = Trainer(recipe, source, tmp_path / "whole", quiet)
+        whole = Trainer(recipe, source, tmp_path / "whole")
         whole.run()
     finally:
         torch.set_num_threads(threads)
@@ -294,56 +319,85 @@ def test_a_time_limit_ends_a_run_and_its_state_is_there(source: Clips, tmp_path:
             return self.looks > 3
 
     recipe = tiny_recipe(tmp_path, "steps=1000000")
-    trainer = Trainer(recipe, source, tmp_path / "run", quiet)
+    trainer = Trainer(recipe, source, tmp_path / "run")
     trainer.run(limit=Limit(minutes=0))
     assert trainer.step == 0
     assert not Limit(minutes=1e6).is_reached()
     trainer.run(limit=ThreeSteps())
     assert trainer.step == 3
-    assert_equal(trainer, Trainer(recipe, source, tmp_path / "run", quiet))
+    assert_equal(trainer, Trainer(recipe, source, tmp_path / "run"))
 
 
 def test_a_run_that_is_asked_to_end_does_after_its_step_and_is_kept(source: Clips, tmp_path: Path) -> None:
-    recipe = tiny_recipe(tmp_path, "steps=1000000", "validation.log_steps=2")
+    recipe = tiny_recipe(tmp_path, "steps=1000000")
     asked = threading.Event()
 
-    def log(line: str) -> None:
-        if line.startswith("step "):
+    def ask(report: StepReport) -> None:
+        if report.step == 2:
             asked.set()
 
-    trainer = Trainer(recipe, source, tmp_path / "run", log)
-    trainer.run([Audio(speech(1.0), 16_000)], Limit(asked=asked))
-    assert trainer.step == recipe.validation.log_steps  # the first step that is told of
+    trainer = Trainer(recipe, source, tmp_path / "run", on_step=ask)
+    trainer.run([recording(tmp_path, 1.0)], Limit(asked=asked))
+    assert trainer.step == 2
     assert trainer.best == -math.inf  # whoever wants the end does not want to wait for a measurement
-    assert Trainer(recipe, source, tmp_path / "run", quiet).step == trainer.step
+    assert Trainer(recipe, source, tmp_path / "run").step == trainer.step
 
 
-def test_the_last_states_and_the_best_are_kept(source: Clips, tmp_path: Path) -> None:
+def test_the_last_states_and_the_best_are_kept(source: Clips, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "xcodec")
     recipe = tiny_recipe(tmp_path, validation={"every_minutes": 1e-6, "checkpoint_minutes": 1e-6, "keep": 2})
     recipe = recipe.model_copy(update={"steps": 4})
-    lines: list[str] = []
-    trainer = Trainer(recipe, source, tmp_path / "run", lines.append)
-    trainer.run([Audio(speech(1.0), 16_000)])
+    trainer = Trainer(recipe, source, tmp_path / "run")
+    trainer.run([recording(tmp_path, 1.0)])
     assert [path.name for path in trainer.checkpoints.steps()] == ["step-00000003.pt", "step-00000004.pt"]
-    assert sum("validation at step" in line for line in lines) == 5  # after every step, and at the end
+    assert sum("validation at step" in line for line in caplog.messages) == 5  # after every step, and at the end
     best = torch.load(trainer.checkpoints.best, weights_only=True)
     assert best["best"] == trainer.best
     assert math.isfinite(trainer.best)
 
 
+def test_a_best_that_another_score_decided_does_not_keep_a_better_model_away(source: Clips, tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path, "steps=1")
+    trainer = Trainer(recipe, source, tmp_path / "run")
+    trainer.run([recording(tmp_path, 1.0)])
+    best = torch.load(trainer.checkpoints.best, weights_only=True)
+    assert best["best_score"] == "mel_distance"
+    assert Trainer(recipe, source, tmp_path / "run").best == trainer.best
+    other = recipe.model_copy(update={"validation": recipe.validation.model_copy(update={"best": "stoi"})})
+    assert Trainer(other, source, tmp_path / "run").best == -math.inf
+    del best["best_score"]  # as it was when `mel` meant the mel loss, which is about a tenth of the distance in dB
+    for validation, expected in (({"best": "mel"}, -math.inf), ({"best": "pesq"}, -0.59)):
+        old = best | {"best": -0.59, "recipe": json.dumps({"validation": validation})}
+        assert best_figure(old, SCORES[validation["best"]]) == expected
+
+
+def test_random_numbers_of_a_step_depend_on_run_step_and_process_alone() -> None:
+    program = "from xcodec.training.seeds import seed_of_step; print([seed_of_step(0, i, i % 3) for i in range(5)])"
+    drawn = [
+        subprocess.run(
+            [sys.executable, "-c", program], env=os.environ | {"PYTHONHASHSEED": salt}, capture_output=True, text=True,
+            check=True,
+        ).stdout
+        for salt in ("1", "2")
+    ]  # fmt: skip
+    assert drawn[0] == drawn[1] == f"{[seed_of_step(0, i, i % 3) for i in range(5)]}\n"
+    assert seed_of_step(0, 0, 0) == 7896617691693857887  # runs that are under way go on alike
+    assert len({seed_of_step(*each) for each in itertools.product(range(3), repeat=3)}) == 27
+
+
 def test_a_run_of_another_model_or_a_damaged_one_is_not_taken_up(source: Clips, tmp_path: Path) -> None:
     recipe = tiny_recipe(tmp_path)
-    Trainer(recipe, source, tmp_path / "run", quiet).save()
+    Trainer(recipe, source, tmp_path / "run").save()
     wider = recipe.model_copy(update={"model": {**recipe.model, "intermediate_size": 64}})
     with pytest.raises(CheckpointError, match="of another model than the recipe describes"):
-        Trainer(wider, source, tmp_path / "run", quiet)
+        Trainer(wider, source, tmp_path / "run")
     (tmp_path / "run" / "step-00000000.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(CheckpointError, match=r"step-00000000.pt cannot be read(.|\n)*another --output"):
-        Trainer(recipe, source, tmp_path / "run", quiet)
+        Trainer(recipe, source, tmp_path / "run")
 
 
 def test_one_bad_batch_is_passed_over_and_many_end_the_run(source: Clips, tmp_path: Path) -> None:
-    trainer = Trainer(tiny_recipe(tmp_path, "ema=0"), source, tmp_path / "run", quiet)
+    trainer = Trainer(tiny_recipe(tmp_path, "ema=0"), source, tmp_path / "run")
     (batch,) = first_batches(trainer)
     trainer.train_step([batch])
     trainer.save()
@@ -368,25 +422,25 @@ def test_a_run_that_leaves_the_numbers_keeps_its_last_good_checkpoint(source: Cl
             return type(read)(np.full_like(read.samples, np.nan), read.sampling_rate)
 
     recipe = tiny_recipe(tmp_path)
-    good = Trainer(recipe.model_copy(update={"steps": 3}), source, tmp_path / "run", quiet)
+    good = Trainer(recipe.model_copy(update={"steps": 3}), source, tmp_path / "run")
     good.run()
-    broken = Trainer(recipe, Broken(source.clips), tmp_path / "run", quiet)
+    broken = Trainer(recipe, Broken(source.clips), tmp_path / "run")
     with pytest.raises(TrainingError, match=r"the last good checkpoint is .*step-00000003.pt"):
         broken.run()
-    assert_equal(good, Trainer(recipe, source, tmp_path / "run", quiet))
+    assert_equal(good, Trainer(recipe, source, tmp_path / "run"))
 
 
 # Where a run begins
 
 
 def test_a_run_begins_with_a_checkpoint_or_the_state_of_another_run(source: Clips, tmp_path: Path) -> None:
-    first = Trainer(tiny_recipe(tmp_path, "steps=2"), source, tmp_path / "first", quiet)
+    first = Trainer(tiny_recipe(tmp_path, "steps=2"), source, tmp_path / "first")
     first.run()
     export(first.averaged_model(), tmp_path / "exported", torch.float32)
     assert first.checkpoints.last is not None
     for start in (tmp_path / "exported", first.checkpoints.last):
         recipe = tiny_recipe(tmp_path, f"initialize_from={start}", model={})
-        second = Trainer(recipe, source, tmp_path / "second", quiet)
+        second = Trainer(recipe, source, tmp_path / "second")
         assert second.step == 0
         expected = first.averaged_model().state_dict()
         for name, tensor in second.generator.model.state_dict().items():
@@ -397,15 +451,15 @@ def test_a_run_begins_with_a_checkpoint_or_the_state_of_another_run(source: Clip
 def test_a_run_cannot_begin_with_another_model(source: Clips, tmp_path: Path) -> None:
     tiny_model().save_pretrained(tmp_path / "other")
     with pytest.raises(CheckpointError, match=r"is of another model than the recipe describes; .* another shape"):
-        Trainer(tiny_recipe(tmp_path, f"initialize_from={tmp_path / 'other'}"), source, tmp_path / "run", quiet)
+        Trainer(tiny_recipe(tmp_path, f"initialize_from={tmp_path / 'other'}"), source, tmp_path / "run")
     with pytest.raises(InputError, match="is of model_type 'xcodec2'; the recipe trains xcodec"):
         Trainer(
             tiny_recipe(tmp_path, f"initialize_from={tmp_path / 'other'}", "trains=xcodec", model={}),
-            source, tmp_path / "run", quiet,
+            source, tmp_path / "run",
         )  # fmt: skip
     torch.save({"weights": 1}, tmp_path / "any.pt")
     with pytest.raises(CheckpointError, match="this is no state of a training run"):
-        Trainer(tiny_recipe(tmp_path, f"initialize_from={tmp_path / 'any.pt'}"), source, tmp_path / "run", quiet)
+        Trainer(tiny_recipe(tmp_path, f"initialize_from={tmp_path / 'any.pt'}"), source, tmp_path / "run")
 
 
 def test_the_semantic_encoder_comes_from_a_checkpoint_of_its_own(source: Clips, tmp_path: Path) -> None:
@@ -414,7 +468,7 @@ def test_the_semantic_encoder_comes_from_a_checkpoint_of_its_own(source: Clips, 
     torch.manual_seed(7)
     pretrained = Wav2Vec2BertModel(Wav2Vec2BertConfig(**fields))
     pretrained.save_pretrained(tmp_path / "w2v")
-    trainer = Trainer(recipe, source, tmp_path / "run", quiet)
+    trainer = Trainer(recipe, source, tmp_path / "run")
     encoder = trainer.generator.model.semantic_encoder
     for name, tensor in encoder.state_dict().items():
         assert torch.equal(tensor, pretrained.state_dict()[name]), name
@@ -424,9 +478,9 @@ def test_the_semantic_encoder_comes_from_a_checkpoint_of_its_own(source: Clips, 
     with pytest.raises(
         CheckpointError, match=r"is no semantic encoder of this model; it lacks, or has in another shape"
     ):
-        Trainer(recipe, source, tmp_path / "other", quiet)
+        Trainer(recipe, source, tmp_path / "other")
     with pytest.raises(CheckpointError, match=r"semantic_from: .*absent cannot be read"):
-        Trainer(tiny_recipe(tmp_path, f"semantic_from={tmp_path / 'absent'}"), source, tmp_path / "other", quiet)
+        Trainer(tiny_recipe(tmp_path, f"semantic_from={tmp_path / 'absent'}"), source, tmp_path / "other")
 
 
 # The families
@@ -447,7 +501,7 @@ def test_x_codec_learns_with_its_own_losses(source: Clips, tmp_path: Path) -> No
         loss={"mel": 0, "stft": 1.0, "sub_band": 1.0, "commitment": 1.0, "semantic": 100.0},
         adversarial={"multi_frequency": {"hop_lengths": [32], "channels": [32]}, "feature_matching": 20.0},
     )
-    trainer = Trainer(recipe, source, tmp_path / "run", quiet)
+    trainer = Trainer(recipe, source, tmp_path / "run")
     batches = first_batches(trainer)
     hubert = {name: x.clone() for name, x in trainer.generator.model.semantic_model.state_dict().items()}
     steps = [trainer.train_step(batches) for _ in range(12)]
@@ -490,7 +544,7 @@ def test_a_decoder_alone_learns_another_rate_from_stored_codes(
         model=fields,
         augmentation=UNCHANGED,
     )
-    trainer = Trainer(recipe, stored, tmp_path / "run", quiet)
+    trainer = Trainer(recipe, stored, tmp_path / "run")
     assert trainer.generator.output_rate == rate
     batches = first_batches(trainer)
     assert batches[0].target.shape[1] == batches[0].waveform.shape[1] * rate // 16_000
@@ -516,7 +570,7 @@ def test_a_decoder_alone_learns_another_rate_from_stored_codes(
     assert values.shape[-1] == -(-inputs["input_values"].shape[-1] * rate // 16_000)
 
 
-def test_a_decoder_alone_trains_on_what_tokenize_wrote(tmp_path: Path) -> None:
+def test_a_decoder_alone_trains_on_what_tokenize_wrote(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     start = tiny_model(hidden_size=128, quantization_dim=160, num_attention_heads=8)
     start.save_pretrained(tmp_path / "start")
     Xcodec2FeatureExtractor().save_pretrained(tmp_path / "start")
@@ -536,9 +590,9 @@ def test_a_decoder_alone_trains_on_what_tokenize_wrote(tmp_path: Path) -> None:
             *("adversarial=null", "data.workers=1", "validation.log_steps=1"),
         ),
     )
-    lines: list[str] = []
-    train(recipe, [tmp_path / "tokens"], tmp_path / "run", ALONE, export_to=tmp_path / "made", log=lines.append)
-    assert [line.split("  ")[0] for line in lines if line.startswith("step")] == ["step 1", "step 2"]
+    caplog.set_level(logging.INFO, "xcodec")
+    train(recipe, [tmp_path / "tokens"], tmp_path / "run", SINGLE_PROCESS, export_to=tmp_path / "made")
+    assert [line.split("  ")[0] for line in caplog.messages if line.startswith("step")] == ["step 1", "step 2"]
     codec = Codec.from_pretrained(tmp_path / "made")
     audio = codec.decode(codec.encode(RECORDINGS[1]))
     assert (audio.sampling_rate, round(audio.duration, 2)) == (48_000, 2.99)
@@ -550,7 +604,7 @@ def test_a_decoder_alone_needs_stored_codes(source: Clips, tmp_path: Path) -> No
         tmp_path, "loss.spread=0", "loss.phones=0", trains="xcodec2-decoder",
         initialize_from=str(tmp_path / "start"), model={}, augmentation=UNCHANGED,
     )  # fmt: skip
-    trainer = Trainer(recipe, source, tmp_path / "run", quiet)
+    trainer = Trainer(recipe, source, tmp_path / "run")
     with pytest.raises(InputError, match="trains on stored codes, and some of the data has none"):
         trainer.run()
 
@@ -570,7 +624,7 @@ def test_rates_that_no_decoder_can_write_are_refused() -> None:
 
 
 def test_an_export_loads_and_gives_the_same_audio(recipe: Recipe, source: Clips, tmp_path: Path) -> None:
-    trainer = Trainer(recipe, source, tmp_path, quiet)
+    trainer = Trainer(recipe, source, tmp_path)
     trainer.train_step(first_batches(trainer))
     model = trainer.averaged_model()
     assert isinstance(model, Xcodec2Model)
@@ -588,25 +642,45 @@ def test_an_export_loads_and_gives_the_same_audio(recipe: Recipe, source: Clips,
 
 
 def test_validation_measures_recordings(recipe: Recipe, source: Clips, tmp_path: Path) -> None:
-    trainer = Trainer(recipe, source, tmp_path, quiet)
+    trainer = Trainer(recipe, source, tmp_path)
     trainer.train_step(first_batches(trainer))
     model = trainer.averaged_model()
-    clip = Audio.read(RECORDINGS[1])
-    measured = validate(Codec(model, Xcodec2FeatureExtractor()), [clip, Audio(speech(0.05), 16_000).resample(44_100)])
-    assert -1.0 <= measured.stoi <= 1.0 or math.isnan(measured.stoi)
-    assert measured.mel > 0
-    assert measured.codes == clip.num_samples // 320 + 1 + 3
-    assert 1 < measured.distinct_codes <= measured.codes
-    assert 0 < measured.entropy <= math.log2(measured.codes)
-    assert measured.reconstructions[0].num_samples == clip.num_samples
-    assert "mel distance" in str(measured)
-    assert measured.figure("mel") == -measured.mel
+    codec = Codec(model, Xcodec2FeatureExtractor())
+    clips = [Clip("speech", Path(RECORDINGS[1])), recording(tmp_path, 0.05, 44_100)]
+    measured = validate(codec, clips)
+    expected = evaluate(clips, [Model(codec, "model")], [MelDistance()]).systems[0]
+    distance = weighted_mean(expected.scores("mel_distance"))
+    assert measured.scores["mel_distance"] == distance
+    assert str(measured).startswith(f"mel distance {distance:.3f} dB  ")
+    assert measured.figure("mel_distance") == -measured.scores["mel_distance"]
+    assert -1.0 <= measured.scores.get("stoi", 0.0) <= 1.0
+    samples = Audio.read(RECORDINGS[1]).num_samples
+    [use] = measured.codebooks
+    assert use == expected.codebooks[0]
+    assert use.codes == samples // 320 + 1 + 3
+    assert f"{use.distinct} distinct of {use.codes} codes, entropy {use.entropy:.2f} bit" in str(measured)
+    assert measured.reconstructions[0].num_samples == samples
 
 
-def run_cli(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "xcodec", "train", *arguments], capture_output=True, text=True, check=False
-    )
+def test_a_recording_that_is_gone_is_told_and_ends_no_run(
+    source: Clips, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer = Trainer(tiny_recipe(tmp_path, "steps=1"), source, tmp_path / "run")
+    trainer.run([Clip("gone.wav", tmp_path / "gone.wav")])
+    assert trainer.best == -math.inf
+    assert trainer.step == 1
+    assert any(line.startswith("not measured: ") and "gone.wav" in line for line in caplog.messages)
+
+
+def run_cli(*arguments: str) -> Result:
+    """The command, in this process, whose number of threads it may set."""
+    threads = torch.get_num_threads()
+    try:
+        result = CliRunner().invoke(app, ["train", *arguments])
+    finally:
+        torch.set_num_threads(threads)
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result
 
 
 def test_the_command_makes_speech_trains_measures_and_exports(tmp_path: Path) -> None:
@@ -619,7 +693,7 @@ def test_the_command_makes_speech_trains_measures_and_exports(tmp_path: Path) ->
     )  # fmt: skip
     ran = run_cli(*common, "--set", "steps=4", "--validation", str(tmp_path / "recordings"),
                   "--export", str(tmp_path / "model"), "--dtype", "float16")  # fmt: skip
-    assert ran.returncode == 0, ran.stderr
+    assert ran.exit_code == 0, ran.stderr
     assert f"making speech in {tmp_path / 'speech'}" in ran.stdout
     assert "steps/s" in ran.stdout
     assert "audio-s/s" in ran.stdout
@@ -628,11 +702,27 @@ def test_the_command_makes_speech_trains_measures_and_exports(tmp_path: Path) ->
     assert Codec.from_pretrained(tmp_path / "model").reconstruct(RECORDINGS[0]).duration == pytest.approx(7.1)
     events = list((tmp_path / "run" / "tensorboard").glob("events*"))
     assert events
-    assert scalars(events) >= {"training/loss", "training/discriminators", "validation/mel"}
+    assert scalars(events) >= {"training/loss", "training/discriminators", "validation/mel_distance"}
     again = run_cli(*common, "--set", "steps=6")
-    assert again.returncode == 0, again.stderr
+    assert again.exit_code == 0, again.stderr
     assert "taking up" in again.stdout
     assert "step 6 " in again.stdout
+
+
+@pytest.mark.parametrize(("is_first", "expected"), [(True, "a step\nnot opened\nnot read\n"), (False, "not read\n")])
+def test_of_several_processes_one_tells_what_is_the_same_in_each(
+    is_first: bool, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def log() -> None:
+        logging.getLogger("xcodec.training.monitor").info("a step")
+        logging.getLogger("xcodec.training.data.recordings").warning("not opened")
+        logging.getLogger("xcodec.training.data.batches").warning("not read")
+
+    with log_printed(is_first):
+        log()
+    assert capsys.readouterr().out == expected
+    log()
+    assert capsys.readouterr().out == ""
 
 
 def test_ctrl_c_while_speech_is_made_ends_the_command_and_what_is_made_is_kept(tmp_path: Path) -> None:
@@ -651,9 +741,8 @@ def test_ctrl_c_while_speech_is_made_ends_the_command_and_what_is_made_is_kept(t
     assert process.returncode == 130
     assert "stopped; 0 % (0.08 of 1000.00 h) of the speech is kept, and the next run goes on" in out
     assert err == f"{STOPPING}\n"
-    exporting = [*command, "--minutes", "0.001", "--export", str(tmp_path / "model")]
-    refused = subprocess.run(exporting, capture_output=True, text=True, check=False, timeout=PATIENCE)
-    assert refused.returncode == 1
+    refused = run_cli(*command[4:], "--minutes", "0.001", "--export", str(tmp_path / "model"))
+    assert refused.exit_code == 1
     assert "taking up 0 % (0.08 of 1000.00 h) of the speech" in refused.stdout
     assert "the run ended while speech was made: nothing is trained, or exported" in refused.stderr
     assert not (tmp_path / "run").exists()
@@ -690,6 +779,6 @@ def test_what_is_wrong_is_said_without_a_traceback(
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "a.wav").write_text("this is text")
     ran = run_cli(*arguments)
-    assert ran.returncode == 1
+    assert ran.exit_code == 1
     assert message in ran.stderr
     assert "Traceback" not in ran.stderr

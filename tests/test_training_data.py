@@ -18,7 +18,7 @@ from training_builders import Clips
 from xcodec.audio import Audio
 from xcodec.errors import AudioError, InputError
 from xcodec.location import as_text
-from xcodec.training.data import open_source
+from xcodec.training.data import open_dataset
 from xcodec.training.data.augmentation import augment
 from xcodec.training.data.batches import Batches, Geometry
 from xcodec.training.data.mixture import Mixture
@@ -200,7 +200,7 @@ def test_a_folder_of_recordings_is_searched_to_any_depth(tmp_path: Path) -> None
     (tmp_path / "audio" / "deep").mkdir(parents=True)
     soundfile.write(tmp_path / "audio" / "deep" / "stereo.flac", np.stack([speech(2.0)] * 2, 1), 16_000)
     Audio(speech(1.0), 16_000).resample(44_100).save(tmp_path / "audio" / "other.ogg")
-    source = open_source(tmp_path / "audio")
+    source = open_dataset(tmp_path / "audio")
     assert source.seconds.tolist() == pytest.approx([2.0, 1.0], abs=1e-3)
     assert source.sources == ["audio"]
     read = source.excerpt(0, 0.5, 1.0)
@@ -215,10 +215,10 @@ def test_a_folder_of_recordings_is_searched_to_any_depth(tmp_path: Path) -> None
 def test_a_list_of_recordings_is_read_from_where_it_lies(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", speech(1.0), 16_000)
     (tmp_path / "list.txt").write_text("a.wav\n\n" + str(RECORDINGS[0]) + "\n")
-    assert open_source(tmp_path / "list.txt").seconds.tolist() == pytest.approx([1.0, 7.1])
+    assert open_dataset(tmp_path / "list.txt").seconds.tolist() == pytest.approx([1.0, 7.1])
     lines = [{"path": "a.wav", "duration": 1.0}, {"audio_filepath": str(RECORDINGS[0]), "text": "any"}]
     (tmp_path / "list.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    source = open_source(tmp_path / "list.jsonl")
+    source = open_dataset(tmp_path / "list.jsonl")
     assert source.seconds.tolist() == pytest.approx([1.0, 7.1])
     assert source.sources == ["list"]
     np.testing.assert_allclose(source.excerpt(0, 0.0, 0.5).samples, speech(0.5), atol=1e-4)
@@ -232,7 +232,7 @@ def test_spans_of_recordings_are_clips_of_their_own(tmp_path: Path) -> None:
         {"path": "a.wav", "start": None},
     ]
     (tmp_path / "list.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    source = open_source(tmp_path / "list.jsonl")
+    source = open_dataset(tmp_path / "list.jsonl")
     assert source.seconds.tolist() == pytest.approx([1.0, 1.0, 3.0])
     whole = Audio.read(tmp_path / "a.wav").samples[0]
     np.testing.assert_array_equal(source.excerpt(0, 0.25, 9.0).samples, whole[12_000:24_000])
@@ -254,68 +254,68 @@ def test_a_line_that_is_no_recording_is_named(tmp_path: Path, line: str) -> None
     with pytest.raises(
         InputError, match=r"list.jsonl, line 2: (expected a path, or a JSON object with path or|is not JSON)"
     ):
-        open_source(tmp_path / "list.jsonl")
+        open_dataset(tmp_path / "list.jsonl")
 
 
 def test_kaldis_list_names_recordings_and_its_commands_are_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a b.wav", speech(1.0), 16_000)
     (tmp_path / "wav.scp").write_text("utt-1 a b.wav\n")
-    assert open_source(tmp_path / "wav.scp").seconds.tolist() == [1.0]
+    assert open_dataset(tmp_path / "wav.scp").seconds.tolist() == [1.0]
     (tmp_path / "wav.scp").write_text("utt-1 cat a.wav |\n")
     with pytest.raises(InputError, match=r"wav.scp, line 1: names a command, .* which is not run"):
-        open_source(tmp_path / "wav.scp")
+        open_dataset(tmp_path / "wav.scp")
 
 
 def test_what_cannot_be_trained_on_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is nothing to train on at"):
-        open_source(tmp_path / "absent")
+        open_dataset(tmp_path / "absent")
     with pytest.raises(InputError, match="holds no recordings to train on"):
-        open_source(tmp_path)
+        open_dataset(tmp_path)
     (tmp_path / "empty.wav").write_bytes(b"")
     with pytest.raises(AudioError, match=r"1 of the 1 recordings cannot be read, .* is empty, 0 bytes"):
-        open_source(tmp_path)
+        open_dataset(tmp_path)
     (tmp_path / "list.txt").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(InputError, match="cannot be read"):
-        open_source(tmp_path / "list.txt")
+        open_dataset(tmp_path / "list.txt")
 
 
-def test_recordings_that_cannot_be_opened_are_passed_over(tmp_path: Path) -> None:
+def test_recordings_that_cannot_be_opened_are_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for number in range(8):
         soundfile.write(tmp_path / f"{number}.wav", speech(1.0), 16_000)
     (tmp_path / "3.wav").write_text("no audio")
-    told: list[str] = []
-    assert len(open_source(tmp_path, log=told.append).seconds) == 7
-    [line] = told
+    assert len(open_dataset(tmp_path).seconds) == 7
+    [line] = caplog.messages
     assert line.startswith("passed over, since it cannot be read (number 1 of 8 recordings): ")
     assert "3.wav: is not audio" in line
     (tmp_path / "list.jsonl").write_text('{"path": "0.wav"}\n{"path": "1.wav", "start": 5}\n')
-    assert len(open_source(tmp_path / "list.jsonl", log=told.append).seconds) == 1
-    assert "1.wav: has no span from 5 s on: it ends at 1 s" in told[-1]
+    assert len(open_dataset(tmp_path / "list.jsonl").seconds) == 1
+    assert "1.wav: has no span from 5 s on: it ends at 1 s" in caplog.messages[-1]
     (tmp_path / "5.wav").write_bytes(b"")
     with pytest.raises(
         AudioError, match=r"2 of the 8 recordings cannot be read, .* take them out\. The last: .*5\.wav"
     ):
-        open_source(tmp_path, log=told.append)
+        open_dataset(tmp_path)
 
 
-def test_a_recording_that_fails_while_it_is_read_is_replaced_by_another(tmp_path: Path) -> None:
+def test_a_recording_that_fails_while_it_is_read_is_replaced_by_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for number in range(8):
         soundfile.write(tmp_path / f"{number}.wav", speech(0.5), 16_000)
     whole = (tmp_path / "3.wav").read_bytes()
-    source = open_source(tmp_path)
+    source = open_dataset(tmp_path)
     (tmp_path / "3.wav").write_bytes(whole[:1000])  # its header still promises all
-    told: list[str] = []
 
     def batches() -> Batches:
         data = DataRecipe(batch_seconds=4.0, crop_seconds=(0.5, 0.5))
-        return Batches(source, data, UNCHANGED, XCODEC2, seed=0, log=told.append)
+        return Batches(source, data, UNCHANGED, XCODEC2, seed=0)
 
     maker = batches()
     first, after = maker.batch(0, Position())
     assert len(first.waveform) == 8
     assert after == Position(0, 8)
     maker.batch(1, after)
-    [line] = told  # once, however often it comes
+    [line] = caplog.messages  # once, however often it comes
     assert "3.wav: is cut short" in line
     again, _ = batches().batch(0, Position())
     assert torch.equal(first.waveform, again.waveform)
@@ -345,7 +345,7 @@ def test_stored_codes_come_with_their_audio(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "audio" / "a.wav", np.repeat(np.arange(500) / 500, 320).astype(np.float32), 16_000)
     codes = pa.array([np.arange(501)], pa.list_(pa.uint16()))
     folder = codes_table(tmp_path / "codes", id=["a.wav"], codes=codes, frames=[501], seconds=[10.0])
-    source = open_source(folder, tmp_path / "audio")
+    source = open_dataset(folder, tmp_path / "audio")
     made, _ = batches_of(source, crop_seconds=(1.0, 1.0), batch_seconds=4.0).batch(0, Position())
     assert made.codes is not None
     assert made.codes.shape == (4, 50)
@@ -360,26 +360,26 @@ def test_stored_codes_find_a_recording_whose_name_is_no_text(tmp_path: Path) -> 
         soundfile.write(file, np.zeros(160_000), 16_000, format="WAV")
     codes = pa.array([np.arange(500)], pa.list_(pa.uint16()))
     folder = codes_table(tmp_path / "codes", id=[as_text(name)], codes=codes, frames=[500], seconds=[10.0])
-    assert open_source(folder, tmp_path).seconds.tolist() == [10.0]
+    assert open_dataset(folder, tmp_path).seconds.tolist() == [10.0]
 
 
 def test_codes_that_cannot_be_trained_on_are_refused(tmp_path: Path) -> None:
     codes = pa.array([np.arange(501)], pa.list_(pa.uint16()))
     folder = codes_table(tmp_path / "codes", id=["a.wav"], codes=codes, seconds=[10.0])
     with pytest.raises(InputError, match=r"data\.audio has to name the folder"):
-        open_source(folder)
+        open_dataset(folder)
     with pytest.raises(InputError, match=r"1 of the 1 recordings .* are missing, as .*a\.wav"):
-        open_source(folder, tmp_path)
+        open_dataset(folder, tmp_path)
     soundfile.write(tmp_path / "a.wav", np.zeros(160_000), 16_000)
     codes_table(folder, id=["a.wav"], codes=codes, seconds=[5.0])
     with pytest.raises(InputError, match="not 50 a second"):
-        open_source(folder, tmp_path)
+        open_dataset(folder, tmp_path)
     codes_table(folder, id=["a.wav"], codes=["1 2 3"], seconds=[5.0])
     with pytest.raises(InputError, match="no table of codes of one codebook"):
-        open_source(folder, tmp_path)
+        open_dataset(folder, tmp_path)
     codes_table(folder, name=["a.wav"], codes=codes)
     with pytest.raises(InputError, match="no table of codes"):
-        open_source(folder, tmp_path)
+        open_dataset(folder, tmp_path)
     (folder / "shard-0.parquet").write_bytes(b"PAR1 cut")
     with pytest.raises(InputError, match="no table of codes with the columns"):
-        open_source(folder, tmp_path)
+        open_dataset(folder, tmp_path)

@@ -21,7 +21,7 @@ from xcodec.training.trainer import Trainer
 def watched(trainer):
     # The gradients that the optimizers are given, in order of the parameters.
     seen = {}
-    for name in ("_generating", "_judging"):
+    for name in ("_generator_optimization", "_discriminator_optimization"):
         optimization = getattr(trainer, name)
         def update(rate, optimization=optimization, name=name, update=optimization.update):
             seen[name] = [None if p.grad is None else p.grad.clone() for p in optimization.parameters]
@@ -36,25 +36,25 @@ with joined("cpu") as processes:
     settings = ("accumulate=2", "adversarial.lead_steps=0", "optimizer.warmup_steps=0")
     recipe = tiny_recipe(folder / str(processes.rank), *settings)
     source = Clips(list(speech(24.0).reshape(8, -1)))
-    together = Trainer(recipe, source, folder / "run", lambda line: None, processes)
+    together = Trainer(recipe, source, folder / "run", processes)
     made = [together.batches.batch(step, together.position)[0] for step in range(2)]
     mine = made[0].waveform[0, :1000].contiguous()
     both = [torch.empty_like(mine) for _ in range(2)]
     dist.all_gather(both, mine)
     assert not torch.equal(*both), "the processes see different audio"
     together.generator.begin(made[0])  # from each one's own batch: the first one's has to hold for both
-    processes.equalize(together.generator)
+    processes.broadcast(together.generator)
     together.generator.drawn = frozenset()
     shared = watched(together)
 
-    alone = Trainer(recipe, source, folder / f"alone-{processes.rank}", lambda line: None)
+    alone = Trainer(recipe, source, folder / f"alone-{processes.rank}")
     alone.generator.load_state_dict(together.generator.state_dict())
     alone.generator.drawn = frozenset()
     alone.processes = type(processes)(torch.device("cpu"), rank=processes.rank)
     own = watched(alone)
     together.train_step(made)
     alone.train_step(made)
-    for name in ("_generating", "_judging"):
+    for name in ("_generator_optimization", "_discriminator_optimization"):
         assert len(shared[name]) > 10
         for i, (ours, theirs) in enumerate(zip(shared[name], own[name])):
             mean = torch.zeros_like(together.__dict__[name].parameters[i]) if theirs is None else theirs.clone()
@@ -70,7 +70,7 @@ with joined("cpu") as processes:
             dist.broadcast(first, 0)
             assert torch.equal(first, tensor), name
     together.save()
-    again = Trainer(recipe, source, folder / "run", lambda line: None, processes)
+    again = Trainer(recipe, source, folder / "run", processes)
     assert again.step == together.step == 4
     (folder / f"equal-{processes.rank}").touch()  # not a line: lines of several processes may run into each other
 """

@@ -259,9 +259,11 @@ def test_a_discriminator_learns_to_tell_noise_from_speech(judge: Callable[[], nn
     for _ in range(80):
         loss = discriminator_loss(judges(real), judges(fake))
         optimizer.zero_grad()
+        if loss.item() < 0.4:  # who always says one half has 0.5
+            return
         loss.backward()
         optimizer.step()
-    assert loss.item() < 0.4  # who always says one half has 0.5
+    raise AssertionError(f"after 80 steps the loss is {loss.item():.2f}")
 
 
 def test_adversarial_losses_have_their_known_values() -> None:

@@ -2,6 +2,7 @@
 """Speech to train on: made, labelled with phones, kept on disk."""
 
 import json
+import logging
 import shutil
 import threading
 from itertools import islice
@@ -12,7 +13,7 @@ import pytest
 import soundfile
 
 from xcodec.errors import AudioError, InputError
-from xcodec.training.data import stretches
+from xcodec.training.data import corpus, stretches
 from xcodec.training.data.corpus import Corpus, build_corpus, needs_building
 from xcodec.training.limit import Limit
 from xcodec.training.phones import INVENTORY, SILENCE, UNKNOWN, phone_of
@@ -57,13 +58,13 @@ def test_an_unknown_synthesizer_or_voice_is_said() -> None:
 
 
 def test_an_optional_synthesizer_that_is_missing_is_left_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     built = build_corpus(SynthesisRecipe(hours={"espeak": 0.002, "flite": 1.0}, optional=["flite"]), tmp_path)
     assert built is not None
     assert list(built.hours()) == ["espeak"]
-    assert "flite is not installed; its 1 h are left out" in capsys.readouterr().out
+    assert "flite is not installed; its 1 h are left out" in caplog.text
     with pytest.raises(InputError, match="'flite' is not installed: apt-get install flite, or drop it"):
         build_corpus(SynthesisRecipe(hours={"flite": 1.0}), tmp_path)
 
@@ -142,23 +143,27 @@ def test_a_corpus_keeps_clips_sources_phones_and_recordings(tmp_path: Path) -> N
 
 
 def test_speech_whose_making_is_stopped_comes_out_as_that_which_is_made_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "xcodec")
     monkeypatch.setattr(stretches, "STRETCH_SECONDS", 6.0)
     recipe = SynthesisRecipe(hours={"espeak": 0.008})  # 28.8 s: five stretches
-    whole = build_corpus(recipe, tmp_path / "whole", lambda line: None)
+    whole = build_corpus(recipe, tmp_path / "whole")
     assert whole is not None
     shares = []
     for _ in range(20):
         asked = threading.Event()
         lines: list[str] = []
 
-        def log(line: str, lines: list[str] = lines, asked: threading.Event = asked) -> None:
-            lines.append(line)
+        def ask(record: logging.LogRecord, lines: list[str] = lines, asked: threading.Event = asked) -> bool:
+            lines.append(record.getMessage())
             if sum(each.startswith("made") for each in lines) == 3:
                 asked.set()
+            return True
 
-        built = build_corpus(recipe, tmp_path / "parts", log, Limit(asked=asked))
+        corpus.logger.addFilter(ask)
+        built = build_corpus(recipe, tmp_path / "parts", Limit(asked=asked))
+        corpus.logger.removeFilter(ask)
         if built is not None:
             break
         assert needs_building(tmp_path / "parts")

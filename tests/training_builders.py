@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from xcodec.training.data.source import Excerpt
+from xcodec.training.data.dataset import ClipExcerpt
 from xcodec.training.recipe import Recipe
 
 TINY = """
@@ -59,10 +59,10 @@ class Clips:
         self.sources = ["memory"]
         self.source_ids = np.zeros(len(clips), dtype=np.int64)
 
-    def excerpt(self, clip: int, start: float, seconds: float) -> Excerpt:
+    def excerpt(self, clip: int, start: float, seconds: float) -> ClipExcerpt:
         first = round(start * self.sampling_rate)
         samples = self.clips[clip][first : first + round(seconds * self.sampling_rate)]
         codes = None
         if self.codes is not None:
             codes = self.codes[clip][round(50 * start) : round(50 * start) + round(50 * seconds)]
-        return Excerpt(samples, self.sampling_rate, codes=codes)
+        return ClipExcerpt(samples, self.sampling_rate, codes=codes)

@@ -55,7 +55,7 @@ class CodecIdentity:
             raise CodesError(f"{vars(self)}: expected a name and two hashes, all strings")
 
     def same_model(self, other: "CodecIdentity") -> bool:
-        """Whether configuration and weights are equal; names are not compared."""
+        """Tell whether configuration and weights are equal; names are not compared."""
         return (self.config_hash, self.weights_hash) == (other.config_hash, other.weights_hash)
 
     def __str__(self) -> str:
@@ -140,11 +140,11 @@ class Codes:
 
     @property
     def bitrate(self) -> float:
-        """In bit/s, with every code spelled out: frame rate times the sum of log2 of the codebooks' sizes."""
+        """The rate in bit/s, with every code spelled out: frame rate times the sum of log2 of the codebooks' sizes."""
         return bitrate(self.frame_rate, self.codebook_sizes)
 
     def at_bandwidth(self, bandwidth: float) -> "Codes":
-        """The same recording at a lower bitrate: the first codebooks of a residual quantizer's stream.
+        """Return the same recording at a lower bitrate: the first codebooks of a residual quantizer's stream.
 
         Args:
             bandwidth: in kbit/s, such as 2.0: what a whole number of these codebooks takes, counted from the first.

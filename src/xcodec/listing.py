@@ -74,7 +74,7 @@ def _kaldi(line: str) -> dict[str, Any]:
 
 
 def _storable(value: Any, name: str, depth: int = 0) -> Any:
-    """A value of JSON as a column can hold it."""
+    """Return a value of JSON as a column can hold it."""
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, int):

@@ -36,17 +36,17 @@ STANDARD_INPUT = "-"
 
 
 def is_url(text: str) -> bool:
-    """Whether a name says its protocol, as in s3://bucket/key; everything else is a path here."""
+    """Tell whether a name says its protocol, as in s3://bucket/key; everything else is a path here."""
     return "://" in text or "::" in text
 
 
 def as_text(path: str) -> str:
-    r"""A path in which the bytes that are no UTF-8, as old discs have them, are written as \xe9: Arrow wants text."""
+    r"""Write the bytes of a path that are no UTF-8, as old discs have them, as \xe9: Arrow wants text."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def as_path(text: str) -> str:
-    """The path that `as_text` wrote; where a file is really called so, it stays as it is."""
+    """Return the path that `as_text` wrote; where a file is really called so, it stays as it is."""
     if "\\x" not in text or os.path.lexists(text):
         return text
     return os.fsdecode(re.sub(rb"\\x([89a-f][0-9a-f])", lambda at: bytes.fromhex(at[1].decode()), os.fsencode(text)))
@@ -126,11 +126,11 @@ class Location:
         return self.path if self.is_local else str(self.fs.unstrip_protocol(self.path))
 
     def at(self, path: str) -> "Location":
-        """Another path on the same file system."""
+        """Return another path on the same file system."""
         return Location(self.fs, path, self.is_local)
 
     def child(self, name: str) -> "Location":
-        """A file in this folder."""
+        """Return a file in this folder."""
         return self.at(f"{self.path.rstrip('/')}/{name}")
 
     @property
@@ -144,17 +144,17 @@ class Location:
         return self.at(self.path.rstrip("/").rpartition("/")[0] or "/")
 
     def is_folder(self) -> bool:
-        """Whether there is a folder."""
+        """Tell whether there is a folder."""
         with explained(self):
             return bool(self.fs.isdir(self.path))
 
     def exists(self) -> bool:
-        """Whether there is anything."""
+        """Tell whether there is anything."""
         with explained(self):
             return bool(self.fs.exists(self.path))
 
     def stamp(self) -> Stamp:
-        """By what the file is known again; far away, its size alone."""
+        """Look up by what the file is known again; far away, its size alone."""
         if self.is_local:
             return stamp(self.path)
         try:
@@ -163,7 +163,7 @@ class Location:
             return Stamp()
 
     def matches(self) -> list["Location"]:
-        """What a pattern matches, in order of name; empty where the name is no pattern."""
+        """Return what a pattern matches, in order of name; empty where the name is no pattern."""
         if not glob.has_magic(self.path):
             return []
         with explained(self):
@@ -171,7 +171,7 @@ class Location:
 
     @property
     def fixed_part(self) -> str:
-        """Of a pattern, the path before the first part that may match several names."""
+        """The path of a pattern before the first part that may match several names."""
         parts = self.path.split("/")
         return "/".join(itertools.takewhile(lambda part: not glob.has_magic(part), parts))
 
@@ -201,7 +201,7 @@ class Location:
                 yield Found(inside, stamp(inside.path) if self.is_local else Stamp(size))
 
     def _listed(self) -> list[tuple["Location", bool, int | None]]:
-        """What is in this folder, by name: each with whether it is a folder, and far away its size."""
+        """Return what is in this folder, by name: each with whether it is a folder, and far away its size."""
         if self.is_local:
             with os.scandir(self.path) as found:
                 return [(self.child(each.name), each.is_dir(), None) for each in sorted(found, key=lambda e: e.name)]

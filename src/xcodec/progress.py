@@ -57,7 +57,7 @@ _entered: ContextVar[Task | None] = ContextVar("entered", default=None)
 
 
 def present() -> Task | None:
-    """What somebody waits for here; nothing in a compiled graph, and nothing that an error has left entered."""
+    """Return what somebody waits for here; nothing in a compiled graph, and nothing that an error has left entered."""
     whole = None if torch.compiler.is_compiling() else _entered.get()
     return None if whole is None or whole.listening.is_over else whole
 

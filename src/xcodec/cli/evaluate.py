@@ -157,6 +157,7 @@ class ReportOptions:
 
         Raises:
             InputError: where one exists already, or its folder does not.
+            MissingExtraError: where what writes them is not installed.
         """
         for file in (self.json_file, self.html_file):
             if file is None:
@@ -167,6 +168,9 @@ class ReportOptions:
                 raise InputError("exists already", subject=file, remedy="give --overwrite to replace it")
             if not file.parent.is_dir():
                 raise InputError(f"the folder {file.parent} does not exist", subject=file, remedy="make it first")
+        from xcodec.evaluation.selection import check_reports
+
+        check_reports(self.html_file is not None)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ __all__ = ["codebook_tables", "means_table", "rows_tables"]
 
 
 def means_table(evaluation: Evaluation) -> Table:
-    """A row for each metric, a column for each system."""
+    """Make a table with a row for each metric and a column for each system."""
     clips = evaluation.clips
     title = f"{len(clips)} clips, {sum(clips.values()):.1f} s; means ± half the 95% interval"
     table = Table(box=box.ROUNDED, title=title, title_justify="left")
@@ -34,7 +34,7 @@ def means_table(evaluation: Evaluation) -> Table:
 
 
 def codebook_tables(evaluation: Evaluation) -> Iterator[Table]:
-    """A row for each codebook of each system, then one for each digit of its codes; nothing where there are none."""
+    """Make a table with a row for each codebook of each system, then one of its digits; none without codes."""
     used = [
         (f"{system.name}, {i}" if len(system.codebooks) > 1 else system.name, use)
         for system in evaluation.systems
@@ -69,7 +69,7 @@ def _digits_table(name: str, use: CodebookUse) -> Table:
 
 
 def rows_tables(evaluation: Evaluation) -> Iterator[Table]:
-    """For each system, a row for each clip."""
+    """Make a table for each system, with a row for each clip."""
     for system in evaluation.systems:
         scales = [scale for scale in evaluation.scales if any(scale.key in row.scores for row in system.rows)]
         table = Table(box=box.SIMPLE, title=Text(system.name), title_justify="left", title_style="bold")

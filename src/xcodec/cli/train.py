@@ -1,16 +1,23 @@
 """`xcodec train`: a recipe and audio -> a codec."""
 
+import logging
 import signal
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from xcodec.cli.console import errors
 from xcodec.cli.failures import INTERRUPTED
 from xcodec.cli.interruption import StopRequest
 from xcodec.cli.values import not_empty, path_to_write
 from xcodec.device import Precision
+
+if TYPE_CHECKING:
+    from xcodec.training.monitor import StepReport
 
 __all__ = ["EPILOG", "HELP", "command"]
 
@@ -89,7 +96,12 @@ def command(
     if threads is not None:
         torch.set_num_threads(threads)
     settled = Recipe.read(recipe, tuple(settings or ()))
-    with StopRequest(STOPPING) as request, joined(device) as processes:
+    with (
+        StopRequest(STOPPING) as request,
+        joined(device) as processes,
+        log_printed(processes.is_first),
+        StepsBar() as bar,
+    ):
         train(
             settled,
             data,
@@ -99,8 +111,62 @@ def command(
             limit=Limit(minutes, request.came),
             export_to=export,
             export_dtype=choose_dtype(dtype),
-            log=lambda line: print(line, flush=True),
-            bar=sys.stderr.isatty(),
+            on_step=bar.show,
         )
     if request.number is not None:
         raise typer.Exit(INTERRUPTED - signal.SIGINT + request.number)
+
+
+class LinePrinter(logging.Handler):
+    """Prints each message on standard output, above the progress bar. What printing raises ends the command."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a message."""
+        print(record.getMessage(), flush=True)
+
+
+@contextmanager
+def log_printed(is_first: bool) -> Iterator[None]:
+    """Print what a run logs, until the block ends.
+
+    Args:
+        is_first: whether this process is the first. Of the others only the recordings that fail in their own batches
+            are printed; all else is the same in each.
+    """
+    levels = {"xcodec.training": logging.INFO if is_first else logging.ERROR}
+    levels["xcodec.training.data.batches"] = logging.INFO
+    before = {name: logging.getLogger(name).level for name in levels}
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+    printer = LinePrinter()
+    logging.getLogger("xcodec.training").addHandler(printer)
+    try:
+        yield
+    finally:
+        logging.getLogger("xcodec.training").removeHandler(printer)
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+
+
+class StepsBar:
+    """Steps done, the loss and the speed, on a terminal; nothing elsewhere."""
+
+    def __init__(self) -> None:
+        console = errors()
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+        self._progress = Progress(*columns, console=console, disable=not console.is_terminal)
+
+    def __enter__(self) -> "StepsBar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, report: "StepReport") -> None:
+        """Show how far the run has come; the bar appears with the first step."""
+        text = f"loss {report.loss:.4g}  {report.speed}"
+        if not self._progress.tasks:
+            self._progress.start()
+            self._progress.add_task(text, total=report.steps, completed=report.step)
+        else:
+            self._progress.update(self._progress.task_ids[0], completed=report.step, description=text)

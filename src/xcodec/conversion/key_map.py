@@ -19,7 +19,7 @@ class Pattern:
         self._regex = re.compile("".join(a + b for a, b in zip(literals, [*groups, ""], strict=True)))
 
     def match(self, name: str) -> dict[str, str | int] | None:
-        """What the slots hold where `name` has this shape, else None."""
+        """Return what the slots hold where `name` has this shape, else None."""
         found = self._regex.fullmatch(name)
         if found is None:
             return None
@@ -27,7 +27,7 @@ class Pattern:
         return {slot: text if slot == "*" else int(text) - offset for (slot, offset), text in slots}
 
     def fill(self, values: dict[str, str | int]) -> str:
-        """The name whose slots hold `values`."""
+        """Return the name whose slots hold `values`."""
 
         def text(slot: re.Match[str]) -> str:
             value = values[slot["name"] or "*"]
@@ -43,14 +43,14 @@ class KeyMap:
         self.rows = [(Pattern(source), Pattern(target)) for source, target in rows]
 
     def rename(self, name: str) -> str | None:
-        """The name on the right of the table for one on the left, or None."""
+        """Return the name on the right of the table for one on the left, or None."""
         for source, target in self.rows:
             if (values := source.match(name)) is not None:
                 return target.fill(values)
         return None
 
     def trace(self, name: str) -> str | None:
-        """The name on the left of the table for one on the right, or None."""
+        """Return the name on the left of the table for one on the right, or None."""
         for source, target in self.rows:
             if (values := target.match(name)) is not None:
                 return source.fill(values)

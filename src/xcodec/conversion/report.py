@@ -34,7 +34,7 @@ class ConversionReport:
     family: str
 
     def __str__(self) -> str:
-        """The report as a few lines of text."""
+        """Return the report as a few lines of text."""
         lines = [
             f"{self.source}: an {self.family} checkpoint in {self.layout} layout",
             f"  kept      {len(self.kept):5} tensors, {self.num_kept:,} numbers",

@@ -38,7 +38,7 @@ def read_source(source: str | Path, hub_arguments: Mapping[str, Any]) -> Stored:
 
 
 def only_file(folder: Path) -> Path | None:
-    """The one file of tensors in a folder of training, whose names are its own; None in a folder that has no such file.
+    """Return the one file of tensors in a folder of training, whose names are its own; None where there is none.
 
     Raises:
         CheckpointError: where there are several; it names the first.

@@ -39,7 +39,7 @@ def convert_original(source: Stored, config: str | Path | None) -> Checkpoint:
 
 
 def find_yaml(folder: Path) -> Path:
-    """The one YAML file in a folder."""
+    """Return the one YAML file in a folder."""
     found = sorted(path for suffix in ("yaml", "yml") for path in folder.glob(f"*.{suffix}"))
     if len(found) != 1:
         there = f"{folder} holds {some_of([path.name for path in found], 3)}" if found else f"there is none in {folder}"

@@ -81,12 +81,12 @@ TRAINING_ONLY = (
 
 
 def low_pass_taps(_: Tensor) -> Tensor:
-    """The filter of the anti-aliased activations, both ways."""
+    """Return the filter of the anti-aliased activations, both ways."""
     return torch.tensor(kaiser_sinc_filter(0.5 / RATIO, 0.6 / RATIO, FILTER_TAPS)).view(1, 1, -1)
 
 
 def hann_window(stored: Tensor) -> Tensor:
-    """The window of the inverse STFT."""
+    """Return the window of the inverse STFT."""
     return torch.hann_window(stored.numel())
 
 
@@ -108,7 +108,7 @@ ROTARY = {"rope_type": "default", "rope_theta": 10000.0}  # not used here; read 
 
 
 def plain_name(name: str) -> str:
-    """An original name without wrappers, SnakeBeta's magnitude spelled `beta` (the original module calls it `bias`)."""
+    """Strip a name of wrappers, and spell SnakeBeta's magnitude `beta`, which the original module calls `bias`."""
     name = unwrapped(name)
     if name.startswith("CodecEnc.") and name.endswith(".act.bias"):
         return name.removesuffix("bias") + "beta"
@@ -116,7 +116,7 @@ def plain_name(name: str) -> str:
 
 
 def original_name(name: str) -> str:
-    """The original name of a tensor that is called `name` here."""
+    """Return the original name of a tensor that is called `name` here."""
     return RENAMES.trace(re.sub(r"\.self_attn\.[qkv]_proj\.", ".self_attn.qkv_proj.", name)) or name
 
 

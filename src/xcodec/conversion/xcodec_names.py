@@ -54,7 +54,7 @@ CONV_STRIDE = (5, 2, 2, 2, 2, 2, 2)  # likewise; no shape tells it
 
 
 def plain_name(name: str) -> str:
-    """An original name without wrappers, the positional convolution's weight norm spelled as torch now does."""
+    """Return an original name without wrappers, the positional convolution's weight norm spelled as torch now does."""
     name = unwrapped(name)
     if name in OLDER_WEIGHT_NORM:
         return f"{name.rpartition('.')[0]}.parametrizations.weight.{OLDER_WEIGHT_NORM[name]}"
@@ -62,7 +62,7 @@ def plain_name(name: str) -> str:
 
 
 def renames(num_blocks: int) -> KeyMap:
-    """The table of all names, for so many acoustic blocks: what follows the last of them is numbered after it."""
+    """Make the table of all names, for so many acoustic blocks: what follows the last of them is numbered after it."""
     last = num_blocks + 1
 
     def unit(original: str, ours: str, offset: int) -> list[tuple[str, str]]:
@@ -166,7 +166,7 @@ def infer_config(tensors: Mapping[str, Tensor], original: Mapping[str, Any]) -> 
 
 
 def count(names: Iterable[str], pattern: str) -> int:
-    """One more than the largest number in the slot {i} of a pattern, over the names that match it."""
+    """Return one more than the largest number in the slot {i} of a pattern, over the names that match it."""
     matches = map(Pattern(pattern).match, names)
     return 1 + max((int(slots["i"]) for slots in matches if slots is not None), default=-1)
 

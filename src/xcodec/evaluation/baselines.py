@@ -99,7 +99,7 @@ class Opus(System):
 
 
 def baseline(text: str) -> System:
-    """The codec that "codec2:3200" or "opus:6" names.
+    """Make the codec that "codec2:3200" or "opus:6" names.
 
     Raises:
         InputError: where it names none.
@@ -119,7 +119,7 @@ def baseline(text: str) -> System:
 
 
 def payload(ogg: bytes) -> int:
-    """The bytes of the packets of an Ogg stream, without the pages around them and the two that hold its headers."""
+    """Count the bytes of an Ogg stream's packets, without the pages around them and the two that hold its headers."""
     total, position, page = 0, 0, 0
     while position < len(ogg):
         segments = ogg[position + 26]

@@ -52,7 +52,7 @@ def clips_of(files: Sequence[tuple[Path, Path]], transcripts: Transcripts) -> li
 
 
 def spread(clips: Sequence[Clip], count: int) -> set[str]:
-    """The names of at most so many clips, evenly spaced from the first to the last."""
+    """Return the names of at most so many clips, evenly spaced from the first to the last."""
     return {clips[round(i)].name for i in np.linspace(0, len(clips) - 1, min(count, len(clips)))}
 
 

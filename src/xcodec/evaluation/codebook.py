@@ -35,12 +35,12 @@ class CodebookUse:
 
     @property
     def perplexity(self) -> float:
-        """As how many equally frequent codes these are: 2 to the corrected entropy."""
+        """The number of equally frequent codes of the same entropy: 2 to the corrected one."""
         return float(2.0**self.corrected_entropy)
 
     @property
     def level_entropies(self) -> tuple[float, ...]:
-        """Of each dimension, in bits; log2 of its levels at best."""
+        """The entropy of each dimension, in bits; log2 of its levels at best."""
         return tuple(entropy(np.array(shares)) for shares in self.levels)
 
 
@@ -62,7 +62,7 @@ class CodeCounter:
         self.counts += np.bincount(ids.reshape(-1), minlength=len(self.counts))
 
     def use(self) -> CodebookUse:
-        """What has been counted; at least one code."""
+        """Summarize what has been counted; at least one code."""
         seen = self.counts[self.counts > 0]
         return CodebookUse(
             size=len(self.counts),
@@ -84,13 +84,13 @@ class CodeCounter:
 
 
 def entropy(counts: np.ndarray) -> float:
-    """Of the distribution that counts or shares stand for, in bits."""
+    """Compute the entropy, in bits, of the distribution that counts or shares stand for."""
     shares = counts[counts > 0] / counts.sum()
     return max(0.0, -float((shares * np.log2(shares)).sum()))
 
 
 def corrected_entropy(counts: np.ndarray) -> float:
-    """The entropy of what counts were drawn from, in bits, by Chao and Shen's estimator.
+    """Return the entropy of what counts were drawn from, in bits, by Chao and Shen's estimator.
 
     Chao, A. and Shen, T.-J. (2003), Nonparametric estimation of Shannon's index of diversity when there are unseen
     species in sample, Environmental and Ecological Statistics 10. Miller and Madow's correction, which adds

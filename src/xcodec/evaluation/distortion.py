@@ -88,5 +88,5 @@ def magnitudes(samples: Tensor, window: int, hop: int) -> Tensor:
 
 
 def decibels(magnitude: Tensor) -> Tensor:
-    """20 log10, floored at -100."""
+    """Compute 20 log10, floored at -100."""
     return 20 * magnitude.clamp(min=FLOOR).log10()

@@ -11,7 +11,7 @@ from xcodec.evaluation.clips import Clip, Pair
 from xcodec.evaluation.codebook import CodebookUse, CodeCounter
 from xcodec.evaluation.metric import Metric, Missing, Scale, Score, UndefinedError
 from xcodec.evaluation.summary import Mean, mean_of
-from xcodec.evaluation.systems import Model, Reconstruction, Recordings, System
+from xcodec.evaluation.systems import Model, Reconstruction, Reference, System
 from xcodec.progress import shares, told_to
 
 __all__ = ["Evaluation", "Example", "Failed", "Row", "SystemResult", "evaluate"]
@@ -66,14 +66,18 @@ class SystemResult:
 
     @property
     def bitrate(self) -> float | None:
-        """In bit/s, of all that was kept over all that was said; None where it is not known."""
+        """The bitrate in bit/s: all that was kept over all that was said; None where it is not known."""
         if not self.rows or any(row.bits is None for row in self.rows):
             return None
         return sum(row.bits or 0.0 for row in self.rows) / sum(row.seconds for row in self.rows)
 
+    def scores(self, key: str) -> list[Score]:
+        """Return the scores of the clips that have one."""
+        return [score for row in self.rows if (score := row.scores.get(key)) is not None]
+
     def mean(self, key: str) -> Mean | None:
-        """Over the clips that have this score."""
-        return mean_of([score for row in self.rows if (score := row.scores.get(key)) is not None])
+        """Average over the clips that have this score, with an interval."""
+        return mean_of(self.scores(key))
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,7 @@ def evaluate(
             remedy="give each once, or with settings that differ, as mini:int8 and MODEL@2",
         )
     if any(not metric.needs_reference for metric in metrics):
-        systems = [Recordings(), *systems]
+        systems = [Reference(), *systems]
     result = Evaluation(
         scales=[scale for metric in metrics for scale in metric.scales],
         missing=list(missing),
@@ -184,7 +188,7 @@ def _evaluate_clip(
             continue
         if reconstruction.codes is not None:
             _count(reconstruction.codes.ids, reconstruction.codes.codebook_sizes, system, counters[i])
-        applicable = [metric for metric in metrics if not (isinstance(system, Recordings) and metric.needs_reference)]
+        applicable = [metric for metric in metrics if not (isinstance(system, Reference) and metric.needs_reference)]
         result.systems[i].rows.append(_row(pair, recording.duration, applicable, reconstruction.bits))
         kept[system.name] = reconstruction
     if keep:

@@ -15,29 +15,29 @@ def heading(scale: Scale) -> str:
 
 
 def mean_text(scale: Scale, mean: Mean | None) -> str:
-    """A mean with the decimals that mean something."""
+    """Write a mean with the decimals that mean something."""
     return NONE if mean is None else f"{mean.value:.{scale.digits}f}"
 
 
 def interval_text(scale: Scale, mean: Mean | None) -> str:
-    """Its interval; empty where there is none."""
+    """Write the interval of a mean; empty where there is none."""
     if mean is None or mean.low is None or mean.high is None:
         return ""
     return f"{mean.low:.{scale.digits}f} to {mean.high:.{scale.digits}f}"
 
 
 def half_interval_text(scale: Scale, mean: Mean | None) -> str:
-    """Half its interval, such as "±0.005"; empty where there is none."""
+    """Write half the interval of a mean, such as "±0.005"; empty where there is none."""
     if mean is None or mean.low is None or mean.high is None:
         return ""
     return f"±{(mean.high - mean.low) / 2:.{scale.digits}f}"
 
 
 def support_text(mean: Mean | None, clips: int) -> str:
-    """Of how many clips a mean is, where that is not all of them; else empty."""
+    """Write of how many clips a mean is, where that is not all of them; else empty."""
     return "" if mean is None or mean.clips == clips else f"of {mean.clips} clip{'s' * (mean.clips != 1)}"
 
 
 def bitrate_text(bitrate: float | None) -> str:
-    """In bit/s."""
+    """Write a bitrate in bit/s."""
     return NONE if bitrate is None else f"{bitrate:,.0f}"

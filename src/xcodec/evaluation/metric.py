@@ -64,7 +64,7 @@ class Metric(ABC):
 
     @abstractmethod
     def measure(self, pair: Pair) -> dict[str, Score]:
-        """A score for each scale's key.
+        """Return a score for each scale's key.
 
         Raises:
             UndefinedError: where the metric has no value for this pair.

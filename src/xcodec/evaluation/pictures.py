@@ -1,13 +1,13 @@
-"""Spectrograms and codes as PNG files, drawn without a drawing library."""
+"""Spectrograms and codes as PNG files."""
 
-import struct
-import zlib
+import io
 
 import numpy as np
 import torch
 
 from xcodec.audio import Audio
 from xcodec.codes import Codes
+from xcodec.errors import MissingExtraError
 from xcodec.evaluation.distortion import decibels, magnitudes
 
 __all__ = ["LEVEL_COLOURS", "codes_picture", "spectrogram_picture"]
@@ -19,7 +19,7 @@ LEVEL_COLOURS = ("#22223b", "#6a4c93", "#e07a5f", "#f6d99a")  # from the lowest 
 
 
 def spectrogram_picture(audio: Audio, reference: Audio) -> bytes:
-    """The spectrogram of a mono or averaged signal up to 8 kHz, as loud as it is beside the loudest of a reference.
+    """Draw the spectrogram of a mono or averaged signal up to 8 kHz, as loud as it is beside a reference's loudest.
 
     Returns:
         A PNG file, one column every 8 ms, 0 Hz at the bottom.
@@ -31,7 +31,7 @@ def spectrogram_picture(audio: Audio, reference: Audio) -> bytes:
 
 
 def codes_picture(codes: Codes, levels: tuple[int, ...] = ()) -> bytes:
-    """A code stream: a column for each frame, a row for each digit of its code, or else for each codebook.
+    """Draw a code stream: a column for each frame, a row for each digit of its code, or else for each codebook.
 
     Args:
         codes: the stream.
@@ -51,7 +51,7 @@ def codes_picture(codes: Codes, levels: tuple[int, ...] = ()) -> bytes:
 
 
 def ramp(steps: int) -> np.ndarray:
-    """Colours from dark to light, (steps, 3) uint8, straight between the four of a code's levels."""
+    """Interpolate colours from dark to light, (steps, 3) uint8, between the four of a code's levels."""
     anchors = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in LEVEL_COLOURS])
     places = np.linspace(0, len(anchors) - 1, steps)
     channels = [np.interp(places, np.arange(len(anchors)), anchors[:, c]) for c in range(3)]
@@ -59,15 +59,20 @@ def ramp(steps: int) -> np.ndarray:
 
 
 def png(pixels: np.ndarray, palette: np.ndarray) -> bytes:
-    """A PNG file of (rows, columns) uint8, indices into a palette of (256, 3) uint8."""
-    height, width = pixels.shape
-    header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)  # 8 bits, indexed, not interlaced
-    rows = np.pad(pixels, ((0, 0), (1, 0)))  # each row starts with its filter, 0 for none
-    chunks = {b"IHDR": header, b"PLTE": palette.tobytes(), b"IDAT": zlib.compress(rows.tobytes(), 9), b"IEND": b""}
-    file = b"\x89PNG\r\n\x1a\n"
-    for kind, data in chunks.items():
-        file += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    return file
+    """Write a PNG file of (rows, columns) uint8, indices into a palette of (256, 3) uint8.
+
+    Raises:
+        MissingExtraError: without Pillow.
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MissingExtraError("pip install 'xcodec[eval]' (pillow, which writes pictures)") from error
+    picture = Image.fromarray(pixels)
+    picture.putpalette(palette.tobytes())  # makes an indexed picture of it
+    file = io.BytesIO()
+    picture.save(file, "PNG", optimize=True)
+    return file.getvalue()
 
 
 def _spectrogram(audio: Audio) -> np.ndarray:

@@ -23,7 +23,7 @@ class Recognizer(Protocol):
     packages: ClassVar[tuple[str, ...]]
 
     def transcribe(self, samples: np.ndarray) -> str:
-        """What is said in float32 (samples,) at 16 kHz."""
+        """Transcribe float32 (samples,) at 16 kHz."""
 
 
 class PocketSphinx:
@@ -40,7 +40,7 @@ class PocketSphinx:
         self._new_decoder = require("pocketsphinx", "asr").Decoder
 
     def transcribe(self, samples: np.ndarray) -> str:
-        """What is said in float32 (samples,) at 16 kHz."""
+        """Transcribe float32 (samples,) at 16 kHz."""
         # A decoder adapts to what it hears; a new one each time keeps a clip's score its own.
         decoder = self._new_decoder(samprate=SAMPLING_RATE, loglevel="FATAL")
         pcm = np.round(samples.clip(-1.0, 1.0) * 32767).astype("<i2")
@@ -74,7 +74,7 @@ class TransformersRecognizer:
             raise CheckpointError(f"cannot be loaded as a speech recogniser: {one_line(error)}", subject=name) from None
 
     def transcribe(self, samples: np.ndarray) -> str:
-        """What is said in float32 (samples,) at 16 kHz."""
+        """Transcribe float32 (samples,) at 16 kHz."""
         return str(self._pipeline({"raw": samples.copy(), "sampling_rate": SAMPLING_RATE})["text"])
 
 
@@ -113,6 +113,6 @@ class WordErrorRate(Metric):
 
 
 def normalized(text: str) -> str:
-    """Words in lower case with single spaces between; no punctuation but the apostrophe within a word."""
+    """Put words in lower case with single spaces between, and no punctuation but the apostrophe within a word."""
     text = unicodedata.normalize("NFKC", text).lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
     return " ".join(word.strip("'") for word in re.findall(r"[\w']+", text) if word.strip("'"))

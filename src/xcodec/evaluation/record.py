@@ -14,11 +14,11 @@ __all__ = ["record", "versions"]
 
 FORMAT = "xcodec.evaluation"
 FORMAT_VERSION = 1
-ALWAYS = ("xcodec", "torch", "transformers", "numpy", "soundfile", "soxr")
+ALWAYS = ("xcodec", "torch", "transformers", "numpy", "scipy", "soundfile", "soxr")
 
 
 def record(evaluation: Evaluation) -> dict[str, Any]:
-    """The evaluation as what JSON can hold."""
+    """Convert an evaluation to what JSON can hold."""
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -34,7 +34,7 @@ def record(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def system_record(system: SystemResult, evaluation: Evaluation) -> dict[str, Any]:
-    """One system: means, codebooks, and a row for each clip."""
+    """Convert one system: means, codebooks, and a row for each clip."""
     means = {scale.key: system.mean(scale.key) for scale in evaluation.scales}
     return {
         "name": system.name,
@@ -56,12 +56,12 @@ def system_record(system: SystemResult, evaluation: Evaluation) -> dict[str, Any
 
 
 def codebook_record(codebook: CodebookUse) -> dict[str, Any]:
-    """The use of one codebook."""
+    """Convert the use of one codebook."""
     return vars(codebook) | {"perplexity": codebook.perplexity, "level_entropies": codebook.level_entropies}
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
-    """Of the packages that are installed."""
+    """Look up the versions of those packages that are installed."""
     found = {}
     for package in packages:
         try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -15,10 +16,21 @@ from xcodec.evaluation.perceptual import Pesq
 from xcodec.evaluation.recognition import PocketSphinx, TransformersRecognizer, WordErrorRate
 from xcodec.evaluation.speaker import SpeakerSimilarity
 
-__all__ = ["NO_RECOGNIZER", "POCKETSPHINX", "select_metrics"]
+__all__ = ["NO_RECOGNIZER", "POCKETSPHINX", "check_reports", "select_metrics"]
 
 POCKETSPHINX = "pocketsphinx"
 NO_RECOGNIZER = "none"
+
+
+def check_reports(page: bool) -> None:
+    """Check, before hours of measuring, that what comes of it can be reported: the intervals, and the page if wanted.
+
+    Raises:
+        MissingExtraError: where a library for it is not installed.
+    """
+    absent = [name for name in ("scipy", *(("jinja2", "PIL") if page else ())) if find_spec(name) is None]
+    if absent:
+        raise MissingExtraError(f"reports need {' and '.join(absent)}: pip install 'xcodec[eval]'")
 
 
 def select_metrics(

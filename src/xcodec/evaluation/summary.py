@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xcodec.errors import MissingExtraError
 from xcodec.evaluation.metric import Score
 
-__all__ = ["METHOD", "Mean", "mean_of"]
+__all__ = ["METHOD", "Mean", "mean_of", "weighted_mean"]
 
 DRAWS = 10_000
 SEED = 0
-_BLOCK = 1 << 22  # counts drawn at once
+_BLOCK = 1 << 22  # scores drawn at once
 
 METHOD = (
     f"95% percentile bootstrap over clips (Efron 1979; for word error rates Bisani and Ney 2004), {DRAWS:,} draws. "
@@ -36,20 +37,37 @@ class Mean:
     clips: int
 
 
-def mean_of(scores: Sequence[Score]) -> Mean | None:
+def weighted_mean(scores: Sequence[Score]) -> float | None:
     """Average scores, each by its weight; None where there are none."""
     if not scores:
         return None
-    weights = np.array([score.weight for score in scores])
-    sums = weights * [score.value for score in scores]
-    value, count = float(sums.sum() / weights.sum()), len(scores)
-    if count == 1:
+    weights = [score.weight for score in scores]
+    return float(np.average([score.value for score in scores], weights=weights))
+
+
+def mean_of(scores: Sequence[Score]) -> Mean | None:
+    """Average scores, each by its weight, with a 95% interval; None where there are none.
+
+    Raises:
+        MissingExtraError: without scipy.
+    """
+    value = weighted_mean(scores)
+    if value is None:
+        return None
+    if len(scores) == 1:
         return Mean(value, None, None, 1)
-    drawn = np.random.default_rng(SEED)  # the same clips for every metric and system, so that intervals compare
-    rows = max(1, _BLOCK // count)
-    means: list[np.ndarray] = []
-    for done in range(0, DRAWS, rows):
-        times = drawn.multinomial(count, np.full(count, 1 / count), size=min(rows, DRAWS - done))
-        means.append(times @ sums / (times @ weights))
-    low, high = np.quantile(np.concatenate(means), (0.025, 0.975))
-    return Mean(value, float(low), float(high), count)
+    try:
+        from scipy.stats import bootstrap
+    except ImportError as error:
+        raise MissingExtraError("intervals of means need scipy: pip install 'xcodec[eval]'") from error
+    weights = np.array([score.weight for score in scores])
+    interval = bootstrap(
+        (weights * [score.value for score in scores], weights),
+        lambda sums, weights, axis: sums.sum(axis) / weights.sum(axis),
+        n_resamples=DRAWS,
+        batch=max(1, _BLOCK // len(scores)),
+        paired=True,
+        method="percentile",
+        rng=np.random.default_rng(SEED),  # the same clips for every metric and system, so that intervals compare
+    ).confidence_interval
+    return Mean(value, float(interval.low), float(interval.high), len(scores))

@@ -13,7 +13,7 @@ from xcodec.errors import InputError
 from xcodec.evaluation.clips import Clip
 from xcodec.progress import share
 
-__all__ = ["Folder", "Model", "Reconstruction", "Recordings", "System"]
+__all__ = ["Folder", "Model", "Reconstruction", "Reference", "System"]
 
 ENCODING_SHARE = 0.6  # of the work of a codec
 
@@ -49,7 +49,7 @@ class System(ABC):
         """
 
 
-class Recordings(System):
+class Reference(System):
     """The recordings themselves: what metrics that need no reference say of them."""
 
     name = "recordings"
@@ -83,7 +83,7 @@ class Model(System):
 
     @property
     def levels(self) -> tuple[int, ...]:
-        """Of each dimension of its finite scalar quantizer; empty where it has another."""
+        """The levels of each dimension of its finite scalar quantizer; empty where it has another."""
         return self.codec.model.quantization_levels
 
     def reconstruct(self, clip: Clip, recording: Audio) -> Reconstruction:  # noqa: ARG002
@@ -124,7 +124,7 @@ class Folder(System):
         return Reconstruction(Audio.read(counterpart))
 
     def left_over(self) -> list[Path]:
-        """Recordings in the folder that were no recording's counterpart so far."""
+        """Find recordings in the folder that were no recording's counterpart so far."""
         return sorted(set(media_files(self.path)) - self._taken)
 
     def _counterpart(self, clip: Clip) -> Path:

@@ -25,7 +25,7 @@ class Transcripts:
         self._beside: dict[Path, dict[str, str]] = {}
 
     def of(self, name: str, path: Path) -> str | None:
-        """The transcript of the clip `name` at `path`, or None."""
+        """Return the transcript of the clip `name` at `path`, or None."""
         texts = self._table if self._table is not None else self._in(path.parent)
         return next((texts[key] for key in (name, path.name, path.stem) if key in texts), None)
 

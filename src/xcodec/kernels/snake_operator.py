@@ -56,7 +56,7 @@ def _parameters(x: Tensor, channels: int, alpha: Tensor, gain: Tensor, lengths: 
 
 
 def _shared(x: Tensor, alpha: Tensor, gain: Tensor, taps: Sequence[float], lengths: Tensor | None) -> tuple[Any, ...]:
-    """The arguments that both passes end with."""
+    """Return the arguments that both passes end with."""
     if len(taps) not in (0, NUM_TAPS):
         raise InputError(f"expected {NUM_TAPS} numbers, or none, got {len(taps)}", argument="taps")
     return alpha, gain, (ctypes.c_float * NUM_TAPS)(*taps) if taps else None, lengths, *x.shape
@@ -151,7 +151,7 @@ snake_operator.register_autograd(_differentiate, setup_context=_keep)
 
 
 def serves_planar(x: Tensor, *parameters: Tensor) -> bool:
-    """Whether the Triton kernel takes `x`: on a GPU, of a dtype it knows, where no gradient of these is asked for."""
+    """Tell whether the Triton kernel takes `x`: on a GPU, of a dtype it knows, where none of these needs a gradient."""
     if x.device.type != "cuda" or x.dtype not in PLANAR_DTYPES or is_torch_asked_for():
         return False
     if torch.is_grad_enabled() and any(each.requires_grad for each in (x, *parameters)):

@@ -44,7 +44,7 @@ def read_eight(x, first, time, step):
 
 @triton.jit
 def join_eight(s0, s1, s2, s3, s4, s5, s6, s7):
-    """What `read_eight` split, with the steps as the last three dimensions, each of 2."""
+    """Return what `read_eight` split, with the steps as the last three dimensions, each of 2."""
     return tl.join(tl.join(tl.join(s0, s4), tl.join(s2, s6)), tl.join(tl.join(s1, s5), tl.join(s3, s7)))
 
 
@@ -68,7 +68,7 @@ def snake_kernel(
     x, y, alpha, gain, lengths, f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11,
     batch, channels, time, x_clip, x_channel, x_step, y_clip, y_channel, y_step,
 ):  # fmt: skip
-    """One program: LANES lanes, numbered by chunk, then channel, then clip, so that neighbours are so in time."""
+    """Run one program: LANES lanes, numbered by chunk, then channel, then clip, so that neighbours are so in time."""
     lane = tl.program_id(0) * LANES + tl.arange(0, LANES)
     chunks = tl.cdiv(time, CHUNK)
     clip = lane // chunks // channels

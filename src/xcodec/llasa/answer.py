@@ -111,7 +111,7 @@ class AnswerParser:
         return codes[~beyond]
 
     def _unfinished(self, text: str) -> int:
-        """How many characters at the end of a text may be the beginning of a token."""
+        """Compute how many characters at the end of a text may be the beginning of a token."""
         begin = max(text.rfind(first) for first in self._firsts)
         return len(text) - begin if begin >= 0 and self._beginning.fullmatch(text, begin) else 0
 
@@ -122,7 +122,7 @@ class AnswerParser:
 
     @cached_property
     def _beginning(self) -> re.Pattern[str]:
-        """Of a token that is not complete."""
+        """The beginning of a token that is not complete."""
         convention = self.tokens.convention
         before, after = convention.code.split("{}")
         number = f"{re.escape(before)}[0-9]{{1,9}}"
@@ -142,7 +142,7 @@ class AnswerParser:
 
 
 def proper_prefixes(token: str) -> list[str]:
-    """The beginnings of a token that are not empty and not all of it."""
+    """Return the beginnings of a token that are not empty and not all of it."""
     return [token[:i] for i in range(1, len(token))]
 
 

@@ -63,7 +63,7 @@ class TransformersEngine(Engine):
             InputError: for a prompt that leaves no room to answer.
         """
         room = [self._room(prompt, sampling) for prompt, sampling in zip(prompts, samplings, strict=True)]
-        run = Run(self.model, self._inputs(prompts, samplings, max(room)))
+        run = GenerationThread(self.model, self._inputs(prompts, samplings, max(room)))
         try:
             going = dict(enumerate(room))  # which rows have not ended, and how many tokens they may still give
             for step in run:
@@ -76,7 +76,7 @@ class TransformersEngine(Engine):
             run.stop()
 
     def _room(self, prompt: Sequence[int], sampling: Sampling) -> int:
-        """How many tokens may follow: the codes and an end marker, as far as the context goes."""
+        """Compute how many tokens may follow: the codes and an end marker, as far as the context goes."""
         wanted = sampling.max_codes + 1
         if self.context is None:
             return wanted
@@ -114,7 +114,7 @@ class TransformersEngine(Engine):
         }
 
 
-class Run(BaseStreamer):
+class GenerationThread(BaseStreamer):
     """One call of `generate`, in a thread. Iterating gives the ids of each step, shape (batch,), or what it raised."""
 
     def __init__(self, model: Any, inputs: dict[str, Any]) -> None:
@@ -166,7 +166,7 @@ class WhenStopped(StoppingCriteria):
 
 
 def choosers(samplings: Sequence[Sampling], only_speech: "OnlySpeech") -> LogitsProcessorList:
-    """What is done to the scores of each step, in transformers' order; the last leaves one token with a chance."""
+    """List what is done to the scores of each step, in transformers' order; the last leaves one token with a chance."""
     sampling = samplings[0]
     chain = LogitsProcessorList([only_speech])
     if sampling.repetition_penalty != 1:

@@ -214,7 +214,7 @@ class Llasa:
     def _codes_of(
         self, parts: list[str], voice: Voice | None, sampling: Sampling, most: int
     ) -> Generator[np.ndarray, None, None]:
-        """The codes of a text's parts, as they come."""
+        """Yield the codes of a text's parts, as they come."""
         left, cut = most, False
         for k, part in enumerate(parts):
             request = Request(part, voice, seeded(sampling, k))
@@ -237,7 +237,7 @@ class Llasa:
             warn_cut(" ".join(parts))
 
     def _answers(self, requests: Sequence[Request], on_progress: Callable[[float], object] | None) -> list["Answer"]:
-        """The answers to several requests, which run together."""
+        """Return the answers to several requests, which run together."""
         answers = [Answer(request, self) for request in requests]
         prompts, samplings = [answer.prompt for answer in answers], [request.sampling for request in requests]
         with closing(self.engine.batch(prompts, samplings)) as pieces:
@@ -260,7 +260,7 @@ class Llasa:
             return parts
 
     def _how(self, speaking: Speaking) -> tuple[Sampling, Voice | None, int]:
-        """From keyword arguments: how tokens are drawn, in which voice, and how many codes a text may have."""
+        """Read keyword arguments: how tokens are drawn, in which voice, and how many codes a text may have."""
         if unknown := sorted(speaking.keys() - Speaking.__annotations__.keys()):
             raise InputError(f"no argument {', '.join(unknown)}; there are {', '.join(Speaking.__annotations__)}")
         rest: dict[str, Any] = dict(speaking)
@@ -332,7 +332,7 @@ class Answer:
 
 
 def seeded(sampling: Sampling, part: int) -> Sampling:
-    """The sampling of a part: seeds follow one another."""
+    """Return the sampling of a part: seeds follow one another."""
     return sampling if sampling.seed is None else replace(sampling, seed=(sampling.seed + part) % 2**63)
 
 
@@ -346,5 +346,5 @@ def warn_cut(text: str) -> None:
 
 
 def shown(text: str) -> str:
-    """A text in a message."""
+    """Return a text in a message."""
     return repr(text if len(text) <= 60 else f"{text[:60]}...")

@@ -65,7 +65,7 @@ class Prompts:
         self._before, self._after = ids[:at], ids[at + 2 :]
 
     def text_ids(self, text: str) -> list[int]:
-        """The ids of a text between its two markers, white space made single.
+        """Return the ids of a text between its two markers, white space made single.
 
         Raises:
             InputError: for a text that is empty, or in which a special token is spelled out.
@@ -83,7 +83,7 @@ class Prompts:
         return ids
 
     def ids(self, text: str, voice: Voice | None = None) -> list[int]:
-        """The prompt for a text, up to where the model has to speak.
+        """Return the prompt for a text, up to where the model has to speak.
 
         With a voice, its text goes before the text, and its codes open the answer, so that the model goes on speaking
         as it does.
@@ -97,7 +97,7 @@ class Prompts:
         return self.of_text_ids(text_ids) + self.tokens.to_ids(voice.codes).tolist()
 
     def of_text_ids(self, text_ids: list[int]) -> list[int]:
-        """The prompt for what `text_ids` gave."""
+        """Return the prompt for what `text_ids` gave."""
         return self._before + text_ids + self._after
 
     def _encode(self, text: str) -> list[int]:
@@ -106,7 +106,7 @@ class Prompts:
 
 
 def joined(first: str, second: str) -> str:
-    """One text after another: with a space between, unless the writing has none there, as Chinese and Japanese."""
+    """Join two texts: with a space between, unless the writing has none there, as Chinese and Japanese."""
     first, second = first.strip(), second.strip()
     wide = first and unicodedata.east_asian_width(first[-1]) in "WF" and not "\uac00" <= first[-1] <= "\ud7a3"
     return first + second if wide else f"{first} {second}"

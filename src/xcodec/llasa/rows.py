@@ -25,7 +25,7 @@ SPLITS = ("train", "val")
 
 
 def names(split: str) -> tuple[str, str]:
-    """The two files of a split: its ids (int32), and the shape of them."""
+    """Return the two files of a split: its ids (int32), and the shape of them."""
     return f"{split}_input_ids.memmap", f"{split}_input_ids_shape.npy"
 
 
@@ -46,7 +46,7 @@ class RowsReport:
     left_out: int = 0
 
     def __str__(self) -> str:
-        """The report in one line."""
+        """Return the report in one line."""
         return (
             f"{self.train:,} rows to train and {self.val:,} to validate; {self.truncated:,} of them cut at the end of "
             f"the row; {self.left_out:,} left out, whose text alone fills a row"
@@ -203,7 +203,7 @@ class TrainingRows(torch.utils.data.Dataset[dict[str, list[int]]]):
         return (self[i] for i in range(len(self)))
 
     def parts(self, index: int) -> tuple[list[int], np.ndarray]:
-        """The text's ids with their markers, and the codes, int64 of shape (T,), of a row.
+        """Return the text's ids with their markers, and the codes, int64 of shape (T,), of a row.
 
         Raises:
             CodesError: for a row that does not hold a text and speech of this vocabulary.
@@ -222,7 +222,7 @@ class TrainingRows(torch.utils.data.Dataset[dict[str, list[int]]]):
         return {"input_ids": before + speech.tolist(), "labels": [IGNORED] * len(before) + speech.tolist()}
 
     def _split(self, index: int) -> tuple[list[int], np.ndarray]:
-        """A row's text, and its speech from one marker to the other, which a row that was cut lacks."""
+        """Return a row's text, and its speech from one marker to the other, which a row that was cut lacks."""
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         row = self.rows[index].astype(np.int64)

@@ -58,12 +58,12 @@ def packed(text: str, most_bytes: int, places: list[re.Pattern[str]]) -> list[st
 
 
 def fits(text: str, most_bytes: int) -> bool:
-    """Whether a text, without the space around it, is short enough."""
+    """Tell whether a text, without the space around it, is short enough."""
     return len(text.strip().encode()) <= most_bytes
 
 
 def pieces(text: str, place: re.Pattern[str]) -> Iterator[str]:
-    """A text cut after each match."""
+    """Yield a text cut after each match."""
     begin = 0
     for match in place.finditer(text):
         if place is not SENTENCE or ends_sentence(text, match):
@@ -74,7 +74,7 @@ def pieces(text: str, place: re.Pattern[str]) -> Iterator[str]:
 
 
 def ends_sentence(text: str, match: re.Match[str]) -> bool:
-    """Whether points and white space end a sentence: not after Mr. or J. or e.g., nor before a small letter."""
+    """Tell whether points and white space end a sentence: not after Mr. or J. or e.g., nor before a small letter."""
     if text[match.end() : match.end() + 1].islower():
         return False
     if not re.fullmatch(r"\.[\"'”’»)\]]*\s+", match.group()):

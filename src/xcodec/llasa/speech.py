@@ -35,7 +35,7 @@ def stream_answer(
 
 
 def codes_in(pieces: Iterable[Piece], parser: AnswerParser) -> Iterator[np.ndarray]:
-    """The codes of each piece, up to the end marker."""
+    """Yield the codes of each piece, up to the end marker."""
     for piece in pieces:
         yield parser.push(piece)
         if parser.ended:
@@ -56,7 +56,7 @@ def stream_codes(codes: Iterator[np.ndarray], codec: Codec) -> Generator[Audio, 
 
 
 def codes_of_ids(ids: np.ndarray, codec: Codec) -> Codes:
-    """Codes that no recording was encoded to, as long as they last."""
+    """Return codes that no recording was encoded to, as long as they last."""
     return Codes(
         ids=ids,
         frame_rate=codec.frame_rate,
@@ -68,7 +68,7 @@ def codes_of_ids(ids: np.ndarray, codec: Codec) -> Codes:
 
 
 def single_codebook(codec: Codec) -> int:
-    """The size of a codec's only codebook.
+    """Return the size of a codec's only codebook.
 
     Raises:
         InputError: where it has several.

@@ -134,7 +134,7 @@ class SpeechTokens:
     def at_offset(
         cls, offset: int, codebook_size: int = 65536, *, start_id: int, end_id: int, convention: Convention = LLASA
     ) -> "SpeechTokens":
-        """Codes whose ids are `offset` + code, with no spelling: text of such a model cannot be read, its ids can."""
+        """Make tokens whose ids are `offset` + code, with no spelling: ids of such a model can be read, text cannot."""
         if offset < 0:
             raise InputError("expected the id of code 0, such as 128264", argument="offset", value=offset)
         return cls(offset + np.arange(codebook_size), start_id, end_id, convention, spelled=False)
@@ -170,7 +170,7 @@ class SpeechTokens:
         return self.ids[self._checked(codes)]
 
     def to_text(self, codes: CodesLike) -> str:
-        """The tokens of codes as text, `<|s_1|><|s_2|>`; errors as `to_ids`."""
+        """Return the tokens of codes as text, `<|s_1|><|s_2|>`; errors as `to_ids`."""
         return "".join(self.spellings[self._checked(codes)])
 
     def fit(self, model: Any) -> None:
@@ -203,12 +203,12 @@ class SpeechTokens:
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        """Of one code in text, with its number as the only group; raises as `spellings`."""
+        """The pattern of one code in text, with its number as the only group; raises as `spellings`."""
         self._need_spelling()
         before, after = (re.escape(part) for part in self.convention.code.split("{}"))
         return re.compile(f"{before}(0|[1-9][0-9]{{0,8}}){after}")
 
 
 def spell_all(convention: Convention, codebook_size: int) -> list[str]:
-    """How codes 0 to `codebook_size` - 1 are spelled."""
+    """Compute how codes 0 to `codebook_size` - 1 are spelled."""
     return [convention.code.format(code) for code in range(codebook_size)]

@@ -39,7 +39,7 @@ class DistanceBias:
     gates: Tensor | None = None
 
     def scores(self, start: int, num_queries: int, num_keys: int) -> Tensor:
-        """Of the queries from step `start` on and of all keys: (batch or 1, heads, num_queries, num_keys)."""
+        """Compute the bias of queries from step `start` on and all keys: (batch or 1, heads, num_queries, num_keys)."""
         left, right = self.left, self.table.shape[3] - 1 - self.left
         by_distance = self.table.transpose(1, 2).expand(-1, -1, num_queries, -1)
         # Only keys near the block have several distances; those to the left of them all have one, to the right another.
@@ -81,10 +81,10 @@ class BlockwiseAttention(nn.Module, ABC):
     @property
     @abstractmethod
     def projections(self) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
-        """Of queries, keys, values and output."""
+        """The linear maps of queries, keys, values and output."""
 
     def distance_bias(self, x: Tensor, queries: Tensor, biases: Tensor | None) -> DistanceBias | None:  # noqa: ARG002
-        """What is added to the scores of a block of queries by distance: nothing, unless a kind says otherwise.
+        """Return what is added to the scores of a block of queries by distance: nothing, unless a kind says otherwise.
 
         Args:
             x: the steps that the queries were made of, shape (batch, block, hidden_size).
@@ -105,12 +105,12 @@ class BlockwiseAttention(nn.Module, ABC):
         return self.attend(x, 0, k, v, lengths, biases)
 
     def keys_and_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Of steps `x` of shape (batch, time, hidden_size): (batch, time, heads * head_dim) each."""
+        """Project steps `x` of shape (batch, time, hidden_size): (batch, time, heads * head_dim) each."""
         _, project_k, project_v, _ = self.projections
         return project_k(x), project_v(x)
 
     def query_width(self, x: Tensor, k: Tensor) -> tuple[int, int | None]:
-        """How many numbers a query made of `x` has in the widest tensor, and how many queries a block is to have.
+        """Compute how many numbers a query of `x` has in the widest tensor, and how many queries a block is to have.
 
         With the kernel that is the query itself; without, its scores over all keys, and as many biases or masks.
         """
@@ -119,7 +119,7 @@ class BlockwiseAttention(nn.Module, ABC):
         return -(-k.shape[1] * (k.shape[2] // self.head_dim) // 3), self.max_queries  # two of six tensors
 
     def _is_native(self, *tensors: Tensor) -> bool:
-        """Whether the kernel serves: on the CPU, where no gradient is asked for and no weight is dropped."""
+        """Tell whether the kernel serves: on the CPU, where no gradient is asked for and no weight is dropped."""
         if not kernels.serves(tensors[0]) or (self.training and self.dropout > 0):
             return False
         return not (torch.is_grad_enabled() and any(x.requires_grad for x in (*tensors, *self.parameters())))
@@ -176,7 +176,7 @@ class SelfAttention(BlockwiseAttention):
 
     @property
     def projections(self) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
-        """Of queries, keys, values and output."""
+        """The linear maps of queries, keys, values and output."""
         return self.q_proj, self.k_proj, self.v_proj, self.o_proj
 
 
@@ -207,7 +207,7 @@ class RelativeKeySelfAttention(BlockwiseAttention):
 
     @property
     def projections(self) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
-        """Of queries, keys, values and output."""
+        """The linear maps of queries, keys, values and output."""
         return self.linear_q, self.linear_k, self.linear_v, self.linear_out
 
     def distance_bias(self, x: Tensor, queries: Tensor, biases: Tensor | None) -> DistanceBias:  # noqa: ARG002

@@ -15,14 +15,14 @@ Length = TypeVar("Length", int, Tensor)
 
 
 def conv_output_length(conv: nn.Conv1d, length: Length) -> Length:
-    """How many steps a convolution makes of `length` steps, given as a number or as a tensor of integers."""
+    """Compute how many steps a convolution makes of `length` steps, given as a number or as a tensor of integers."""
     assert isinstance(conv.padding[0], int), "padding is given in steps"
     span = conv.dilation[0] * (conv.kernel_size[0] - 1) + 1
     return (length + 2 * conv.padding[0] - span) // conv.stride[0] + 1
 
 
 def is_channels_last(x: Tensor) -> bool:
-    """Whether `x` of shape (batch, channels, time) lies in memory as (batch, time, channels)."""
+    """Tell whether `x` of shape (batch, channels, time) lies in memory as (batch, time, channels)."""
     return x.shape[1] > 1 and x.stride(1) == 1 and x.stride(2) == x.shape[1]
 
 
@@ -40,7 +40,7 @@ class MaskedConv1d(nn.Conv1d, Packable):
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Convolve `x` of shape (batch, in_channels, time); `lengths` counts valid input steps, shape (batch,)."""
         x = zero_past_end(x, lengths)
-        if self.takes(x):
+        if self.use_packed_or_unpack(x):
             if torch.compiler.is_compiling():
                 steps = conv_output_length(self, x.shape[2])
                 return opaque_packed_conv(x, self.number, self.out_channels, steps)
@@ -74,7 +74,7 @@ class MaskedConv1d(nn.Conv1d, Packable):
         return (0, int(self.padding[0])), (1, *self.stride), (1, *self.dilation)
 
     def packed(self) -> Tensor:
-        """The weight in oneDNN's order, as an image's."""
+        """Return the weight in oneDNN's order, as an image's."""
         typical = (1, self.in_channels, 1, self.stride[0] * TYPICAL_STEPS)
         weight = self.weight[:, :, None].contiguous()
         return torch.ops.mkldnn._reorder_convolution_weight(weight, *self._as_image, self.groups, typical)

@@ -85,7 +85,7 @@ class FeatureEncoder(nn.Module):
         return cast(list[ConvLayer], list(self.conv_layers))
 
     def output_length(self, num_samples: Length) -> Length:
-        """How many frames so many samples make; below 1 where they are too few."""
+        """Compute how many frames so many samples make; below 1 where they are too few."""
         for layer in self.layers:
             num_samples = conv_output_length(layer.conv, num_samples)
         return num_samples
@@ -138,7 +138,7 @@ class FeatureEncoder(nn.Module):
 
 
 def forward_reach(span: int, hop: int) -> int:
-    """How many hops beyond its own an output sees that sees a span of inputs from the beginning of its hop on."""
+    """Compute how many hops beyond its own an output sees, whose span of inputs begins with its hop."""
     return -(-span // hop) - 1
 
 
@@ -174,11 +174,11 @@ class HubertAttention(BlockwiseAttention):
 
     @property
     def projections(self) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
-        """Of queries, keys, values and output."""
+        """The linear maps of queries, keys, values and output."""
         return self.q_proj, self.k_proj, self.v_proj, self.out_proj
 
     def distance_biases(self, num_steps: int) -> Tensor | None:  # noqa: ARG002
-        """What all layers add to their scores by distance: nothing here."""
+        """Return what all layers add to their scores by distance: nothing here."""
         return None
 
 
@@ -220,7 +220,7 @@ def as_it_is(x: Tensor) -> Tensor:
     return x
 
 
-class Encoder(nn.Module):
+class HubertEncoder(nn.Module):
     """Positions, and a stack of layers.
 
     Where the layers put their norms first, `layer_norm` would follow the last of them. No hidden state has passed it,
@@ -308,10 +308,10 @@ class Hubert(nn.Module):
             )
             for attention in attentions
         ]
-        self.encoder = Encoder(positions, layers, hidden_size, layer_norm_eps, norm_first)
+        self.encoder = HubertEncoder(positions, layers, hidden_size, layer_norm_eps, norm_first)
 
     def output_length(self, num_samples: Length) -> Length:
-        """How many frames so many samples make; below 1 where they are too few."""
+        """Compute how many frames so many samples make; below 1 where they are too few."""
         return self.feature_extractor.output_length(num_samples)
 
     def forward(self, waveform: Tensor, time: Whole = WHOLE) -> Tensor:

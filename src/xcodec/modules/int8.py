@@ -83,12 +83,12 @@ def quantize_linear_maps(model: nn.Module) -> None:
 
 
 def is_int8(model: nn.Module) -> bool:
-    """Whether a model has int8 maps."""
+    """Tell whether a model has int8 maps."""
     return any(isinstance(module, Int8Linear) for module in model.modules())
 
 
 @cache
 def sums_are_exact() -> bool:
-    """Whether products of the largest numbers add up: without VNNI they may be added in 16 bits, which overflow."""
+    """Test whether products of the largest numbers add up: without VNNI they may be added in 16 bits and overflow."""
     largest = torch.full((32, 64), LARGEST, dtype=torch.int8)
     return bool((torch._int_mm(largest, largest.T) == 64 * LARGEST**2).all())

@@ -27,7 +27,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _onednn_serves(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
-    """Whether oneDNN is to be called directly: on the CPU, in float32, and where no gradient is asked for."""
+    """Tell whether oneDNN is to be called directly: on the CPU, in float32, and where no gradient is asked for."""
     if not HAS_ONEDNN or x.device.type != "cpu" or x.dtype != torch.float32 or weight.dtype != torch.float32:
         return False
     if x.numel() == 0 or torch.is_autocast_enabled("cpu"):
@@ -75,12 +75,12 @@ class Linear(nn.Linear, Packable):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` of shape (..., in_features) to (..., out_features)."""
-        if self.takes(x):
+        if self.use_packed_or_unpack(x):
             return packed_linear(x, self, self.out_features)
         return linear(x, self.plain_weight, self.bias)
 
     def packed(self) -> Tensor:
-        """The weight in oneDNN's order."""
+        """Return the weight in oneDNN's order."""
         return torch.ops.mkldnn._reorder_linear_weight(self.weight.contiguous(), TYPICAL_ROWS)
 
     def unpacked(self) -> Tensor:
@@ -101,12 +101,12 @@ class PointwiseConv(nn.Conv1d, Packable):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` of shape (..., in_channels), the channels last, to (..., out_channels)."""
-        if self.takes(x):
+        if self.use_packed_or_unpack(x):
             return packed_linear(x, self, self.out_channels)
         return linear(x, self.plain_weight.squeeze(-1))
 
     def packed(self) -> Tensor:
-        """The weight in oneDNN's order, as a map's."""
+        """Return the weight in oneDNN's order, as a map's."""
         return torch.ops.mkldnn._reorder_linear_weight(self.weight.squeeze(-1).contiguous(), TYPICAL_ROWS)
 
     def unpacked(self) -> Tensor:

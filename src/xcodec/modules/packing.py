@@ -7,7 +7,7 @@ gradients, another device or dtype, copying, pickling and loading; and in a `sta
 
 import itertools
 import platform
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -29,7 +29,7 @@ PACKED: WeakValueDictionary[int, "Packable"] = WeakValueDictionary()
 _numbers = itertools.count()
 
 
-class Packable(nn.Module):
+class Packable(ABC, nn.Module):
     """A module whose `weight` can be packed.
 
     Attributes:
@@ -45,11 +45,11 @@ class Packable(nn.Module):
 
     @abstractmethod
     def packed(self) -> Tensor:
-        """The plain weight, packed."""
+        """Return the plain weight, packed."""
 
     @abstractmethod
     def unpacked(self) -> Tensor:
-        """The packed weight, plain and in its checkpoint's shape."""
+        """Return the packed weight, plain and in its checkpoint's shape."""
 
     @property
     def plain_weight(self) -> Tensor:
@@ -76,10 +76,10 @@ class Packable(nn.Module):
             self.weight = nn.Parameter(self.unpacked(), requires_grad=self._was_trained)
             self.is_packed = False
 
-    def takes(self, x: Tensor) -> bool:
-        """Whether an input goes through the packed weight: where no gradient and no other dtype is asked for.
+    def use_packed_or_unpack(self, x: Tensor) -> bool:
+        """Tell whether the packed weight serves an input; where that needs gradients, unpack it.
 
-        The first gradient unpacks the weight for good, since doing so at every call would take longer than the call;
+        The weight stays unpacked, since doing so at every call would take longer than the call;
         but for compiled graphs, which change no module.
         """
         if not self.is_packed or x.dtype != self._dtype or x.numel() == 0 or torch.is_autocast_enabled("cpu"):
@@ -111,7 +111,7 @@ class Packable(nn.Module):
         return super().train(mode)
 
     def __getstate__(self) -> Any:
-        """What is copied and pickled."""
+        """Return what is copied and pickled."""
         self.unpack()
         return super().__getstate__()  # type: ignore[no-untyped-call]
 

@@ -44,7 +44,7 @@ class SnakeBeta(nn.Module):
         self.beta = nn.Parameter(torch.zeros(channels))
 
     def alpha_and_gain(self) -> tuple[Tensor, Tensor]:
-        """The wave's angular frequency and its height 1 / beta, each (channels,), never narrower than float32."""
+        """Return the wave's angular frequency and height 1 / beta, each (channels,), never narrower than float32."""
         return at_least_float32(self.alpha).exp(), 1 / (at_least_float32(self.beta).exp() + 1e-9)
 
     def forward(self, x: Tensor) -> Tensor:

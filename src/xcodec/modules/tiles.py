@@ -29,11 +29,11 @@ class Tile:
         return slice(self.start - self.first, self.stop - self.first)
 
     def lengths(self, lengths: Tensor | None) -> Tensor | None:
-        """How many of the steps that are read are valid, given the valid steps of each clip, shape (batch,)."""
+        """Compute how many of the steps that are read are valid, given the valid steps of each clip, shape (batch,)."""
         return None if lengths is None else (lengths - self.first).clamp(0, self.last - self.first)
 
     def at(self, rate: int) -> "Tile":
-        """The same stretch of a signal that has `rate` steps for one of this."""
+        """Return the same stretch of a signal that has `rate` steps for one of this."""
         return Tile(self.start * rate, self.stop * rate, self.first * rate, self.last * rate)
 
 
@@ -63,12 +63,12 @@ Signal: TypeAlias = Tensor | Unstored
 
 
 def stored(x: Signal) -> Tensor:
-    """All steps of a signal."""
+    """Return all steps of a signal."""
     return x.read(0, x.shape[2]) if isinstance(x, Unstored) else x
 
 
 def steps_of(x: Signal, clips: slice, start: int, stop: int, dim: int) -> Tensor:
-    """Some steps of some clips; of an unstored signal those of all clips."""
+    """Return some steps of some clips; of an unstored signal those of all clips."""
     return x.read(start, stop) if isinstance(x, Unstored) else x[clips].narrow(dim, start, stop - start)
 
 

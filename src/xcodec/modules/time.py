@@ -64,7 +64,7 @@ class Stencil(NamedTuple):
     told: bool = False
 
     def num_steps(self, x: Signal) -> int:
-        """How many steps there are of the slower signal."""
+        """Compute how many steps there are of the slower signal."""
         return x.shape[self.dim] if self.steps is None else self.steps
 
 
@@ -73,7 +73,7 @@ class Time(ABC):
 
     @abstractmethod
     def at(self, rate: int) -> "Time":
-        """The same time of a signal that has `rate` steps for one."""
+        """Return the same time of a signal that has `rate` steps for one."""
 
     def map(
         self,
@@ -167,7 +167,7 @@ class Whole(Time):
         self.lengths = lengths
 
     def of(self, lengths: Tensor | None) -> "Whole":
-        """The same kind of time for signals of other lengths."""
+        """Return the same kind of time for signals of other lengths."""
         return Whole(lengths)
 
     def at(self, rate: int) -> "Whole":
@@ -336,7 +336,7 @@ class Tiled(Whole):
         return x
 
     def _cut(self, x: Signal, stencil: Stencil) -> list[tuple[slice, Tile]] | None:
-        """The tiles, each of some clips; None where one is all."""
+        """Return the tiles, each of some clips; None where one is all."""
         if torch.compiler.is_compiling():
             return None
         batch, num_steps, halo = x.shape[0], stencil.num_steps(x), max(stencil.before, stencil.after)
@@ -356,7 +356,7 @@ class Tiled(Whole):
     def _computed(
         self, f: Callable[..., Result], signals: Sequence[Signal], clips: slice, tile: Tile, stencil: Stencil
     ) -> Result:
-        """What f makes of the steps that a tile reads."""
+        """Return what f makes of the steps that a tile reads."""
         x, dim, first = signals[0], stencil.dim, tile.first * stencil.down
         last = x.shape[dim] if tile.last == stencil.num_steps(x) else tile.last * stencil.down
         lengths = None if self.lengths is None else (self.lengths[clips] - first).clamp(0, last - first)
@@ -452,7 +452,7 @@ class Streamed(Time):
         return x + attention.attend(normal, 0, k, v, valid, biases)
 
     def _remembered(self, x: Tensor, reach: int, dim: int) -> tuple[Tensor, int]:
-        """The last `reach` final steps before those of `x`, and how many these are: fewer where a stream begins."""
+        """Put the last `reach` final steps before those of `x`, and count them: fewer where a stream begins."""
         i, num_known = len(self.after[0].steps), 0
         if self.before[0].steps:
             known = torch.stack([past.steps[i] for past in self.before])
@@ -466,7 +466,7 @@ class Streamed(Time):
 
 
 def steps_within(budget: int, bytes_per_step: int, halo: int = 0) -> int:
-    """How many steps a tile may want, so that these and a halo on both sides fit the budget; at least 1 and a halo.
+    """Compute how many steps a tile may want, so that these and a halo on both sides fit the budget; at least a halo.
 
     With less than its halo to want, a tile would mostly compute what others compute too.
     """
@@ -482,5 +482,5 @@ def query_blocks(attention: BlockwiseAttention, x: Tensor, k: Tensor, budget: in
 
 
 def sides(reach: Reach) -> tuple[int, int]:
-    """How far to each side."""
+    """Return how far to each side."""
     return reach if isinstance(reach, tuple) else (reach, reach)

@@ -122,7 +122,7 @@ class ConformerLayer(nn.Module):
         return time.each(last, x, width=inner)
 
 
-class Encoder(nn.Module):
+class Wav2Vec2BertEncoder(nn.Module):
     """A stack of conformer layers."""
 
     def __init__(self, layers: list[ConformerLayer], dropout: float) -> None:
@@ -200,7 +200,7 @@ class Wav2Vec2Bert(nn.Module):
             )
             for _ in range(num_layers)
         ]
-        self.encoder = Encoder(layers, hidden_dropout)
+        self.encoder = Wav2Vec2BertEncoder(layers, hidden_dropout)
 
     def forward(self, features: Tensor, time: Time = WHOLE) -> Tensor:
         """Encode features.

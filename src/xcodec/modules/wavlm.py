@@ -37,23 +37,23 @@ class GatedRelativeAttention(HubertAttention):
             self.rel_attn_embed = nn.Embedding(num_buckets, num_heads)
 
     def distance_biases(self, num_steps: int) -> Tensor:
-        """The bias of every distance (key - query) from -(num_steps - 1) up: shape (heads, 2 * num_steps - 1)."""
+        """Return the bias of each distance (key - query) from -(num_steps - 1) up: shape (heads, 2 * num_steps - 1)."""
         distances = torch.arange(1 - num_steps, num_steps, device=self.rel_attn_embed.weight.device)
         return self.rel_attn_embed(self._buckets(distances)).T
 
     def distance_bias(self, x: Tensor, queries: Tensor, biases: Tensor | None) -> DistanceBias:  # noqa: ARG002
-        """The gated biases; `biases` is what `distance_biases` of the first layer gave for this many steps."""
+        """Return the gated biases; `biases` is what `distance_biases` of the first layer gave for this many steps."""
         assert biases is not None, "the biases come from the first layer"
         return DistanceBias(biases[None, None], biases.shape[1] // 2, self._gates(x))
 
     def _gates(self, x: Tensor) -> Tensor:
-        """How far each query lets the biases in, from its own state: (batch, time, heads)."""
+        """Compute how far each query lets the biases in, from its own state: (batch, time, heads)."""
         states = x.unflatten(-1, (-1, self.head_dim))
         gate, reset = self.gru_rel_pos_linear(states).unflatten(-1, (2, 4)).sum(-1).sigmoid().unbind(-1)
         return gate * (reset * self.gru_rel_pos_const.flatten() - 1.0) + 2.0
 
     def _buckets(self, distances: Tensor) -> Tensor:
-        """The bucket of each distance, integers of any shape."""
+        """Return the bucket of each distance, integers of any shape."""
         per_side = self.num_buckets // 2
         exact = per_side // 2  # distances that have a bucket of their own
         far = distances.abs()

@@ -75,7 +75,7 @@ class FSQ(nn.Module):
         return self.project_out(grid.to(self.project_out.weight.dtype))
 
     def digits(self, codes: Tensor) -> Tensor:
-        """The level index of every dimension: (...) -> (..., number of levels), int64."""
+        """Return the level index of every dimension: (...) -> (..., number of levels), int64."""
         return codes.long()[..., None] // self._basis(codes.device) % self._level_tensor(codes.device)
 
     def bound(self, z: Tensor, eps: float = 1e-3) -> Tensor:

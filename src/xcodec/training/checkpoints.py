@@ -1,6 +1,7 @@
 """A run on disk: what it takes to go on as if never interrupted, and the model it has come to."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from xcodec.files import written_whole
 from xcodec.models.auto import feature_extractor_of
 from xcodec.models.codec_model import CodecModel
 
-__all__ = ["Checkpoints", "export", "feature_extractor_of", "load_state", "model_of"]
+__all__ = ["Checkpoints", "best_figure", "export", "feature_extractor_of", "load_state", "model_of"]
 
 
 class Checkpoints:
@@ -34,7 +35,7 @@ class Checkpoints:
         return self.folder / "best.pt"
 
     def steps(self) -> list[Path]:
-        """The states by step, oldest first."""
+        """List the states by step, oldest first."""
         return sorted(self.folder.glob("step-*.pt"))
 
     @property
@@ -77,8 +78,25 @@ def load_state(path: Path) -> dict[str, Any]:
     return state
 
 
+def best_figure(state: dict[str, Any], score: str) -> float:
+    """Tell how good the best model of a run was when the state was written.
+
+    Args:
+        state: of the run.
+        score: the key of the score that decides now. Another one decided where the recipe was changed since; and states
+            from before the score's name was kept hold the mel loss, where that decided, and not the mel distance.
+
+    Returns:
+        The figure, higher being better; minus infinity where another score decided.
+    """
+    decided = state.get("best_score")
+    if decided is None:
+        decided = {"stoi": "stoi", "pesq": "pesq_wb"}.get(json.loads(state["recipe"])["validation"]["best"])
+    return float(state["best"]) if decided == score else -math.inf
+
+
 def model_of(state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The model in a run's state: the fields of its configuration, and its weights, the averaged ones where there are.
+    """Return the model in a run's state: its configuration's fields, and its weights, averaged ones where there are.
 
     Raises:
         CheckpointError: where it is no state of a run.

@@ -89,7 +89,7 @@ def _follow(codebook: Codebook, points: Tensor, codes: Tensor) -> None:
 
 
 def _gathered(codes: Tensor, points: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """How many points chose each code, (size,), and their sums, (size, dim), over all processes."""
+    """Count how many points chose each code, (size,), and add them up, (size, dim), over all processes."""
     counts = torch.bincount(codes, minlength=size).to(points.dtype)
     sums = points.new_zeros(size, points.shape[1]).index_add_(0, codes, points)
     if dist.is_initialized():
@@ -99,7 +99,7 @@ def _gathered(codes: Tensor, points: Tensor, size: int) -> tuple[Tensor, Tensor]
 
 
 def _drawn(points: Tensor, count: int) -> Tensor:
-    """So many of the first process's points, drawn with replacement only where there are too few."""
+    """Draw so many of the first process's points, with replacement only where there are too few."""
     order = torch.randperm(len(points), device=points.device) if len(points) >= count else None
     drawn = points[torch.randint(len(points), (count,), device=points.device) if order is None else order[:count]]
     if dist.is_initialized():

@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from xcodec.device import choose_device
 
-__all__ = ["Processes", "joined", "unshared"]
+__all__ = ["Processes", "joined", "no_sync_if"]
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ class Processes:
             find_unused_parameters=True,
         )
 
-    def equalize(self, module: nn.Module) -> None:
+    def broadcast(self, module: nn.Module) -> None:
         """Give a module the weights that it has in the first process."""
         if self.count > 1:
             for tensor in module.state_dict().values():
                 dist.broadcast(tensor, 0)
 
     def any(self, here: bool) -> bool:
-        """Whether something holds in at least one process."""
+        """Tell whether something holds in at least one process."""
         if self.count == 1:
             return here
         flag = torch.tensor(float(here), device=self.device)
@@ -66,9 +66,9 @@ class Processes:
             dist.barrier()
 
 
-def unshared(module: nn.Module, really: bool) -> AbstractContextManager[None]:
-    """Let gradients add up without being averaged, if `really`: all but the last backward pass of a step."""
-    return module.no_sync() if really and isinstance(module, DistributedDataParallel) else nullcontext()
+def no_sync_if(module: nn.Module, condition: bool) -> AbstractContextManager[None]:
+    """Let gradients add up without being averaged where `condition` holds: all but the last backward pass of a step."""
+    return module.no_sync() if condition and isinstance(module, DistributedDataParallel) else nullcontext()
 
 
 @contextmanager

@@ -25,5 +25,5 @@ class Limit:
         return self._asked.is_set()
 
     def is_reached(self) -> bool:
-        """Whether the run is to end; work of more than a moment looks here as it goes."""
+        """Tell whether the run is to end; work of more than a moment looks here as it goes."""
         return self.is_asked_for or time.monotonic() >= self._end

@@ -1,42 +1,68 @@
-"""What a run says of itself: lines, a progress bar on a terminal, and TensorBoard's scalars and sounds."""
+"""What a run says of itself: lines in the log, how far it has come, and TensorBoard's scalars and sounds."""
 
+import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from xcodec.training.validation import Validation
 
-__all__ = ["Monitor"]
+__all__ = ["Monitor", "OnStep", "StepReport"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """How far a run has come.
+
+    Attributes:
+        step: steps done.
+        steps: steps of the whole run.
+        loss: of the last step.
+        steps_per_second: since the last line in the log.
+        audio_per_second: seconds of audio seen in a second, in all processes, since then too.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    steps_per_second: float
+    audio_per_second: float
+
+    @property
+    def speed(self) -> str:
+        """Both speeds, as people read them."""
+        return f"{self.steps_per_second:.2f} steps/s  {self.audio_per_second:.1f} audio-s/s"
+
+
+OnStep = Callable[[StepReport], object]
+"""Called after each step. What it raises ends the run."""
 
 
 class Monitor(AbstractContextManager["Monitor"]):
-    """Adds up what happens between two lines.
+    """Adds up what happens between two lines of the log.
 
     Args:
         folder: of the run; TensorBoard's files go into its folder tensorboard, where tensorboard is installed.
         steps: of the whole run.
-        step: where it begins.
         log_steps: from one line to the next.
-        log: takes a line; None makes the monitor silent, as it is in all processes but the first.
-        bar: whether to draw a progress bar on standard error.
+        is_first: whether this process is the first; the others' monitors stay silent and write nothing.
+        on_step: called after each step, in the first process.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        steps: int,
-        step: int,
-        log_steps: int,
-        log: Callable[[str], None] | None,
-        bar: bool = False,
+        self, folder: Path, steps: int, log_steps: int, is_first: bool = True, on_step: OnStep | None = None
     ) -> None:
-        self.log = log
+        self.steps = steps
         self.log_steps = log_steps
-        self._writer = _writer(folder, log) if log is not None else None
-        self._progress = _progress_bar(steps, step) if bar and log is not None else None
+        self.is_first = is_first
+        self.on_step = on_step
+        self._writer = _writer(folder) if is_first else None
         self._begin()
 
     def _begin(self) -> None:
@@ -50,13 +76,6 @@ class Monitor(AbstractContextManager["Monitor"]):
     ) -> None:
         if self._writer is not None:
             self._writer.close()
-        if self._progress is not None:
-            self._progress[0].stop()
-
-    def say(self, line: str) -> None:
-        """Print a line."""
-        if self.log is not None:
-            self.log(line)
 
     def step(self, step: int, values: dict[str, float], seconds: float) -> None:
         """Take note of a step.
@@ -66,55 +85,46 @@ class Monitor(AbstractContextManager["Monitor"]):
             values: what it measured.
             seconds: of audio that it saw, in all processes.
         """
+        if not self.is_first:
+            return
         self._count += 1
         self._seconds += seconds
         for name, value in values.items():
             self._values.setdefault(name, []).append(value)
-        if self._progress is not None:
-            bar, task = self._progress
-            bar.update(task, completed=step, speed=self._speed(), loss=f"loss {values['loss']:.4g}")
+        passed = max(time.monotonic() - self._since, 1e-9)
+        report = StepReport(step, self.steps, values["loss"], self._count / passed, self._seconds / passed)
+        if self.on_step is not None:
+            self.on_step(report)
         if step % self.log_steps == 0:
             means = {name: sum(measured) / len(measured) for name, measured in self._values.items()}
-            self.say(f"step {step}  {'  '.join(f'{name} {x:.4g}' for name, x in means.items())}  {self._speed()}")
+            logger.info(
+                "step %d  %s  %s", step, "  ".join(f"{name} {x:.4g}" for name, x in means.items()), report.speed
+            )
             if self._writer is not None:
                 for name, value in means.items():
                     self._writer.add_scalar(f"training/{name}", value, step)
             self._begin()
 
-    def _speed(self) -> str:
-        passed = max(time.monotonic() - self._since, 1e-9)
-        return f"{self._count / passed:.2f} steps/s  {self._seconds / passed:.1f} audio-s/s"
-
     def validation(self, step: int, measured: Validation) -> None:
-        """Take note of a validation."""
-        self.say(f"validation at step {step}: {measured}")
+        """Take note of a validation, which the first process alone makes."""
+        logger.info("validation at step %d: %s", step, measured)
+        for failure in measured.failures:
+            logger.warning("not measured: %s", failure)
         if self._writer is None:
             return
-        for name in ("mel", "stoi", "pesq", "entropy"):
-            self._writer.add_scalar(f"validation/{name}", getattr(measured, name), step)
+        for key, value in measured.scores.items():
+            self._writer.add_scalar(f"validation/{key}", value, step)
+        if measured.entropy is not None:
+            self._writer.add_scalar("validation/entropy", measured.entropy, step)
         for number, audio in enumerate(measured.reconstructions):
             self._writer.add_audio(f"reconstruction/{number}", audio.samples[0], step, audio.sampling_rate)
 
 
-def _writer(folder: Path, log: Callable[[str], None]) -> Any:
+def _writer(folder: Path) -> Any:
+    """Open TensorBoard's files, or say what is missing."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        log("tensorboard is not installed, so nothing is written for it: pip install 'xcodec[train]'")
+        logger.warning("tensorboard is not installed, so nothing is written for it: pip install 'xcodec[train]'")
         return None
     return SummaryWriter(str(folder / "tensorboard"))
-
-
-def _progress_bar(steps: int, step: int) -> Any:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    bar = Progress(
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[loss]}  {task.fields[speed]}"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
-    bar.start()
-    return bar, bar.add_task("training", total=steps, completed=step, loss="", speed="")

@@ -44,7 +44,7 @@ class Optimization:
         self.scaler = torch.amp.GradScaler(device, enabled=scaled)
 
     def gradient(self, loss: Tensor, by: Tensor) -> Tensor:
-        """The gradient of a loss by a tensor, scaled, for `backward`; the graph stays, and no weight hears of it."""
+        """Compute the gradient of a loss by a tensor, scaled, for `backward`; the graph stays, no weight changes."""
         (gradient,) = torch.autograd.grad(self.scaler.scale(loss), by, retain_graph=True)
         return gradient
 
@@ -86,7 +86,7 @@ class Optimization:
         return norm
 
     def state_dict(self) -> dict[str, Any]:
-        """What it takes to go on."""
+        """Return all that it takes to go on."""
         return {"optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ _LABELS = {name: label for label, name in enumerate(INVENTORY)} | {"g": INVENTOR
 
 
 def phone_of(name: str) -> int:
-    """The label of a phone as espeak-ng spells it in IPA: its first letter, without accent, stress, length or tone.
+    """Return the label of a phone as espeak-ng spells it in IPA: its first letter, without accent, length or tone.
 
     An affricate is known by its stop, a diphthong by where it begins. A pause has an empty name; what has no letter of
     the alphabet is `UNKNOWN`.

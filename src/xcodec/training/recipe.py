@@ -65,7 +65,7 @@ class Recipe(Section):
         return FAMILIES[self.trains.removesuffix("-decoder")]
 
     @model_validator(mode="after")
-    def _describes_a_model(self) -> "Recipe":
+    def _check_model_and_losses(self) -> "Recipe":
         """Refuse what the configuration would take for a field of its own, and never look at again."""
         _check_model(self.family, self.model)
         if not self.model_fields_set & {"model", "initialize_from", "semantic_from"}:
@@ -113,13 +113,13 @@ class Recipe(Section):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            problems = [f"  {_spoken(one)}" for one in error.errors()]
+            problems = [f"  {_problem_text(one)}" for one in error.errors()]
             count = f"{len(problems)} place{'s' * (len(problems) != 1)}"
             raise InputError(f"the recipe {path} is wrong in {count}:\n" + "\n".join(problems)) from error
 
 
-def _spoken(problem: Any) -> str:
-    """Where a problem is, and what it is."""
+def _problem_text(problem: Any) -> str:
+    """Write where a problem is, and what it is."""
     message = str(problem["msg"]).removeprefix("Value error, ")
     return f"{'.'.join(map(str, problem['loc']))}: {message}" if problem["loc"] else message
 

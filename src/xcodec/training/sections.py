@@ -180,4 +180,5 @@ class ValidationRecipe(Section):
     keep: Count = 2
     """How many of the last checkpoints stay."""
     best: Literal["mel", "stoi", "pesq"] = "mel"
-    """The measure whose best model is kept as well: mel distance needs nothing; stoi and pesq need xcodec[eval]."""
+    """The score whose best model is kept as well: mel is the mel distance and needs nothing; stoi and pesq (wide-band)
+    need xcodec[eval]."""

@@ -53,7 +53,7 @@ def build_model(recipe: Recipe) -> tuple[CodecModel, frozenset[str]]:
 
 
 def _read(source: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The configuration's fields and the weights of a checkpoint, or of the state of a run."""
+    """Read the configuration's fields and the weights of a checkpoint, or of the state of a run."""
     if Path(source).is_file():
         return model_of(load_state(Path(source)))
     codec = Codec.from_pretrained(None if source == BUILT_IN and not Path(source).is_dir() else source, pack=False)

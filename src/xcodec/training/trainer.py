@@ -2,9 +2,10 @@
 
 import copy
 import json
+import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,42 +14,45 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xcodec.audio import Audio
 from xcodec.codec import Codec
-from xcodec.errors import CheckpointError, TrainingError, missing_extra
+from xcodec.errors import CheckpointError, TrainingError
+from xcodec.evaluation.clips import Clip
 from xcodec.models.codec_model import CodecModel
-from xcodec.training.checkpoints import Checkpoints, feature_extractor_of, load_state
+from xcodec.training.checkpoints import Checkpoints, best_figure, feature_extractor_of, load_state
 from xcodec.training.data.batch import Batch
 from xcodec.training.data.batches import Batches, Geometry
+from xcodec.training.data.dataset import Dataset
 from xcodec.training.data.sampler import Position
-from xcodec.training.data.source import Source
 from xcodec.training.discriminators import Comparison, build_discriminators
 from xcodec.training.distances import Distances
-from xcodec.training.distributed import Processes, unshared
-from xcodec.training.generators import Reconstruction, build_generator
+from xcodec.training.distributed import Processes, no_sync_if
+from xcodec.training.generators import GeneratorOutput, build_generator
 from xcodec.training.limit import Limit
 from xcodec.training.losses.adversarial import adversarial_loss, discriminator_loss, feature_matching_loss
-from xcodec.training.monitor import Monitor
+from xcodec.training.monitor import Monitor, OnStep
 from xcodec.training.optimization import Optimization, learning_rate
 from xcodec.training.precision import autocast
 from xcodec.training.recipe import Recipe
-from xcodec.training.validation import Validation, scores_installed, validate
+from xcodec.training.seeds import seed_of_step
+from xcodec.training.validation import SCORES, Validation, check_installed, validate
 
 __all__ = ["Trainer"]
 
-ALONE = Processes(torch.device("cpu"))
+SINGLE_PROCESS = Processes(torch.device("cpu"))
 BAD_STEPS = 10
 """So many steps without a finite gradient, one after the other, end a run; single ones are passed over."""
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
-class Judged:
-    """What the discriminators make of a batch.
+class AdversarialStep:
+    """What the discriminators contribute to a step on one batch.
 
     Attributes:
         measured: their own loss, by name.
         terms: what the codec hears, each with its weight, by name.
-        audio: the part of the codec's audio that was judged.
+        audio: the part of the codec's audio that was adversarial_step.
         gradient: of the weighted terms by that audio, scaled as the codec's loss is; None where it hears nothing.
     """
 
@@ -67,29 +71,34 @@ class Trainer:
         average: the moving average of the model's trained weights, by name; empty if the recipe keeps none.
         step: steps done.
         position: where the sampler stands.
+        best: the best figure of a validation so far, by the recipe's `validation.best`; higher is better.
     """
 
     def __init__(
         self,
         recipe: Recipe,
-        source: Source,
+        dataset: Dataset,
         folder: str | Path,
-        log: Callable[[str], None] = print,
-        processes: Processes = ALONE,
-        bar: bool = False,
+        processes: Processes = SINGLE_PROCESS,
+        on_step: OnStep | None = None,
     ) -> None:
         """Begin a run, or take up the one whose state lies in `folder`.
+
+        Args:
+            recipe: what is trained, and how.
+            dataset: the clips to train on.
+            folder: of the run.
+            processes: this one among those that train.
+            on_step: called after each step, in the first process alone.
 
         Raises:
             CheckpointError: where the state there is of another model, or damaged.
             MissingExtraError: where the recipe keeps the best by a measure that is not installed.
         """
-        if recipe.validation.best != "mel" and not scores_installed():
-            raise missing_extra("pystoi and pesq", "eval", f"for validation.best={recipe.validation.best}")
+        check_installed(recipe.validation.best)
         self.recipe = recipe
         self.processes = processes
-        self.log = log if processes.is_first else None
-        self.bar = bar
+        self.on_step = on_step
         self.checkpoints = Checkpoints(folder, recipe.validation.keep)
         torch.manual_seed(recipe.seed)
         device = processes.device
@@ -102,33 +111,32 @@ class Trainer:
         self.position = Position()
         self.best = -math.inf
         scaled = recipe.precision == "float16"
-        self._generating = Optimization(self.generator, recipe.optimizer, scaled)
+        self._generator_optimization = Optimization(self.generator, recipe.optimizer, scaled)
         self._shared_generator = processes.share(self.generator)
         if self.discriminators is not None:
             assert recipe.adversarial is not None
             self.discriminators.to(device)
-            self._judging = Optimization(self.discriminators, recipe.adversarial.optimizer or recipe.optimizer, scaled)
+            self._discriminator_optimization = Optimization(
+                self.discriminators, recipe.adversarial.optimizer or recipe.optimizer, scaled
+            )
             self._comparison = processes.share(Comparison(self.discriminators))
         geometry = Geometry(self.generator.sampling_rate, output_rate, self.generator.hop_length)
         self.batches = Batches(
-            source, recipe.data, recipe.augmentation, geometry, recipe.seed, processes.rank, processes.count, log
+            dataset, recipe.data, recipe.augmentation, geometry, recipe.seed, processes.rank, processes.count
         )
         self._bad_steps = 0
         if (last := self.checkpoints.last) is not None:
             self._restore(load_state(last), last)
-            self._say(f"taking up {last}")
-
-    def _say(self, line: str) -> None:
-        if self.log is not None:
-            self.log(line)
+            if processes.is_first:
+                logger.info("taking up %s", last)
 
     def _restore(self, state: dict[str, Any], path: Path) -> None:
         try:
             self.generator.load_state_dict(state["generator"])
-            self._generating.load_state_dict(state["generating"])
+            self._generator_optimization.load_state_dict(state["generating"])
             if self.discriminators is not None:
                 self.discriminators.load_state_dict(state["discriminators"])
-                self._judging.load_state_dict(state["judging"])
+                self._discriminator_optimization.load_state_dict(state["judging"])
         except (RuntimeError, ValueError, KeyError) as error:
             raise CheckpointError(
                 f"the run at {path} is of another model than the recipe describes: {error}",
@@ -137,22 +145,26 @@ class Trainer:
         self.average = {name: tensor.to(self.processes.device) for name, tensor in state["average"].items()}
         self.step = int(state["step"])
         self.position = Position(*state["position"])
-        self.best = float(state["best"])
+        self.best = best_figure(state, SCORES[self.recipe.validation.best])
 
     def state(self) -> dict[str, Any]:
-        """What it takes to go on. Random numbers are drawn from the seed, the step and the process, so none is kept."""
+        """Return all that it takes to go on. Random numbers depend on seed, step and process, so none is kept."""
         state = {
             "generator": self.generator.state_dict(),
-            "generating": self._generating.state_dict(),
+            "generating": self._generator_optimization.state_dict(),
             "average": self.average,
             "step": self.step,
             "position": [self.position.epoch, self.position.taken],
             "best": self.best,
+            "best_score": SCORES[self.recipe.validation.best],
             "recipe": self.recipe.model_dump_json(),
             "config": json.dumps(self.generator.model.config.to_dict()),
         }
         if self.discriminators is not None:
-            state |= {"discriminators": self.discriminators.state_dict(), "judging": self._judging.state_dict()}
+            state |= {
+                "discriminators": self.discriminators.state_dict(),
+                "judging": self._discriminator_optimization.state_dict(),
+            }
         return state
 
     def save(self) -> None:
@@ -162,7 +174,7 @@ class Trainer:
         self.processes.wait()
 
     def averaged_model(self) -> CodecModel:
-        """A second model that carries the moving average, or the weights as they are where none is kept."""
+        """Make a second model that carries the moving average, or the weights as they are where none is kept."""
         model = copy.deepcopy(self.generator.model)
         model.load_state_dict(model.state_dict() | self.average)
         return model.train(False)
@@ -176,49 +188,51 @@ class Trainer:
         recipe = self.recipe
         batches = [batch.to(self.processes.device) for batch in batches]
         # So that what is random does not depend on whether the run was resumed.
-        torch.manual_seed(hash((recipe.seed, self.step, self.processes.rank)) % 2**31)
+        torch.manual_seed(seed_of_step(recipe.seed, self.step, self.processes.rank))
         if self.step == 0:
             self.generator.begin(batches[0])
-            self.processes.equalize(self.generator)
+            self.processes.broadcast(self.generator)
         rate = learning_rate(recipe.optimizer, self.step, recipe.steps)
         self.generator.train()
         values: dict[str, float] = {}
         for i, batch in enumerate(batches):
             is_last = i + 1 == len(batches)
-            with unshared(self._shared_generator, not is_last):
+            with no_sync_if(self._shared_generator, not is_last):
                 with autocast(self.processes.device, self.recipe.precision):
-                    result: Reconstruction = self._shared_generator(batch)
+                    result: GeneratorOutput = self._shared_generator(batch)
                 terms = self._terms(result, batch)
-                judged = self._judge(result.audio, batch.target, len(batches), is_last)
+                adversarial_step = self._adversarial_step(result.audio, batch.target, len(batches), is_last)
                 losses = [weight * term / len(batches) for weight, term in terms.values()]
-                self._generating.backward(losses, judged.audio, judged.gradient)
-            weighted = terms | judged.terms
-            measured = {name: term for name, (_, term) in weighted.items()} | judged.measured
+                self._generator_optimization.backward(losses, adversarial_step.audio, adversarial_step.gradient)
+            weighted = terms | adversarial_step.terms
+            measured = {name: term for name, (_, term) in weighted.items()} | adversarial_step.measured
             measured["loss"] = torch.stack([weight * term.detach() for weight, term in weighted.values()]).sum()
             for name, value in measured.items():
                 values[name] = values.get(name, 0.0) + float(value.detach()) / len(batches)
-        norm = self._generating.update(rate)
+        norm = self._generator_optimization.update(rate)
         if bool(torch.isfinite(norm)):
             self._update_average()
         values["gradient"] = float(norm)
-        if self._judges:
-            values["discriminators_gradient"] = float(self._judging.update(self._judging_rate()))
-        self._guard(values)
+        if self._discriminators_learn:
+            values["discriminators_gradient"] = float(
+                self._discriminator_optimization.update(self._discriminator_learning_rate())
+            )
+        self._check_finite(values)
         self.step += 1
         return values | {"learning_rate": rate}
 
-    def _terms(self, result: Reconstruction, batch: Batch) -> dict[str, tuple[float, Tensor]]:
-        """How far the reconstruction is from the recording: every term with its weight, by name."""
+    def _terms(self, result: GeneratorOutput, batch: Batch) -> dict[str, tuple[float, Tensor]]:
+        """Measure how far the reconstruction is from the recording: every term with its weight, by name."""
         terms = result.terms | self.distances(result.audio, batch.target)
         return {name: (float(getattr(self.recipe.loss, name)), term) for name, term in terms.items()}
 
     @property
-    def _judges(self) -> bool:
+    def _discriminators_learn(self) -> bool:
         """Whether the discriminators are at work in this step."""
         adversarial = self.recipe.adversarial
         return self.discriminators is not None and adversarial is not None and self.step >= adversarial.first_step
 
-    def _judge(self, audio: Tensor, target: Tensor, batches: int, is_last: bool) -> Judged:
+    def _adversarial_step(self, audio: Tensor, target: Tensor, batches: int, is_last: bool) -> AdversarialStep:
         """Judge a reconstruction once, for both sides: the discriminators learn, and the codec hears what they say.
 
         The judgement is of the audio cut off from the codec, so that what the codec hears is the gradient by the audio,
@@ -231,34 +245,34 @@ class Trainer:
             is_last: whether this is the last of them.
         """
         adversarial = self.recipe.adversarial
-        if not self._judges or adversarial is None:
-            return Judged({}, {})
+        if not self._discriminators_learn or adversarial is None:
+            return AdversarialStep({}, {})
         stretch = self._stretch(target)
         is_heard = self.step >= adversarial.first_step + adversarial.lead_steps
         cut = audio[:, stretch].detach().requires_grad_(is_heard)
         terms: dict[str, tuple[float, Tensor]] = {}
         gradient = None
-        with unshared(self._comparison, not is_last):
+        with no_sync_if(self._comparison, not is_last):
             with autocast(self.processes.device, self.recipe.precision):
                 real, fake = self._comparison(target[:, stretch], cut)
             if is_heard:
                 terms["adversarial"] = (adversarial.weight, adversarial_loss(fake))
                 terms["features"] = (adversarial.feature_matching, feature_matching_loss(real, fake))
                 heard = torch.stack([weight * term / batches for weight, term in terms.values()]).sum()
-                gradient = self._generating.gradient(heard, cut)
+                gradient = self._generator_optimization.gradient(heard, cut)
             loss = discriminator_loss(real, fake)
-            self._judging.backward([loss / batches])
-        return Judged({"discriminators": loss}, terms, audio[:, stretch], gradient)
+            self._discriminator_optimization.backward([loss / batches])
+        return AdversarialStep({"discriminators": loss}, terms, audio[:, stretch], gradient)
 
-    def _judging_rate(self) -> float:
-        """The discriminators' learning rate, whose schedule begins where they do."""
+    def _discriminator_learning_rate(self) -> float:
+        """Compute the discriminators' learning rate, whose schedule begins where they do."""
         adversarial = self.recipe.adversarial
         assert adversarial is not None
         step, steps = (max(0, count - adversarial.first_step) for count in (self.step, self.recipe.steps))
         return learning_rate(adversarial.optimizer or self.recipe.optimizer, step, steps)
 
     def _stretch(self, target: Tensor) -> slice:
-        """Which part of (clips, samples) the discriminators judge in this step."""
+        """Choose the part of (clips, samples) that the discriminators judge in this step."""
         assert self.recipe.adversarial is not None
         seconds = self.recipe.adversarial.seconds
         if seconds is None:
@@ -268,7 +282,7 @@ class Trainer:
         first = int(np.random.default_rng((self.recipe.seed, self.step)).integers(samples - length + 1))
         return slice(first, first + length)
 
-    def _guard(self, values: dict[str, float]) -> None:
+    def _check_finite(self, values: dict[str, float]) -> None:
         """End a run that has left the numbers."""
         bad = [name for name, value in values.items() if not math.isfinite(value)]
         self._bad_steps = self._bad_steps + 1 if self.processes.any(bool(bad)) else 0
@@ -294,7 +308,7 @@ class Trainer:
         for name, tensor in self.average.items():
             tensor.lerp_(state[name], 1 - decay)
 
-    def run(self, validation_clips: Sequence[Audio] = (), limit: Limit | None = None) -> None:
+    def run(self, validation_clips: Sequence[Clip] = (), limit: Limit | None = None) -> None:
         """Train to the recipe's last step, or until the limit is reached, and save the state.
 
         Args:
@@ -306,13 +320,14 @@ class Trainer:
         """
         timing = self.recipe.validation
         folder, limit = self.checkpoints.folder, limit or Limit()
-        with Monitor(folder, self.recipe.steps, self.step, timing.log_steps, self.log, self.bar) as monitor:
+        is_first = self.processes.is_first
+        with Monitor(folder, self.recipe.steps, timing.log_steps, is_first, self.on_step) as monitor:
             self._loop(validation_clips, limit, monitor)
             if not self.processes.any(not validation_clips or limit.is_asked_for):
                 self._validate(validation_clips, monitor)
             self.save()
 
-    def _loop(self, clips: Sequence[Audio], limit: Limit, monitor: Monitor) -> None:
+    def _loop(self, clips: Sequence[Clip], limit: Limit, monitor: Monitor) -> None:
         timing, count = self.recipe.validation, self.recipe.accumulate
         saved = validated = time.monotonic()
         upcoming = self.batches.following(self.step * count, self.position)
@@ -333,17 +348,17 @@ class Trainer:
                 self._validate(clips, monitor)
                 validated = time.monotonic()
 
-    def _validate(self, clips: Sequence[Audio], monitor: Monitor) -> None:
+    def _validate(self, clips: Sequence[Clip], monitor: Monitor) -> None:
         if self.processes.is_first:
             measured = self.validate(clips)
             monitor.validation(self.step, measured)
-            figure = measured.figure(self.recipe.validation.best)
+            figure = measured.figure(SCORES[self.recipe.validation.best])
             if figure > self.best:
                 self.best = figure
                 self.checkpoints.save_best(self.state())
         self.processes.wait()
 
-    def validate(self, clips: Sequence[Audio]) -> Validation:
+    def validate(self, clips: Sequence[Clip]) -> Validation:
         """Measure the model, averaged if an average is kept, on recordings."""
         model = self.averaged_model()
         return validate(Codec(model, feature_extractor_of(model)), clips)

@@ -1,119 +1,101 @@
-"""How a model in training sounds on recordings it never trains on."""
+"""How a model in training sounds on recordings it never trains on, by the metrics of `xcodec.evaluation`."""
 
-import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
+from functools import partial
 
 import numpy as np
-import torch
 
 from xcodec.audio import Audio
 from xcodec.codec import Codec
-from xcodec.training.losses.mel import MelLoss
+from xcodec.errors import MissingExtraError
+from xcodec.evaluation.clips import Clip
+from xcodec.evaluation.codebook import CodebookUse
+from xcodec.evaluation.distortion import MelDistance
+from xcodec.evaluation.evaluation import Failed, evaluate
+from xcodec.evaluation.intelligibility import Stoi
+from xcodec.evaluation.metric import Metric, Scale
+from xcodec.evaluation.perceptual import Pesq
+from xcodec.evaluation.summary import weighted_mean
+from xcodec.evaluation.systems import Model
 
-__all__ = ["Validation", "scores_installed", "validate"]
+__all__ = ["SCORES", "Validation", "check_installed", "validate"]
 
-SCORE_RATE = 16_000  # Hz, of STOI and wide-band PESQ
-WINDOWS, MELS = (64, 128, 256, 512, 1024, 2048), (5, 10, 20, 40, 80, 160)
+SCORES = {"mel": "mel_distance", "stoi": "stoi", "pesq": "pesq_wb"}
+"""What a recipe's `validation.best` may name, with the key of the score that it means."""
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Means over the clips that a measure can be computed for, and how the codebook is used by all of them together."""
+    """Scores of a model on recordings, and how all of them together use its codebooks.
 
-    mel: float
-    """Distance of log mel spectra, averaged over six resolutions."""
-    stoi: float
-    """NaN where pystoi is not installed."""
-    pesq: float
-    """Wide-band PESQ; NaN where it could not be computed, or pesq is not installed."""
-    distinct_codes: int
-    codes: int
-    entropy: float
-    """Of the code distribution, in bits; at most log2 of the number of codes counted."""
+    Attributes:
+        scales: what was measured.
+        scores: the mean over the clips that have the score, by the scale's key; none where no clip has it.
+        codebooks: how they are used, one for each; empty where no clip came back.
+        reconstructions: what came back, in the order of the clips.
+        failures: clips that could not be measured.
+    """
+
+    scales: tuple[Scale, ...]
+    scores: dict[str, float]
+    codebooks: tuple[CodebookUse, ...]
     reconstructions: tuple[Audio, ...]
+    failures: tuple[Failed, ...] = ()
+
+    @property
+    def entropy(self) -> float | None:
+        """The observed entropy of a code in bits, averaged over codebooks; None where there are no codes."""
+        return float(np.mean([use.entropy for use in self.codebooks])) if self.codebooks else None
 
     def __str__(self) -> str:
-        scores = "".join(
-            f"  {name} {value:.{digits}f}"
-            for name, value, digits in (("STOI", self.stoi, 4), ("PESQ-WB", self.pesq, 3))
-            if not np.isnan(value)
-        )
-        used = f"{self.distinct_codes} distinct of {self.codes} codes, entropy {self.entropy:.2f} bit"
-        return f"mel distance {self.mel:.4f}{scores}  {used}"
+        parts = [
+            f"{scale.label} {self.scores[scale.key]:.{scale.digits + 1}f}{' ' * bool(scale.unit)}{scale.unit}"
+            for scale in self.scales
+            if scale.key in self.scores
+        ]
+        if self.entropy is not None:
+            distinct, codes = (sum(getattr(use, name) for use in self.codebooks) for name in ("distinct", "codes"))
+            parts.append(f"{distinct} distinct of {codes} codes, entropy {self.entropy:.2f} bit")
+        return "  ".join(parts)
 
-    def figure(self, measure: str) -> float:
-        """A number that is higher for the better model; minus infinity where it could not be computed."""
-        value = -self.mel if measure == "mel" else float(getattr(self, measure))
-        return value if np.isfinite(value) else -np.inf
-
-
-def scores_installed() -> bool:
-    """Whether STOI and PESQ can be computed; they come with xcodec[eval]."""
-    return all(find_spec(name) is not None for name in ("pystoi", "pesq"))
+    def figure(self, key: str) -> float:
+        """Return a score by its scale's key, turned so that higher is better; minus infinity where there is none."""
+        [scale] = [scale for scale in self.scales if scale.key == key]
+        return (1 if scale.higher_is_better else -1) * self.scores[key] if key in self.scores else -np.inf
 
 
-def validate(codec: Codec, clips: Sequence[Audio]) -> Validation:
+def installed_metrics() -> list[Metric]:
+    """Make the metrics of a validation: mel distance, and of STOI and PESQ those that are installed."""
+    metrics: list[Metric] = [MelDistance()]
+    for make in (Stoi, partial(Pesq, "wb")):
+        with suppress(MissingExtraError):
+            metrics.append(make())
+    return metrics
+
+
+def check_installed(best: str) -> None:
+    """Check that what a recipe's `validation.best` names can be measured here.
+
+    Raises:
+        MissingExtraError: where it cannot.
+    """
+    if not any(scale.key == SCORES[best] for metric in installed_metrics() for scale in metric.scales):
+        raise MissingExtraError(f"validation.best={best} needs pystoi and pesq: pip install 'xcodec[eval]'")
+
+
+def validate(codec: Codec, clips: Sequence[Clip]) -> Validation:
     """Encode and decode each recording, whole and by itself, and compare."""
-    codes = [codec.encode(clip) for clip in clips]
-    outputs = [codec.decode(each, check_identity=False) for each in codes]
-    used = torch.tensor(np.concatenate([each.ids.flatten().astype(np.int64) for each in codes]))
-    counts = used.unique(return_counts=True)[1]
-    shares = counts / counts.sum()
-    mels, stois, pesqs = [], [], []
-    for clip, output in zip(clips, outputs, strict=True):
-        mels.append(_mel_distance(clip, output))
-        if scores_installed():
-            stoi, pesq = _scores(clip, output)
-            stois.append(stoi)
-            pesqs.append(pesq)
+    metrics = installed_metrics()
+    result = evaluate(clips, [Model(codec, "model")], metrics, examples={clip.name for clip in clips})
+    [system] = result.systems
+    outputs = [reconstruction.audio for each in result.examples for reconstruction in each.reconstructions.values()]
+    means = {scale.key: weighted_mean(system.scores(scale.key)) for scale in result.scales}
     return Validation(
-        mel=float(np.mean(mels)),
-        stoi=_mean(stois),
-        pesq=_mean(pesqs),
-        distinct_codes=len(counts),
-        codes=len(used),
-        entropy=float(-(shares * shares.log2()).sum()),
+        scales=tuple(result.scales),
+        scores={key: mean for key, mean in means.items() if mean is not None},
+        codebooks=tuple(system.codebooks),
         reconstructions=tuple(outputs),
+        failures=tuple(result.failures),
     )
-
-
-def _pair(clip: Audio, output: Audio, rate: int) -> tuple[np.ndarray, np.ndarray]:
-    """Both at one rate, of one length."""
-    wanted, given = (audio.mono().resample(rate).samples[0] for audio in (clip, output))
-    length = min(len(wanted), len(given))
-    return wanted[:length], given[:length]
-
-
-def _mel_distance(clip: Audio, output: Audio) -> float:
-    wanted, given = (torch.tensor(x)[None] for x in _pair(clip, output, output.sampling_rate))
-    shortest = 2048  # of what the longest window can reflect
-    wanted, given = (torch.nn.functional.pad(x, (0, max(0, shortest - x.shape[1]))) for x in (wanted, given))
-    with torch.no_grad():
-        return float(MelLoss(WINDOWS, MELS, output.sampling_rate)(given, wanted)[0])
-
-
-def _scores(clip: Audio, output: Audio) -> tuple[float, float]:
-    """STOI and PESQ; NaN where a recording is too short or holds no speech, of which both complain."""
-    from pesq import pesq
-    from pystoi import stoi
-
-    wanted, given = _pair(clip, output, SCORE_RATE)
-    try:
-        quality = float(pesq(SCORE_RATE, wanted, given, "wb"))
-    except Exception:  # pesq has its own errors for outputs without speech, which early models give
-        quality = float("nan")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", RuntimeWarning)
-        try:
-            intelligibility = float(stoi(wanted, given, SCORE_RATE))
-        except RuntimeWarning:
-            intelligibility = float("nan")
-    return intelligibility, quality
-
-
-def _mean(values: Sequence[float]) -> float:
-    """Of those that could be computed."""
-    computed = [value for value in values if np.isfinite(value)]
-    return float(np.mean(computed)) if computed else float("nan")

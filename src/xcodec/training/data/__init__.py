@@ -1,24 +1,22 @@
 """From audio on disk to batches: sources, an order over them, crops, and what is done to a crop."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from xcodec.errors import InputError
 from xcodec.training.data.corpus import Corpus
+from xcodec.training.data.dataset import Dataset
 from xcodec.training.data.recordings import Recordings
-from xcodec.training.data.source import Source
 from xcodec.training.data.stored_codes import StoredCodes
 
-__all__ = ["open_source"]
+__all__ = ["open_dataset"]
 
 
-def open_source(path: str | Path, audio: str | Path | None = None, log: Callable[[str], None] = print) -> Source:
-    """Open what is trained on.
+def open_dataset(path: str | Path, audio: str | Path | None = None) -> Dataset:
+    """Open what is trained on. A recording that cannot be read is passed over, and logged.
 
     Args:
         path: a folder of prepared speech, of Parquet files of codes, or of recordings; or a list of recordings.
         audio: the folder of the recordings whose codes are stored.
-        log: takes a line about each recording that cannot be read, and is passed over.
 
     Raises:
         InputError: where it is none of these.
@@ -26,7 +24,7 @@ def open_source(path: str | Path, audio: str | Path | None = None, log: Callable
     """
     path = Path(path)
     if path.is_file():
-        return Recordings.of_manifest(path, log)
+        return Recordings.of_manifest(path)
     if not path.is_dir():
         raise InputError(
             f"there is nothing to train on at {path}",
@@ -39,4 +37,4 @@ def open_source(path: str | Path, audio: str | Path | None = None, log: Callable
         if audio is None:
             raise InputError(f"{path} holds codes; data.audio has to name the folder of their recordings")
         return StoredCodes(path, Path(audio))
-    return Recordings.of_folder(path, log)
+    return Recordings.of_folder(path)

@@ -58,7 +58,7 @@ def augment(
 
 
 def _equalizer(frequencies: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A smooth random gain, a few dB up and down over a random tilt."""
+    """Draw a smooth random gain, a few dB up and down over a random tilt."""
     octaves = np.log2(_KNOTS / 1000.0)
     gains_db = rng.normal(0.0, 2.5, len(_KNOTS)) + rng.normal(0.0, 1.5) * octaves
     curve = np.interp(np.log2(np.maximum(frequencies, 20.0) / 1000.0), octaves, gains_db)
@@ -66,7 +66,7 @@ def _equalizer(frequencies: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _room(length: int, sampling_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """An impulse response: the direct sound, then noise that decays by 60 dB in 0.1 to 0.5 s."""
+    """Draw an impulse response: the direct sound, then noise that decays by 60 dB in 0.1 to 0.5 s."""
     seconds = rng.uniform(0.1, 0.5)
     time = np.arange(min(length, int(seconds * sampling_rate))) / sampling_rate
     tail = rng.standard_normal(len(time)) * 10 ** (-3.0 * time / seconds)

@@ -25,6 +25,6 @@ class Batch:
     codes: Tensor | None = None
 
     def to(self, device: torch.device) -> "Batch":
-        """The batch on another device."""
+        """Move the batch to another device."""
         codes = None if self.codes is None else self.codes.to(device)
         return Batch(self.waveform.to(device), self.target.to(device), self.phones.to(device), codes)

@@ -3,8 +3,9 @@
 So a run that resumes sees what it would have seen, and nothing random has to be saved.
 """
 
+import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -15,13 +16,15 @@ import torch
 from xcodec.errors import AudioError
 from xcodec.training.data.augmentation import augment
 from xcodec.training.data.batch import Batch
+from xcodec.training.data.dataset import ClipExcerpt, Dataset
 from xcodec.training.data.sampler import Item, Position, Sampler
-from xcodec.training.data.source import Excerpt, Source
 from xcodec.training.data.unreadable import Unreadable
 from xcodec.training.phones import UNKNOWN
 from xcodec.training.sections import AugmentationRecipe, DataRecipe
 
 __all__ = ["Batches", "Geometry"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Geometry:
     hop_length: int
 
     def samples(self, codes: int) -> int:
-        """Samples that the codec writes of so many codes."""
+        """Count the samples that the codec writes of so many codes."""
         return codes * self.hop_length * self.output_rate // self.sampling_rate
 
     @property
@@ -52,37 +55,35 @@ class Batches:
     """Makes the batches of one process.
 
     Args:
-        source: of the clips.
+        dataset: of the clips.
         data: how they are cut.
         augmentation: what is done to them.
         geometry: of the codec.
         seed: of everything random.
         rank: which process this is.
         count: how many there are.
-        log: takes a line about each recording that cannot be read.
     """
 
     def __init__(
         self,
-        source: Source,
+        dataset: Dataset,
         data: DataRecipe,
         augmentation: AugmentationRecipe,
         geometry: Geometry,
         seed: int,
         rank: int = 0,
         count: int = 1,
-        log: Callable[[str], None] = print,
     ) -> None:
-        self.unreadable = Unreadable(len(source.seconds), log)
-        self.source = source
+        self.unreadable = Unreadable(len(dataset.seconds), logger)
+        self.dataset = dataset
         self.data = data
         self.augmentation = augmentation
         self.geometry = geometry
         self.seed = seed
         self.rank = rank
-        shares = np.array([data.shares.get(name, 1.0) for name in source.sources])[source.source_ids]
+        shares = np.array([data.shares.get(name, 1.0) for name in dataset.sources])[dataset.source_ids]
         longest = data.crop_seconds[1] * augmentation.speed[1]
-        self.sampler = Sampler(source.seconds, shares, longest, seed, rank, count)
+        self.sampler = Sampler(dataset.seconds, shares, longest, seed, rank, count)
 
     def batch(self, step: int, position: Position) -> tuple[Batch, Position]:
         """Make the batch of a step, and say where the sampler stands after it.
@@ -110,7 +111,7 @@ class Batches:
                     future.cancel()
 
     def _choose(self, step: int, position: Position) -> tuple[list[Item], int, Position]:
-        """Which stretches, how many codes of each, and the position afterwards; all processes take alike."""
+        """Choose stretches, how many codes of each, and the position afterwards; all processes choose alike."""
         seconds = np.random.default_rng((self.seed, step)).uniform(*self.data.crop_seconds)
         codes = max(1, round(seconds / self.geometry.frame))
         clips = max(1, round(self.data.batch_seconds / (codes * self.geometry.frame)))
@@ -139,26 +140,26 @@ class Batches:
     def _crop_or_another(
         self, item: Item, codes: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """A crop; where the recording cannot be read, one of another of its source, the same when a run resumes."""
+        """Cut a crop; where the recording cannot be read, one of another of its source, the same when a run resumes."""
         while True:
             try:
                 return self._crop(item, codes, rng)
             except AudioError as error:
                 self.unreadable.note(item.clip, error)
-            clip = int(rng.choice(np.flatnonzero(self.source.source_ids == self.source.source_ids[item.clip])))
-            item = Item(clip, 0.0, float(self.source.seconds[clip]))
+            clip = int(rng.choice(np.flatnonzero(self.dataset.source_ids == self.dataset.source_ids[item.clip])))
+            item = Item(clip, 0.0, float(self.dataset.seconds[clip]))
 
     def _crop(
         self, item: Item, codes: int, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Samples at the output's rate, the phone at each code, and stored codes."""
+        """Cut samples at the output's rate, the phone at each code, and stored codes."""
         frame = self.geometry.frame
         speed = float(rng.uniform(*self.augmentation.speed))
         needed = codes * frame * speed
         start = item.start + rng.random() * max(0.0, item.seconds - needed)
         if self.augmentation.changes_nothing:  # stored codes begin at whole frames
             start = math.floor(start / frame + 1e-6) * frame
-        read = self.source.excerpt(item.clip, start, needed)
+        read = self.dataset.excerpt(item.clip, start, needed)
         samples = read.samples
         wanted = round(needed * read.sampling_rate)
         if read.codes is not None and len(read.codes) < codes:  # up to the end of the last code
@@ -172,8 +173,8 @@ class Batches:
         return crop, _phones_at(read, times % max(len(read.samples) / read.sampling_rate, frame)), stored
 
 
-def _phones_at(read: Excerpt, times: np.ndarray) -> np.ndarray:
-    """The phone that is spoken at each time, in seconds from the excerpt's beginning: int64 (times,)."""
+def _phones_at(read: ClipExcerpt, times: np.ndarray) -> np.ndarray:
+    """Return the phone that is spoken at each time, in seconds from the excerpt's beginning: int64 (times,)."""
     if read.phones is None:
         return np.full(len(times), UNKNOWN)
     starts, phones = read.phones

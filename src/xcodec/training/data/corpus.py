@@ -1,8 +1,9 @@
 """Training speech on disk: all samples in one memory-mapped file, and a list of where each clip begins."""
 
 import json
+import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
@@ -12,7 +13,7 @@ import numpy as np
 from xcodec.audio import Audio, media_files
 from xcodec.errors import AudioError, InputError
 from xcodec.files import written_whole
-from xcodec.training.data.source import Excerpt
+from xcodec.training.data.dataset import ClipExcerpt
 from xcodec.training.data.stretches import SpokenClip, Stretch, stretches
 from xcodec.training.data.unreadable import Unreadable
 from xcodec.training.limit import Limit
@@ -23,6 +24,8 @@ from xcodec.training.synthesis import SAMPLING_RATE, Utterance
 __all__ = ["Corpus", "build_corpus", "needs_building"]
 
 UNFINISHED = ".unfinished-speech"
+
+logger = logging.getLogger(__name__)
 
 
 class Corpus:
@@ -66,16 +69,16 @@ class Corpus:
         return len(self.source_ids)
 
     def hours(self) -> dict[str, float]:
-        """Hours of speech by source."""
+        """Compute the hours of speech by source."""
         counts = np.bincount(self.source_ids, weights=self.seconds, minlength=len(self.sources))
         return {name: float(count) / 3600 for name, count in zip(self.sources, counts, strict=True)}
 
-    def excerpt(self, clip: int, start: float, seconds: float) -> Excerpt:
+    def excerpt(self, clip: int, start: float, seconds: float) -> ClipExcerpt:
         """Read a piece of a clip; it is shorter where the clip ends."""
         first = int(self.offsets[clip]) + round(start * SAMPLING_RATE)
         end = min(first + round(seconds * SAMPLING_RATE), int(self.offsets[clip + 1]))
         samples = self.samples[first:end].astype(np.float32) / 32768.0
-        return Excerpt(samples, SAMPLING_RATE, self._phones_between(first, end))
+        return ClipExcerpt(samples, SAMPLING_RATE, self._phones_between(first, end))
 
     def _phones_between(self, first: int, end: int) -> tuple[np.ndarray, np.ndarray] | None:
         begin = max(0, int(np.searchsorted(self._phone_starts, first, "right")) - 1)
@@ -86,10 +89,10 @@ class Corpus:
         return (self._phone_starts[found] - first) / SAMPLING_RATE, phones
 
 
-def _recordings(folder: Path, log: Callable[[str], None], limit: Limit) -> Iterator[SpokenClip]:
+def _recordings(folder: Path, limit: Limit) -> Iterator[SpokenClip]:
     """Read the recordings of people in a folder, as far as the limit lets."""
     paths = sorted(media_files(folder))
-    unreadable = Unreadable(len(paths), log)
+    unreadable = Unreadable(len(paths), logger)
     for number, path in enumerate(paths):
         if limit.is_reached():
             return
@@ -108,21 +111,19 @@ def _recordings(folder: Path, log: Callable[[str], None], limit: Limit) -> Itera
 
 
 def needs_building(folder: Path) -> bool:
-    """Whether there is no corpus in a folder, or one whose making was stopped."""
+    """Tell whether there is no corpus in a folder, or one whose making was stopped."""
     return not folder.exists() or ((folder / UNFINISHED).is_dir() and not (folder / "index.json").is_file())
 
 
-def build_corpus(
-    recipe: SynthesisRecipe, folder: str | Path, log: Callable[[str], None] = print, limit: Limit | None = None
-) -> Corpus | None:
+def build_corpus(recipe: SynthesisRecipe, folder: str | Path, limit: Limit | None = None) -> Corpus | None:
     """Make the speech that a recipe asks for, and write it to `folder`; it is complete once its index is there.
 
-    What is made so far is kept in `folder`, and taken up by the next call with the same recipe.
+    What is made so far is kept in `folder`, and taken up by the next call with the same recipe. The log says how far it
+    has come, and what is left out.
 
     Args:
         recipe: which speech.
         folder: where to.
-        log: takes a line about how far it has come, and about what is left out.
         limit: when to stop; None is never.
 
     Returns:
@@ -135,14 +136,14 @@ def build_corpus(
     folder, limit = Path(folder), limit or Limit()
     unfinished = folder / UNFINISHED
     unfinished.mkdir(parents=True, exist_ok=True)
-    spoken = list(_stretches(recipe, unfinished, log))
-    if not _make(spoken, log, limit):
+    spoken = list(_stretches(recipe, unfinished))
+    if not _make(spoken, limit):
         return None
     recorded: list[SpokenClip] = []
     if recipe.recordings is not None and not Path(recipe.recordings).is_dir():
-        log(f"there is no folder {recipe.recordings}; no recordings are added")
+        logger.warning("there is no folder %s; no recordings are added", recipe.recordings)
     elif recipe.recordings is not None:
-        recorded = list(_recordings(Path(recipe.recordings), log, limit))
+        recorded = list(_recordings(Path(recipe.recordings), limit))
         if limit.is_reached():
             return None
     clips = chain(
@@ -154,22 +155,22 @@ def build_corpus(
     return Corpus(folder)
 
 
-def _stretches(recipe: SynthesisRecipe, folder: Path, log: Callable[[str], None]) -> Iterator[Stretch]:
-    """All the speech that a recipe asks for and the machine can make."""
+def _stretches(recipe: SynthesisRecipe, folder: Path) -> Iterator[Stretch]:
+    """List all the speech that a recipe asks for and the machine can make."""
     for engine, hours in recipe.hours.items():
         if engine in recipe.optional and shutil.which(engine) is None:
-            log(f"{engine} is not installed; its {hours:g} h are left out")
+            logger.warning("%s is not installed; its %g h are left out", engine, hours)
             continue
         yield from stretches(engine, recipe.seed, hours, folder)
 
 
-def _make(wanted: Sequence[Stretch], log: Callable[[str], None], limit: Limit) -> bool:
+def _make(wanted: Sequence[Stretch], limit: Limit) -> bool:
     """Make the stretches that are not there yet, and tell every percent; whether all are there at the end."""
     total = sum(stretch.seconds for stretch in wanted)
     absent = [stretch for stretch in wanted if not stretch.path.is_file()]
     done = kept = total - sum(stretch.seconds for stretch in absent)
     if kept:
-        log(f"taking up {_share(kept, total)} of the speech")
+        logger.info("taking up %s of the speech", _share(kept, total))
     told = int(100 * done / total) if total else 0
     for stretch in absent:
         now = 0.0
@@ -177,9 +178,9 @@ def _make(wanted: Sequence[Stretch], log: Callable[[str], None], limit: Limit) -
             now = min(stretch.seconds, now + seconds)
             if (percent := int(100 * (done + now) / total)) > told:
                 told = percent
-                log(f"made {_share(done + now, total)} of the speech: {stretch.engine}")
+                logger.info("made %s of the speech: %s", _share(done + now, total), stretch.engine)
         if not stretch.path.is_file():
-            log(f"stopped; {_share(done, total)} of the speech is kept, and the next run goes on there")
+            logger.info("stopped; %s of the speech is kept, and the next run goes on there", _share(done, total))
             return False
         done += stretch.seconds
     return True
@@ -223,5 +224,5 @@ def _write(clips: Iterable[tuple[str, SpokenClip]], folder: Path) -> None:
 
 
 def _write_header(file: BinaryIO, count: int) -> None:
-    """The header of a file of int16, one-dimensional; numpy leaves it room for any count."""
+    """Write the header of a file of int16, one-dimensional; numpy leaves it room for any count."""
     np.lib.format.write_array_header_1_0(file, {"descr": "<i2", "fortran_order": False, "shape": (count,)})

@@ -1,7 +1,8 @@
 """Recordings as they lie on disk: a folder, or a list of files and of spans in them."""
 
+import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,12 @@ import numpy as np
 from xcodec.audio import Audio, AudioInfo, media_files
 from xcodec.errors import AudioError, InputError, about
 from xcodec.listing import PATH_KEYS, START_KEYS, LineForm, parse_line
-from xcodec.training.data.source import Excerpt
+from xcodec.training.data.dataset import ClipExcerpt
 from xcodec.training.data.unreadable import Unreadable
 
 __all__ = ["Recordings", "Span"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Span:
     seconds: float | None = None
 
     def length(self) -> float:
-        """In seconds; where it is not known, the file's header is read.
+        """Return the length in seconds; where it is not known, the file's header is read.
 
         Raises:
             AudioError: where the file cannot be read, or ends before the span begins.
@@ -51,19 +54,18 @@ class Recordings:
     """Audio files of any format, rate and number of channels, read a crop at a time.
 
     Args:
-        spans: the files, or what is meant of them; those whose headers cannot be read are passed over.
+        spans: the files, or what is meant of them; those whose headers cannot be read are passed over, and logged.
         name: of the origin, as the recipe's `data.shares` calls it.
-        log: takes a line about each that is passed over.
 
     Raises:
         InputError: where there is none.
         AudioError: where too many files cannot be read.
     """
 
-    def __init__(self, spans: Sequence[Span], name: str, log: Callable[[str], None] = print) -> None:
+    def __init__(self, spans: Sequence[Span], name: str) -> None:
         if not spans:
             raise InputError(f"{name} holds no recordings to train on; expected audio or video files")
-        unreadable = Unreadable(len(spans), log)
+        unreadable = Unreadable(len(spans), logger)
         with ThreadPoolExecutor() as pool:
             lengths = list(pool.map(_length_or_why_not, spans))
         for clip, length in enumerate(lengths):
@@ -76,14 +78,14 @@ class Recordings:
         self.source_ids = np.zeros(len(known), dtype=np.int64)
 
     @classmethod
-    def of_folder(cls, folder: Path, log: Callable[[str], None] = print) -> "Recordings":
-        """Every recording in a folder, to any depth."""
+    def of_folder(cls, folder: Path) -> "Recordings":
+        """Find every recording in a folder, to any depth."""
         paths = sorted(media_files(folder))
-        return cls([Span(path) for path in paths], folder.name, log)
+        return cls([Span(path) for path in paths], folder.name)
 
     @classmethod
-    def of_manifest(cls, manifest: Path, log: Callable[[str], None] = print) -> "Recordings":
-        """The files that a list names.
+    def of_manifest(cls, manifest: Path) -> "Recordings":
+        """Read the files that a list names.
 
         A line is a path, or JSON with `path` and perhaps `start` and `duration`; of Kaldi's wav.scp, an id and a path.
         Times are in seconds. Relative paths begin at the list's folder.
@@ -91,13 +93,13 @@ class Recordings:
         Raises:
             InputError: where a line is neither.
         """
-        return cls(list(_lines(manifest)), manifest.stem, log)
+        return cls(list(_lines(manifest)), manifest.stem)
 
-    def excerpt(self, clip: int, start: float, seconds: float) -> Excerpt:
+    def excerpt(self, clip: int, start: float, seconds: float) -> ClipExcerpt:
         """Read a piece of a recording; it is shorter where the recording ends."""
         span, duration = self.spans[clip], min(seconds, float(self.seconds[clip]) - start)
         audio = Audio.read(span.path, start=span.start + start, duration=max(duration, 1e-3)).mono()
-        return Excerpt(audio.samples[0], audio.sampling_rate)
+        return ClipExcerpt(audio.samples[0], audio.sampling_rate)
 
 
 def _length_or_why_not(span: Span) -> float | AudioError:
@@ -122,7 +124,7 @@ def _lines(manifest: Path) -> Iterator[Span]:
 
 
 def _span(entry: dict[str, Any], folder: Path) -> Span:
-    """What a line of a list says, whose paths begin at a folder.
+    """Read a line of a list, whose paths begin at a folder.
 
     Raises:
         InputError: where it names no span of a file.

@@ -59,7 +59,7 @@ class Sampler:
         self._order = np.empty((0, 2), dtype=np.int64)
 
     def take(self, position: Position, clips: int) -> tuple[list[Item], Position]:
-        """The next stretches of this process, where every process takes as many.
+        """Take the next stretches of this process, where every process takes as many.
 
         What is left of an epoch when it does not suffice for all processes is passed over.
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from xcodec.audio import Audio
 from xcodec.errors import InputError, first_line
 from xcodec.location import as_path
-from xcodec.training.data.source import Excerpt
+from xcodec.training.data.dataset import ClipExcerpt
 
 __all__ = ["StoredCodes"]
 
@@ -46,14 +46,14 @@ class StoredCodes:
         self.sources = [folder.name]
         self.source_ids = np.zeros(len(frames), dtype=np.int64)
 
-    def excerpt(self, clip: int, start: float, seconds: float) -> Excerpt:
+    def excerpt(self, clip: int, start: float, seconds: float) -> ClipExcerpt:
         """Read a piece of a recording from a whole code on, and its codes; it is shorter where the recording ends."""
         first = round(start * CODES_PER_SECOND)
         codes = np.asarray(self._codes[clip].values)[first : first + round(seconds * CODES_PER_SECOND)]
         begin = first / CODES_PER_SECOND
         duration = max(min(seconds, float(self.seconds[clip]) - begin), 1e-3)
         audio = Audio.read(self._paths[clip], start=begin, duration=duration).mono()
-        return Excerpt(audio.samples[0], audio.sampling_rate, codes=codes.astype(np.int64))
+        return ClipExcerpt(audio.samples[0], audio.sampling_rate, codes=codes.astype(np.int64))
 
 
 def _table(path: Path) -> pa.Table:

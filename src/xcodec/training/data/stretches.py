@@ -36,7 +36,7 @@ class SpokenClip:
 
     @classmethod
     def of(cls, spoken: Utterance) -> "SpokenClip | None":
-        """What is kept of an utterance; nothing of a silent one.
+        """Keep of an utterance what is heard; nothing of a silent one.
 
         All are at one level: training draws its own, and int16 keeps most detail near full scale.
         """

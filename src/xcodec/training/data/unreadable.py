@@ -1,7 +1,7 @@
 """Recordings that cannot be read: passed over, told once, counted; too many of them end a run."""
 
+import logging
 import threading
-from collections.abc import Callable
 
 from xcodec.errors import AudioError
 
@@ -15,11 +15,11 @@ class Unreadable:
 
     Args:
         count: recordings there are.
-        log: takes a line.
+        logger: is told of each.
     """
 
-    def __init__(self, count: int, log: Callable[[str], None]) -> None:
-        self.count, self.log = count, log
+    def __init__(self, count: int, logger: logging.Logger) -> None:
+        self.count, self.logger = count, logger
         self.clips: set[int] = set()
         self._lock = threading.Lock()
 
@@ -39,4 +39,6 @@ class Unreadable:
                     f"{found} of the {self.count} recordings cannot be read, which are too many to go on without them",
                     remedy=f"repair them or take them out. The last: {error}",
                 ) from error
-            self.log(f"passed over, since it cannot be read (number {found} of {self.count} recordings): {error}")
+            self.logger.warning(
+                "passed over, since it cannot be read (number %d of %d recordings): %s", found, self.count, error
+            )

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
-from xcodec.training.discriminators.judgement import Judgement
+from xcodec.training.discriminators.feature_maps import FeatureMaps
 from xcodec.training.discriminators.multi_frequency import MultiFrequencyDiscriminator
 from xcodec.training.discriminators.multi_period import MultiPeriodDiscriminator
 from xcodec.training.discriminators.spectral import SpectralDiscriminator
@@ -14,7 +14,7 @@ from xcodec.training.sections import AdversarialRecipe
 __all__ = [
     "Comparison",
     "Discriminators",
-    "Judgement",
+    "FeatureMaps",
     "MultiFrequencyDiscriminator",
     "MultiPeriodDiscriminator",
     "SpectralDiscriminator",
@@ -29,7 +29,7 @@ class Discriminators(nn.Module):
         super().__init__()
         self.members = nn.ModuleList(members)
 
-    def forward(self, audio: Tensor) -> Judgement:
+    def forward(self, audio: Tensor) -> FeatureMaps:
         """Judge `audio` of shape (clips, samples): the judgements of all members, one after the other."""
         # On the CPU, torch 2.13 now and then gives garbage for the bfloat16 gradient of a convolution's weight, over
         # images that are a pixel or two wide.
@@ -58,6 +58,6 @@ class Comparison(nn.Module):
         super().__init__()
         self.discriminators = discriminators
 
-    def forward(self, real: Tensor, fake: Tensor) -> tuple[Judgement, Judgement]:
+    def forward(self, real: Tensor, fake: Tensor) -> tuple[FeatureMaps, FeatureMaps]:
         """Judge two of shape (clips, samples)."""
         return self.discriminators(real), self.discriminators(fake)

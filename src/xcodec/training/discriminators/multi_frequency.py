@@ -12,7 +12,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from xcodec.errors import InputError
 from xcodec.modules.mel import mel_filters
-from xcodec.training.discriminators.judgement import Judgement
+from xcodec.training.discriminators.feature_maps import FeatureMaps
 from xcodec.training.discriminators.spectral import magnitudes
 
 __all__ = ["MultiFrequencyDiscriminator"]
@@ -41,7 +41,7 @@ class FrequencyDiscriminator(nn.Module):
         self.score = weight_norm(nn.Conv2d(channels, 1, 3, padding=1, padding_mode="reflect"))
 
     def spectrum(self, audio: Tensor) -> Tensor:
-        """The two images: (clips, samples) -> (clips, 2, bins, frames), linear and in decibels scaled to 0..1."""
+        """Compute the two images: (clips, samples) -> (clips, 2, bins, frames), linear and in dB scaled to 0..1."""
         n_fft = 4 * self.hop_length
         linear = magnitudes(audio, n_fft, self.hop_length) * n_fft**-0.5
         linear = (linear.transpose(1, 2) @ self.filters).transpose(1, 2)
@@ -83,6 +83,6 @@ class MultiFrequencyDiscriminator(nn.Module):
             FrequencyDiscriminator(hop, width, sampling_rate) for hop, width in zip(hop_lengths, channels, strict=True)
         )
 
-    def forward(self, audio: Tensor) -> Judgement:
+    def forward(self, audio: Tensor) -> FeatureMaps:
         """Judge `audio` of shape (clips, samples)."""
         return [part(audio) for part in self.parts]

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from xcodec.training.discriminators.judgement import Judgement
+from xcodec.training.discriminators.feature_maps import FeatureMaps
 
 __all__ = ["MultiPeriodDiscriminator"]
 
@@ -61,6 +61,6 @@ class MultiPeriodDiscriminator(nn.Module):
         super().__init__()
         self.parts = nn.ModuleList(PeriodDiscriminator(period, channels, growth, max_channels) for period in periods)
 
-    def forward(self, audio: Tensor) -> Judgement:
+    def forward(self, audio: Tensor) -> FeatureMaps:
         """Judge `audio` of shape (clips, samples)."""
         return [part(audio) for part in self.parts]

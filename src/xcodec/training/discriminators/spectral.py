@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from xcodec.training.discriminators.judgement import Judgement
+from xcodec.training.discriminators.feature_maps import FeatureMaps
 
 __all__ = ["SpectralDiscriminator", "magnitudes"]
 
@@ -70,6 +70,6 @@ class SpectralDiscriminator(nn.Module):
         super().__init__()
         self.parts = nn.ModuleList(ResolutionDiscriminator(size, channels, max_channels) for size in fft_sizes)
 
-    def forward(self, audio: Tensor) -> Judgement:
+    def forward(self, audio: Tensor) -> FeatureMaps:
         """Judge `audio` of shape (clips, samples)."""
         return [part(audio) for part in self.parts]

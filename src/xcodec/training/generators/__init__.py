@@ -3,13 +3,13 @@
 from xcodec.models.xcodec import XcodecModel
 from xcodec.models.xcodec2 import Xcodec2Model
 from xcodec.training.generators.decoder import DecoderGenerator
-from xcodec.training.generators.generator import Generator, Reconstruction
+from xcodec.training.generators.generator import Generator, GeneratorOutput
 from xcodec.training.generators.xcodec import XcodecGenerator
 from xcodec.training.generators.xcodec2 import Xcodec2Generator
 from xcodec.training.recipe import Recipe
 from xcodec.training.starting_point import build_model
 
-__all__ = ["Generator", "Reconstruction", "build_generator"]
+__all__ = ["Generator", "GeneratorOutput", "build_generator"]
 
 
 def build_generator(recipe: Recipe) -> Generator:

@@ -5,7 +5,7 @@ import torch
 from xcodec.errors import InputError
 from xcodec.models.xcodec2 import Xcodec2Model
 from xcodec.training.data.batch import Batch
-from xcodec.training.generators.generator import Generator, Reconstruction
+from xcodec.training.generators.generator import Generator, GeneratorOutput
 from xcodec.training.generators.synthesis import head_loss, synthesize
 from xcodec.training.initialization import HEAD_BIAS, initialize_head
 from xcodec.training.sections import LossRecipe
@@ -34,7 +34,7 @@ class DecoderGenerator(Generator):
         if HEAD_BIAS in self.drawn:
             initialize_head(self.model.acoustic_decoder.head, batch.target)
 
-    def forward(self, batch: Batch) -> Reconstruction:
+    def forward(self, batch: Batch) -> GeneratorOutput:
         """Decode stored codes."""
         if batch.codes is None:
             raise InputError(
@@ -47,4 +47,4 @@ class DecoderGenerator(Generator):
         terms = {}
         if self.loss.head:
             terms["head"] = head_loss(self.model.acoustic_decoder.head, asked, batch.target)
-        return Reconstruction(audio, terms)
+        return GeneratorOutput(audio, terms)

@@ -10,11 +10,11 @@ from xcodec.errors import InputError
 from xcodec.models.codec_model import CodecModel
 from xcodec.training.data.batch import Batch
 
-__all__ = ["Generator", "Reconstruction"]
+__all__ = ["Generator", "GeneratorOutput"]
 
 
 @dataclass(frozen=True)
-class Reconstruction:
+class GeneratorOutput:
     """What a generator makes of a batch.
 
     Attributes:
@@ -60,12 +60,12 @@ class Generator(nn.Module):
 
     @property
     def sampling_rate(self) -> int:
-        """In Hz, of what the model reads."""
+        """The rate in Hz of what the model reads."""
         return self.model.sampling_rate
 
     @property
     def output_rate(self) -> int:
-        """In Hz, of what the model writes."""
+        """The rate in Hz of what the model writes."""
         return self.model.output_sampling_rate
 
     @property
@@ -77,6 +77,6 @@ class Generator(nn.Module):
     def begin(self, batch: Batch) -> None:
         """Fit to the first batch of a run what was drawn at random and depends on it."""
 
-    def forward(self, batch: Batch) -> Reconstruction:
+    def forward(self, batch: Batch) -> GeneratorOutput:
         """Reconstruct a batch."""
         raise NotImplementedError

@@ -36,6 +36,6 @@ class PhoneHeads(nn.Module):
 
 
 def _cross_entropy(scores: Tensor, phones: Tensor) -> Tensor:
-    """The mean over labelled codes; 0, with a gradient of 0, where there is none."""
+    """Average over labelled codes; 0, with a gradient of 0, where there is none."""
     total = F.cross_entropy(scores.float().flatten(0, 1), phones.flatten(), ignore_index=UNKNOWN, reduction="sum")
     return total / (phones != UNKNOWN).sum().clamp(min=1)

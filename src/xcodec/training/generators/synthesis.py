@@ -21,5 +21,5 @@ def synthesize(decoder: AcousticDecoder, quantized: Tensor) -> tuple[Tensor, Ten
 
 
 def head_loss(head: ISTFTHead, log_magnitudes: Tensor, target: Tensor) -> Tensor:
-    """The mean absolute error of the head's log-magnitudes against those of the recordings (clips, samples)."""
+    """Compute the mean absolute error of the head's log-magnitudes against those of the recordings (clips, samples)."""
     return (log_magnitudes - log_magnitude(target, head.n_fft, head.hop_length)).abs().mean()

@@ -9,7 +9,7 @@ from xcodec.models.codec_model import Clips
 from xcodec.models.xcodec import XcodecModel
 from xcodec.training.codebooks import quantize_and_learn
 from xcodec.training.data.batch import Batch
-from xcodec.training.generators.generator import Generator, Reconstruction
+from xcodec.training.generators.generator import Generator, GeneratorOutput
 from xcodec.training.precision import precise_on_cpu
 from xcodec.training.sections import LossRecipe
 
@@ -41,7 +41,7 @@ class XcodecGenerator(Generator):
             if f"quantizer.quantizers.{i}.codebook.embed" in self.drawn:
                 codebook.inited.zero_()
 
-    def forward(self, batch: Batch) -> Reconstruction:
+    def forward(self, batch: Batch) -> GeneratorOutput:
         """Encode and decode at one of the model's bandwidths; gradients flow through all but the semantic model."""
         model = self.model
         waveform = batch.waveform
@@ -65,4 +65,4 @@ class XcodecGenerator(Generator):
         if self.loss.semantic:
             again = model.decoder_semantic(model.fc1(quantized).transpose(1, 2))
             terms["semantic"] = F.mse_loss(again.float(), states.values.transpose(1, 2).float())
-        return Reconstruction(audio.float(), terms)
+        return GeneratorOutput(audio.float(), terms)

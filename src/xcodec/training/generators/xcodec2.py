@@ -12,7 +12,7 @@ from xcodec.models.codec_model import Clips
 from xcodec.models.semantic import SemanticAdapter
 from xcodec.models.xcodec2 import Xcodec2Model
 from xcodec.training.data.batch import Batch
-from xcodec.training.generators.generator import Generator, Reconstruction
+from xcodec.training.generators.generator import Generator, GeneratorOutput
 from xcodec.training.generators.phones import PhoneHeads
 from xcodec.training.generators.synthesis import head_loss, synthesize
 from xcodec.training.initialization import HEAD_BIAS, initialize_head, initialize_quantizer
@@ -62,7 +62,7 @@ class SemanticReconstruction(nn.Module):
         self.decoder = SemanticAdapter(semantic_size)
 
     def forward(self, quantized: Tensor, states: Tensor) -> Tensor:
-        """The mean square error of `states` (clips, codes, semantic_size) decoded from `quantized`."""
+        """Compute the mean square error of `states` (clips, codes, semantic_size) decoded from `quantized`."""
         decoded = self.decoder(self.fc(quantized).transpose(1, 2)).transpose(1, 2)
         return F.mse_loss(decoded.float(), states.detach().float())
 
@@ -99,7 +99,7 @@ class Xcodec2Generator(Generator):
         if HEAD_BIAS in self.drawn:
             initialize_head(self.model.acoustic_decoder.head, batch.target)
 
-    def forward(self, batch: Batch) -> Reconstruction:
+    def forward(self, batch: Batch) -> GeneratorOutput:
         """Encode and decode; gradients flow through all of it."""
         latents = encode(self.model, batch.waveform)
         projected = self.model.quantizer.project(latents.fused)
@@ -115,4 +115,4 @@ class Xcodec2Generator(Generator):
             terms["semantic"] = self.semantic_reconstruction(quantized, latents.semantic_states)
         if self.phones is not None:
             terms["phones"] = self.phones(latents.semantic, quantized, batch.phones)
-        return Reconstruction(audio, terms)
+        return GeneratorOutput(audio, terms)

@@ -10,7 +10,7 @@ FLOOR = 1e-4  # of a root mean square where full scale is 1: -80 dB
 
 
 def level_loss(audio: Tensor, target: Tensor, sampling_rate: int) -> Tensor:
-    """The mean absolute difference of levels in frames of 20 ms, in units of 10 dB.
+    """Compute the mean absolute difference of levels in frames of 20 ms, in units of 10 dB.
 
     Args:
         audio: (clips, samples).

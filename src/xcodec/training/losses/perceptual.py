@@ -54,5 +54,5 @@ class PerceptualLoss(nn.Module):
 
 
 def _normalised(audio: Tensor) -> Tensor:
-    """Zero mean and unit variance of each clip, as such models were trained on."""
+    """Bring each clip to zero mean and unit variance, as such models were trained on."""
     return (audio - audio.mean(-1, keepdim=True)) / (audio.var(-1, keepdim=True) + 1e-7).sqrt()

@@ -7,7 +7,7 @@ __all__ = ["spread_loss"]
 
 
 def spread_loss(projected: Tensor) -> Tensor:
-    """How far the quantizer's inputs are from zero mean, unit variance and no correlation between dimensions.
+    """Measure how far the quantizer's inputs are from zero mean, unit variance and no correlation between dimensions.
 
     Rounding passes gradients straight through, so nothing else calls latents back once they have drifted to where all
     of them round to the same code.

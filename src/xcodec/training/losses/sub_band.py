@@ -19,7 +19,7 @@ KAISER_BETA = 9.0
 
 
 def prototype_filter(bands: int, taps: int = TAPS, beta: float = KAISER_BETA) -> Tensor:
-    """The Kaiser-windowed low pass whose shifted copies add up flattest (Lin and Vaidyanathan, 1998).
+    """Design the Kaiser-windowed low pass whose shifted copies add up flattest (Lin and Vaidyanathan, 1998).
 
     Its cutoff is searched for so that the filter's autocorrelation vanishes at multiples of twice the number of bands,
     which is what makes the bands add up to the signal.
@@ -65,7 +65,7 @@ class FilterBank(nn.Module):
         return F.conv1d(audio[:, None], self.analysis, stride=self.bands, padding=TAPS // 2)
 
     def join(self, bands: Tensor) -> Tensor:
-        """The reverse, up to the filters' ripple: (clips, bands, steps) -> (clips, bands * steps)."""
+        """Undo it, up to the filters' ripple: (clips, bands, steps) -> (clips, bands * steps)."""
         scattered = bands.new_zeros(*bands.shape, self.bands)
         scattered[..., 0] = bands * self.bands
         return F.conv1d(scattered.flatten(2), self.synthesis, padding=TAPS // 2)[:, 0]

@@ -5,11 +5,11 @@ from typing import Protocol
 
 import numpy as np
 
-__all__ = ["Excerpt", "Source"]
+__all__ = ["ClipExcerpt", "Dataset"]
 
 
 @dataclass(frozen=True)
-class Excerpt:
+class ClipExcerpt:
     """A piece of a clip as it lies in its source.
 
     Attributes:
@@ -26,7 +26,7 @@ class Excerpt:
     codes: np.ndarray | None = None
 
 
-class Source(Protocol):
+class Dataset(Protocol):
     """Clips of one origin.
 
     Attributes:
@@ -39,5 +39,5 @@ class Source(Protocol):
     sources: list[str]
     source_ids: np.ndarray
 
-    def excerpt(self, clip: int, start: float, seconds: float) -> Excerpt:
+    def excerpt(self, clip: int, start: float, seconds: float) -> ClipExcerpt:
         """Read a piece of a clip; it is shorter where the clip ends."""
