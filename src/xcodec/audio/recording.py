@@ -61,6 +61,21 @@ class Recording:
         """Close the file."""
         self._open.close()
 
+    def count_samples(self) -> int:
+        """Count the samples per channel of the whole file: by decoding it, block by block, where it does not tell.
+
+        Raises:
+            AudioError: where it is decoded, and is damaged.
+        """
+        if self.decoder.num_samples is not None:
+            return self.decoder.num_samples
+        blocks = self.decoder.decode()
+        while True:
+            try:
+                next(blocks)
+            except StopIteration as end:
+                return int(end.value)
+
     def read(self, start: float = 0.0, duration: float | None = None) -> tuple[np.ndarray, int]:
         """Read a span.
 

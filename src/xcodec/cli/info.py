@@ -193,11 +193,11 @@ def holds_codes(path: Path) -> bool:
 
 def audio_facts(subject: str) -> Iterator[Fact]:
     """Of a recording."""
-    from xcodec.audio import Audio, AudioInfo
+    from xcodec.audio import AudioFile
 
     path = home(subject)
-    info = AudioInfo.read(path)
-    num_samples = Audio.read(path, channel="mean").num_samples if info.num_samples is None else info.num_samples
+    with AudioFile(path) as file:
+        info, num_samples = file.info, file.count_samples()
     duration = num_samples / info.sampling_rate
     yield Fact("kind", "audio", "kind", "recording")
     yield Fact("format", info.format, "format", f"{info.format}, {info.subtype}")
