@@ -1,6 +1,7 @@
 """Every kind of file that people have: each gives the whole recording, as FFmpeg gives it, or says what it is."""
 
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audio_builders import SPEECH, ffmpeg_samples, made
+from audio_builders import SPEECH, ffmpeg_samples, flac, made
 from xcodec.audio import Audio, AudioFile, AudioInfo
 from xcodec.errors import AudioError
 
@@ -62,7 +63,7 @@ EXTRA = {
     "film.avi": f"{FF} -f lavfi -i testsrc=size=64x64:rate=10:duration=2 -c:v mpeg4 -c:a mp3 {{out}}",
     "speech.wma": f"{FF} -c:a wmav2 {{out}}",
     "speech.amr": "sox {in} -r 8000 -t amr-nb {out}",
-    "speech.awb": "sox {in} -t amr-wb {out}",
+    "speech.awb": "cp {stored}/speech.awb {out}",
     "speech.wv": f"{FF} -c:a wavpack {{out}}",
     "float.wv": f"{FF} -c:a wavpack -sample_fmt fltp {{out}}",
     "speech.spx": f"{FF} -c:a libspeex {{out}}",
@@ -99,6 +100,9 @@ def test_every_kind_of_file_is_as_long_as_ffmpeg_says_and_sounds_the_same(
         assert 3 * audio.num_samples == len(ffmpeg_samples(path))
     elif name == "speech.amr":  # its frames of silence are lost in FFmpeg's own decoder
         assert (audio.num_samples, audio.sampling_rate) == (160 * 150, 8000)
+    elif name == "speech.awb":  # likewise
+        assert (audio.num_samples, audio.sampling_rate) == (320 * 150, 16000)
+        assert np.abs(audio.samples[0, :32000]).max() > 0.1 > 0.001 > np.abs(audio.samples[0, 34000:]).max()
     else:
         expected = ffmpeg_samples(path)
         assert audio.num_samples * audio.num_channels == len(expected)
@@ -208,6 +212,38 @@ def test_a_hole_in_an_mp3_is_an_error(mp3_files: dict[str, Path]) -> None:
     with pytest.raises(AudioError, match=r"is damaged: \d+ bytes from byte \d+ on are no MPEG frames"):
         Audio.read(bytes(content))
     assert Audio.read(bytes(content), duration=0.2).num_samples == 3200
+
+
+def with_vbri(frames: bytes, num_frames: int) -> bytes:
+    """Put in front what encoders of Fraunhofer's write: a silent frame with the header VBRI, its table left empty."""
+    fields = struct.pack(">4sHHHIIHHHH", b"VBRI", 1, 0, 75, len(frames), num_frames, 0, 1, 2, 1)
+    return (frames[:4] + bytes(32) + fields).ljust(288, b"\0") + frames
+
+
+def test_what_a_vbri_header_says_is_a_promise(tmp_path: Path) -> None:
+    frames = made(tmp_path, "cbr.mp3", "lame --quiet -t -b 64 {in} {out}").read_bytes()
+    assert len(frames) % 288 == 0  # a frame of 64 kbit/s at 16 kHz
+    num_frames = len(frames) // 288
+    plain, content = Audio.read(frames), with_vbri(frames, num_frames)
+    assert AudioInfo.read(content).num_samples == plain.num_samples == 576 * num_frames
+    assert Audio.read(content) == plain
+    assert Audio.read(content, start=2.0, duration=0.5) == Audio.read(frames, start=2.0, duration=0.5)
+    with pytest.raises(AudioError, match=rf"its header promises {576 * num_frames} samples, "):
+        Audio.read(content[: -20 * 288])
+
+
+@pytest.mark.parametrize("bits", [12, 20])
+def test_flac_of_12_and_20_bits_is_read_to_the_bit(bits: int) -> None:
+    pytest.importorskip("av", reason="needs PyAV: pip install 'xcodec[formats]'")
+    top = 1 << (bits - 1)
+    numbers = np.random.default_rng(0).integers(-top, top, 10_000)
+    content = flac(numbers, bits)
+    np.testing.assert_array_equal(Audio.read(content).samples[0], (numbers / top).astype(np.float32))
+    np.testing.assert_array_equal(Audio.read(flac(numbers >> (bits - 8), 8)).samples[0] * 128, numbers >> (bits - 8))
+    assert AudioInfo.read(content).num_samples == 10_000
+    assert Audio.read(content, start=0.5, duration=0.1) == Audio(numbers[8000:9600] / top, 16000)
+    with pytest.raises(AudioError, match="is damaged or cut short"):
+        Audio.read(content[:-3000])
 
 
 # --- without the extra

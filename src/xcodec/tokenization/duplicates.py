@@ -89,7 +89,7 @@ def rewrite(path: Path, renaming: "Renaming") -> None:
     with scratch_file(path.parent) as scratch:
         with (
             pq.ParquetFile(path) as parquet,
-            pq.ParquetWriter(scratch, parquet.schema_arrow, compression="zstd") as out,
+            pq.ParquetWriter(scratch, parquet.schema_arrow, compression="zstd") as writer,
         ):
             for number in range(parquet.num_row_groups):  # each holds whole shards
                 rows = renaming.renamed(parquet.read_row_group(number))

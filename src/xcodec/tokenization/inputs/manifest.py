@@ -74,9 +74,7 @@ class ManifestReader:
         uris = [resolved(each, base) for each in path.to_pylist()]
         sizes, times = stamps_of(uris)
         columns: dict[str, Any] = {
-            "id": name
-            if has_ids
-            else list(map(default_id, *(x.to_pylist() for x in (path, start, duration, channel)))),
+            "id": name if has_ids else list(map(default_id, *spans)),
             "uri": uris,
             "start": pc.fill_null(start, 0.0),
             "duration": duration,
