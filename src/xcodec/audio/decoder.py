@@ -39,8 +39,13 @@ class Decoder(ABC):
         subtype: str,
         seeks: bool,
     ) -> None:
-        self.name, self.format, self.subtype, self.seeks = name, format, subtype, seeks
+        self.name, self.format, self.subtype, self._seeks = name, format, subtype, seeks
         self.sampling_rate, self.num_channels, self.num_samples = sampling_rate, num_channels, num_samples
+
+    @property
+    def seeks(self) -> bool:
+        """Whether spans are sought; to find out may take a while."""
+        return self._seeks
 
     @abstractmethod
     def decode(self, start: int = 0) -> Blocks:

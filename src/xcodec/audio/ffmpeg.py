@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from xcodec.audio.decoder import BLOCK, Blocks, Decoder
+from xcodec.audio.packets import PacketIndex, opus_lead, opus_samples
 from xcodec.audio.pcm import pcm_to_float32
 from xcodec.audio.source import Excerpt, Source
 from xcodec.errors import AudioError
@@ -20,6 +22,10 @@ _PROMISING = ("mov", "matroska", "asf", "wv", "tta", "flac", "ape", "avi", "wav"
 # numbers for the whole recording, so that a span alone would hold other noise.
 _SOUGHT = ("mov", "wv", "tta")
 _INDEPENDENT = ("alac", "flac", "wavpack", "tta")
+# Containers of which the packets are counted, where they are Opus or Vorbis, and the seconds that are decoded before a
+# span: Vorbis forgets within a block, Opus predicts from what it has decoded.
+_COUNTED = ("matroska", "mov")
+_PREROLL = {"vorbis": 0.5, "opus": 2.0, "libopus": 2.0}
 # FFmpeg's own decoder of AMR does not know frames of silence.
 _PREFERRED = {"amrnb": "libopencore_amrnb", "amrwb": "libopencore_amrwb"}
 _STRICT = {"err_detect": "crccheck+explode"}
@@ -70,24 +76,50 @@ class FfmpegDecoder(Decoder):
                 num_samples=round(promise * first.sample_rate) if exact and promise is not None else None,
                 format=_NAMES.get(self._container_name, self._container_name.upper()),
                 subtype=stream.codec_context.codec.canonical_name.upper(),
-                seeks=self._can_seek(stream, first),
+                seeks=False,
             )
+            self._sought_exactly = self._can_seek(stream, first)
+            self._preroll = 0
+            if self._container_name in _COUNTED:
+                self._preroll = round(_PREROLL.get(stream.codec_context.name, 0) * first.sample_rate)
+
+    @property
+    def seeks(self) -> bool:
+        """Whether spans are sought. Where packets have to be counted for it, that is done now."""
+        return self._sought_exactly or self._packets is not None
+
+    @cached_property
+    def _packets(self) -> PacketIndex | None:
+        if not self._preroll:
+            return None
+        with self._opened() as (container, stream):
+            try:
+                return PacketIndex.of(container.demux(stream), stream, self._frame_samples, self.sampling_rate)
+            except _av_error():
+                return None  # damaged: reading from the beginning finds where
 
     def decode(self, start: int = 0) -> Blocks:
         """Decode from sample `start` to the end, from the packet that holds it where `seeks`."""
         with self._opened() as (container, stream):
+            packets = self._packets if start > self._preroll else None
             position: int | None = 0
-            wanted = start
-            if self.seeks and wanted > 0:
-                container.seek(self._first_pts + wanted * self._ticks, stream=stream, backward=True)
+            if packets is not None:
+                container.seek(packets.time_before(start, self._preroll), stream=stream, backward=True)
                 position = None
-            else:
-                wanted = 0
+            elif self._sought_exactly and start > 0:
+                container.seek(self._first_pts + start * self._ticks, stream=stream, backward=True)
+                position = None
             reached: list[float] = []
-            lead = _OpusLead(stream) if stream.codec_context.name in ("opus", "libopus") else None
+            is_opus = stream.codec_context.name in ("opus", "libopus")
+            lead = _OpusLead(stream) if is_opus and position == 0 else None
             for frame in self._frames(container, stream, reached, lead):
                 if position is None:
-                    position = (frame.pts - self._first_pts) // self._ticks
+                    if packets is None:
+                        position = (frame.pts - self._first_pts) // self._ticks
+                    else:
+                        position = packets.begin_of(frame.pts, frame.samples)
+                        if position is None:  # a part of a packet, whose rest the decoder has dropped
+                            continue
                     if position > start:
                         raise AudioError(f"{self.name}: is damaged: its index leads past sample {start}")
                 block = self._samples(frame)
@@ -97,7 +129,7 @@ class FfmpegDecoder(Decoder):
                 for at in range(max(0, start - begin), len(block), BLOCK):
                     yield block[at : at + BLOCK]
             if position is None:  # the index has nothing there: how long is it?
-                raise AudioError(f"{self.name}: is damaged or cut short: nothing can be read from sample {wanted} on")
+                raise AudioError(f"{self.name}: is damaged or cut short: nothing can be read from sample {start} on")
             promise = self._promise(container, stream)
             if promise is not None:
                 slack = 2 * self._frame_samples / self.sampling_rate + 0.01
@@ -143,7 +175,9 @@ class FfmpegDecoder(Decoder):
             decoder = av.CodecContext.create(_PREFERRED[decoder.name], "r")
         try:
             for packet in container.demux():
-                if packet.stream_index != stream.index:
+                if (
+                    packet.stream.index != stream.index
+                ):  # of packets that flush, `stream_index` is 0 whatever the stream
                     if packet.pts is not None:
                         latest = max(latest, float((packet.pts + (packet.duration or 0)) * packet.time_base))
                     continue
@@ -200,15 +234,14 @@ class _OpusLead:
     """
 
     def __init__(self, stream: Any) -> None:
-        head = stream.codec_context.extradata or b""
-        self._left = int.from_bytes(head[10:12], "little") if head[:8] == b"OpusHead" else 0
+        self._left = opus_lead(stream.codec_context.extradata or b"")
         self._in_packets = 0
         self._begun = False
 
     def see(self, packet: Any) -> None:
         """Count the samples of a packet that is about to be decoded."""
         if not self._begun:
-            self._in_packets += _opus_samples(bytes(packet)[:2])
+            self._in_packets += opus_samples(bytes(packet)[:2])
 
     def still_to_drop(self, count: int) -> int:
         """Return how many of the first `count` samples that come out of the decoder do not belong to the recording."""
@@ -220,18 +253,11 @@ class _OpusLead:
         return drop
 
 
-def _opus_samples(head: bytes) -> int:
-    """Count a packet's samples at 48 kHz from its first bytes (RFC 6716, 3.1)."""
-    if not head:
-        return 0
-    config, code = head[0] >> 3, head[0] & 3
-    if config < 12:
-        size = (480, 960, 1920, 2880)[config & 3]
-    elif config < 16:
-        size = (480, 960)[config & 1]
-    else:
-        size = (120, 240, 480, 960)[config & 3]
-    return size * (1 if code == 0 else 2 if code < 3 else (head[1] & 63 if len(head) > 1 else 0))
+def _av_error() -> type[Exception]:
+    import av
+
+    kind: type[Exception] = av.error.FFmpegError
+    return kind
 
 
 def _reason(error: Exception) -> str:
