@@ -210,6 +210,42 @@ def test_packets_that_contradict_their_times_are_not_sought(tmp_path: Path) -> N
     np.testing.assert_array_equal(span.samples, whole.samples[:, 432000 : 432000 + 19200])
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("live.webm", "-c:a libopus -f webm -live 1"),
+        ("two.mkv", "-map 0:a -map 0:a -c:a libvorbis"),
+        ("a.spx", "-c:a libspeex"),
+    ],
+)
+@pytest.mark.parametrize("fill", [b"", b"\0", b"?"])
+def test_a_hole_in_webm_matroska_or_speex_is_an_error(tmp_path: Path, name: str, options: str, fill: bytes) -> None:
+    pytest.importorskip("av", reason="needs PyAV: pip install 'xcodec[formats]'")
+    path = made(tmp_path, name, f"ffmpeg -v error -y -stream_loop 3 -i {{in}} {options} {{out}}")
+    content = path.read_bytes()
+    begin = len(content) // 2
+    holed = content[:begin] + fill * 6000 + content[begin + 6000 :]
+    with pytest.raises(AudioError, match="is damaged"):
+        Audio.read(holed)
+
+
+def test_a_gap_in_the_times_of_packets_that_all_are_there_is_no_damage(tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="needs PyAV: pip install 'xcodec[formats]'")
+    import av
+
+    path = made(tmp_path, "whole.webm", "ffmpeg -v error -y -i {in} -c:a libopus {out}")
+    silent = tmp_path / "silent.webm"
+    with av.open(str(path)) as source, av.open(str(silent), "w") as target:
+        track = target.add_stream_from_template(source.streams.audio[0])
+        for number, packet in enumerate(source.demux(audio=0)):
+            if packet.size:
+                packet.stream = track
+                packet.pts = packet.dts = packet.pts + 500 * (number > 75)
+                target.mux(packet)
+    whole = Audio.read(path)
+    np.testing.assert_allclose(Audio.read(silent).samples[:, : whole.num_samples], whole.samples, atol=1e-6)
+
+
 # --- MPEG without promises
 
 

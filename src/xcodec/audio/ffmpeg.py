@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from xcodec.audio.decoder import BLOCK, Blocks, Decoder
-from xcodec.audio.packets import PacketIndex, opus_lead, opus_samples
+from xcodec.audio.packets import HoleFinder, PacketIndex, opus_lead, opus_samples
 from xcodec.audio.pcm import pcm_to_float32
 from xcodec.audio.source import Excerpt, Source
 from xcodec.errors import AudioError
@@ -166,20 +166,23 @@ class FfmpegDecoder(Decoder):
     def _frames(
         self, container: Any, stream: Any, reached: "list[float] | None" = None, lead: "_OpusLead | None" = None
     ) -> Iterator[Any]:
-        """Decode the frames of the audio track, and note in `reached` at which second packets of other tracks end."""
+        """Decode the frames of the audio track, and note in `reached` until which second there are packets."""
         import av
 
         latest = 0.0
         decoder = stream.codec_context
         if _PREFERRED.get(decoder.name) in av.codecs_available:
             decoder = av.CodecContext.create(_PREFERRED[decoder.name], "r")
+        holes = HoleFinder(container.format.name.split(",")[0], stream)
         try:
             for packet in container.demux():
-                if (
-                    packet.stream.index != stream.index
-                ):  # of packets that flush, `stream_index` is 0 whatever the stream
-                    if packet.pts is not None:
-                        latest = max(latest, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+                if hole := holes.see(packet):
+                    missing = f"what was between {hole[0]:.2f} s and {hole[1]:.2f} s is missing"
+                    raise AudioError(f"{self._source.name}: is damaged: {missing}")
+                is_other = packet.stream.index != stream.index  # `stream_index` of packets that flush is 0
+                if packet.pts is not None and (is_other or holes.watches):
+                    latest = max(latest, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+                if is_other:
                     continue
                 if packet.is_corrupt:
                     raise AudioError(f"{self._source.name}: is damaged or cut short: its last packet is not whole")

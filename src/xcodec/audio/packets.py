@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["PacketIndex", "opus_lead", "opus_samples"]
+__all__ = ["HoleFinder", "PacketIndex", "opus_lead", "opus_samples"]
 
+_HOLE = 0.1  # seconds without packets, from which on something may be missing
+_HEADERS = 128  # bytes that may stand between two packets of Matroska and are headers
 _ROUNDED = 2  # ticks of the container by which the time of a packet may be off
 
 
@@ -87,6 +89,45 @@ class PacketIndex:
         """Return the first sample of the packet at a time; None where there is none, or it has not been given whole."""
         number = self._numbers.get(time)
         return None if number is None or self._sizes[number] != num_samples else int(self._begins[number])
+
+
+class HoleFinder:
+    """Notices where packets of a stream are missing, by the times that Matroska and Ogg give them.
+
+    A recorder that heard nothing for a while leaves a gap in the time too. In Matroska its packets then follow one
+    another in the file as always; where bytes are passed over, they were packets.
+
+    Args:
+        container: FFmpeg's name of it.
+        stream: of PyAV.
+
+    Attributes:
+        watches: whether the container is one of these.
+    """
+
+    def __init__(self, container: str, stream: Any) -> None:
+        self.watches = container in ("matroska", "ogg")
+        self._needs_bytes = container == "matroska"
+        self._index, self._base = stream.index, float(stream.time_base or 0)
+        self._time: float | None = None
+        self._byte: int | None = None
+        self._passed_over = False  # bytes, since the last packet of the stream
+
+    def see(self, packet: Any) -> tuple[float, float] | None:
+        """Look at the next packet of any stream; return between which seconds something is missing before it."""
+        if not self.watches or packet.pts is None:
+            return None
+        if packet.pos is not None:
+            self._passed_over |= self._byte is not None and packet.pos - self._byte > _HEADERS
+            self._byte = packet.pos + packet.size
+        if packet.stream.index != self._index:
+            return None
+        begin, last = packet.pts * self._base, self._time
+        self._time = begin + (packet.duration or 0) * self._base
+        passed_over, self._passed_over = self._passed_over, False
+        if last is not None and begin - last > _HOLE and (passed_over or not self._needs_bytes):
+            return last, begin
+        return None
 
 
 def opus_lead(head: bytes) -> int:

@@ -30,7 +30,8 @@ Tell what a model, a file of codes or a recording is.
   a model        size, parameters of each part, rates, codebooks, licence,
                  identity; its weights are read and checked completely
   codes          shape, duration, bitrate, rates, and which model made them
-  a recording    rate, channels, duration and format, as its header has them
+  a recording    rate, channels, duration and format, as its header has them;
+                 where it has no length, the recording is decoded and counted
 
 A folder with config.json is a model; of any other, the recordings and files of
 codes in it and below are told. Patterns may be left to xcodec in quotes.
