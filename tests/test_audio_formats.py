@@ -113,6 +113,8 @@ def test_every_kind_of_file_is_as_long_as_ffmpeg_says_and_sounds_the_same(
         np.testing.assert_allclose(audio.samples.T.ravel(), expected, atol=TOLERANCES.get(name, 1e-4))
     assert AudioInfo.read(path).num_samples in (None, audio.num_samples)
     assert Audio.read(path.read_bytes()) == audio
+    with AudioFile(path) as file:
+        assert file.count_samples() == audio.num_samples
 
 
 @pytest.mark.parametrize(("name", "command"), all_kinds(), ids=[name for name, _ in all_kinds()])
@@ -227,6 +229,17 @@ def test_a_hole_in_webm_matroska_or_speex_is_an_error(tmp_path: Path, name: str,
     holed = content[:begin] + fill * 6000 + content[begin + 6000 :]
     with pytest.raises(AudioError, match="is damaged"):
         Audio.read(holed)
+
+
+@pytest.mark.parametrize("name", ["speech.opus", "vorbis.ogg", "speech.spx", "flac.oga"])
+def test_a_byte_that_is_not_as_an_ogg_pages_checksum_says_is_damage(tmp_path: Path, name: str) -> None:
+    if name in EXTRA:
+        pytest.importorskip("av", reason="needs PyAV: pip install 'xcodec[formats]'")
+    content = bytearray(made(tmp_path, name, (PLAIN | EXTRA)[name]).read_bytes())
+    page = content.find(b"OggS", len(content) // 3)
+    content[page + 200] ^= 1
+    with pytest.raises(AudioError, match="is damaged"):
+        Audio.read(bytes(content))
 
 
 def test_a_gap_in_the_times_of_packets_that_all_are_there_is_no_damage(tmp_path: Path) -> None:

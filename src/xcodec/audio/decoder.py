@@ -1,18 +1,21 @@
 """What a decoder is: one audio file, decoded from any of its samples on."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 
 from xcodec.errors import AudioError
 
-__all__ = ["BLOCK", "Blocks", "Decoder", "JoinedDecoder", "damaged"]
+__all__ = ["BLOCK", "Blocks", "Decoder", "FindDamage", "JoinedDecoder", "damaged"]
 
 BLOCK = 1 << 16  # samples per channel to decode or encode at once; libvorbis overflows its stack on long blocks
 
 Blocks = Generator[np.ndarray, None, int]
 """Blocks of float32 samples, shape (samples, channels); the generator's value is the number of samples in the file."""
+
+FindDamage = Callable[[], str | None]
+"""Looks for damage that decoders pass over, and says what is wrong with the file."""
 
 
 class Decoder(ABC):

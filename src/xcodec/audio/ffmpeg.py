@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xcodec.audio.decoder import BLOCK, Blocks, Decoder
+from xcodec.audio.decoder import BLOCK, Blocks, Decoder, FindDamage
 from xcodec.audio.packets import HoleFinder, PacketIndex, opus_lead, opus_samples
 from xcodec.audio.pcm import pcm_to_float32
 from xcodec.audio.source import Excerpt, Source
@@ -51,14 +51,15 @@ class FfmpegDecoder(Decoder):
     Args:
         source: the file.
         damage: what is known to be wrong at its end, such as "is cut short: ...".
+        find_damage: looks for what else may be wrong, once the end is reached.
 
     Raises:
         NotReadByFfmpegError: where FFmpeg does not know the format, or there is no audio track.
         AudioError: where the beginning is damaged.
     """
 
-    def __init__(self, source: Source, damage: str | None = None) -> None:
-        self._source, self._damage = source, damage
+    def __init__(self, source: Source, damage: str | None = None, find_damage: FindDamage | None = None) -> None:
+        self._source, self._damage, self._find_damage = source, damage, find_damage
         with self._opened() as (container, stream):
             first = next(self._frames(container, stream), None)
             if first is None:
@@ -139,8 +140,8 @@ class FfmpegDecoder(Decoder):
                         f"{self.name}: is damaged or cut short: its header promises {promise:g} s, "
                         f"{there:g} s can be read"
                     )
-        if self._damage is not None:
-            raise AudioError(f"{self.name}: {self._damage}")
+        if damage := self._damage or (self._find_damage() if self._find_damage else None):
+            raise AudioError(f"{self.name}: {damage}")
         return position
 
     @contextmanager
