@@ -8,7 +8,7 @@ import numpy as np
 __all__ = ["HoleFinder", "PacketIndex", "opus_lead", "opus_samples"]
 
 _HOLE = 0.1  # seconds without packets, from which on something may be missing
-_HEADERS = 128  # bytes that may stand between two packets of Matroska and are headers
+_HEADERS = 40  # bytes that may stand between two packets of Matroska and are headers
 _ROUNDED = 2  # ticks of the container by which the time of a packet may be off
 
 
