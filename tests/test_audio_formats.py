@@ -1,6 +1,7 @@
 """Every kind of file that people have: each gives the whole recording, as FFmpeg gives it, or says what it is."""
 
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audio_builders import SPEECH, ffmpeg_samples, made
+from audio_builders import SPEECH, ffmpeg_samples, flac, made
 from xcodec.audio import Audio, AudioFile, AudioInfo
 from xcodec.errors import AudioError
 
@@ -59,10 +60,13 @@ EXTRA = {
     "aac.mkv": f"{FF} -c:a aac {{out}}",
     "film.mp4": f"{FF} -f lavfi -i testsrc=size=64x64:rate=10:duration=2 -c:v mpeg4 -c:a aac {{out}}",
     "film.mkv": f"{FF} -f lavfi -i testsrc=size=64x64:rate=10:duration=5 -c:v mpeg4 -c:a aac {{out}}",
+    "audio-first.mp4": f"{FF} -f lavfi -i testsrc=size=64x64:rate=10:duration=2 -map 0:a -map 1:v -c:a aac {{out}}",
+    "two-languages.mkv": f"{FF} -f lavfi -i sine=duration=3 -map 0:a -map 1:a -c:a libvorbis {{out}}",
+    "opus.mp4": f"{FF} -c:a libopus {{out}}",
     "film.avi": f"{FF} -f lavfi -i testsrc=size=64x64:rate=10:duration=2 -c:v mpeg4 -c:a mp3 {{out}}",
     "speech.wma": f"{FF} -c:a wmav2 {{out}}",
     "speech.amr": "sox {in} -r 8000 -t amr-nb {out}",
-    "speech.awb": "sox {in} -t amr-wb {out}",
+    "speech.awb": "cp {stored}/speech.awb {out}",
     "speech.wv": f"{FF} -c:a wavpack {{out}}",
     "float.wv": f"{FF} -c:a wavpack -sample_fmt fltp {{out}}",
     "speech.spx": f"{FF} -c:a libspeex {{out}}",
@@ -77,6 +81,7 @@ TOLERANCES = {
     "ima.wav": 5e-3,
     "ms-adpcm.wav": 5e-3,
     "opus.webm": 2e-3,
+    "opus.mp4": 2e-3,
     "speech.amr": 1e-2,
 }  # decoders round differently
 
@@ -99,12 +104,17 @@ def test_every_kind_of_file_is_as_long_as_ffmpeg_says_and_sounds_the_same(
         assert 3 * audio.num_samples == len(ffmpeg_samples(path))
     elif name == "speech.amr":  # its frames of silence are lost in FFmpeg's own decoder
         assert (audio.num_samples, audio.sampling_rate) == (160 * 150, 8000)
+    elif name == "speech.awb":  # likewise
+        assert (audio.num_samples, audio.sampling_rate) == (320 * 150, 16000)
+        assert np.abs(audio.samples[0, :32000]).max() > 0.1 > 0.001 > np.abs(audio.samples[0, 34000:]).max()
     else:
-        expected = ffmpeg_samples(path)
+        expected = ffmpeg_samples(path)[208 if name == "opus.mp4" else 0 :]  # of the encoder's delay, left in by FFmpeg
         assert audio.num_samples * audio.num_channels == len(expected)
         np.testing.assert_allclose(audio.samples.T.ravel(), expected, atol=TOLERANCES.get(name, 1e-4))
     assert AudioInfo.read(path).num_samples in (None, audio.num_samples)
     assert Audio.read(path.read_bytes()) == audio
+    with AudioFile(path) as file:
+        assert file.count_samples() == audio.num_samples
 
 
 @pytest.mark.parametrize(("name", "command"), all_kinds(), ids=[name for name, _ in all_kinds()])
@@ -148,6 +158,105 @@ def test_a_file_that_is_cut_anywhere_is_an_error_or_promised_nothing(tmp_path: P
             continue
         assert name in PROMISELESS, f"cut at {place} of {len(content)}: {audio.duration} of {whole} s"
         assert audio.duration <= whole
+
+
+# --- packets that are counted
+
+COUNTED = {
+    "celt.webm": "-c:a libopus -b:a 64k",
+    "silk.mkv": "-c:a libopus -b:a 12k -application voip",
+    "hybrid.webm": "-c:a libopus -b:a 24k -application voip",
+    "short-frames.webm": "-c:a libopus -frame_duration 2.5",
+    "long-frames.mp4": "-c:a libopus -frame_duration 60",
+    "vorbis.webm": "-c:a libvorbis",
+    "vorbis.mkv": "-c:a libvorbis -ar 44100 -ac 2",
+    "film.mkv": "-f lavfi -i testsrc=size=64x64:rate=10:duration=2 -c:v mpeg4 -c:a libopus",
+}
+
+
+@pytest.mark.parametrize(("name", "options"), COUNTED.items())
+def test_opus_and_vorbis_in_webm_matroska_and_mp4_are_sought_exactly(tmp_path: Path, name: str, options: str) -> None:
+    pytest.importorskip("av", reason="needs PyAV: pip install 'xcodec[formats]'")
+    path = made(tmp_path, name, f"ffmpeg -v error -y -stream_loop 9 -i {{in}} {options} {{out}}")
+    whole = Audio.read(path)
+    with AudioFile(path) as file:
+        assert file._recording.decoder.seeks
+        for start in np.random.default_rng(0).uniform(0, whole.duration - 0.5, 15):
+            first, span = round(start * whole.sampling_rate), file.read(start, 0.4)
+            np.testing.assert_allclose(
+                span.samples, whole.samples[:, first : first + span.num_samples], atol=1e-4 * ("vorbis" not in name)
+            )
+            assert span.duration == 0.4
+        rest = file.read(whole.duration - 0.25)
+        np.testing.assert_allclose(rest.samples, whole.samples[:, -rest.num_samples :], atol=1e-4)
+        with pytest.raises(AudioError, match=rf"has no span from 99 s on: it ends at {whole.duration:g}"):
+            file.read(99.0)
+
+
+def test_packets_that_contradict_their_times_are_not_sought(tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="needs PyAV: pip install 'xcodec[formats]'")
+    import av
+
+    path = made(tmp_path, "whole.webm", "ffmpeg -v error -y -stream_loop 3 -i {in} -c:a libopus {out}")
+    holed = tmp_path / "holed.webm"
+    with av.open(str(path)) as source, av.open(str(holed), "w") as target:
+        track = target.add_stream_from_template(source.streams.audio[0])
+        for number, packet in enumerate(source.demux(audio=0)):
+            if packet.size and number != 150:
+                packet.stream = track
+                target.mux(packet)
+    whole = Audio.read(holed)
+    with AudioFile(holed) as file:
+        span = file.read(9.0, 0.4)
+        assert not file._recording.decoder.seeks
+    np.testing.assert_array_equal(span.samples, whole.samples[:, 432000 : 432000 + 19200])
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("live.webm", "-c:a libopus -f webm -live 1"),
+        ("two.mkv", "-map 0:a -map 0:a -c:a libvorbis"),
+        ("a.spx", "-c:a libspeex"),
+    ],
+)
+@pytest.mark.parametrize("fill", [b"", b"\0", b"?"])
+def test_a_hole_in_webm_matroska_or_speex_is_an_error(tmp_path: Path, name: str, options: str, fill: bytes) -> None:
+    pytest.importorskip("av", reason="needs PyAV: pip install 'xcodec[formats]'")
+    path = made(tmp_path, name, f"ffmpeg -v error -y -stream_loop 3 -i {{in}} {options} {{out}}")
+    content = path.read_bytes()
+    begin = len(content) // 2
+    holed = content[:begin] + fill * 6000 + content[begin + 6000 :]
+    with pytest.raises(AudioError, match="is damaged"):
+        Audio.read(holed)
+
+
+@pytest.mark.parametrize("name", ["speech.opus", "vorbis.ogg", "speech.spx", "flac.oga"])
+def test_a_byte_that_is_not_as_an_ogg_pages_checksum_says_is_damage(tmp_path: Path, name: str) -> None:
+    if name in EXTRA:
+        pytest.importorskip("av", reason="needs PyAV: pip install 'xcodec[formats]'")
+    content = bytearray(made(tmp_path, name, (PLAIN | EXTRA)[name]).read_bytes())
+    page = content.find(b"OggS", len(content) // 3)
+    content[page + 200] ^= 1
+    with pytest.raises(AudioError, match="is damaged"):
+        Audio.read(bytes(content))
+
+
+def test_a_gap_in_the_times_of_packets_that_all_are_there_is_no_damage(tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="needs PyAV: pip install 'xcodec[formats]'")
+    import av
+
+    path = made(tmp_path, "whole.webm", "ffmpeg -v error -y -i {in} -c:a libopus {out}")
+    silent = tmp_path / "silent.webm"
+    with av.open(str(path)) as source, av.open(str(silent), "w") as target:
+        track = target.add_stream_from_template(source.streams.audio[0])
+        for number, packet in enumerate(source.demux(audio=0)):
+            if packet.size:
+                packet.stream = track
+                packet.pts = packet.dts = packet.pts + 500 * (number > 75)
+                target.mux(packet)
+    whole = Audio.read(path)
+    np.testing.assert_allclose(Audio.read(silent).samples[:, : whole.num_samples], whole.samples, atol=1e-6)
 
 
 # --- MPEG without promises
@@ -208,6 +317,38 @@ def test_a_hole_in_an_mp3_is_an_error(mp3_files: dict[str, Path]) -> None:
     with pytest.raises(AudioError, match=r"is damaged: \d+ bytes from byte \d+ on are no MPEG frames"):
         Audio.read(bytes(content))
     assert Audio.read(bytes(content), duration=0.2).num_samples == 3200
+
+
+def with_vbri(frames: bytes, num_frames: int) -> bytes:
+    """Put in front what encoders of Fraunhofer's write: a silent frame with the header VBRI, its table left empty."""
+    fields = struct.pack(">4sHHHIIHHHH", b"VBRI", 1, 0, 75, len(frames), num_frames, 0, 1, 2, 1)
+    return (frames[:4] + bytes(32) + fields).ljust(288, b"\0") + frames
+
+
+def test_what_a_vbri_header_says_is_a_promise(tmp_path: Path) -> None:
+    frames = made(tmp_path, "cbr.mp3", "lame --quiet -t -b 64 {in} {out}").read_bytes()
+    assert len(frames) % 288 == 0  # a frame of 64 kbit/s at 16 kHz
+    num_frames = len(frames) // 288
+    plain, content = Audio.read(frames), with_vbri(frames, num_frames)
+    assert AudioInfo.read(content).num_samples == plain.num_samples == 576 * num_frames
+    assert Audio.read(content) == plain
+    assert Audio.read(content, start=2.0, duration=0.5) == Audio.read(frames, start=2.0, duration=0.5)
+    with pytest.raises(AudioError, match=rf"its header promises {576 * num_frames} samples, "):
+        Audio.read(content[: -20 * 288])
+
+
+@pytest.mark.parametrize("bits", [12, 20])
+def test_flac_of_12_and_20_bits_is_read_to_the_bit(bits: int) -> None:
+    pytest.importorskip("av", reason="needs PyAV: pip install 'xcodec[formats]'")
+    top = 1 << (bits - 1)
+    numbers = np.random.default_rng(0).integers(-top, top, 10_000)
+    content = flac(numbers, bits)
+    np.testing.assert_array_equal(Audio.read(content).samples[0], (numbers / top).astype(np.float32))
+    np.testing.assert_array_equal(Audio.read(flac(numbers >> (bits - 8), 8)).samples[0] * 128, numbers >> (bits - 8))
+    assert AudioInfo.read(content).num_samples == 10_000
+    assert Audio.read(content, start=0.5, duration=0.1) == Audio(numbers[8000:9600] / top, 16000)
+    with pytest.raises(AudioError, match="is damaged or cut short"):
+        Audio.read(content[:-3000])
 
 
 # --- without the extra

@@ -79,6 +79,20 @@ def test_a_file_of_audio_may_be_bytes_or_open_or_a_url(codec: Codec) -> None:
     assert codec.reconstruct(content) == codec.decode(expected)
 
 
+def test_what_is_decoded_here_is_read_at_the_models_rate(codec: Codec, tmp_path: Path) -> None:
+    from xcodec.batching import Clip
+
+    path = tmp_path / "wide.wav"
+    Audio(np.tile(Audio.read(SPEECH).resample(48000).samples, (2, 1)), 48000).save(path)
+    forms: list[Any] = [path.read_bytes(), f"file://{path}", {"bytes": path.read_bytes(), "path": "gone.wav"}]
+    for form in forms:
+        clip = Clip.of(form, None, 16000, "")
+        assert isinstance(clip.source, Audio)
+        assert (clip.source.num_channels, clip.source.num_samples) == (1, 47840)
+        assert clip.source_sampling_rate == 48000
+        assert codec.encode(form) == codec.encode(path)
+
+
 def test_a_row_of_datasets_is_encoded_as_it_comes(codec: Codec) -> None:
     datasets = pytest.importorskip("datasets", reason="needs xcodec[datasets]")
     rows = datasets.Dataset.from_dict({"audio": [str(SPEECH)]}).cast_column("audio", datasets.Audio(decode=False))

@@ -232,6 +232,25 @@ def test_what_cannot_be_measured_is_named_and_keeps_no_other_from_it(
     assert len(report["failures"]) == 4
 
 
+def test_what_cannot_be_read_is_left_out_by_name_and_fails_nothing_if_so_wanted(
+    recordings: Path, again: Path, tmp_path: Path
+) -> None:
+    (recordings / "notes.wav").write_text("no audio\n")
+    options = (recordings, "-r", again, "--asr", "none", "--ignore-unreadable")
+    result = run(*options, "--json", tmp_path / "report.json")
+    assert result.code == 0
+    assert "left out: " in result.err
+    assert "notes.wav: is not audio" in result.err
+    assert "error:" not in result.err
+    assert "Measured 2 of 3 recordings" in result.out
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [row["name"] for row in report["systems"][-1]["clips"]] == ["a.flac", "x/b.wav"]
+    Audio(builders.speech(1.0), 16_000).save(recordings / "alone.wav")  # whose counterpart is missing: no such excuse
+    result = run(*options)
+    assert result.code == 1
+    assert "alone.wav, " in result.err.partition("error: ")[2]
+
+
 def test_two_counterparts_of_one_recording_are_an_error(recordings: Path, again: Path) -> None:
     shutil.copy(again / "a.flac.wav", again / "a.flac.ogg")
     result = run(recordings / "a.flac", "-r", again, "--asr", "none")

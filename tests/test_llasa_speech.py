@@ -554,7 +554,7 @@ def test_say_writes_a_file(learned: Path, speaker: Llasa, tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("cut_is_no_news")
-def test_say_takes_the_codec_that_the_language_model_names(random_llm: Path, tmp_path: Path) -> None:
+def test_the_codec_is_the_one_that_the_language_model_names(random_llm: Path, tmp_path: Path) -> None:
     named = shutil.copytree(random_llm, tmp_path / "named")
     config = json.loads((named / "config.json").read_text())
     common = ["Hello.", "--llm", named, "--max-seconds", "0.2", "--seed", "1"]
@@ -567,6 +567,10 @@ def test_say_takes_the_codec_that_the_language_model_names(random_llm: Path, tmp
     assert "'no/such-codec' is neither in the hub" in say_with("no/such-codec").err
     assert say_with("no/such-codec", "--model", "mini").code == 0
     assert "names 7 as codec; expected a folder, a hub id or mini" in say_with(7).err
+    with pytest.raises(InputError, match="names 7 as codec"):
+        Llasa.from_pretrained(named)
+    assert say_with("mini").code == 0
+    assert Llasa.from_pretrained(named).codec.identity == Codec.from_pretrained().identity
 
 
 @pytest.mark.gradients

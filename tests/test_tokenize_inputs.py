@@ -125,6 +125,30 @@ def test_a_manifest_that_cannot_be_understood_is_refused(name: str, text: str, s
     assert str(tmp_path / name) in message
 
 
+def test_of_a_damaged_parquet_file_all_other_row_groups_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "m.parquet"
+    rows = pa.table({"path": [f"{i:03}.wav" for i in range(500)]})
+    pq.write_table(rows, path, row_group_size=100, compression="none", use_dictionary=False)
+    place = pq.read_metadata(path).row_group(2).column(0).data_page_offset
+    content = bytearray(path.read_bytes())
+    content[place : place + 40] = b"\xff" * 40
+    path.write_bytes(content)
+    found = entries(path)
+    assert [row["id"] for row in found if not row["fault"]] == [f"{i:03}.wav" for i in (*range(200), *range(300, 500))]
+    [fault] = [row for row in found if row["fault"]]
+    assert fault["id"] == f"{path}:201"
+    assert fault["fault"].startswith("row 201 and what follows to row 300 cannot be read, 100 in all: ")
+
+
+def test_a_parquet_file_of_which_nothing_can_be_read_keeps_no_other_input_from_its_plan(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_text("no")
+    pq.write_table(pa.table({"path": ["x.wav"]}), tmp_path / "b.parquet")
+    unreadable, read = entries(f"{tmp_path}/*.parquet")
+    assert (read["id"], read["fault"]) == ("x.wav", None)
+    assert unreadable["uri"] == f"{tmp_path}/a.parquet"
+    assert unreadable["fault"].startswith("is no Parquet file, or damaged: ")
+
+
 @pytest.mark.parametrize(
     ("name", "row", "said"),
     [

@@ -21,6 +21,7 @@ from xcodec.tokenization.lock import Lock, ScratchFolder
 from xcodec.tokenization.plan import Plan
 from xcodec.tokenization.run import prepare, tokenize
 from xcodec.tokenization.status import Standing
+from xcodec.tokenization.tokens import Tokens
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +61,25 @@ def refusal(call: object, *arguments: object, **named: object) -> str:
     return str(caught.value)
 
 
-def test_duplicate_ids_are_named(model: Path, codec: Codec, tmp_path: Path) -> None:
-    rows = [{"path": f"{i}.wav", "id": f"id-{i % 12}"} for i in range(19)]
+def test_of_recordings_with_one_id_the_first_is_done_and_the_others_are_failures(
+    model: Path, codec: Codec, clips: Path, tmp_path: Path
+) -> None:
+    names = [str(path) for path in sorted(clips.rglob("*.wav"))[:4]]
+    rows = [{"path": names[0], "id": "x"}, {"path": names[1], "id": "x"}, {"path": names[2], "id": "x#2"}]
+    rows += [{"path": names[0], "id": "x", "start": 0.1}, {"path": names[3], "id": "y"}, {"path": "", "id": "y"}]
     (tmp_path / "m.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    message = refusal(run, job_for(model, tmp_path / "out"), codec, tmp_path / "m.jsonl")
-    assert message == (
-        "ids must be unique, but these occur more than once: 'id-0' (2 times), 'id-1' (2 times), 'id-2' (2 times), "
-        "'id-3' (2 times), 'id-4' (2 times), and 2 more"
-    )
-    assert not Plan.exists(tmp_path / "out")
+    job = job_for(model, tmp_path / "out")
+    run(job, codec, tmp_path / "m.jsonl")
+    plan = Plan(job.folder)
+    assert [row.id for row in Tokens(job.folder).rows()] == ["x", "x#2", "y"]
+    reasons = {failure.id: failure.error for header in plan.survey().done.values() for failure in header.failures}
+    assert reasons == {
+        "x##2": f"has the id of a recording before it, 'x'; that one is {names[0]}. Give each its own",
+        "x##3": f"has the id of a recording before it, 'x'; that one is {names[0]}. Give each its own",
+        "y##2": "row 6 has no path",
+    }
+    assert (plan.fingerprint.rows, plan.fingerprint.faults) == (6, 3)
+    run(job, codec, tmp_path / "m.jsonl")  # the same again is the same plan
 
 
 def test_duplicates_are_found_among_many() -> None:

@@ -4,12 +4,13 @@ import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol, TypeAlias
+from typing import Any, BinaryIO, Protocol, TypeAlias, TypeGuard
 
 import numpy as np
 import torch
 
-from xcodec.audio import Audio, AudioInfo
+from xcodec.audio import Audio, AudioFile
+from xcodec.audio import AudioSource as FileSource
 from xcodec.errors import AudioError, InputError, about
 from xcodec.location import is_url
 
@@ -63,15 +64,25 @@ class Clip:
     item: str | None = None
 
     @classmethod
-    def of(cls, source: AudioSource, sampling_rate: int | None, item: str | None = None) -> "Clip":
-        """Look at an input, which errors call `item`. `sampling_rate` is that of samples without a rate, in Hz."""
+    def of(cls, source: AudioSource, sampling_rate: int | None, model_rate: int, item: str | None = None) -> "Clip":
+        """Look at an input.
+
+        Args:
+            source: the input.
+            sampling_rate: in Hz, of samples that come without a rate.
+            model_rate: in Hz; what is decoded here is read at it, so that memory follows it, not the source's rate.
+            item: what errors call the input.
+        """
         with about(item=item):
+            source = undressed(source)
             if isinstance(source, (str, os.PathLike)) and not is_url(os.fspath(source)):
-                info = AudioInfo.read(source)
-                seconds = info.duration
-                if seconds is None:
-                    seconds = Audio.read(source, channel="mean").duration
-                return cls(seconds, info.sampling_rate, source, item)
+                with AudioFile(source) as file:
+                    rate = file.info.sampling_rate
+                    return cls(file.count_samples() / rate, rate, source, item)
+            if is_file(source):
+                with AudioFile(source, channel="mean", sampling_rate=model_rate) as file:
+                    audio = file.read()
+                    return cls(audio.duration, file.info.sampling_rate, audio, item)
             audio = audio_of(source, sampling_rate)
             return cls(audio.duration, audio.sampling_rate, audio, item)
 
@@ -95,8 +106,33 @@ class Clip:
             return audio.mono().resample(sampling_rate)
 
 
+def undressed(source: AudioSource) -> AudioSource:
+    """Take a file of audio, or its path, out of a row of `datasets`; everything else is returned as it is."""
+    if isinstance(source, Mapping) and (source.get("array") is None or source.get("sampling_rate") is None):
+        for key in ("bytes", "path"):
+            if source.get(key) is not None:
+                found: AudioSource = source[key]
+                return found
+    return source
+
+
+def is_file(source: AudioSource) -> TypeGuard[FileSource]:
+    """Tell whether an input is a URL, the bytes of a file, or a file that is open.
+
+    Raises:
+        InputError: where the file is open for text.
+    """
+    if isinstance(source, io.TextIOBase):
+        raise InputError(
+            "the file is open for text", subject=getattr(source, "name", source), remedy="open it in binary mode, 'rb'"
+        )
+    if isinstance(source, Audio):  # whose `read` makes another one
+        return False
+    return isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(source, "read")
+
+
 def audio_of(source: AudioSource, sampling_rate: int | None) -> Audio:
-    """Make a recording of what is no path: one channel of what is decoded here, all channels of samples."""
+    """Make a recording of what is neither a file nor the path of one."""
     if isinstance(source, Audio):
         return source
     if isinstance(source, (np.ndarray, torch.Tensor)):
@@ -110,14 +146,6 @@ def audio_of(source: AudioSource, sampling_rate: int | None) -> Audio:
     if hasattr(source, "get_all_samples"):
         decoded = source.get_all_samples()
         return audio_of_samples(decoded.data, decoded.sample_rate)
-    if isinstance(source, io.TextIOBase):
-        raise InputError(
-            "the file is open for text", subject=getattr(source, "name", source), remedy="open it in binary mode, 'rb'"
-        )
-    if isinstance(source, (bytearray, memoryview)):
-        source = bytes(source)
-    if isinstance(source, (str, os.PathLike, bytes)) or hasattr(source, "read"):
-        return Audio.read(source, channel="mean")
     raise InputError(
         "expected the path of an audio file, a URL, an Audio, a numpy or torch array, (array, rate), a dict with array "
         f"and sampling_rate, the bytes of a file, an open file, or a list of these, got {type(source).__name__}"
@@ -144,15 +172,11 @@ def audio_of_pair(pair: tuple[Any, ...]) -> Audio:
 
 
 def audio_of_mapping(fields: Mapping[str, Any]) -> Audio:
-    """Make a recording of a row of `datasets`, decoded or not."""
+    """Make a recording of a row of `datasets` that is decoded."""
     if (samples := fields.get("array")) is not None and (rate := fields.get("sampling_rate")) is not None:
         if isinstance(samples, (list, tuple)):  # rows that are plain Python
             samples = np.asarray(samples, np.float32)
         return audio_of_pair((samples, rate))
-    if (content := fields.get("bytes")) is not None:
-        return Audio.read(content, channel="mean")
-    if (path := fields.get("path")) is not None:
-        return Audio.read(path, channel="mean")
     raise InputError(
         f"got a dict with {', '.join(map(str, fields)) or 'nothing'}; expected array and sampling_rate, or the "
         "bytes or the path of a file of audio"

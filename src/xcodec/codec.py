@@ -247,7 +247,7 @@ class Codec:
         max_frames = self._frames_per_segment(segment_seconds)
         sources = audio if isinstance(audio, list) else [audio]
         clips = [
-            Clip.of(source, sampling_rate, f"inputs[{i}]" if sources is audio else None)
+            Clip.of(source, sampling_rate, self.sampling_rate, f"inputs[{i}]" if sources is audio else None)
             for i, source in enumerate(sources)
         ]
         results: dict[int, Codes] = {}

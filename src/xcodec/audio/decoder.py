@@ -1,18 +1,21 @@
 """What a decoder is: one audio file, decoded from any of its samples on."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 
 from xcodec.errors import AudioError
 
-__all__ = ["BLOCK", "Blocks", "Decoder", "JoinedDecoder", "damaged"]
+__all__ = ["BLOCK", "Blocks", "Decoder", "FindDamage", "JoinedDecoder", "damaged"]
 
 BLOCK = 1 << 16  # samples per channel to decode or encode at once; libvorbis overflows its stack on long blocks
 
 Blocks = Generator[np.ndarray, None, int]
 """Blocks of float32 samples, shape (samples, channels); the generator's value is the number of samples in the file."""
+
+FindDamage = Callable[[], str | None]
+"""Looks for damage that decoders pass over, and says what is wrong with the file."""
 
 
 class Decoder(ABC):
@@ -39,8 +42,13 @@ class Decoder(ABC):
         subtype: str,
         seeks: bool,
     ) -> None:
-        self.name, self.format, self.subtype, self.seeks = name, format, subtype, seeks
+        self.name, self.format, self.subtype, self._seeks = name, format, subtype, seeks
         self.sampling_rate, self.num_channels, self.num_samples = sampling_rate, num_channels, num_samples
+
+    @property
+    def seeks(self) -> bool:
+        """Whether spans are sought; to find out may take a while."""
+        return self._seeks
 
     @abstractmethod
     def decode(self, start: int = 0) -> Blocks:

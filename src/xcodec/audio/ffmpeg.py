@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from xcodec.audio.decoder import BLOCK, Blocks, Decoder
+from xcodec.audio.decoder import BLOCK, Blocks, Decoder, FindDamage
+from xcodec.audio.packets import HoleFinder, PacketIndex, opus_lead, opus_samples
 from xcodec.audio.pcm import pcm_to_float32
 from xcodec.audio.source import Excerpt, Source
 from xcodec.errors import AudioError, first_line
@@ -20,6 +22,10 @@ _PROMISING = ("mov", "matroska", "asf", "wv", "tta", "flac", "ape", "avi", "wav"
 # numbers for the whole recording, so that a span alone would hold other noise.
 _SOUGHT = ("mov", "wv", "tta")
 _INDEPENDENT = ("alac", "flac", "wavpack", "tta")
+# Containers of which the packets are counted, where they are Opus or Vorbis, and the seconds that are decoded before a
+# span: Vorbis forgets within a block, Opus predicts from what it has decoded.
+_COUNTED = ("matroska", "mov")
+_PREROLL = {"vorbis": 0.5, "opus": 2.0, "libopus": 2.0}
 # FFmpeg's own decoder of AMR does not know frames of silence.
 _PREFERRED = {"amrnb": "libopencore_amrnb", "amrwb": "libopencore_amrwb"}
 _STRICT = {"err_detect": "crccheck+explode"}
@@ -45,14 +51,15 @@ class FfmpegDecoder(Decoder):
     Args:
         source: the file.
         damage: what is known to be wrong at its end, such as "is cut short: ...".
+        find_damage: looks for what else may be wrong, once the end is reached.
 
     Raises:
         NotReadByFfmpegError: where FFmpeg does not know the format, or there is no audio track.
         AudioError: where the beginning is damaged.
     """
 
-    def __init__(self, source: Source, damage: str | None = None) -> None:
-        self._source, self._damage = source, damage
+    def __init__(self, source: Source, damage: str | None = None, find_damage: FindDamage | None = None) -> None:
+        self._source, self._damage, self._find_damage = source, damage, find_damage
         with self._opened() as (container, stream):
             first = next(self._frames(container, stream), None)
             if first is None:
@@ -70,24 +77,50 @@ class FfmpegDecoder(Decoder):
                 num_samples=round(promise * first.sample_rate) if exact and promise is not None else None,
                 format=_NAMES.get(self._container_name, self._container_name.upper()),
                 subtype=stream.codec_context.codec.canonical_name.upper(),
-                seeks=self._can_seek(stream, first),
+                seeks=False,
             )
+            self._sought_exactly = self._can_seek(stream, first)
+            self._preroll = 0
+            if self._container_name in _COUNTED:
+                self._preroll = round(_PREROLL.get(stream.codec_context.name, 0) * first.sample_rate)
+
+    @property
+    def seeks(self) -> bool:
+        """Whether spans are sought. Where packets have to be counted for it, that is done now."""
+        return self._sought_exactly or self._packets is not None
+
+    @cached_property
+    def _packets(self) -> PacketIndex | None:
+        if not self._preroll:
+            return None
+        with self._opened() as (container, stream):
+            try:
+                return PacketIndex.of(container.demux(stream), stream, self._frame_samples, self.sampling_rate)
+            except _av_error():
+                return None  # damaged: reading from the beginning finds where
 
     def decode(self, start: int = 0) -> Blocks:
         """Decode from sample `start` to the end, from the packet that holds it where `seeks`."""
         with self._opened() as (container, stream):
+            packets = self._packets if start > self._preroll else None
             position: int | None = 0
-            wanted = start
-            if self.seeks and wanted > 0:
-                container.seek(self._first_pts + wanted * self._ticks, stream=stream, backward=True)
+            if packets is not None:
+                container.seek(packets.time_before(start, self._preroll), stream=stream, backward=True)
                 position = None
-            else:
-                wanted = 0
+            elif self._sought_exactly and start > 0:
+                container.seek(self._first_pts + start * self._ticks, stream=stream, backward=True)
+                position = None
             reached: list[float] = []
-            lead = _OpusLead(stream) if stream.codec_context.name in ("opus", "libopus") else None
+            is_opus = stream.codec_context.name in ("opus", "libopus")
+            lead = _OpusLead(stream) if is_opus and position == 0 else None
             for frame in self._frames(container, stream, reached, lead):
                 if position is None:
-                    position = (frame.pts - self._first_pts) // self._ticks
+                    if packets is None:
+                        position = (frame.pts - self._first_pts) // self._ticks
+                    else:
+                        position = packets.begin_of(frame.pts, frame.samples)
+                        if position is None:  # a part of a packet, whose rest the decoder has dropped
+                            continue
                     if position > start:
                         raise AudioError(f"is damaged: its index leads past sample {start}", subject=self.name)
                 block = self._samples(frame)
@@ -98,7 +131,7 @@ class FfmpegDecoder(Decoder):
                     yield block[at : at + BLOCK]
             if position is None:  # the index has nothing there: how long is it?
                 raise AudioError(
-                    f"is damaged or cut short: nothing can be read from sample {wanted} on", subject=self.name
+                    f"is damaged or cut short: nothing can be read from sample {start} on", subject=self.name
                 )
             promise = self._promise(container, stream)
             if promise is not None:
@@ -109,8 +142,8 @@ class FfmpegDecoder(Decoder):
                         f"is damaged or cut short: its header promises {promise:g} s, {there:g} s can be read",
                         subject=self.name,
                     )
-        if self._damage is not None:
-            raise AudioError(self._damage, subject=self.name)
+        if damage := self._damage or (self._find_damage() if self._find_damage else None):
+            raise AudioError(damage, subject=self.name)
         return position
 
     @contextmanager
@@ -138,18 +171,23 @@ class FfmpegDecoder(Decoder):
     def _frames(
         self, container: Any, stream: Any, reached: "list[float] | None" = None, lead: "_OpusLead | None" = None
     ) -> Iterator[Any]:
-        """Decode the frames of the audio track, and note in `reached` at which second packets of other tracks end."""
+        """Decode the frames of the audio track, and note in `reached` until which second there are packets."""
         import av
 
         latest = 0.0
         decoder = stream.codec_context
         if _PREFERRED.get(decoder.name) in av.codecs_available:
             decoder = av.CodecContext.create(_PREFERRED[decoder.name], "r")
+        holes = HoleFinder(container.format.name.split(",")[0], stream)
         try:
             for packet in container.demux():
-                if packet.stream_index != stream.index:
-                    if packet.pts is not None:
-                        latest = max(latest, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+                if hole := holes.see(packet):
+                    missing = f"what was between {hole[0]:.2f} s and {hole[1]:.2f} s is missing"
+                    raise AudioError(f"is damaged: {missing}", subject=self._source.name)
+                is_other = packet.stream.index != stream.index  # `stream_index` of packets that flush is 0
+                if packet.pts is not None and (is_other or holes.watches):
+                    latest = max(latest, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+                if is_other:
                     continue
                 if packet.is_corrupt:
                     raise AudioError("is damaged or cut short: its last packet is not whole", subject=self._source.name)
@@ -205,15 +243,14 @@ class _OpusLead:
     """
 
     def __init__(self, stream: Any) -> None:
-        head = stream.codec_context.extradata or b""
-        self._left = int.from_bytes(head[10:12], "little") if head[:8] == b"OpusHead" else 0
+        self._left = opus_lead(stream.codec_context.extradata or b"")
         self._in_packets = 0
         self._begun = False
 
     def see(self, packet: Any) -> None:
         """Count the samples of a packet that is about to be decoded."""
         if not self._begun:
-            self._in_packets += _opus_samples(bytes(packet)[:2])
+            self._in_packets += opus_samples(bytes(packet)[:2])
 
     def still_to_drop(self, count: int) -> int:
         """Return how many of the first `count` samples that come out of the decoder do not belong to the recording."""
@@ -225,15 +262,8 @@ class _OpusLead:
         return drop
 
 
-def _opus_samples(head: bytes) -> int:
-    """Count a packet's samples at 48 kHz from its first bytes (RFC 6716, 3.1)."""
-    if not head:
-        return 0
-    config, code = head[0] >> 3, head[0] & 3
-    if config < 12:
-        size = (480, 960, 1920, 2880)[config & 3]
-    elif config < 16:
-        size = (480, 960)[config & 1]
-    else:
-        size = (120, 240, 480, 960)[config & 3]
-    return size * (1 if code == 0 else 2 if code < 3 else (head[1] & 63 if len(head) > 1 else 0))
+def _av_error() -> type[Exception]:
+    import av
+
+    kind: type[Exception] = av.error.FFmpegError
+    return kind

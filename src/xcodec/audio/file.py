@@ -46,6 +46,16 @@ class AudioFile:
         """Close the file."""
         self._recording.close()
 
+    def count_samples(self) -> int:
+        """Return how many samples per channel the file holds, at its own rate.
+
+        Where it does not tell, it is decoded to its end, block by block, and nothing is kept.
+
+        Raises:
+            AudioError: where it is decoded, and is damaged.
+        """
+        return self._recording.count_samples()
+
     def read(self, start: float = 0.0, duration: float | None = None) -> Audio:
         """Read a span, bit by bit as `Audio.read` reads it.
 

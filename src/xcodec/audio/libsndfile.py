@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from xcodec.audio.decoder import BLOCK, Blocks, Decoder, damaged
+from xcodec.audio.decoder import BLOCK, Blocks, Decoder, FindDamage, damaged
 from xcodec.audio.source import Excerpt, Source
 from xcodec.errors import AudioError
 
@@ -41,6 +41,7 @@ class LibsndfileDecoder(Decoder):
         format: name of the container where libsndfile's is not the true one.
         promise: bytes of samples that the header promises, and those that are there, where they are known.
         damage: what is known to be wrong at the end, such as "is cut short: ...".
+        find_damage: looks for what else may be wrong, once the end is reached.
         num_samples: per channel, where libsndfile miscounts them.
 
     Raises:
@@ -55,9 +56,10 @@ class LibsndfileDecoder(Decoder):
         format: str | None = None,
         promise: tuple[int, int] | None = None,
         damage: str | None = None,
+        find_damage: FindDamage | None = None,
         num_samples: int | None = None,
     ) -> None:
-        self._source, self._pieces = source, pieces
+        self._source, self._pieces, self._find_damage = source, pieces, find_damage
         with self._opened() as (file, _):
             length = num_samples or (None if file.frames == _UNKNOWN_LENGTH else file.frames)
             encoded_alone = not any(name in file.subtype for name in _BLOCKWISE)
@@ -102,8 +104,8 @@ class LibsndfileDecoder(Decoder):
                 )
         if self.num_samples is not None and position < self.num_samples:
             raise damaged(self.name, self.num_samples, position)
-        if self._damage is not None:
-            raise AudioError(self._damage, subject=self.name)
+        if damage := self._damage or (self._find_damage() if self._find_damage else None):
+            raise AudioError(damage, subject=self.name)
         return position
 
     def _seek(self, file: soundfile.SoundFile, sample: int) -> int:

@@ -1,14 +1,15 @@
 """Which decoder reads a file, decided by its content, whatever its name."""
 
+from functools import partial
 from pathlib import PurePath
 
-from xcodec.audio.decoder import Decoder, JoinedDecoder
+from xcodec.audio.decoder import Decoder, FindDamage, JoinedDecoder
 from xcodec.audio.ffmpeg import FfmpegDecoder, NotReadByFfmpegError, has_ffmpeg
 from xcodec.audio.formats import after_id3, describe
 from xcodec.audio.libsndfile import NOT_AUDIO, LibsndfileDecoder, NotReadByLibsndfileError
 from xcodec.audio.mpeg import read_mpeg, starts_as_mpeg
 from xcodec.audio.mpeg_decoder import open_mpeg
-from xcodec.audio.ogg import read_ogg
+from xcodec.audio.ogg import damaged_page, read_ogg
 from xcodec.audio.riff import MAGICS, read_wave
 from xcodec.audio.source import Source
 from xcodec.errors import AudioError
@@ -62,14 +63,21 @@ def _open_wave(source: Source) -> Decoder:
 def _open_ogg(source: Source) -> Decoder:
     links = read_ogg(source)
     damage = next((link.damage for link in links if link.damage), None)
+    check = partial(damaged_page, source, 0, source.size)
     if links and all(link.codecs in (["VORBIS"], ["OPUS"]) for link in links):
         if len(links) == 1:
-            return LibsndfileDecoder(source, damage=damage)
+            return LibsndfileDecoder(source, damage=damage, find_damage=check)
         parts: list[Decoder] = [
-            LibsndfileDecoder(source, [(link.begin, link.end)], damage=link.damage) for link in links
+            LibsndfileDecoder(
+                source,
+                [(link.begin, link.end)],
+                damage=link.damage,
+                find_damage=partial(damaged_page, source, link.begin, link.end),
+            )
+            for link in links
         ]
         return JoinedDecoder(source.name, parts)
-    return _with_ffmpeg(source, AudioError(damage or NOT_AUDIO, subject=source.name), damage)
+    return _with_ffmpeg(source, AudioError(damage or NOT_AUDIO, subject=source.name), damage, check)
 
 
 def _open_other(source: Source) -> Decoder:
@@ -85,7 +93,9 @@ def _open_other(source: Source) -> Decoder:
     return open_mpeg(source) if decoder.format == "MP3" else decoder
 
 
-def _with_ffmpeg(source: Source, refusal: AudioError, damage: str | None = None) -> Decoder:
+def _with_ffmpeg(
+    source: Source, refusal: AudioError, damage: str | None = None, find_damage: FindDamage | None = None
+) -> Decoder:
     """Open what libsndfile has refused.
 
     Raises:
@@ -96,7 +106,7 @@ def _with_ffmpeg(source: Source, refusal: AudioError, damage: str | None = None)
         raise AudioError(f"is not audio but {name}", subject=source.name)
     if has_ffmpeg():
         try:
-            return FfmpegDecoder(source, damage)
+            return FfmpegDecoder(source, damage, find_damage)
         except NotReadByFfmpegError as error:
             raise (error if is_audio else refusal) from None
     if is_audio:

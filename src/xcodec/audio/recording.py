@@ -48,7 +48,7 @@ class Recording:
             stack.callback(self.decoder.close)
             self._num_channels, self._select = channel_selection(channel, self.decoder.num_channels, self.name)
             self.sampling_rate = sampling_rate or self.decoder.sampling_rate
-            self._tape = None if self.decoder.seeks else _Tape(self.decoder)
+            self._tape: _Tape | None = None
             self._open = stack.pop_all()
 
     def __enter__(self) -> Self:
@@ -60,6 +60,21 @@ class Recording:
     def close(self) -> None:
         """Close the file."""
         self._open.close()
+
+    def count_samples(self) -> int:
+        """Count the samples per channel of the whole file: by decoding it, block by block, where it does not tell.
+
+        Raises:
+            AudioError: where it is decoded, and is damaged.
+        """
+        if self.decoder.num_samples is not None:
+            return self.decoder.num_samples
+        blocks = self.decoder.decode()
+        while True:
+            try:
+                next(blocks)
+            except StopIteration as end:
+                return int(end.value)
 
     def read(self, start: float = 0.0, duration: float | None = None) -> tuple[np.ndarray, int]:
         """Read a span.
@@ -80,6 +95,8 @@ class Recording:
         count = None if duration is None else max(1, round(duration * rate))
         if count is None and self.decoder.num_samples is not None:
             self._check_length(self.decoder.num_samples - first)
+        if first and self._tape is None and not self.decoder.seeks:
+            self._tape = _Tape(self.decoder)
         blocks = self.decoder.decode(first) if self._tape is None else self._tape.play(first)
         resampler = None
         if self.sampling_rate != rate:

@@ -31,7 +31,8 @@ Tell what a model, a file of codes or a recording is.
   a model        size, parameters of each part, rates, codebooks, licence,
                  identity; its weights are read and checked completely
   codes          shape, duration, bitrate, rates, and which model made them
-  a recording    rate, channels, duration and format, as its header has them
+  a recording    rate, channels, duration and format, as its header has them;
+                 where it has no length, the recording is decoded and counted
 
 A folder with config.json is a model; of any other, the recordings and files of
 codes in it and below are told. Patterns may be left to xcodec in quotes.
@@ -194,11 +195,11 @@ def holds_codes(path: Path) -> bool:
 
 def audio_facts(subject: str) -> Iterator[Fact]:
     """Of a recording."""
-    from xcodec.audio import Audio, AudioInfo
+    from xcodec.audio import AudioFile
 
     path = home(subject)
-    info = AudioInfo.read(path)
-    num_samples = Audio.read(path, channel="mean").num_samples if info.num_samples is None else info.num_samples
+    with AudioFile(path) as file:
+        info, num_samples = file.info, file.count_samples()
     duration = num_samples / info.sampling_rate
     yield Fact("kind", "audio", "kind", "recording")
     yield Fact("format", info.format, "format", f"{info.format}, {info.subtype}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xcodec.cli.paths import Job
 from xcodec.cli.places import Source, fetched
@@ -57,15 +57,14 @@ class RecordingReader:
         Raises:
             XcodecError: where it cannot be read, has no such channel, or is too long.
         """
-        from xcodec.audio import Audio, AudioInfo
+        from xcodec.audio import AudioFile
 
         channel: str | int = int(self.channel) if self.channel.isdecimal() else self.channel
         if self.channel == EACH:
             channel = job.channel or 0
-        with fetched(job.source) as path:
-            rate = AudioInfo.read(path).sampling_rate
-            audio = Audio.read(path, longest=self.longest, channel=channel, sampling_rate=codec.sampling_rate)
-        return Recording(audio, rate)
+        wanted: dict[str, Any] = {"longest": self.longest, "channel": channel, "sampling_rate": codec.sampling_rate}
+        with fetched(job.source) as path, AudioFile(path, **wanted) as file:
+            return Recording(file.read(), file.info.sampling_rate)
 
 
 def count_channels(source: Source) -> int:

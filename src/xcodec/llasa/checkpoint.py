@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -62,14 +63,20 @@ def load_language_model(
     return model.to(chosen_device), tokenizer
 
 
-def codec_named_by(name_or_path: str | os.PathLike[str]) -> str | None:
+def codec_named_by(
+    name_or_path: str | os.PathLike[str], hub_arguments: Mapping[str, Any] = MappingProxyType({})
+) -> str | None:
     """The codec that a language model's config.json names as `codec`, as `Codec.from_pretrained` takes it.
+
+    Args:
+        name_or_path: of the language model, a folder or a hub id.
+        hub_arguments: for a hub id.
 
     Raises:
         CheckpointError: where the language model is not found.
         InputError: where what stands there is no name.
     """
-    folder = resolve_checkpoint(os.fspath(name_or_path), others=TOKENIZER_FILES)
+    folder = resolve_checkpoint(os.fspath(name_or_path), others=TOKENIZER_FILES, **hub_arguments)
     codec = read_config(folder).get("codec")
     if codec is not None and not (isinstance(codec, str) and codec):
         raise InputError(

@@ -17,7 +17,7 @@ from xcodec.codec import Codec
 from xcodec.codes import Codes
 from xcodec.errors import CodesError, InputError, about
 from xcodec.llasa.answer import AnswerParser, Piece
-from xcodec.llasa.checkpoint import load_language_model
+from xcodec.llasa.checkpoint import codec_named_by, load_language_model
 from xcodec.llasa.engine import Engine, Sampling
 from xcodec.llasa.generation import TransformersEngine
 from xcodec.llasa.prompt import Prompts, Voice
@@ -87,7 +87,7 @@ class Llasa:
     def from_pretrained(
         cls,
         llm: str | os.PathLike[str],
-        codec: Codec | str | os.PathLike[str] | None = RELEASED_CODEC,
+        codec: Codec | str | os.PathLike[str] | None = None,
         *,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype = "auto",
@@ -98,8 +98,9 @@ class Llasa:
 
         Args:
             llm: a folder, or a hub id such as "HKUSTAudio/Llasa-1B".
-            codec: the one that the language model was trained with: a `Codec`, a folder, a hub id, or None for the
-                built-in model. With another one, what is heard is noise.
+            codec: the one that the language model was trained with: a `Codec`, a folder, a hub id, "mini" for the
+                built-in model, or None for what the language model's config.json names as `codec`, else
+                HKUSTAudio/xcodec2-hf. With another one, what is heard is noise.
             device: of both, as in `Codec.from_pretrained`.
             dtype: of the language model; "auto" is what it is stored in. The codec is in float32.
             convention: how the language model spells speech.
@@ -110,6 +111,8 @@ class Llasa:
             InputError: where they do not belong together, or the tokenizer lacks the speech tokens or a chat template.
         """
         model, tokenizer = load_language_model(llm, device, dtype, hub_arguments)
+        if codec is None:
+            codec = codec_named_by(llm, hub_arguments) or RELEASED_CODEC
         if not isinstance(codec, Codec):
             codec = Codec.from_pretrained(codec, device=device)
         return cls.of(model, tokenizer, codec, convention)

@@ -25,11 +25,11 @@ import pyarrow.parquet as pq
 
 from xcodec.errors import InputError, first_line
 from xcodec.files import written_whole
-from xcodec.tokenization.duplicates import DuplicateFinder
+from xcodec.tokenization.duplicates import DuplicateFinder, settle_duplicates
 from xcodec.tokenization.headers import Survey, survey
 from xcodec.tokenization.inputs import ENTRY, Inputs
 from xcodec.tokenization.lock import Lock, ScratchFolder
-from xcodec.tokenization.plan_changes import first_difference, rows_of
+from xcodec.tokenization.plan_changes import first_difference
 
 __all__ = ["Fingerprint", "Plan"]
 
@@ -38,7 +38,6 @@ FORMAT_VERSION = 2
 
 _SHARD_ROWS = 20_000  # at most: what a shard's worker holds of its rows in memory
 _GROUP_ROWS = 20_000  # at least: a Parquet row group holds whole shards
-_NAMED = 5  # duplicates that an error spells out
 
 
 @dataclass(frozen=True)
@@ -150,8 +149,7 @@ class Plan:
             The plan; None where another run has planned meanwhile.
 
         Raises:
-            InputError: for an empty input, and for ids that occur twice, which it names; and where the output holds
-                codes of another plan.
+            InputError: for an empty input, and where the output holds codes of another plan.
         """
         with Lock(folder / ".plan.lock") as lock:
             lock.take(wait=True)
@@ -303,33 +301,31 @@ def _write_rows(path: Path, inputs: Inputs, shard_hours: float, codec: dict[str,
     """Write all entries with their shards, in groups of whole shards."""
     schema = pa.schema([*inputs.schema, pa.field("shard", pa.int32(), nullable=False)])
     sharding = _Sharding(3600 * shard_hours)
-    rows, faults, seconds = 0, 0, 0.0
-    with (
-        DuplicateFinder() as duplicates,
-        pq.ParquetWriter(path, schema, compression="zstd") as writer,
-    ):
-        pending = schema.empty_table()
-        for batch in inputs.batches():
-            numbers = sharding.numbers(batch["seconds"].to_pylist())
-            duplicates.add(batch["id"].to_pylist())
-            rows, seconds = rows + len(batch), seconds + (pc.sum(batch["seconds"]).as_py() or 0.0)
-            faults += len(batch) - batch["fault"].null_count
-            numbered = batch.append_column(schema.field("shard"), pa.array(numbers, pa.int32()))
-            pending = pa.concat_tables([pending, pa.Table.from_batches([numbered.cast(schema)])])
-            if len(pending) > _GROUP_ROWS:
-                whole = pending.filter(pc.less(pending["shard"], sharding.number))
-                if len(whole) >= _GROUP_ROWS:
-                    writer.write_table(whole, row_group_size=len(whole))
-                    pending = pending.slice(len(whole))
-        if len(pending):
-            writer.write_table(pending, row_group_size=len(pending))
-        writer.close()
+    rows = 0
+    with DuplicateFinder() as duplicates:
+        with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+            pending = schema.empty_table()
+            for batch in inputs.batches():
+                numbers = sharding.numbers(batch["seconds"].to_pylist())
+                duplicates.add(batch["id"].to_pylist())
+                rows += len(batch)
+                numbered = batch.append_column(schema.field("shard"), pa.array(numbers, pa.int32()))
+                pending = pa.concat_tables([pending, pa.Table.from_batches([numbered.cast(schema)])])
+                if len(pending) > _GROUP_ROWS:
+                    whole = pending.filter(pc.less(pending["shard"], sharding.number))
+                    if len(whole) >= _GROUP_ROWS:
+                        writer.write_table(whole, row_group_size=len(whole))
+                        pending = pending.slice(len(whole))
+            if len(pending):
+                writer.write_table(pending, row_group_size=len(pending))
         if rows == 0:
             raise InputError("the input holds no recordings")
-        if found := duplicates.found(lambda: (row["id"] for row in rows_of(path, ["id"]))):
-            named = ", ".join(f"{each!r} ({count} times)" for each, count in list(found.items())[:_NAMED])
-            more = f", and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-            raise InputError(f"ids must be unique, but these occur more than once: {named}{more}")
+        settle_duplicates(path, duplicates)
+    faults, seconds = 0, 0.0
+    with pq.ParquetFile(path) as parquet:
+        for batch in parquet.iter_batches(columns=["seconds", "fault"]):
+            seconds += pc.sum(batch["seconds"]).as_py() or 0.0
+            faults += len(batch) - batch["fault"].null_count
     return Fingerprint(
         file_hash(path), rows, seconds, sharding.number + 1, shard_hours, codec, faults=faults, hashed=inputs.hashed
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-__all__ = ["first_difference", "rows_of"]
+__all__ = ["first_difference"]
 
 
 def first_difference(was: Path, now: Path) -> str:
@@ -21,10 +21,10 @@ def first_difference(was: Path, now: Path) -> str:
     return ""
 
 
-def rows_of(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+def rows_of(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of a plan, one by one."""
     with pq.ParquetFile(path) as parquet:
-        for batch in parquet.iter_batches(columns=columns):
+        for batch in parquet.iter_batches():
             yield from batch.to_pylist()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from xcodec.audio import Audio, AudioInfo
+from xcodec.audio import Audio, AudioFile, AudioInfo
 from xcodec.errors import AudioError, XcodecError
 from xcodec.location import Location, is_url
 from xcodec.tokenization.contents import check_hash, check_stamp, chunks
@@ -35,25 +35,32 @@ class SoundReader:
             Of each row its channel at `sampling_rate` and the rate of the source in Hz; or why it cannot be read, which
             speaks of the entry's uri. A row that cannot be read does not keep the others from it.
         """
-        uri = entries[0]["uri"]
+        uri, channel = entries[0]["uri"], entries[0]["channel"]
+        path = None
         try:
             path = self._file(entries[0])
+            file = AudioFile(
+                path,
+                longest=self.longest,
+                channel="mean" if channel is None else channel,
+                sampling_rate=self.sampling_rate,
+            )
         except XcodecError as error:
+            if path is not None:
+                error.subject = uri  # what was read may be a copy of it
             yield from [error] * len(entries)
             return
-        done = 0
-        while done < len(entries):
-            try:
-                rate = AudioInfo.read(path).sampling_rate
-                for audio in self._spans(path, entries[done:]):
-                    done += 1
-                    yield audio, rate
-                if done < len(entries):
-                    raise AudioError(f"gave {done} of {len(entries)} spans", subject=uri)
-            except XcodecError as error:
-                done += 1
-                error.subject = uri  # what was read may be a copy of it
-                yield error
+        with file:
+            for entry in entries:
+                try:
+                    sound: tuple[Audio, int] | XcodecError = (
+                        file.read(entry["start"], entry["duration"]),
+                        file.info.sampling_rate,
+                    )
+                except XcodecError as error:
+                    error.subject = uri
+                    sound = error
+                yield sound
 
     def channels(self, entry: Mapping[str, Any]) -> int:
         """How many channels an entry's file has.
@@ -62,17 +69,6 @@ class SoundReader:
             XcodecError: where it cannot be read.
         """
         return AudioInfo.read(self._file(entry)).num_channels
-
-    def _spans(self, path: Path, entries: Sequence[Mapping[str, Any]]) -> Iterator[Audio]:
-        channel = entries[0]["channel"]
-        wanted: dict[str, Any] = {"longest": self.longest, "channel": "mean" if channel is None else channel}
-        wanted["sampling_rate"] = self.sampling_rate
-        spans = [(entry["start"], entry["duration"]) for entry in entries]
-        if len(spans) > 1:
-            yield from Audio.read_spans(path, spans, **wanted)
-        else:
-            [(start, duration)] = spans
-            yield Audio.read(path, start=start, duration=duration, **wanted)
 
     def _file(self, entry: Mapping[str, Any]) -> Path:
         """A file here that holds just the recording, as it was planned."""

@@ -11,7 +11,7 @@ from xcodec.listing import LineForm
 from xcodec.location import STANDARD_INPUT, Location, StandardInput
 from xcodec.tokenization.contents import hash_of
 from xcodec.tokenization.inputs.channels import EACH, CountChannels, each_channel, one_channel, replaced
-from xcodec.tokenization.inputs.entries import ENTRY, Reader
+from xcodec.tokenization.inputs.entries import ENTRY, Reader, UnreadableReader
 from xcodec.tokenization.inputs.folder import FileReader, FolderReader, common_folder
 from xcodec.tokenization.inputs.huggingface import DATASET_DICT, DATASET_STATE, HuggingFaceReader, read_json
 from xcodec.tokenization.inputs.lhotse import LhotseReader, looks_like_cuts
@@ -101,6 +101,9 @@ class Inputs:
     ) -> None:
         self.channel, self.count_channels, self.hashed = channel, count_channels, hashed
         self.readers = [reader for name in names for reader in open_input(name, root)]
+        unreadable = [reader for reader in self.readers if isinstance(reader, UnreadableReader)]
+        if unreadable and len(unreadable) == len(self.readers):  # then there is nothing to plan
+            raise InputError(unreadable[0].reason)
         try:
             carried = [reader.carried.remove_metadata() for reader in self.readers]
             self.carried = pa.unify_schemas(carried, promote_options="permissive")
@@ -164,6 +167,19 @@ def list_readers(files: Sequence[Location], root: str | None) -> list[Reader]:
     return readers
 
 
+def parquet_readers(files: Sequence[Location], root: str | None) -> list[Reader]:
+    """Manifests in Parquet; one of which nothing can be read does not keep the others from being planned."""
+    readers: list[Reader] = []
+    for file in files:
+        try:
+            rows = ParquetRows(file)
+        except InputError as error:
+            readers.append(UnreadableReader(str(file), str(error)))
+        else:
+            readers.append(ManifestReader(file, rows, root))
+    return readers
+
+
 def split_readers(folder: Location) -> list[Reader]:
     """The splits of a `DatasetDict`."""
     names = read_json(folder.child(DATASET_DICT))["splits"]
@@ -185,7 +201,7 @@ FILES: dict[str, Callable[[Sequence[Location], str | None], list[Reader]]] = {
     ".scp": list_readers,
     ".csv": lambda files, root: [ManifestReader(file, SeparatedValues(file), root) for file in files],
     ".tsv": lambda files, root: [ManifestReader(file, SeparatedValues(file), root) for file in files],
-    ".parquet": lambda files, root: [ManifestReader(file, ParquetRows(file), root) for file in files],
+    ".parquet": parquet_readers,
     ".tar": lambda files, _: [WebDatasetReader(files)],
 }
 """What a file may be, by its suffix, whatever it is compressed with; others are recordings."""

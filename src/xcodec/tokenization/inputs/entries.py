@@ -16,6 +16,7 @@ __all__ = [
     "OUTPUT_COLUMNS",
     "Fault",
     "Reader",
+    "UnreadableReader",
     "check_carried",
     "entries",
     "estimated_seconds",
@@ -80,27 +81,55 @@ class Reader(Protocol):
         """All entries in a fixed order: the columns of `ENTRY`, then the carried ones."""
 
 
+class UnreadableReader:
+    """An input of which nothing can be read, beside others: one entry that says why.
+
+    Args:
+        place: of the input.
+        reason: as an error says it, the place in front.
+    """
+
+    carried = pa.schema([])
+
+    def __init__(self, place: str, reason: str) -> None:
+        self.place, self.reason = place, reason
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The entry."""
+        reason = self.reason.removeprefix(f"{self.place}: ")
+        return fault_entries(self.carried, [Fault(self.place, self.place, reason)])
+
+
 def entries(
-    carried: pa.Schema, columns: Mapping[str, Sequence[Any]], further: Sequence[pa.Array] = ()
+    carried: pa.Schema, columns: Mapping[str, Sequence[Any] | pa.Array], further: Sequence[pa.Array] = ()
 ) -> pa.RecordBatch:
     """A batch of entries.
 
     Args:
         carried: names and types of `further`.
-        columns: of `ENTRY`, at least id and uri, which may hold paths that are no text; `seconds` where the length is
-            only estimated.
+        columns: of `ENTRY`, at least id and uri, whose lists may hold paths that are no text; `seconds` where the
+            length is only estimated.
         further: the carried columns.
     """
     count = len(columns["id"])
-    given: dict[str, Sequence[Any]] = {"start": [0.0] * count, **columns}
+    given: dict[str, Sequence[Any] | pa.Array] = {"start": [0.0] * count, **columns}
     if "seconds" not in given:
         given["seconds"] = [_UNKNOWN_SECONDS if each is None else each for each in given["duration"]]
     try:
-        arrays = [pa.array(given.get(field.name, [None] * count), field.type) for field in ENTRY]
+        arrays = arrays_of(given, count)
     except UnicodeEncodeError:
-        given |= {name: list(map(as_text, given[name])) for name in ("id", "uri")}
-        arrays = [pa.array(given.get(field.name, [None] * count), field.type) for field in ENTRY]
+        listed = [name for name in ("id", "uri") if not isinstance(given[name], pa.Array)]
+        arrays = arrays_of(given | {name: list(map(as_text, given[name])) for name in listed}, count)
     return pa.RecordBatch.from_arrays([*arrays, *further], schema=pa.schema([*ENTRY, *carried]))
+
+
+def arrays_of(given: Mapping[str, Sequence[Any] | pa.Array], count: int) -> list[pa.Array]:
+    """The columns of `ENTRY`; those that are not given are null."""
+    columns = [given.get(field.name, [None] * count) for field in ENTRY]
+    return [
+        values if isinstance(values, pa.Array) else pa.array(values, field.type)
+        for field, values in zip(ENTRY, columns, strict=True)
+    ]
 
 
 def fault_entries(carried: pa.Schema, faults: Sequence[Fault]) -> Iterator[pa.RecordBatch]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from xcodec.errors import InputError
 from xcodec.location import Location
 from xcodec.tokenization.inputs.entries import Fault, check_carried, entries, estimated_seconds, fault_entries
-from xcodec.tokenization.inputs.manifest import stamps_of
+from xcodec.tokenization.inputs.stamps import stamps_of
 
 __all__ = ["DATASET_DICT", "DATASET_STATE", "HuggingFaceReader"]
 
@@ -86,7 +86,7 @@ class HuggingFaceReader:
             ids = [given or ids[i] for i, given in enumerate(batch.column("id").cast(pa.string()).to_pylist())]
         kept = [i for i, (place, path) in enumerate(zip(inside, paths, strict=True)) if place or path]
         uris = [str(file) if inside[i] else str(Location.of(paths[i])) for i in kept]
-        stamps = stamps_of(uris)
+        sizes, times = stamps_of(uris)
         places = [inside[i] or (None, None) for i in kept]
         columns: dict[str, Any] = {
             "id": [ids[i] for i in kept],
@@ -94,11 +94,11 @@ class HuggingFaceReader:
             "byte_start": [start for start, _ in places],
             "byte_count": [count for _, count in places],
             "seconds": [
-                estimated_seconds(paths[i] or ".wav", stamp.size if count is None else count)
-                for i, (_, count), stamp in zip(kept, places, stamps, strict=True)
+                estimated_seconds(paths[i] or ".wav", size if count is None else count)
+                for i, (_, count), size in zip(kept, places, sizes, strict=True)
             ],
-            "file_size": [stamp.size for stamp in stamps],
-            "file_modified": [stamp.modified for stamp in stamps],
+            "file_size": sizes,
+            "file_modified": times,
         }
         rows = batch.take(pa.array(kept, pa.int64()))
         yield entries(self.carried, columns, [rows.column(name) for name in self.carried.names])

@@ -8,8 +8,9 @@ import pyarrow as pa
 from xcodec.errors import InputError
 from xcodec.location import Location
 from xcodec.tokenization.inputs.entries import Fault, entries, fault_entries
-from xcodec.tokenization.inputs.manifest import base_of, resolved, stamps_of, why_not
+from xcodec.tokenization.inputs.manifest import base_of, resolved, why_not
 from xcodec.tokenization.inputs.rows import numbered_objects
+from xcodec.tokenization.inputs.stamps import stamps_of
 
 __all__ = ["LhotseReader", "looks_like_cuts"]
 
@@ -49,9 +50,7 @@ class LhotseReader:
                     faults.append(self.fault(number, cut.get("id"), str(error)))
             if rows:
                 columns = {name: [row[name] for row in rows] for name in rows[0]}
-                stamps = stamps_of(columns["uri"])
-                columns |= {"file_size": [each.size for each in stamps]}
-                columns |= {"file_modified": [each.modified for each in stamps]}
+                columns["file_size"], columns["file_modified"] = stamps_of(columns["uri"])
                 further = [pa.array([said(cut, name) for cut in kept], pa.string()) for name in self.carried.names]
                 yield entries(self.carried, columns, further)
             yield from fault_entries(self.carried, faults)

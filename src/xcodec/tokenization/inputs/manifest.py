@@ -1,7 +1,7 @@
 """Manifests: files with a row for each recording."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -9,11 +9,12 @@ import pyarrow.compute as pc
 
 from xcodec.errors import InputError
 from xcodec.listing import PATH_KEYS, START_KEYS
-from xcodec.location import Location, Stamp, as_path, is_url, stamp
+from xcodec.location import Location, is_url
 from xcodec.tokenization.inputs.entries import Fault, check_carried, entries, estimated_seconds, fault_entries
 from xcodec.tokenization.inputs.rows import Numbered, Rows
+from xcodec.tokenization.inputs.stamps import stamps_of
 
-__all__ = ["ManifestReader", "base_of", "resolved", "stamps_of"]
+__all__ = ["ManifestReader", "base_of", "resolved", "why_not"]
 
 # Columns that are understood; what else there is is carried.
 UNDERSTOOD = {*PATH_KEYS, *START_KEYS, "id", "duration", "channel"}
@@ -55,41 +56,39 @@ class ManifestReader:
     def entries_of(self, numbered: Numbered) -> Iterator[pa.RecordBatch]:
         """The entries of some rows, and then those of what is none."""
         batch, wrong = numbered.batch, dict[int, str]()
-        paths = column(batch, self.path, pa.string(), wrong)
-        starts = column(batch, self.start, pa.float64(), wrong)
-        durations = column(batch, "duration", pa.float64(), wrong)
-        channels = column(batch, "channel", pa.int32(), wrong)
-        ids = column(batch, "id", pa.string(), wrong)
+        kinds = {self.path: pa.string(), self.start: pa.float64()}
+        kinds |= {"duration": pa.float64(), "channel": pa.int32(), "id": pa.string()}
+        path, start, duration, channel, name = (column(batch, each, kind, wrong) for each, kind in kinds.items())
         has_ids = "id" in batch.schema.names
-        for i, (name, *span) in enumerate(zip(ids, paths, starts, durations, channels, strict=True)):
-            if reason := why_not(*span) or why_no_id(name, has_ids):
+        for i in doubtful(path, start, duration, channel, name if has_ids else path):
+            place = (each[i].as_py() for each in (path, start, duration, channel))
+            if reason := why_not(*place) or why_no_id(name[i].as_py(), has_ids):
                 wrong.setdefault(i, reason)
         faults = [self.fault(number, None, reason) for number, reason in numbered.faults]
-        faults += [self.fault(numbered.numbers[i], ids[i], reason) for i, reason in sorted(wrong.items())]
+        faults += [self.fault(numbered.numbers[i], name[i].as_py(), reason) for i, reason in sorted(wrong.items())]
         if wrong:
-            kept = [i for i in range(len(batch)) if i not in wrong]
-            batch = batch.take(pa.array(kept, pa.int64()))
-            ids, paths, starts, durations, channels = (
-                [values[i] for i in kept] for values in (ids, paths, starts, durations, channels)
-            )
+            kept = pa.array([i for i in range(len(batch)) if i not in wrong], pa.int64())
+            batch = batch.take(kept)
+            path, start, duration, channel, name = (each.take(kept) for each in (path, start, duration, channel, name))
         base = self.base
-        uris = [resolved(path, base) for path in paths]
-        stamps = stamps_of(uris)
-        columns: dict[str, Sequence[Any]] = {
-            "id": [
-                given or default_id(*span) for given, *span in zip(ids, paths, starts, durations, channels, strict=True)
-            ],
+        spans = (each.to_pylist() for each in (path, start, duration, channel))
+        uris = [resolved(each, base) for each in path.to_pylist()]
+        sizes, times = stamps_of(uris)
+        columns: dict[str, Any] = {
+            "id": name if has_ids else list(map(default_id, *spans)),
             "uri": uris,
-            "start": [start or 0.0 for start in starts],
-            "duration": durations,
-            "channel": channels,
-            "seconds": [
-                estimated_seconds(uri, stamp.size) if each is None else each
-                for uri, stamp, each in zip(uris, stamps, durations, strict=True)
-            ],
-            "file_size": [stamp.size for stamp in stamps],
-            "file_modified": [stamp.modified for stamp in stamps],
+            "start": pc.fill_null(start, 0.0),
+            "duration": duration,
+            "channel": channel,
+            "seconds": duration,
+            "file_size": sizes,
+            "file_modified": times,
         }
+        if duration.null_count:
+            columns["seconds"] = [
+                estimated_seconds(uri, size) if each is None else each
+                for uri, size, each in zip(uris, sizes, duration.to_pylist(), strict=True)
+            ]
         yield entries(self.carried, columns, [batch.column(name) for name in self.carried.names])
         yield from fault_entries(self.carried, faults)
 
@@ -102,6 +101,21 @@ class ManifestReader:
     def base(self) -> str:
         """What relative paths are relative to."""
         return base_of(self.root, self.file.folder)
+
+
+def doubtful(path: pa.Array, start: pa.Array, duration: pa.Array, channel: pa.Array, name: pa.Array) -> list[int]:
+    """The rows that need a closer look: all in which `why_not` or `why_no_id` may find something."""
+    sure = pc.and_(plain(path), plain(name))
+    sure = pc.and_(sure, pc.fill_null(pc.and_(pc.greater_equal(start, 0.0), pc.is_finite(start)), True))
+    sure = pc.and_(sure, pc.fill_null(pc.and_(pc.greater(duration, 0.0), pc.is_finite(duration)), True))
+    sure = pc.and_(sure, pc.fill_null(pc.greater_equal(channel, 0), True))
+    found: list[int] = pc.indices_nonzero(pc.invert(sure)).to_pylist()
+    return found
+
+
+def plain(text: pa.Array) -> pa.Array:
+    """Whether texts are there, not empty, and without NUL."""
+    return pc.fill_null(pc.and_(pc.not_equal(text, ""), pc.invert(pc.match_substring(text, "\0"))), False)
 
 
 def why_not(path: str | None, start: float | None, duration: float | None, channel: int | None) -> str:
@@ -126,8 +140,8 @@ def why_no_id(name: str | None, has_ids: bool) -> str:
     return f"has an id with a NUL, {name!r:.60}" if name and "\0" in name else ""
 
 
-def column(batch: pa.RecordBatch, name: str | None, kind: pa.DataType, wrong: dict[int, str]) -> list[Any]:
-    """A column's values; None throughout where there is no such column.
+def column(batch: pa.RecordBatch, name: str | None, kind: pa.DataType, wrong: dict[int, str]) -> pa.Array:
+    """A column's values; null throughout where there is no such column.
 
     Args:
         batch: of rows.
@@ -136,35 +150,24 @@ def column(batch: pa.RecordBatch, name: str | None, kind: pa.DataType, wrong: di
         wrong: takes the rows whose values are of no such type, and why.
     """
     if name is None or name not in batch.schema.names:
-        return [None] * len(batch)
+        return pa.nulls(len(batch), kind)
     values = batch.column(name)
     if pa.types.is_string(values.type) and not pa.types.is_string(kind):  # an empty field is none
         values = pc.if_else(pc.equal(pc.utf8_trim_whitespace(values), ""), None, values)
     try:
-        listed: list[Any] = values.cast(kind).to_pylist()
+        return values.cast(kind)
     except pa.ArrowException:
-        listed = [None] * len(values)
+        listed: list[Any] = [None] * len(values)
         for i in range(len(values)):
             try:
                 listed[i] = values.slice(i, 1).cast(kind)[0].as_py()
             except pa.ArrowException:
                 wrong[i] = f"has {values[i].as_py()!r:.60} as {name!r}, expected {NAMES[kind]}"
-    return listed
+        return pa.array(listed, kind)
 
 
 NAMES = {pa.string(): "text", pa.float64(): "a number of seconds", pa.int32(): "the number of a channel, from 0"}
 """What columns hold, as messages say it."""
-
-
-def stamps_of(uris: Sequence[str]) -> list[Stamp]:
-    """Sizes and times of files here; those far away are not asked. Neighbours are often spans of one file."""
-    stamps: list[Stamp] = []
-    last, known = "", Stamp()
-    for uri in uris:
-        if uri != last:
-            last, known = uri, Stamp() if is_url(uri) else stamp(as_path(uri))
-        stamps.append(known)
-    return stamps
 
 
 def base_of(root: str | None, folder: Location) -> str:
@@ -174,7 +177,7 @@ def base_of(root: str | None, folder: Location) -> str:
 
 def resolved(path: str, base: str) -> str:
     """The place that a manifest's path means."""
-    return path if is_url(path) or path.startswith("/") else f"{base}/{path.removeprefix('./')}"
+    return path if path.startswith("/") or is_url(path) else f"{base}/{path.removeprefix('./')}"
 
 
 def default_id(path: str, start: float | None, duration: float | None, channel: int | None) -> str:

@@ -241,7 +241,11 @@ def unpacked(lines: Iterable[bytes]) -> Iterator[bytes | str]:
 
 
 class ParquetRows:
-    """The rows of a Parquet file."""
+    """The rows of a Parquet file.
+
+    Raises:
+        InputError: where it is none, or its footer is damaged, so that nothing in it can be found.
+    """
 
     def __init__(self, file: Location) -> None:
         self.file = file
@@ -253,15 +257,24 @@ class ParquetRows:
         """The file, open."""
         with explained(self.file), self.file.fs.open(self.file.path, "rb") as binary:
             try:
-                yield pq.ParquetFile(binary)
-            except pa.ArrowInvalid as error:
+                parquet = pq.ParquetFile(binary)
+            except (pa.ArrowException, OSError, ValueError) as error:
                 raise InputError(f"is no Parquet file, or damaged: {error}", subject=self.file) from None
+            yield parquet
 
     def batches(self) -> Iterator[Numbered]:
-        """The rows in their order."""
+        """The rows in their order; of a row group that is damaged, what can be read before the damage."""
         first = 1
         with self.opened() as parquet:
-            for batch in parquet.iter_batches(BATCH_ROWS):
-                rows = pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
-                yield Numbered(rows, range(first, first + len(batch)))
-                first += len(batch)
+            for group in range(parquet.num_row_groups):
+                after = first + parquet.metadata.row_group(group).num_rows
+                try:
+                    for batch in parquet.iter_batches(BATCH_ROWS, row_groups=[group]):
+                        rows = pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
+                        rows.validate(full=True)  # damage may leave bytes that are no text
+                        yield Numbered(rows, range(first, first + len(rows)))
+                        first += len(rows)
+                except (pa.ArrowException, OSError, ValueError) as error:
+                    wrong = f"and what follows to row {after - 1} cannot be read, {after - first} in all: {error}"
+                    yield Numbered(table_of([], self.schema), [], [(first, wrong)])
+                first = after
