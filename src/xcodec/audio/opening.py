@@ -1,6 +1,7 @@
 """Which decoder reads a file, decided by its content, whatever its name."""
 
 from pathlib import PurePath
+from shlex import quote
 
 from xcodec.audio.decoder import Decoder, JoinedDecoder
 from xcodec.audio.ffmpeg import FfmpegDecoder, NotReadByFfmpegError, has_ffmpeg
@@ -103,6 +104,7 @@ def _with_ffmpeg(source: Source, refusal: AudioError, damage: str | None = None)
         raise AudioError(
             f"is {name}, which needs FFmpeg",
             subject=source.name,
-            remedy="install it with pip install 'xcodec[formats]', or convert the file: ffmpeg -i FILE converted.wav",
+            remedy="install it with pip install 'xcodec[formats]', or convert the file: "
+            f"ffmpeg -i {quote(source.name)} converted.wav",
         )
     raise refusal
