@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import PurePath
+from shlex import quote
 
 from xcodec.audio.decoder import Decoder, FindDamage, JoinedDecoder
 from xcodec.audio.ffmpeg import FfmpegDecoder, NotReadByFfmpegError, has_ffmpeg
@@ -113,6 +114,7 @@ def _with_ffmpeg(
         raise AudioError(
             f"is {name}, which needs FFmpeg",
             subject=source.name,
-            remedy="install it with pip install 'xcodec[formats]', or convert the file: ffmpeg -i FILE converted.wav",
+            remedy="install it with pip install 'xcodec[formats]', or convert the file: "
+            f"ffmpeg -i {quote(source.name)} converted.wav",
         )
     raise refusal

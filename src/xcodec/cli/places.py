@@ -101,6 +101,8 @@ def fetched(source: Source) -> Iterator[Path]:
             yield copy
         except XcodecError as error:
             error.subject = str(source)
+            if error.remedy is not None:  # which may hold a command to be run on it
+                error.remedy = error.remedy.replace(str(copy), str(source))
             raise
 
 
