@@ -11,16 +11,20 @@ KERNELS := $(wildcard src/xcodec/kernels/*.cpp src/xcodec/kernels/*.h)
 export MALLOC_MMAP_THRESHOLD_ = 4294967296
 export MALLOC_TRIM_THRESHOLD_ = 17179869184
 
+# Tests run in two processes, each file in one of them, which share the cores: see tests/conftest.py.
+IN_TWO := -n 2 --dist loadfile
+export OMP_WAIT_POLICY = PASSIVE
+
 .PHONY: demo test test-fast lint types format clean
 
 demo: $(READY)
 	$(BIN)/python scripts/demo.py
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(IN_TWO)
 
 test-fast: $(READY)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(IN_TWO) -m "not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check

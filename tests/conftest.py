@@ -23,6 +23,9 @@ os.environ["COLUMNS"] = "80"
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script, which programs would inherit
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):  # the tests share the cores with other processes
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+
 logging.set_verbosity_error()
 logging.disable_progress_bar()
 

@@ -33,7 +33,7 @@ class Codec2(System):
 
     sampling_rate = 8_000
     # What comes out is late by so many samples. c2enc and c2dec do not say; it is where STOI has its maximum, which
-    # tests/test_baselines.py looks for.
+    # tests/evaluation/test_baselines.py looks for.
     delays: ClassVar[dict[str, int]] = {
         **dict.fromkeys(("3200", "2400", "1600", "1400", "1300", "1200"), 160),
         "700C": 240,

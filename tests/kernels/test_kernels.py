@@ -23,7 +23,7 @@ from xcodec.modules.lengths import zero_past_end
 from xcodec.modules.snake import AntiAliasedActivation, Snake, SnakeBeta
 from xcodec.modules.time import Whole
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 NATIVE = kernels.variants()[1:]
 native = pytest.mark.parametrize("variant", NATIVE)
 needs_native = pytest.mark.skipif(not NATIVE, reason="the kernel was not compiled")

@@ -16,7 +16,7 @@ from xcodec.audio import WRITABLE_SUFFIXES, Audio, AudioInfo, is_media, pcm_to_f
 from xcodec.errors import AudioError
 from xcodec.files import written_whole
 
-SPEECH = Path(__file__).parent / "audio" / "austen-0880.wav"  # 16 kHz, mono, 47,840 samples
+SPEECH = Path(__file__).parents[1] / "audio" / "austen-0880.wav"  # 16 kHz, mono, 47,840 samples
 
 
 @pytest.fixture(scope="module")

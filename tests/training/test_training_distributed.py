@@ -83,7 +83,7 @@ def test_two_processes_average_the_gradients_of_codec_and_discriminators(tmp_pat
         (tmp_path / str(rank)).mkdir()
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     ran = subprocess.run(
-        [*command, str(tmp_path / "script.py"), str(tmp_path), str(Path(__file__).parent)],
+        [*command, str(tmp_path / "script.py"), str(tmp_path), str(Path(__file__).parents[1])],
         capture_output=True,
         text=True,
         check=False,

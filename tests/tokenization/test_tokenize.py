@@ -339,7 +339,7 @@ def test_every_recording_is_there_exactly_once_whatever_is_killed(
     chooser = np.random.default_rng(20261121)
     rounds = 8
     environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(Path(xcodec.__file__).parent.parent), str(Path(__file__).parent)])
+        "PYTHONPATH": os.pathsep.join([str(Path(xcodec.__file__).parent.parent), str(Path(__file__).parents[1])])
     }
     driver = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", DRIVER, str(model), str(clips), str(tmp_path), str(rounds)],

@@ -51,7 +51,7 @@ def test_the_tests_do_not_depend_on_the_terminal_that_they_are_run_in() -> None:
     chosen = ["-k", "help_reads or wrong_usage or info_tells_what_a_recording_is", "-p", "no:cacheprovider", "-q"]
     files = [str(Path(__file__).with_name(f"test_cli_{name}.py")) for name in ("usage", "info")]
     command = [sys.executable, "-m", "pytest", *files, *chosen]
-    shown = subprocess.run(command, capture_output=True, text=True, env=unlike_ours, cwd=Path(__file__).parent.parent)
+    shown = subprocess.run(command, capture_output=True, text=True, env=unlike_ours, cwd=Path(__file__).parents[2])
     assert shown.returncode == 0, shown.stdout
 
 

@@ -20,7 +20,7 @@ from xcodec.conversion.xcodec2 import convert_state_dict
 from xcodec.conversion.xcodec2_names import RENAMES, half_split_pairs, original_name, plain_name
 from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2Model
 
-RECORDING = Path(__file__).parent / "audio" / "austen-0870.wav"
+RECORDING = Path(__file__).parents[1] / "audio" / "austen-0870.wav"
 State = dict[str, Tensor]
 
 

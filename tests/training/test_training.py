@@ -275,7 +275,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(source: Clips, tmp_path: Path
 def test_a_killed_run_goes_on_from_its_last_checkpoint_as_if_it_had_not_been(source: Clips, tmp_path: Path) -> None:
     """The process is killed outright, with no time to save anything, in the middle of its seventh step."""
     script = f"""
-import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})
+import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r})
 from pathlib import Path
 import os, signal, torch
 torch.set_num_threads(1)

@@ -405,7 +405,7 @@ def test_every_example_of_the_manual_runs(
     base.save_pretrained(tmp_path / "base")
     shutil.copy(builders.RECORDINGS[1], tmp_path / "ann.wav")
     shutil.copy(builders.RECORDINGS[4], tmp_path / "ben.wav")
-    manual = (Path(__file__).parent.parent / "docs/llasa.md").read_text(encoding="utf-8")
+    manual = (Path(__file__).parents[2] / "docs/llasa.md").read_text(encoding="utf-8")
     for published, ours in {
         "HKUSTAudio/Llasa-1B": str(learned),
         "HKUSTAudio/xcodec2-hf": str(Path(xcodec.__file__).parent / "mini"),

@@ -17,7 +17,7 @@ from xcodec_builders import tiny_xcodec
 
 pytestmark = pytest.mark.skipif(not int8.sums_are_exact(), reason="int8 products overflow without VNNI")
 
-RECORDINGS = sorted((Path(__file__).parent / "audio").glob("*.wav"))
+RECORDINGS = sorted((Path(__file__).parents[1] / "audio").glob("*.wav"))
 
 
 @pytest.fixture(scope="module")
