@@ -1,6 +1,6 @@
 """Speed at the released size against transformers, on the same random weights, in turn in one run.
 
-    python benchmarks/speed.py encode decode [--model xcodec2] [--seconds 5 10 30] [--batch 1 4] [--dtype float32]
+    python benchmarks/speed.py encode decode [--model xcodec2|neucodec|xcodec|higgs_audio_v2_tokenizer] [--seconds 5 10 30] [--batch 1 4] [--dtype float32]
         [--compiled] [--rounds 3] [--threads 1 2] [--allocators default tuned] [--memory] [--json FILE]
 
 transformers runs in float32; --dtype, which may be int8, is ours (of `acoustic` both, and not int8). --compiled adds
@@ -20,6 +20,8 @@ transformers' own feature extractor of X-Codec2 needs torchaudio, so every conte
 
 import argparse
 import contextlib
+import importlib.machinery
+import importlib.util
 import itertools
 import json
 import multiprocessing
@@ -30,6 +32,7 @@ import statistics
 import sys
 import tempfile
 import time
+import types
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from multiprocessing.connection import Connection
@@ -47,8 +50,11 @@ import xcodec
 from xcodec import Audio, kernels
 from xcodec.device import Precision
 from xcodec.models.acoustic import AcousticEncoder
+from xcodec.models.auto import feature_extractor_of
+from xcodec.models.registry import FAMILIES
 from xcodec.modules.int8 import quantize_linear_maps
 from xcodec.modules.packing import pack_weights
+from xcodec.modules.sinc_resampling import SincResampler
 
 RECORDINGS = sorted((Path(__file__).parent.parent / "tests" / "audio").glob("*.wav"))
 RATE = 16000  # Hz
@@ -56,7 +62,11 @@ ALLOCATORS = {
     "default": {},
     "tuned": {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "17179869184"},
 }
-FAMILIES = {"xcodec2": "Xcodec2", "xcodec": "Xcodec"}
+HIGGS_STRIDES = {"downsampling_ratios": [8, 5, 4, 2, 3], "upsampling_ratios": [8, 5, 4, 2, 3]}
+# Fields of the released models that are not their configurations' defaults.
+RELEASED: dict[str, dict[str, Any]] = {
+    "higgs_audio_v2_tokenizer": {"acoustic_model_config": HIGGS_STRIDES, "target_bandwidths": [0.5, 1, 1.5, 2]}
+}
 OURS, COMPILED, WITHOUT_KERNEL, THEIRS = "ours", "ours, compiled", "ours without the kernel", "transformers"
 Run = Callable[[], Tensor]
 
@@ -70,10 +80,10 @@ class Setting(NamedTuple):
     batch: int
 
 
-def speech(seconds: float) -> np.ndarray:
+def speech(seconds: float, rate: int) -> np.ndarray:
     """So many seconds of read speech, the recordings repeated as needed."""
-    spoken = np.concatenate([Audio.read(path).samples[0] for path in RECORDINGS])
-    return np.resize(spoken, int(seconds * RATE))
+    spoken = np.concatenate([Audio.read(path).resample(rate).samples[0] for path in RECORDINGS])
+    return np.resize(spoken, int(seconds * rate))
 
 
 @torch.inference_mode()
@@ -81,26 +91,28 @@ def save_model(name: str, folder: str) -> None:
     """Write a model of the released size, of random weights."""
     torch.manual_seed(0)
     family = FAMILIES[name]
-    model = getattr(xcodec, f"{family}Model")(getattr(xcodec, f"{family}Config")()).eval()
-    if name == "xcodec2":
+    model = family.model(family.config(**RELEASED.get(name, {}))).eval()
+    if isinstance(model, xcodec.Xcodec2Model):
         vary_codes(model)
     model.save_pretrained(folder)
 
 
-def vary_codes(model: nn.Module) -> None:
+def vary_codes(model: xcodec.Xcodec2Model) -> None:
     """Give the quantizer's input a deviation of 1: fresh weights put every latent into a few cells."""
     taken: list[Tensor] = []
     project_in = model.quantizer.project_in
     hook = project_in.register_forward_hook(lambda *call: taken.append(call[2]))
-    model.encode(**xcodec.Xcodec2FeatureExtractor()([speech(5)], sampling_rate=RATE, return_tensors="pt"))
+    clip = speech(5, model.sampling_rate)
+    model.encode(**feature_extractor_of(model)([clip], sampling_rate=model.sampling_rate, return_tensors="pt"))
     hook.remove()
     project_in.weight.div_(taken[0].std((0, 1))[:, None])
     project_in.bias.sub_(taken[0].mean((0, 1))).div_(taken[0].std((0, 1)))
 
 
 def load_model(contender: str, name: str, precision: Precision, folder: str) -> Any:
-    library = transformers if contender == THEIRS else xcodec
-    model = getattr(library, f"{FAMILIES[name]}Model").from_pretrained(folder, dtype=torch.float32).eval()
+    library = with_resampler(transformers) if contender == THEIRS else xcodec
+    model_class = getattr(library, FAMILIES[name].model.__name__)
+    model = model_class.from_pretrained(folder, dtype=torch.float32).eval()
     if contender == THEIRS:
         return model
     model = model.to(precision.floating_point)
@@ -112,15 +124,30 @@ def load_model(contender: str, name: str, precision: Precision, folder: str) -> 
     return model
 
 
+def with_resampler(library: Any) -> Any:
+    """transformers, with a torchaudio of the one function that it asks for: torchaudio's binary may not load."""
+    if "torchaudio" not in sys.modules and importlib.util.find_spec("torchaudio") is None:
+        module: Any = types.ModuleType("torchaudio")
+        module.__spec__, module.__version__ = importlib.machinery.ModuleSpec("torchaudio", None), "2.11.0"
+        module.functional = types.SimpleNamespace(
+            resample=lambda waveform, source, target: SincResampler(source, target)(waveform.flatten(0, -2)).view(
+                *waveform.shape[:-1], -1
+            )
+        )
+        sys.modules["torchaudio"] = module
+    return library
+
+
 def codec_run(contender: str, model: Any, setting: Setting, codes: np.ndarray | None) -> Run:
     if setting.what == "decode":
         given = torch.from_numpy(codes)
         return lambda: model.decode(given).audio_values
-    is_xcodec = isinstance(model, (xcodec.XcodecModel, transformers.XcodecModel))
-    extractor = xcodec.XcodecFeatureExtractor() if is_xcodec else xcodec.Xcodec2FeatureExtractor()
-    inputs = extractor([speech(setting.seconds)] * setting.batch, sampling_rate=RATE, return_tensors="pt")
+    family = FAMILIES[model.config.model_type]
+    extractor = family.feature_extractor_for(family.config.from_fields(model.config.to_dict(), contender))
+    rate = extractor.sampling_rate
+    inputs = extractor([speech(setting.seconds, rate)] * setting.batch, sampling_rate=rate, return_tensors="pt")
     inputs["input_values"] = inputs["input_values"].to(model.dtype)
-    if is_xcodec and contender == THEIRS:
+    if issubclass(family.model, xcodec.XcodecModel) and contender == THEIRS:
         del inputs["padding_mask"]  # which it does not know
     return lambda: model.encode(**inputs).audio_codes
 
@@ -135,7 +162,7 @@ def acoustic_run(contender: str, dtype: torch.dtype, setting: Setting) -> Run:
     encoder = encoder.to(dtype).eval()
     if contender != THEIRS:
         pack_weights(encoder)
-    samples = speech(setting.seconds)
+    samples = speech(setting.seconds, RATE)
     wave = torch.from_numpy(samples[: len(samples) // 320 * 320]).expand(setting.batch, 1, -1).to(dtype).contiguous()
     return lambda: encoder(wave)
 

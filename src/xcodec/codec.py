@@ -14,13 +14,17 @@ import torch
 from xcodec.audio import Audio, resampled_length
 from xcodec.batching import AudioSource, Clip, batches
 from xcodec.codes import CodecIdentity, Codes
+from xcodec.conversion import SEMANTIC_ENCODER, converted
+from xcodec.conversion.source import read_source
 from xcodec.device import Precision, choose_device, choose_precision, memory_size
 from xcodec.errors import CodesError, InputError, about
 from xcodec.models import load_model
-from xcodec.models.checkpoint import BUILT_IN, HUB_ARGUMENTS, built_in_checkpoint, resolve_checkpoint
+from xcodec.models.checkpoint import BUILT_IN, HUB_ARGUMENTS, built_in_checkpoint
 from xcodec.models.codec_model import CodecModel
 from xcodec.models.feature_extraction import WaveformFeatureExtractor
-from xcodec.models.identity import fingerprint_checkpoint, fingerprint_model
+from xcodec.models.identity import fingerprint_checkpoint, fingerprint_model, fingerprint_tensors
+from xcodec.models.registry import layout_of
+from xcodec.models.stored import Stored
 from xcodec.modules.int8 import is_int8, quantize_linear_maps
 from xcodec.progress import shares, told_to
 from xcodec.segmentation import cut, segment_starts
@@ -77,7 +81,9 @@ class Codec:
 
         Args:
             name_or_path: a folder, a hub id such as "HKUSTAudio/xcodec2-hf" or "hf-audio/xcodec-hubert-general", or
-                None for the small model, `mini`, that comes with the package.
+                None for the small model, `mini`, that comes with the package. Checkpoints in their authors' own layout,
+                folders, files or hub ids such as "neuphonic/neucodec", are converted in memory each time; `xcodec
+                convert` does so once for all.
             device: such as "cpu", "cuda", "cuda:1" or "mps". None and "auto" take a CUDA device if there is one, and
                 the CPU if not.
             dtype: of weights and activations: float32, bfloat16 or float16, by torch's name or as a string; or int8,
@@ -110,12 +116,16 @@ class Codec:
         chosen_device, precision = choose_device(device), choose_precision(dtype)
         max_bytes = None if max_memory is None else memory_size(max_memory)
         if name_or_path is None:
-            folder, name = built_in_checkpoint(), BUILT_IN.name
+            stored, name = Stored.read(built_in_checkpoint()), BUILT_IN.name
         else:
-            folder = resolve_checkpoint(os.fspath(name_or_path), **hub_arguments)
-            name = public_name(os.fspath(name_or_path))
+            stored, name = read_source(os.fspath(name_or_path), hub_arguments), public_name(os.fspath(name_or_path))
+        layout, identity, found_at = layout_of(stored), None, stored.path
+        if layout is not None and layout.is_original:
+            checkpoint = converted(stored, fallback_semantic_encoder=SEMANTIC_ENCODER, hub_arguments=hub_arguments)
+            stored = checkpoint.stored(stored.name)
+            identity = fingerprint_tensors(checkpoint.tensors, checkpoint.config, name)
         half = {"encoder_only": encoder_only, "decoder_only": decoder_only}
-        model, feature_extractor = load_model(folder, dtype=precision.floating_point, **half)
+        model, feature_extractor = load_model(stored, dtype=precision.floating_point, **half)
         model.max_memory = max_bytes
         torch.nn.Module.to(model, chosen_device)
         if precision is Precision.INT8:
@@ -124,8 +134,12 @@ class Codec:
             model.compile_layers()
         if pack:
             model.pack_weights()
+        model.name_or_path = str(found_at)
+        if identity is not None:
+            return cls(model, feature_extractor, identity, name)
         # Of the stored tensors, so that codes of one checkpoint carry one identity whatever dtype made them.
-        identify = partial(fingerprint_checkpoint, folder, model.config, name, model.unused_tensors)
+        assert found_at is not None, "it was read from there"
+        identify = partial(fingerprint_checkpoint, found_at, model.config, name, model.unused_tensors)
         return cls(model, feature_extractor, identify, name)
 
     def __repr__(self) -> str:
@@ -527,4 +541,4 @@ def public_name(name_or_path: str | None) -> str:
     if not name_or_path:
         return ""
     path = Path(name_or_path).expanduser()
-    return path.resolve().name if path.is_dir() else name_or_path
+    return path.resolve().name if path.exists() else name_or_path

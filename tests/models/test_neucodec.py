@@ -295,7 +295,8 @@ def test_the_hubs_names_are_read_from_its_cache_in_either_layout(
     original.semantic_model.save_pretrained(tmp_path / "w2v-bert")
     put_into_hub_cache(bare, "neuphonic/neucodec", tmp_path / "b")
     put_into_hub_cache(tmp_path / "w2v-bert", "facebook/w2v-bert-2.0", tmp_path / "b")
-    model = NeuCodec.from_pretrained("neuphonic/neucodec", **TINY_OPTIONS, **offline)
+    options = TINY_OPTIONS | offline
+    model = NeuCodec.from_pretrained("neuphonic/neucodec", **options)
     assert model.decode_code(model.encode_code(torch.from_numpy(speech(1.0))[None, None])).shape == (1, 1, 24000)
 
 

@@ -53,6 +53,7 @@ LICENCES = {
     "HKUSTAudio/xcodec2": "CC-BY-NC-4.0",
     "HKUSTAudio/xcodec2-hf": "CC-BY-NC-4.0",
     "hf-audio/xcodec-wavlm-more-data": "CC-BY-4.0",
+    "neuphonic/neucodec": "Apache-2.0",
 }
 
 
@@ -246,7 +247,8 @@ def model_facts(subject: str) -> Iterator[Fact]:
     yield Fact("kind", "model", "kind", f"model, {codec.model.config.model_type}")
     yield Fact("model_type", codec.model.config.model_type)
     yield Fact("folder", str(folder), "folder", str(folder))
-    yield size_fact(sum(path.stat().st_size for path in folder.iterdir() if path.is_file()))
+    files = [folder] if folder.is_file() else [path for path in folder.iterdir() if path.is_file()]
+    yield size_fact(sum(path.stat().st_size for path in files))
     yield Fact("num_parameters", total, "parameters", f"{total:,}")
     listed = {name: count for name, count in parts.items() if count}
     yield Fact("parameters", listed)

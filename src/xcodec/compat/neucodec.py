@@ -17,13 +17,12 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from xcodec.audio import Audio
-from xcodec.conversion import Checkpoint, read_checkpoint
+from xcodec.conversion import SEMANTIC_ENCODER, Checkpoint, converted
+from xcodec.conversion.source import read_source
 from xcodec.errors import CheckpointError, InputError
 from xcodec.models.neucodec import FAMILY, NeuCodecModel
 
 __all__ = ["NeuCodec"]
-
-SEMANTIC_ENCODER = "facebook/w2v-bert-2.0"  # which the original's checkpoint leaves out and its package fetches
 
 
 class NeuCodec(nn.Module):
@@ -59,13 +58,13 @@ class NeuCodec(nn.Module):
         Raises:
             CheckpointError: where a checkpoint is not found, not complete or not NeuCodec's.
         """
-        checkpoint = read_checkpoint(
-            pretrained_model_name_or_path,
+        checkpoint = converted(
+            read_source(pretrained_model_name_or_path, hub_arguments),
             semantic_encoder=semantic_encoder,
             fallback_semantic_encoder=SEMANTIC_ENCODER,
             num_semantic_layers=num_semantic_layers,
             num_attention_heads=num_attention_heads,
-            **hub_arguments,
+            hub_arguments=hub_arguments,
         )
         return cls(built(checkpoint, str(pretrained_model_name_or_path)))
 

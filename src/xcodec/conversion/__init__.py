@@ -1,5 +1,6 @@
-"""Checkpoints of either codec, in the authors' layout or in transformers', become the one layout that is used here."""
+"""Checkpoints of any codec, in the authors' layout or in transformers', become the one layout that is used here."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,18 @@ from xcodec.conversion.source import read_source
 from xcodec.errors import CheckpointError, InputError, some_of
 from xcodec.models.checkpoint import CONFIG
 from xcodec.models.registry import FAMILIES, layout_of
+from xcodec.models.stored import Stored
 
-__all__ = ["Checkpoint", "ConversionReport", "convert_checkpoint", "read_checkpoint"]
+__all__ = [
+    "SEMANTIC_ENCODER",
+    "Checkpoint",
+    "ConversionReport",
+    "convert_checkpoint",
+    "converted",
+    "read_checkpoint",
+]
 
+SEMANTIC_ENCODER = "facebook/w2v-bert-2.0"  # which some original checkpoints leave out
 SEMANTIC_LAYERS = 16  # of the released X-Codec2's semantic encoder, as many as the codec reads
 
 
@@ -42,7 +52,6 @@ def read_checkpoint(
     num_semantic_layers: int | None = None,
     num_attention_heads: int | None = None,
     model_type: str | None = None,
-    fallback_semantic_encoder: str | Path | None = None,
     **hub_arguments: Any,
 ) -> Checkpoint:
     """Read a checkpoint of either codec in whatever layout. The names of its tensors tell which, not its config.json.
@@ -58,7 +67,6 @@ def read_checkpoint(
         num_attention_heads: heads of the decoder; None means hidden size / 64.
         model_type: "xcodec2" or "neucodec", for an original checkpoint in the names that both have: whose codes the
             decoder reads. None means that of the rate which it writes: 16 kHz is X-Codec2's, 24 kHz NeuCodec's.
-        fallback_semantic_encoder: as `semantic_encoder`, but only looked for where an original lacks its own.
         **hub_arguments: revision, cache_dir, token, local_files_only, ...
 
     Raises:
@@ -66,6 +74,41 @@ def read_checkpoint(
         InputError: for an option that the source has no use for.
     """
     found = read_source(source, hub_arguments)
+    return converted(
+        found,
+        config=config,
+        semantic_encoder=semantic_encoder,
+        num_semantic_layers=num_semantic_layers,
+        num_attention_heads=num_attention_heads,
+        model_type=model_type,
+        hub_arguments=hub_arguments,
+    )
+
+
+def converted(
+    found: Stored,
+    *,
+    config: str | Path | None = None,
+    semantic_encoder: str | Path | None = None,
+    num_semantic_layers: int | None = None,
+    num_attention_heads: int | None = None,
+    model_type: str | None = None,
+    fallback_semantic_encoder: str | Path | None = None,
+    hub_arguments: Mapping[str, Any] | None = None,
+) -> Checkpoint:
+    """Convert what was read; arguments and errors are those of `read_checkpoint`.
+
+    Args:
+        found: as `xcodec.conversion.source.read_source` gives it.
+        config: as for `read_checkpoint`, and so are the next four.
+        semantic_encoder: likewise.
+        num_semantic_layers: likewise.
+        num_attention_heads: likewise.
+        model_type: likewise.
+        fallback_semantic_encoder: as `semantic_encoder`, but only looked for where an original lacks its own.
+        hub_arguments: of the hub, for the semantic encoder; `revision` is of the codec alone.
+    """
+    source = found.name
     layout = layout_of(found)
     if layout is None:
         said = f"it is of model_type {found.config['model_type']!r}, " if "model_type" in found.config else ""
@@ -121,4 +164,7 @@ def read_checkpoint(
     num_layers = SEMANTIC_LAYERS if num_semantic_layers is None else num_semantic_layers
     if model_type is not None and model_type not in xcodec2.MODEL_TYPES:
         raise InputError(f"expected one of {', '.join(xcodec2.MODEL_TYPES)}", argument="model_type", value=model_type)
-    return xcodec2.convert_original(found, semantic_encoder, num_layers, num_attention_heads, model_type, hub_arguments)
+    of_the_encoder = {name: value for name, value in (hub_arguments or {}).items() if name != "revision"}
+    return xcodec2.convert_original(
+        found, semantic_encoder, num_layers, num_attention_heads, model_type, of_the_encoder
+    )

@@ -14,6 +14,7 @@ from xcodec.models.checkpoint import CONFIG, PREPROCESSOR
 from xcodec.models.codec_model import CodecModel
 from xcodec.models.configuration import CodecConfig
 from xcodec.models.family import Family
+from xcodec.models.stored import Stored
 from xcodec.models.weights import WEIGHTS, check_finite, save_tensors
 
 __all__ = ["Checkpoint", "check_complete", "write_whole"]
@@ -37,6 +38,10 @@ class Checkpoint:
         model.load_state_dict(self.tensors, strict=True, assign=True)
         model.train(False)
         return model
+
+    def stored(self, name: str) -> Stored:
+        """Give it as if it had been read from a folder in the layout used here."""
+        return Stored(name, None, self.config.to_dict(), self.tensors)
 
     def write(self, folder: Path) -> None:
         """Write the three files of a checkpoint into a folder that exists."""

@@ -31,30 +31,31 @@ from xcodec.models.weights import has_weights
 __all__ = ["AutoFeatureExtractor", "AutoModel", "feature_extractor_of", "load_model", "register_auto_classes"]
 
 
-def load_model(folder: Path, **kwargs: Any) -> tuple[CodecModel, WaveformFeatureExtractor]:
-    """Load the model and the feature extractor of a checkpoint folder, of whichever family its tensors' names tell.
+def load_model(source: Path | Stored, **kwargs: Any) -> tuple[CodecModel, WaveformFeatureExtractor]:
+    """Load the model and the feature extractor of a checkpoint, of whichever family its tensors' names tell.
 
     Args:
-        folder: as `xcodec.models.checkpoint.resolve_checkpoint` returns it.
+        source: a folder, as `xcodec.models.checkpoint.resolve_checkpoint` returns it, or what was read of one.
         **kwargs: passed to the model's `from_pretrained`: `dtype`, `device_map`, ...
 
     Raises:
         CheckpointError: where the checkpoint is of no family, in the authors' layout, or not complete; or its feature
             extractor is another model's.
     """
-    stored = Stored.read(folder)
+    stored = source if isinstance(source, Stored) else Stored.read(source)
+    folder = stored.path
     family = family_of(stored)
     if family is None:
         raise CheckpointError(
             f"is of model_type {stored.config.get('model_type')!r}, and its tensors are "
             f"{some_of(sorted(stored.tensors), 3)}; this package reads "
             f"{', '.join(map(repr, FAMILIES))}",
-            subject=folder,
+            subject=stored.name,
         )
     with no_progress_bars():
         model = family.model.from_stored(stored, **kwargs)
     fitting = family.feature_extractor_for(model.config)
-    if not (folder / PREPROCESSOR).is_file():
+    if folder is None or not (folder / PREPROCESSOR).is_file():
         return model, fitting
     found = family.feature_extractor.from_pretrained(folder)
     for name in ("feature_size", "sampling_rate", "hop_length"):

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from xcodec.codes import CodecIdentity
 from xcodec.errors import InputError
 from xcodec.models.weights import read_tensors
 
-__all__ = ["fingerprint_checkpoint", "fingerprint_model"]
+__all__ = ["fingerprint_checkpoint", "fingerprint_model", "fingerprint_tensors"]
 
 
 class Architecture(Protocol):
@@ -37,6 +37,11 @@ def fingerprint_checkpoint(
     """
     tensors = [(key, tensor) for key, tensor in read_tensors(folder).items() if key not in unused_tensors]
     return CodecIdentity(name, hash_architecture(config), hash_tensors(tensors))
+
+
+def fingerprint_tensors(tensors: Mapping[str, Tensor], config: Architecture, name: str) -> CodecIdentity:
+    """Identify a checkpoint in memory as `fingerprint_checkpoint` would once it was stored."""
+    return CodecIdentity(name, hash_architecture(config), hash_tensors(tensors.items()))
 
 
 def fingerprint_model(model: PreTrainedModel, name: str) -> CodecIdentity:
