@@ -6,6 +6,7 @@ shares no code with the package, and is written for plainness: loops where the p
 
 import json
 import math
+import shutil
 import warnings
 from pathlib import Path
 
@@ -403,3 +404,25 @@ def write_original_folder(state: dict[str, Tensor], folder: Path) -> Path:
     (folder / "config.json").write_text(json.dumps(config))
     save_file(state, folder / "model.safetensors")
     return folder
+
+
+def original_neucodec(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Make of an original X-Codec2 an original NeuCodec: a head of 480 samples, and tensors that only training used."""
+    state = {name: tensor for name, tensor in state.items() if "SemanticDecoder" not in name}
+    width = state["generator.head.out.weight"].shape[1]
+    generator = torch.Generator().manual_seed(3)
+    return state | {
+        "generator.head.out.weight": 0.1 * torch.randn(1922, width, generator=generator),
+        "generator.head.out.bias": 0.1 * torch.randn(1922, generator=generator),
+        "generator.head.istft.window": torch.hann_window(1920),
+        "SemanticDecoder_module.initial_conv.weight": torch.zeros(4, 4, 3),
+        "fc_post_s.weight": torch.zeros(4, 4),
+    }
+
+
+def put_into_hub_cache(folder: Path, name: str, cache: Path) -> None:
+    """Lay a folder out as the hub's client does what it has downloaded."""
+    repository = cache / f"models--{name.replace('/', '--')}"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs/main").write_text("0" * 40)
+    shutil.copytree(folder, repository / "snapshots" / ("0" * 40))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from builders import speech
-from original import OriginalXCodec2, write_original_folder
+from original import OriginalXCodec2, original_neucodec, put_into_hub_cache, write_original_folder
 from xcodec import CheckpointError, Codec
 from xcodec.conversion import convert_checkpoint
 
@@ -50,6 +50,23 @@ def test_a_file_of_training_is_one_too_and_is_called_by_its_name(
     codec = Codec.from_pretrained(tmp_path / "epoch=5.ckpt")
     assert codec.identity.name == "epoch=5.ckpt", "and not by where it lies: codes travel"
     assert codec.identity.same_model(converted.identity)
+
+
+def test_neucodec_is_read_by_name_with_its_semantic_encoder_from_where_it_lies(
+    original: OriginalXCodec2, tmp_path: Path
+) -> None:
+    state = original_neucodec(original.state_dict())
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    torch.save({k: v for k, v in state.items() if not k.startswith("semantic_model.")}, bare / "pytorch_model.bin")
+    (bare / "meta.yaml").write_text("name: neucodec\n")
+    original.semantic_model.save_pretrained(tmp_path / "w2v-bert")
+    put_into_hub_cache(bare, "neuphonic/neucodec", tmp_path / "cache")
+    put_into_hub_cache(tmp_path / "w2v-bert", "facebook/w2v-bert-2.0", tmp_path / "cache")
+    codec = Codec.from_pretrained("neuphonic/neucodec", cache_dir=tmp_path / "cache", local_files_only=True)
+    assert codec.identity.name == "neuphonic/neucodec"
+    audio = codec.reconstruct(speech(1.0), 16000)
+    assert (audio.sampling_rate, audio.num_samples) == (24000, 24000)
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """NeuCodec is X-Codec2's network with features, lengths and a head of its own; transformers' class is the reference."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch import Tensor
 
 import builders
 from builders import speech, tiny_model, tiny_neucodec
-from original import TINY_OPTIONS, OriginalXCodec2
+from original import TINY_OPTIONS, OriginalXCodec2, original_neucodec, put_into_hub_cache
 from xcodec import Audio, CheckpointError, Codec, CodesError, InputError, NeuCodecConfig, NeuCodecFeatureExtractor
 from xcodec.compat import NeuCodec, XCodec2Model
 from xcodec.conversion import convert_checkpoint
@@ -180,15 +179,7 @@ def test_codes_of_x_codec2_and_of_neucodec_are_not_each_others(codec: Codec) -> 
 @pytest.fixture(scope="module")
 def original_state(original: OriginalXCodec2) -> dict[str, Tensor]:
     """An original NeuCodec: X-Codec2's names, a head of 480 samples, and tensors that only training used."""
-    state = {name: tensor for name, tensor in original.state_dict().items() if "SemanticDecoder" not in name}
-    width = state["generator.head.out.weight"].shape[1]
-    generator = torch.Generator().manual_seed(3)
-    state["generator.head.out.weight"] = 0.1 * torch.randn(1922, width, generator=generator)
-    state["generator.head.out.bias"] = 0.1 * torch.randn(1922, generator=generator)
-    state["generator.head.istft.window"] = torch.hann_window(1920)
-    state["SemanticDecoder_module.initial_conv.weight"] = torch.zeros(4, 4, 3)
-    state["fc_post_s.weight"] = torch.zeros(4, 4)
-    return state
+    return original_neucodec(original.state_dict())
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +213,7 @@ def test_an_original_that_lacks_its_semantic_encoder_takes_it_from_where_it_is(
     without.mkdir()
     codec = {name: tensor for name, tensor in original_state.items() if not name.startswith("semantic_model.")}
     torch.save(codec, without / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match=r"semantic encoder is missing.*give `semantic_encoder`"):
+    with pytest.raises(CheckpointError, match=r"semantic encoder is missing.*give semantic_encoder=FOLDER"):
         convert_checkpoint(without, tmp_path / "converted", **TINY_OPTIONS)
     model = NeuCodec.from_pretrained(without, semantic_encoder=encoder, **TINY_OPTIONS)
     assert model.encode_code(torch.from_numpy(speech(1.0))[None, None]).shape == (1, 1, 50)
@@ -267,14 +258,6 @@ def test_code_for_the_original_package_runs_but_for_its_import(codec: Codec, fol
     assert torch.equal(model.encode_code(tmp_path / "a.wav"), codes[:1])
     with pytest.raises(InputError, match=r"one clip is wave\[None, None\]"):
         model.encode_code(wave[0])
-
-
-def put_into_hub_cache(folder: Path, name: str, cache: Path) -> None:
-    """Lay a folder out as the hub's client does what it has downloaded."""
-    repository = cache / f"models--{name.replace('/', '--')}"
-    (repository / "refs").mkdir(parents=True)
-    (repository / "refs/main").write_text("0" * 40)
-    shutil.copytree(folder, repository / "snapshots" / ("0" * 40))
 
 
 def test_the_hubs_names_are_read_from_its_cache_in_either_layout(
