@@ -1,7 +1,8 @@
 """Speed at the released size against transformers, on the same random weights, in turn in one run.
 
     python benchmarks/speed.py encode decode [--model xcodec2|neucodec|xcodec|higgs_audio_v2_tokenizer]
-        [--seconds 5 10 30] [--batch 1 4] [--dtype float32] [--compiled] [--rounds 3] [--threads 1 2] [--allocators default tuned] [--memory] [--json FILE]
+        [--seconds 5 10 30] [--batch 1 4] [--dtype float32] [--compiled] [--rounds 3] [--threads 1 2]
+        [--allocators default tuned] [--memory] [--json FILE]
 
 transformers runs in float32; --dtype, which may be int8, is ours (of `acoustic` both, and not int8). --compiled adds
 ours with its layers compiled.

@@ -4,7 +4,7 @@ What becomes of each original tensor is said by the tables of `xcodec.conversion
 none of them, or that is missing, is an error.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,8 @@ def convert_original(
         tensors,
         num_semantic_layers=num_semantic_layers,
         num_attention_heads=num_attention_heads,
-        model_type=model_type,
+        model_type=model_type or told_model_type(source.config),
+        upsampling_ratios=told_ratios(source.config),
         source=source.name,
     )
 
@@ -73,6 +74,24 @@ def read_transformers_layout(source: Stored, family: Family) -> Checkpoint:
         family=family.name,
     )
     return Checkpoint(family, config, tensors, report)
+
+
+def told_model_type(config: Mapping[str, Any]) -> str | None:
+    """Return whose codes a decoder reads, if the config.json beside an original checkpoint tells."""
+    told = config.get("model_type")
+    return told if told in MODEL_TYPES else None
+
+
+def told_ratios(config: Mapping[str, Any]) -> list[int]:
+    """Return the ratios of an upsampler that the config.json beside an original checkpoint tells.
+
+    Raises:
+        CheckpointError: where they are no whole numbers.
+    """
+    told = config.get("upsample_factors") or []
+    if not isinstance(told, list) or not all(type(ratio) is int and ratio > 0 for ratio in told):
+        raise CheckpointError(f"upsample_factors={told!r} in its config.json: expected whole numbers above 0")
+    return told
 
 
 def with_semantic_encoder(
@@ -105,6 +124,7 @@ def convert_state_dict(
     num_semantic_layers: int = 16,
     num_attention_heads: int | None = None,
     model_type: str | None = None,
+    upsampling_ratios: Sequence[int] = (),
     source: str = "the state dict",
 ) -> Checkpoint:
     """Convert a state dict of original names.
@@ -117,6 +137,7 @@ def convert_state_dict(
         num_semantic_layers: as for `xcodec.conversion.read_checkpoint`.
         num_attention_heads: as for `xcodec.conversion.read_checkpoint`.
         model_type: as for `xcodec.conversion.read_checkpoint`.
+        upsampling_ratios: of a decoder with an upsampler, as its config.json calls them `upsample_factors`.
         source: what error messages and the report call it.
 
     Raises:
@@ -140,7 +161,7 @@ def convert_state_dict(
         plain, pairs = fold_weight_norms(plain)
         renamed = {RENAMES.rename(key) or key: tensor for key, tensor in plain.items()}
         kept = {RENAMES.rename(key) or key: tuple(given[part] for part in pairs.get(key, (key,))) for key in plain}
-        config = infer_config(renamed, num_semantic_layers, num_attention_heads, model_type)
+        config = infer_config(renamed, num_semantic_layers, num_attention_heads, model_type, upsampling_ratios)
         family = FAMILIES[config.model_type]
         permuted = []
         for fused in [name for name in renamed if name.endswith(".self_attn.qkv_proj.weight")]:

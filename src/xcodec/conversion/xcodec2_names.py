@@ -5,7 +5,7 @@ The original names are those of the `xcodec2` package and of its training code.
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from transformers import Wav2Vec2BertConfig
 from xcodec.conversion.key_map import KeyMap, Pattern
 from xcodec.errors import CheckpointError, InputError
 from xcodec.models.neucodec.configuration import NeuCodecConfig
+from xcodec.models.registry import FAMILIES
 from xcodec.models.stored import unwrapped
 from xcodec.models.xcodec2.configuration import Xcodec2Config
 from xcodec.modules.snake import FILTER_TAPS, RATIO, kaiser_sinc_filter
@@ -64,6 +65,9 @@ RENAMES = KeyMap(
         (f"{BLOCK}.mlp.*", f"{LAYER}.mlp.*"),
         ("generator.backbone.post_net.*", "acoustic_decoder.post_net.*"),
         ("generator.backbone.final_layer_norm.*", "acoustic_decoder.norm.*"),
+        ("generator.upsampler.upsample_layers.{i}.*", "acoustic_decoder.upsampler.convs.{i}.*"),
+        ("generator.upsampler.resnet_blocks.{i}.*", "acoustic_decoder.upsampler.blocks.{i}.*"),
+        ("generator.upsampler.out_proj.*", "acoustic_decoder.upsampler.linear.*"),
         ("generator.head.out.*", "acoustic_decoder.head.linear.*"),
     )
 )
@@ -183,6 +187,7 @@ def infer_config(
     num_semantic_layers: int = 16,
     num_attention_heads: int | None = None,
     model_type: str | None = None,
+    upsampling_ratios: Sequence[int] = (),
 ) -> Xcodec2Config:
     """Read a model's sizes off the shapes of its tensors.
 
@@ -191,6 +196,7 @@ def infer_config(
         num_semantic_layers: layers of the semantic encoder.
         num_attention_heads: heads of the decoder, which no shape tells; None means heads of 64 channels.
         model_type: whose codes the decoder reads; None means X-Codec2's at 16 kHz, and NeuCodec's at 24 kHz.
+        upsampling_ratios: of the stages of an upsampler before the head, which no shape tells.
 
     Raises:
         CheckpointError: where a tensor that tells a size is missing, or sizes contradict each other.
@@ -210,7 +216,18 @@ def infer_config(
     # A strided convolution has kernels of twice its stride.
     strides = [shape(f"acoustic_encoder.block.{i}.conv1.weight")[2] // 2 for i in range(num_blocks)]
     n_fft = shape("acoustic_decoder.head.linear.weight")[0] - 2
-    config_class, rates = rates_of(n_fft, strides, model_type)
+    kernel_sizes = [
+        shape(f"acoustic_decoder.upsampler.convs.{i}.weight")[2]
+        for i in range(count(Pattern("acoustic_decoder.upsampler.convs.{i}.*")))
+    ]
+    if len(kernel_sizes) != len(upsampling_ratios):
+        raise CheckpointError(
+            f"the decoder has an upsampler of {len(kernel_sizes)} stages, and the config.json beside it tells the "
+            f"ratios of {len(upsampling_ratios)} (upsample_factors), which no tensor does"
+        )
+    config_class, rates = rates_of(n_fft, strides, model_type, upsampling_ratios)
+    if kernel_sizes:
+        rates |= {"upsampling_ratios": list(upsampling_ratios), "upsampling_kernel_sizes": kernel_sizes}
     num_layers = count(Pattern(f"{LAYER}.*"))
     heads = decoder_heads(hidden_size, num_attention_heads)
     return config_class(
@@ -227,25 +244,30 @@ def infer_config(
         quantization_dim=shape("fc_encoder.weight")[0],
         quantization_levels=[FSQ_LEVELS] * shape("quantizer.project_in.weight")[0],
         **rates,
+        architectures=[FAMILIES[config_class.model_type].model.__name__],
         dtype=tensors["fc_encoder.weight"].dtype,
     )
 
 
-def rates_of(n_fft: int, strides: list[int], model_type: str | None) -> tuple[type[Xcodec2Config], dict[str, Any]]:
+def rates_of(
+    n_fft: int, strides: list[int], model_type: str | None, upsampling_ratios: Sequence[int] = ()
+) -> tuple[type[Xcodec2Config], dict[str, Any]]:
     """Tell the family of a decoder by the rate that it writes, and the fields that say this rate.
 
     Args:
-        n_fft: points of its inverse STFT, four times the samples of a code.
+        n_fft: points of its inverse STFT, four times the samples of a step.
         strides: of the encoder, whose product is the samples that it reads for a code.
         model_type: of the family, if that is known.
+        upsampling_ratios: of the stages of an upsampler, whose product is the steps of a code.
     """
-    written, read = n_fft / 4, math.prod(strides)
+    step, read = n_fft / 4, math.prod(strides)
+    written = step * math.prod(upsampling_ratios)
     if model_type is None and 2 * written == 3 * read:
         model_type = "neucodec"
     if model_type == "neucodec" and written * INPUT_RATE % read == 0:
         return NeuCodecConfig, {"output_sampling_rate": int(written * INPUT_RATE) // read}
-    if model_type == "xcodec2" and written.is_integer():
-        return Xcodec2Config, {} if written == read else {"decoder_hop_length": int(written)}
+    if model_type == "xcodec2" and step.is_integer():
+        return Xcodec2Config, {} if step == read else {"decoder_hop_length": int(step)}
     if model_type is None and written == read:
         return Xcodec2Config, {}
     raise CheckpointError(
