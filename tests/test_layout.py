@@ -22,6 +22,7 @@ FLOORS = [
     "llasa",
     "streaming",
     "codec",
+    "loading",
     "compat",
     "conversion",
     "batching",

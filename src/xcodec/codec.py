@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any, TypeAlias, overload
 
 import numpy as np
@@ -14,17 +13,13 @@ import torch
 from xcodec.audio import Audio, resampled_length
 from xcodec.batching import AudioSource, Clip, batches
 from xcodec.codes import CodecIdentity, Codes
-from xcodec.conversion import SEMANTIC_ENCODER, converted
-from xcodec.conversion.source import read_source
 from xcodec.device import Precision, choose_device, choose_precision, memory_size
 from xcodec.errors import CodesError, InputError, about
-from xcodec.models import load_model
-from xcodec.models.checkpoint import BUILT_IN, HUB_ARGUMENTS, built_in_checkpoint
+from xcodec.loading import load_checkpoint, public_name
+from xcodec.models.checkpoint import HUB_ARGUMENTS
 from xcodec.models.codec_model import CodecModel
 from xcodec.models.feature_extraction import WaveformFeatureExtractor
-from xcodec.models.identity import fingerprint_checkpoint, fingerprint_model, fingerprint_tensors
-from xcodec.models.registry import layout_of
-from xcodec.models.stored import Stored
+from xcodec.models.identity import fingerprint_model
 from xcodec.modules.int8 import is_int8, quantize_linear_maps
 from xcodec.progress import shares, told_to
 from xcodec.segmentation import cut, segment_starts
@@ -115,17 +110,9 @@ class Codec:
             )
         chosen_device, precision = choose_device(device), choose_precision(dtype)
         max_bytes = None if max_memory is None else memory_size(max_memory)
-        if name_or_path is None:
-            stored, name = Stored.read(built_in_checkpoint()), BUILT_IN.name
-        else:
-            stored, name = read_source(os.fspath(name_or_path), hub_arguments), public_name(os.fspath(name_or_path))
-        layout, identity, found_at = layout_of(stored), None, stored.path
-        if layout is not None and layout.is_original:
-            checkpoint = converted(stored, fallback_semantic_encoder=SEMANTIC_ENCODER, hub_arguments=hub_arguments)
-            stored = checkpoint.stored(stored.name)
-            identity = fingerprint_tensors(checkpoint.tensors, checkpoint.config, name)
         half = {"encoder_only": encoder_only, "decoder_only": decoder_only}
-        model, feature_extractor = load_model(stored, dtype=precision.floating_point, **half)
+        loaded = load_checkpoint(name_or_path, hub_arguments, dtype=precision.floating_point, **half)
+        model = loaded.model
         model.max_memory = max_bytes
         torch.nn.Module.to(model, chosen_device)
         if precision is Precision.INT8:
@@ -134,13 +121,7 @@ class Codec:
             model.compile_layers()
         if pack:
             model.pack_weights()
-        model.name_or_path = str(found_at)
-        if identity is not None:
-            return cls(model, feature_extractor, identity, name)
-        # Of the stored tensors, so that codes of one checkpoint carry one identity whatever dtype made them.
-        assert found_at is not None, "it was read from there"
-        identify = partial(fingerprint_checkpoint, found_at, model.config, name, model.unused_tensors)
-        return cls(model, feature_extractor, identify, name)
+        return cls(model, loaded.feature_extractor, loaded.identity, loaded.name)
 
     def __repr__(self) -> str:
         millions = sum(parameter.numel() for parameter in self.model.parameters()) / 1e6
@@ -534,11 +515,3 @@ def together(seconds: list[float], batch_seconds: float) -> Iterable[list[int]]:
     """The batches of pieces of such lengths, each of which is its seconds' share of what is being done."""
     groups = list(batches(seconds, batch_seconds))
     return shares(groups, [sum(seconds[i] for i in group) for group in groups])
-
-
-def public_name(name_or_path: str | None) -> str:
-    """What to call a model in its codes: a hub id as it is, a folder by its last name, since codes travel."""
-    if not name_or_path:
-        return ""
-    path = Path(name_or_path).expanduser()
-    return path.resolve().name if path.exists() else name_or_path

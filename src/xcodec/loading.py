@@ -1,0 +1,76 @@
+"""A checkpoint becomes a model that knows what it is: found by name, converted where its authors laid it out."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from xcodec.codes import CodecIdentity
+from xcodec.conversion import SEMANTIC_ENCODER, converted
+from xcodec.conversion.source import read_source
+from xcodec.models import load_model
+from xcodec.models.checkpoint import BUILT_IN, built_in_checkpoint
+from xcodec.models.codec_model import CodecModel
+from xcodec.models.feature_extraction import WaveformFeatureExtractor
+from xcodec.models.identity import fingerprint_checkpoint, fingerprint_tensors
+from xcodec.models.registry import layout_of
+from xcodec.models.stored import Stored
+
+__all__ = ["Loaded", "load_checkpoint", "public_name"]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model with what goes with it.
+
+    Attributes:
+        model: the model, on the CPU.
+        feature_extractor: its feature extractor.
+        name: what to call it in its codes.
+        identity: which model it is, or what works that out from the stored tensors, whatever dtype the model has.
+    """
+
+    model: CodecModel
+    feature_extractor: WaveformFeatureExtractor
+    name: str
+    identity: CodecIdentity | Callable[[], CodecIdentity]
+
+
+def load_checkpoint(
+    name_or_path: str | os.PathLike[str] | None, hub_arguments: Mapping[str, Any], **kwargs: Any
+) -> Loaded:
+    """Load a checkpoint of any codec, in any layout.
+
+    Args:
+        name_or_path: a folder, a file, a hub id, or None for the built-in model.
+        hub_arguments: of `huggingface_hub.snapshot_download`.
+        **kwargs: of the model's `from_pretrained`: `dtype`, `encoder_only`, ...
+
+    Raises:
+        CheckpointError: where it is not found, not complete, or of no codec here.
+    """
+    if name_or_path is None:
+        stored, name = Stored.read(built_in_checkpoint()), BUILT_IN.name
+    else:
+        stored, name = read_source(os.fspath(name_or_path), hub_arguments), public_name(os.fspath(name_or_path))
+    layout = layout_of(stored)
+    if layout is not None and layout.is_original:
+        checkpoint = converted(stored, fallback_semantic_encoder=SEMANTIC_ENCODER, hub_arguments=hub_arguments)
+        model, feature_extractor = load_model(checkpoint.stored(stored.name), **kwargs)
+        model.name_or_path = str(stored.path)
+        identity = fingerprint_tensors(checkpoint.tensors, checkpoint.config, name)
+        return Loaded(model, feature_extractor, name, identity)
+    assert stored.path is not None, "it was read from there"
+    model, feature_extractor = load_model(stored, **kwargs)
+    identify = partial(fingerprint_checkpoint, stored.path, model.config, name, model.unused_tensors)
+    return Loaded(model, feature_extractor, name, identify)
+
+
+def public_name(name_or_path: str | None) -> str:
+    """Give what to call a model in its codes: a hub id as it is, a path by its last name, since codes travel."""
+    if not name_or_path:
+        return ""
+    path = Path(name_or_path).expanduser()
+    return path.resolve().name if path.exists() else name_or_path
