@@ -254,7 +254,7 @@ def test_segments_of_less_than_a_second_and_codes_of_another_model_are_refused(x
     codes = xcodec2.encode(SPEECH)
     with pytest.raises(InputError, match=r"segment_seconds=0.5: expected a number of seconds, at least 1"):
         decode_in_segments(xcodec2, codes, 0.5)
-    with pytest.raises(CodesError, match="Load the model that made them"):
+    with pytest.raises(CodesError, match="load the model that made them"):
         decode_in_segments(xcodec1, codes, 5.0)
 
 
