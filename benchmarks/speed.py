@@ -21,6 +21,7 @@ transformers' own feature extractor of X-Codec2 needs torchaudio, so every conte
 
 import argparse
 import contextlib
+import importlib
 import importlib.machinery
 import importlib.util
 import itertools
@@ -111,8 +112,8 @@ def vary_codes(model: xcodec.Xcodec2Model) -> None:
 
 
 def load_model(contender: str, name: str, precision: Precision, folder: str) -> Any:
-    library = with_resampler(transformers) if contender == THEIRS else xcodec
-    model_class = getattr(library, FAMILIES[name].model.__name__)
+    ours = FAMILIES[name].model
+    model_class: Any = their_class(name, ours.__name__) if contender == THEIRS else ours
     model = model_class.from_pretrained(folder, dtype=torch.float32).eval()
     if contender == THEIRS:
         return model
@@ -125,8 +126,8 @@ def load_model(contender: str, name: str, precision: Precision, folder: str) -> 
     return model
 
 
-def with_resampler(library: Any) -> Any:
-    """transformers, with a torchaudio of the one function that it asks for: torchaudio's binary may not load."""
+def their_class(model_type: str, name: str) -> Any:
+    """Transformers' model, with a torchaudio of the one function that it may ask for, whose binary may not load."""
     if "torchaudio" not in sys.modules and importlib.util.find_spec("torchaudio") is None:
         module: Any = types.ModuleType("torchaudio")
         module.__spec__, module.__version__ = importlib.machinery.ModuleSpec("torchaudio", None), "2.11.0"
@@ -136,7 +137,7 @@ def with_resampler(library: Any) -> Any:
             )
         )
         sys.modules["torchaudio"] = module
-    return library
+    return getattr(importlib.import_module(f"transformers.models.{model_type}.modeling_{model_type}"), name)
 
 
 def codec_run(contender: str, model: Any, setting: Setting, codes: np.ndarray | None) -> Run:
