@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from original import TINY_OPTIONS, OriginalXCodec2, write_original_folder
-from xcodec import Codec
 from xcodec.compat import XCodec2Model
 from xcodec.conversion import convert_checkpoint
 from xcodec.errors import CheckpointError, InputError
@@ -178,7 +177,7 @@ def test_a_folder_as_the_released_one_is_read_whatever_its_config_says(
     loaded = XCodec2Model.from_pretrained(folder, **TINY_OPTIONS)
     assert torch.equal(loaded.encode_code(speech), model.encode_code(speech))
     with pytest.raises(CheckpointError, match=r"is an original X-Codec2 checkpoint.*xcodec convert"):
-        Codec.from_pretrained(folder)
+        Xcodec2Model.from_pretrained(folder)
 
 
 def test_x_codec_is_refused_by_name(tmp_path: Path) -> None:

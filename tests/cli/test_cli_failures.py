@@ -195,7 +195,7 @@ def test_a_folder_that_cannot_be_made_is_named(model: Path, tmp_path: Path) -> N
     ("options", "reason"),
     [
         (["--model", "no-such-folder/model"], "checkpoint not found: no folder "),
-        (["--model", SPEECH], ": is a file; expected a folder with config.json"),
+        (["--model", SPEECH], "is no file that torch.save wrote, or a damaged one"),
         (["--device", "tpu:7"], "error: --device 'tpu:7': cannot be used here"),
     ],
 )

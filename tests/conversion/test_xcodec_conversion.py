@@ -171,8 +171,9 @@ def test_a_folder_of_original_names_is_told_by_them_whatever_its_config_says(hub
     found = read_checkpoint(folder)
     assert (found.report.family, found.report.layout) == ("X-Codec", "original")
     assert found.tensors.keys() == convert_state_dict(state, hubert.fields).tensors.keys()
+    assert isinstance(Codec.from_pretrained(folder).model, XcodecModel)
     with pytest.raises(CheckpointError, match=r"is an original X-Codec checkpoint.*xcodec convert"):
-        Codec.from_pretrained(folder)
+        XcodecModel.from_pretrained(folder)
 
 
 def test_transformers_names_are_told_by_them_whatever_the_config_says(tmp_path):
