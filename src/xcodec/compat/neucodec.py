@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from xcodec.audio import Audio
-from xcodec.conversion import SEMANTIC_ENCODER, Checkpoint, converted
+from xcodec.conversion import SEMANTIC_ENCODER, converted
 from xcodec.conversion.source import read_source
-from xcodec.errors import CheckpointError, InputError
+from xcodec.errors import InputError
 from xcodec.models.neucodec import FAMILY, NeuCodecModel
 
 __all__ = ["NeuCodec"]
@@ -66,7 +66,10 @@ class NeuCodec(nn.Module):
             num_attention_heads=num_attention_heads,
             hub_arguments=hub_arguments,
         )
-        return cls(built(checkpoint, str(pretrained_model_name_or_path)))
+        checkpoint.check_family(FAMILY, "NeuCodec", pretrained_model_name_or_path)
+        model = checkpoint.build()
+        assert isinstance(model, NeuCodecModel), "its family's"
+        return cls(model)
 
     @property
     def device(self) -> torch.device:
@@ -126,16 +129,3 @@ class NeuCodec(nn.Module):
             InputError: for another shape or dtype, or a code out of range.
         """
         return self.model.decode_clips(fsq_codes.to(self.device))
-
-
-def built(checkpoint: Checkpoint, source: str) -> NeuCodecModel:
-    """Build NeuCodec's model from its checkpoint, and nobody else's."""
-    if checkpoint.family is not FAMILY:
-        raise CheckpointError(
-            f"is an {checkpoint.family.name} checkpoint, which NeuCodec does not read; xcodec.Codec "
-            "reads it once it is converted",
-            subject=source,
-        )
-    model = checkpoint.build()
-    assert isinstance(model, NeuCodecModel), "its family's"
-    return model

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from xcodec.conversion import read_checkpoint
-from xcodec.errors import CheckpointError, InputError
+from xcodec.errors import InputError
 from xcodec.models.xcodec2 import FAMILY, Xcodec2Config, Xcodec2Model
 
 __all__ = ["XCodec2Model"]
@@ -68,12 +68,7 @@ class XCodec2Model(nn.Module):
             num_attention_heads=num_attention_heads,
             **hub_arguments,
         )
-        if checkpoint.family is not FAMILY:
-            raise CheckpointError(
-                f"is an {checkpoint.family.name} checkpoint, which XCodec2Model does not read; xcodec.Codec reads it "
-                "once it is converted",
-                subject=pretrained_model_name_or_path,
-            )
+        checkpoint.check_family(FAMILY, "XCodec2Model", pretrained_model_name_or_path)
         model = checkpoint.build()
         assert isinstance(model, Xcodec2Model), "its family's"
         loaded = cls(model).eval()

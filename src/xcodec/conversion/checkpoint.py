@@ -39,6 +39,20 @@ class Checkpoint:
         model.train(False)
         return model
 
+    def check_family(self, family: Family, reader: str, source: str | Path) -> None:
+        """Refuse to be read by the interface of another family's package.
+
+        Args:
+            family: that the interface is for.
+            reader: the name of the interface's class.
+            source: what was read.
+        """
+        if self.family is not family:
+            raise CheckpointError(
+                f"is an {self.family.name} checkpoint, which {reader} does not read; xcodec.Codec reads it",
+                subject=source,
+            )
+
     def stored(self, name: str) -> Stored:
         """Give it as if it had been read from a folder in the layout used here."""
         return Stored(name, None, self.config.to_dict(), self.tensors)

@@ -35,8 +35,8 @@ def fingerprint_checkpoint(
         name: what to call it.
         unused_tensors: names of tensors that do not count.
     """
-    tensors = [(key, tensor) for key, tensor in read_tensors(folder).items() if key not in unused_tensors]
-    return CodecIdentity(name, hash_architecture(config), hash_tensors(tensors))
+    tensors = {key: tensor for key, tensor in read_tensors(folder).items() if key not in unused_tensors}
+    return fingerprint_tensors(tensors, config, name)
 
 
 def fingerprint_tensors(tensors: Mapping[str, Tensor], config: Architecture, name: str) -> CodecIdentity:
@@ -56,7 +56,7 @@ def fingerprint_model(model: PreTrainedModel, name: str) -> CodecIdentity:
             remedy="load it with Codec.from_pretrained, which reads that from the checkpoint, or give Codec "
             "the `identity`",
         )
-    return CodecIdentity(name, hash_architecture(model.config), hash_tensors(model.state_dict().items()))
+    return fingerprint_tensors(model.state_dict(), model.config, name)
 
 
 def hash_architecture(config: Architecture) -> str:
