@@ -1,10 +1,10 @@
 """Peak memory of encode and decode against a clip's length: ours and transformers, each in a process of its own.
 
-    python benchmarks/memory.py [--model xcodec2|xcodec|mini] [--minutes 0.1667 1 3 10] [--batch 1 8] [--json FILE]
-        [--plot FILE]
+    python benchmarks/memory.py [--model xcodec2|neucodec|xcodec|higgs_audio_v2_tokenizer|mini]
+        [--minutes 0.1667 1 3 10] [--batch 1 8] [--json FILE] [--plot FILE]
 
-"xcodec2" and "xcodec" are the codecs at their released sizes, random parameters in float32 (629M and, with HuBERT, 161M
-at 4 kbit/s); "mini" is the built-in model. The peak is the process's resident memory while it works, weights and
+Each codec is at its released size, with random parameters in float32 ("xcodec": 161M, with HuBERT, at 4 kbit/s); "mini"
+is the built-in model. The peak is the process's resident memory while it works, weights and
 libraries included, and so comparable with what a machine has. A process may take --limit GiB; where it asks for more,
 it ends there, and that is what is reported. The allocator is glibc's as it comes, whatever the environment says.
 transformers' own feature extractor of X-Codec2 needs torchaudio, so both read our features. Linux only: the system
@@ -25,9 +25,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-RATE = 16000  # Hz
-RECORDINGS = sorted((Path(__file__).parent.parent / "tests" / "audio").glob("*.wav"))
 GIB = 1 << 30
+NAMES = {
+    "xcodec2": "X-Codec2, 629M",
+    "neucodec": "NeuCodec, 629M",
+    "xcodec": "X-Codec, 161M",
+    "higgs_audio_v2_tokenizer": "Higgs v2 tokenizer, 201M",
+    "mini": "mini, 12.2M",
+}
 TASKS = ("encode", "decode")
 REFUSED = 3  # exit code of a child that ran out of what it may take
 
@@ -47,57 +52,43 @@ def available_bytes() -> int:
     return int(memory["MemAvailable"].split()[0]) * 1024
 
 
-def build(implementation: str, model: str) -> Any:
-    import transformers
-
+def build(implementation: str, model_type: str) -> Any:
     import xcodec
 
-    if model == "mini":
+    if model_type == "mini":
         return xcodec.Codec.from_pretrained().model
-    library = xcodec if implementation == "ours" else transformers
-    built = getattr(library, f"{model.capitalize()}Model")(getattr(library, f"{model.capitalize()}Config")()).eval()
+    from released import new_model
+
+    model = new_model(model_type, implementation)
     if implementation == "ours":
-        built.pack_weights()  # as Codec.from_pretrained does
-    return built
+        model.pack_weights()  # as Codec.from_pretrained does
+    return model
 
 
-def prepare(implementation: str, model: str, num_samples: int, batch: int) -> Any:
-    """So much read speech, the recordings repeated as needed, as the model takes it."""
-    import numpy as np
-
-    import xcodec
-
-    extractor = xcodec.XcodecFeatureExtractor() if model == "xcodec" else xcodec.Xcodec2FeatureExtractor()
-    speech = np.concatenate([xcodec.Audio.read(path).samples[0] for path in RECORDINGS])
-    inputs = extractor([np.resize(speech, num_samples)] * batch, sampling_rate=RATE, return_tensors="pt")
-    if model == "xcodec" and implementation == "transformers":
-        del inputs["padding_mask"]  # which it does not know
-    return inputs
-
-
-def child(implementation: str, model_name: str, task: str, minutes: float, batch: int, limit: float) -> None:
+def child(implementation: str, model_type: str, task: str, minutes: float, batch: int, limit: float) -> None:
     """Measure one case and print it as JSON."""
     resource.setrlimit(resource.RLIMIT_DATA, (int(limit * GIB), int(limit * GIB)))
     try:
         import torch
+        from released import prepared
 
-        torch.manual_seed(0)
-        model = build(implementation, model_name)
-        num_samples = int(minutes * 60 * RATE)
-        codebooks = getattr(model.config, "num_quantizers", 1)
-        num_codes = -(-num_samples // 320) if model_name == "xcodec" else num_samples // 320 + 1
+        from xcodec.models.registry import FAMILIES
+
+        model = build(implementation, model_type)
+        config = FAMILIES[model.config.model_type].config.from_fields(model.config.to_dict(), implementation)
+        codebooks = getattr(config, "num_quantizers", 1)
         with torch.inference_mode():
             if task == "encode":
-                inputs = prepare(implementation, model_name, num_samples, batch)
+                inputs = prepared(model, implementation, minutes * 60, batch)
             else:
-                size = 1024 if model_name == "xcodec" else 65536
-                codes = torch.randint(size, (batch, codebooks, num_codes))
+                num_codes = int(minutes * 60 * config.frame_rate)
+                codes = torch.randint(config.codebook_size, (batch, codebooks, num_codes))
             forget_peak()
             before, started = peak_bytes(), time.perf_counter()
             if task == "encode":
-                assert model.encode(**inputs).audio_codes.shape == (batch, codebooks, num_codes)
+                assert model.encode(**inputs).audio_codes.shape[:2] == (batch, codebooks)
             else:
-                assert model.decode(codes).audio_values.shape[-1] == num_codes * 320
+                assert len(model.decode(codes).audio_values) == batch
         print(json.dumps({"peak": peak_bytes(), "before": before, "seconds": time.perf_counter() - started}))
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "alloc" not in str(error):
@@ -165,7 +156,7 @@ def plot(rows: list[dict[str, Any]], title: str, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", choices=["xcodec2", "xcodec", "mini"], default="xcodec2")
+    parser.add_argument("--model", choices=list(NAMES), default="xcodec2")
     parser.add_argument("--minutes", type=float, nargs="+", default=[1 / 6, 1, 3, 10])
     parser.add_argument("--batch", type=int, nargs="+", default=[1])
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
@@ -209,9 +200,8 @@ def main() -> None:
             measured = f"{row['peak'] / GIB:.2f} | {row['before'] / GIB:.2f}"
         print(f"| {row['minutes']:.3g} | {row['batch']} | {row['task']} | {row['implementation']} | {measured} |")
     if arguments.plot:
-        names = {"xcodec2": "X-Codec2, 629M", "xcodec": "X-Codec, 161M", "mini": "mini, 12.2M"}
         alone = [row for row in record["rows"] if row["batch"] == 1]
-        plot(alone, f"{names[arguments.model]} parameters, float32", arguments.plot)
+        plot(alone, f"{NAMES[arguments.model]} parameters, float32", arguments.plot)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,6 @@ transformers' own feature extractor of X-Codec2 needs torchaudio, so every conte
 
 import argparse
 import contextlib
-import importlib
-import importlib.machinery
-import importlib.util
 import itertools
 import json
 import multiprocessing
@@ -34,7 +31,6 @@ import statistics
 import sys
 import tempfile
 import time
-import types
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from multiprocessing.connection import Connection
@@ -45,31 +41,23 @@ import memory
 import numpy as np
 import torch
 import transformers
+from released import THEIRS, prepared, random_model, speech, their_class
 from torch import Tensor, nn
 from transformers.models.xcodec2.modeling_xcodec2 import Xcodec2Encoder as TheirEncoder
 
-import xcodec
-from xcodec import Audio, kernels
+from xcodec import kernels
 from xcodec.device import Precision
 from xcodec.models.acoustic import AcousticEncoder
-from xcodec.models.auto import feature_extractor_of
 from xcodec.models.registry import FAMILIES
 from xcodec.modules.int8 import quantize_linear_maps
 from xcodec.modules.packing import pack_weights
-from xcodec.modules.sinc_resampling import SincResampler
 
-RECORDINGS = sorted((Path(__file__).parent.parent / "tests" / "audio").glob("*.wav"))
 RATE = 16000  # Hz
 ALLOCATORS = {
     "default": {},
     "tuned": {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "17179869184"},
 }
-HIGGS_STRIDES = {"downsampling_ratios": [8, 5, 4, 2, 3], "upsampling_ratios": [8, 5, 4, 2, 3]}
-# Fields of the released models that are not their configurations' defaults.
-RELEASED: dict[str, dict[str, Any]] = {
-    "higgs_audio_v2_tokenizer": {"acoustic_model_config": HIGGS_STRIDES, "target_bandwidths": [0.5, 1, 1.5, 2]}
-}
-OURS, COMPILED, WITHOUT_KERNEL, THEIRS = "ours", "ours, compiled", "ours without the kernel", "transformers"
+OURS, COMPILED, WITHOUT_KERNEL = "ours", "ours, compiled", "ours without the kernel"
 Run = Callable[[], Tensor]
 
 
@@ -82,38 +70,9 @@ class Setting(NamedTuple):
     batch: int
 
 
-def speech(seconds: float, rate: int) -> np.ndarray:
-    """So many seconds of read speech, the recordings repeated as needed."""
-    spoken = np.concatenate([Audio.read(path).resample(rate).samples[0] for path in RECORDINGS])
-    return np.resize(spoken, int(seconds * rate))
-
-
-@torch.inference_mode()
-def save_model(name: str, folder: str) -> None:
-    """Write a model of the released size, of random weights."""
-    torch.manual_seed(0)
-    family = FAMILIES[name]
-    model = family.model(family.config(**RELEASED.get(name, {}))).eval()
-    if isinstance(model, xcodec.Xcodec2Model):
-        vary_codes(model)
-    model.save_pretrained(folder)
-
-
-def vary_codes(model: xcodec.Xcodec2Model) -> None:
-    """Give the quantizer's input a deviation of 1: fresh weights put every latent into a few cells."""
-    taken: list[Tensor] = []
-    project_in = model.quantizer.project_in
-    hook = project_in.register_forward_hook(lambda *call: taken.append(call[2]))
-    clip = speech(5, model.sampling_rate)
-    model.encode(**feature_extractor_of(model)([clip], sampling_rate=model.sampling_rate, return_tensors="pt"))
-    hook.remove()
-    project_in.weight.div_(taken[0].std((0, 1))[:, None])
-    project_in.bias.sub_(taken[0].mean((0, 1))).div_(taken[0].std((0, 1)))
-
-
 def load_model(contender: str, name: str, precision: Precision, folder: str) -> Any:
     ours = FAMILIES[name].model
-    model_class: Any = their_class(name, ours.__name__) if contender == THEIRS else ours
+    model_class: Any = their_class(name) if contender == THEIRS else ours
     model = model_class.from_pretrained(folder, dtype=torch.float32).eval()
     if contender == THEIRS:
         return model
@@ -126,31 +85,12 @@ def load_model(contender: str, name: str, precision: Precision, folder: str) -> 
     return model
 
 
-def their_class(model_type: str, name: str) -> Any:
-    """Transformers' model, with a torchaudio of the one function that it may ask for, whose binary may not load."""
-    if "torchaudio" not in sys.modules and importlib.util.find_spec("torchaudio") is None:
-        module: Any = types.ModuleType("torchaudio")
-        module.__spec__, module.__version__ = importlib.machinery.ModuleSpec("torchaudio", None), "2.11.0"
-        module.functional = types.SimpleNamespace(
-            resample=lambda waveform, source, target: SincResampler(source, target)(waveform.flatten(0, -2)).view(
-                *waveform.shape[:-1], -1
-            )
-        )
-        sys.modules["torchaudio"] = module
-    return getattr(importlib.import_module(f"transformers.models.{model_type}.modeling_{model_type}"), name)
-
-
 def codec_run(contender: str, model: Any, setting: Setting, codes: np.ndarray | None) -> Run:
     if setting.what == "decode":
         given = torch.from_numpy(codes)
         return lambda: model.decode(given).audio_values
-    family = FAMILIES[model.config.model_type]
-    extractor = family.feature_extractor_for(family.config.from_fields(model.config.to_dict(), contender))
-    rate = extractor.sampling_rate
-    inputs = extractor([speech(setting.seconds, rate)] * setting.batch, sampling_rate=rate, return_tensors="pt")
+    inputs = prepared(model, contender, setting.seconds, setting.batch)
     inputs["input_values"] = inputs["input_values"].to(model.dtype)
-    if issubclass(family.model, xcodec.XcodecModel) and contender == THEIRS:
-        del inputs["padding_mask"]  # which it does not know
     return lambda: model.encode(**inputs).audio_codes
 
 
@@ -356,7 +296,7 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         if arguments.what != ["acoustic"]:
-            save_model(arguments.model, folder)
+            random_model(arguments.model).save_pretrained(folder)
         for allocator in arguments.allocators:
             rows += measure(arguments, allocator, folder)
     if arguments.memory:

@@ -1,10 +1,12 @@
-"""`xcodec tokenize` against a loop of `codec.encode` and transformers' padded batches of 8, on the same weights.
+"""`xcodec tokenize` against a loop of `codec.encode` and transformers in two ways, on the same weights.
 
     python benchmarks/tokenization.py [--model mini|released] [--clips 1000] [--threads 2] [--json FILE]
     python benchmarks/tokenization.py --plan 10000000
 
 Clips are cut from the recordings in tests/audio, joined end to end, each at a level of its own, at lengths distributed
-like LibriSpeech's: 2 to 35 seconds, most at 14 to 16. "released" is X-Codec2 at its released size with random
+like LibriSpeech's: 2 to 35 seconds, most at 14 to 16. "transformers" pads batches of 8 as the clips come, which changes
+codes; "buckets" are its batches of at most 8 clips of equally many codes, which is what its users do where codes have
+to be right, and most are smaller unless the corpus is big. "released" is X-Codec2 at its released size with random
 parameters. Each way runs in a process of its own; its time starts when the model is loaded and has encoded a second of
 sound, and ends when the last codes are there; the peak is that of this time. With --plan, a manifest of so many rows,
 which name 10,000 files in turn, is planned and nothing else is done. transformers' own feature extractor needs
@@ -28,7 +30,8 @@ RATE = 16000  # Hz
 RECORDINGS = sorted((Path(__file__).parent.parent / "tests" / "audio").glob("*.wav"))
 MIB = 1 << 20
 NUM_FILES = 10_000  # that the rows of a manifest name in turn
-WAYS = ("tokenize", "loop", "transformers")
+WAYS = ("tokenize", "loop", "transformers", "buckets")
+BATCH = 8  # clips of a batch of transformers
 
 
 def peak_bytes(process: str = "self") -> int:
@@ -98,7 +101,7 @@ def child(way: str, model: str, clips: str, threads: int, output: str, batch_sec
     codes: dict[str, np.ndarray] = {}
     told: dict[str, float] = {}
     second = Audio.read(RECORDINGS[0], duration=1.0)
-    if way == "transformers":
+    if way in ("transformers", "buckets"):
         import transformers
 
         reference = transformers.Xcodec2Model.from_pretrained(model, dtype=torch.float32).eval()
@@ -129,9 +132,9 @@ def child(way: str, model: str, clips: str, threads: int, output: str, batch_sec
     else:
         own, padded = 0, 0
         started = time.perf_counter()
+        groups = together(paths) if way == "buckets" else [paths[i : i + BATCH] for i in range(0, len(paths), BATCH)]
         with torch.inference_mode():
-            for first in range(0, len(paths), 8):
-                group = paths[first : first + 8]
+            for group in groups:
                 audio = [Audio.read(path).samples[0] for path in group]
                 inputs = extractor(audio, sampling_rate=RATE, return_tensors="pt")
                 made = reference.encode(**inputs).audio_codes[:, 0].numpy()
@@ -140,9 +143,19 @@ def child(way: str, model: str, clips: str, threads: int, output: str, batch_sec
                 own += sum(map(len, audio))
                 padded += len(audio) * max(map(len, audio))
         elapsed = time.perf_counter() - started
-        told = {"padding": 1 - own / padded}
+        told = {"padding": 1 - own / padded, "clips_a_batch": len(paths) / len(groups)}
     np.savez(Path(output) / f"{way}.npz", **codes)
     print(json.dumps({"way": way, "seconds": elapsed, "peak": peak_bytes(), **told}))
+
+
+def together(paths: Sequence[Path]) -> list[list[Path]]:
+    """Batches of clips that make equally many codes."""
+    from xcodec import Audio
+
+    buckets: dict[int, list[Path]] = {}
+    for path in paths:
+        buckets.setdefault(Audio.read(path).samples.shape[-1] // 320, []).append(path)
+    return [clips[i : i + BATCH] for clips in buckets.values() for i in range(0, len(clips), BATCH)]
 
 
 def run_child(arguments: Sequence[str]) -> dict[str, Any]:
@@ -170,7 +183,7 @@ def compare(model: str, count: int, threads: int, batch_seconds: float, ways: Se
         audio = sum(lengths(count))
         print(f"{count} clips, {audio:.0f} s of audio, {model}, {threads} threads")
         print("| way | times real time | padding | peak, MiB | codes equal to the loop's |\n|---|---|---|---|---|")
-        for way in sorted(ways, key=("loop", "tokenize", "transformers").index):
+        for way in sorted(ways, key=("loop", "tokenize", "transformers", "buckets").index):
             case = ["--child", way, str(checkpoint), str(folder / "clips"), str(threads), temporary, str(batch_seconds)]
             row = run_child(case)
             with np.load(folder / f"{way}.npz") as made, np.load(folder / "loop.npz") as alone:
@@ -182,6 +195,8 @@ def compare(model: str, count: int, threads: int, batch_seconds: float, ways: Se
                 flush=True,
             )
         for row in rows:
+            if row["way"] == "buckets":
+                print(f"buckets: {row['clips_a_batch']:.2f} clips a batch on average")
             if "bytes" in row:
                 frames = sum(int(seconds * RATE) // 320 + 1 for seconds in lengths(count))
                 print(
