@@ -15,8 +15,8 @@ from xcodec.batching import AudioSource, Clip, batches
 from xcodec.codes import CodecIdentity, Codes
 from xcodec.device import Precision, choose_device, choose_precision, memory_size
 from xcodec.errors import CodesError, InputError, about
-from xcodec.loading import load_checkpoint, public_name
-from xcodec.models.checkpoint import HUB_ARGUMENTS
+from xcodec.loading import load_checkpoint
+from xcodec.models.checkpoint import HUB_ARGUMENTS, public_name
 from xcodec.models.codec_model import CodecModel
 from xcodec.models.feature_extraction import WaveformFeatureExtractor
 from xcodec.models.identity import fingerprint_model
@@ -134,6 +134,36 @@ class Codec:
     def identity(self) -> CodecIdentity:
         """Which model this is: the hashes of configuration and weights, computed once (about a second for 2.5 GB)."""
         return self._identity() if callable(self._identity) else self._identity
+
+    @property
+    def codes_identity(self) -> CodecIdentity:
+        """Whose codes it reads and writes, as `codes.codec` tells: its own, or those of the model that it decodes.
+
+        A decoder that was trained for another model's codes says so in its configuration, as `decodes`. The encoder
+        beside it, if there is one, is that model's, and so are the codes that it makes.
+        """
+        return self.model.decodes or self.identity
+
+    def takes_codes_of(self, maker: CodecIdentity) -> bool:
+        """Tell whether codes that a model made are codes of this one too."""
+        # Its own identity takes a second to compute, and is on codes from before it said whose it decodes.
+        return maker.same_model(self.codes_identity) or maker.same_model(self.identity)
+
+    def check_maker(self, maker: CodecIdentity | None, remedy: str) -> None:
+        """Refuse codes of a model that this one does not decode; codes of an unknown model are taken.
+
+        Args:
+            maker: of the codes.
+            remedy: what to do about it.
+
+        Raises:
+            CodesError: names both models.
+        """
+        if maker is None or self.takes_codes_of(maker):
+            return
+        decoded = self.model.decodes
+        also = "" if decoded is None else f", which decodes the codes of {decoded}"
+        raise CodesError(f"the codes were made by {maker}, this model is {self.identity}{also}", remedy=remedy)
 
     @property
     def sampling_rate(self) -> int:
@@ -385,7 +415,7 @@ class Codec:
                 sampling_rate=self.sampling_rate,
                 source_sampling_rate=source_rate,
                 codebook_sizes=self.codebook_sizes[: len(whole)],
-                codec=self.identity,
+                codec=self.codes_identity,
                 segment_starts=cuts,
             )
             for clip, source_rate, cuts in zip(clips, source_rates, starts, strict=True)
@@ -480,12 +510,12 @@ class Codec:
                 subject=path,
                 remedy="load the model that made them",
             )
-        if check_identity and codes.codec is not None and not codes.codec.same_model(self.identity):
-            raise CodesError(
-                f"the codes were made by {codes.codec}, this model is {self.identity}",
-                subject=path,
-                remedy="load the model that made them, or give check_identity=False to decode them nevertheless",
-            )
+        if check_identity:
+            with about(path):
+                self.check_maker(
+                    codes.codec,
+                    "load the model that made them, or give check_identity=False to decode them nevertheless",
+                )
         return codes
 
     def _codes_of(self, ids: np.ndarray | torch.Tensor) -> Codes:

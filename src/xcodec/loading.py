@@ -4,21 +4,20 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from xcodec.codes import CodecIdentity
 from xcodec.conversion import SEMANTIC_ENCODER, converted
 from xcodec.conversion.source import read_source
 from xcodec.models import load_model
-from xcodec.models.checkpoint import BUILT_IN, built_in_checkpoint
+from xcodec.models.checkpoint import BUILT_IN, built_in_checkpoint, public_name
 from xcodec.models.codec_model import CodecModel
 from xcodec.models.feature_extraction import WaveformFeatureExtractor
 from xcodec.models.identity import fingerprint_checkpoint, fingerprint_tensors
 from xcodec.models.registry import layout_of
 from xcodec.models.stored import Stored
 
-__all__ = ["Loaded", "load_checkpoint", "public_name"]
+__all__ = ["Loaded", "load_checkpoint"]
 
 
 @dataclass(frozen=True)
@@ -66,11 +65,3 @@ def load_checkpoint(
     model, feature_extractor = load_model(stored, **kwargs)
     identify = partial(fingerprint_checkpoint, stored.path, model.config, name, model.unused_tensors)
     return Loaded(model, feature_extractor, name, identify)
-
-
-def public_name(name_or_path: str | None) -> str:
-    """Give what to call a model in its codes: a hub id as it is, a path by its last name, since codes travel."""
-    if not name_or_path:
-        return ""
-    path = Path(name_or_path).expanduser()
-    return path.resolve().name if path.exists() else name_or_path

@@ -300,7 +300,7 @@ def test_a_voice_is_checked(llasa: Llasa, codec: Codec, tmp_path: Path) -> None:
     with pytest.raises(AudioError, match=r"voice: .*is empty, 0 bytes"):
         llasa.say("Hello.", voice=tmp_path / "empty.wav", voice_text="Good day.")
     other = Codec(builders.tiny_model(), codec.feature_extractor).encode(builders.RECORDINGS[1])
-    with pytest.raises(CodesError, match=r"voice: made by .*; encode the recording again"):
+    with pytest.raises(CodesError, match=r"voice: the codes were made by .*; encode the recording again"):
         llasa.say("Hello.", voice=other, voice_text="Good day.")
 
 

@@ -38,6 +38,7 @@ from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2FeatureExtractor, Xcodec
 from xcodec.training.checkpoints import best_figure, export
 from xcodec.training.data.batch import Batch
 from xcodec.training.data.sampler import Position
+from xcodec.training.generators import build_generator
 from xcodec.training.generators.xcodec2 import Xcodec2Generator, encode
 from xcodec.training.limit import Limit
 from xcodec.training.losses.adversarial import adversarial_loss, discriminator_loss, feature_matching_loss
@@ -558,11 +559,12 @@ def test_a_decoder_alone_learns_another_rate_from_stored_codes(
     other = Codec.from_pretrained(tmp_path / "exported")
     made = codec.encode(RECORDINGS[1])
     np.testing.assert_array_equal(other.encode(RECORDINGS[1]).ids, made.ids)
-    audio = other.decode(made, check_identity=False)
+    assert other.codes_identity.same_model(codec.identity), "and its own codes are those of what it started from"
+    audio = other.decode(made)
     assert audio.sampling_rate == rate
     assert audio.duration == pytest.approx(2.99, abs=1e-4)
     with torch.no_grad():  # a padded batch equals single clips here too
-        whole = other.decode([made, other.encode(RECORDINGS[0])], check_identity=False)
+        whole = other.decode([made, other.encode(RECORDINGS[0])])
     np.testing.assert_allclose(whole[0].samples, audio.samples, atol=1e-5)
     inputs = prepare(speech(1.0), speech(0.5))
     with torch.no_grad():
@@ -596,6 +598,29 @@ def test_a_decoder_alone_trains_on_what_tokenize_wrote(tmp_path: Path, caplog: p
     codec = Codec.from_pretrained(tmp_path / "made")
     audio = codec.decode(codec.encode(RECORDINGS[1]))
     assert (audio.sampling_rate, round(audio.duration, 2)) == (48_000, 2.99)
+    tiny_model(seed=1, hidden_size=128, quantization_dim=160, num_attention_heads=8).save_pretrained(tmp_path / "else")
+    recipe = recipe.model_copy(update={"initialize_from": str(tmp_path / "else")})
+    with pytest.raises(InputError, match=r"the codes in tokens were made by start \(.*the run starts from else \("):
+        train(recipe, [tmp_path / "tokens"], tmp_path / "other-run", SINGLE_PROCESS)
+
+
+@pytest.mark.parametrize("taught", ["nothing", "decoder", "all"])
+def test_fine_tuning_keeps_the_codes_of_what_it_started_from_where_these_parts_are_frozen(
+    taught: str, tmp_path: Path
+) -> None:
+    start = tiny_model(decodes={"name": "a maker", "config_hash": "a", "weights_hash": "b"})
+    start.save_pretrained(tmp_path / "start")
+    encoder = ["semantic_encoder", "semantic_adapter", "acoustic_encoder", "fc_encoder", "quantizer"]
+    recipe = tiny_recipe(
+        tmp_path,
+        initialize_from=str(tmp_path / "start"),
+        model={"rms_norm_eps": 1e-5},
+        frozen=["semantic_encoder"] if taught == "all" else encoder,
+    )
+    if taught == "nothing":  # codes are counted otherwise
+        recipe = recipe.model_copy(update={"model": {"quantization_levels": [2, 8, 4, 4, 4, 4, 4, 4]}})
+    decoded = build_generator(recipe).model.decodes
+    assert (None if decoded is None else decoded.name) == ("a maker" if taught == "decoder" else None)
 
 
 def test_a_decoder_alone_needs_stored_codes(source: Clips, tmp_path: Path) -> None:

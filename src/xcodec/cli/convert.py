@@ -30,6 +30,7 @@ tensor that is missing or unknown is an error that names it.
   xcodec convert epoch=5.ckpt my-model/ --semantic-encoder facebook/w2v-bert-2.0
   xcodec convert xcodec_hubert_general_audio.pth general/ \\
     --config config_hubert_general.yaml
+  xcodec convert huseinzol05/X-Codec-2.0-50TPS-44k 44k/ --decodes HKUSTAudio/xcodec2
   xcodec info my-model/"""
 
 EPILOG = "[bold]Exit codes[/bold]  0: converted. 1: not, and nothing was written. 2: wrong usage. 130: interrupted."
@@ -37,7 +38,7 @@ EPILOG = "[bold]Exit codes[/bold]  0: converted. 1: not, and nothing was written
 
 @dataclass(frozen=True)
 class OriginalOptions:
-    """What a checkpoint in the authors' layout does not tell itself."""
+    """What a checkpoint does not tell itself, most of all one in the authors' layout."""
 
     config: Annotated[
         str | None,
@@ -71,6 +72,15 @@ class OriginalOptions:
             "--model-type",
             metavar="NAME",
             help="xcodec2 or neucodec: whose codes an original decoder at another rate reads.",
+            callback=not_empty,
+        ),
+    ] = None
+    decodes: Annotated[
+        str | None,
+        typer.Option(
+            "--decodes",
+            metavar="MODEL",
+            help="The model whose codes the decoder was trained for: folder, hub id, or a .codes file that it made.",
             callback=not_empty,
         ),
     ] = None

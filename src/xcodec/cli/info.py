@@ -29,7 +29,7 @@ Tell what a model, a file of codes or a recording is.
 [bold]What is told[/bold]
 
   a model        size, parameters of each part, rates, codebooks, licence,
-                 identity; its weights are read and checked completely
+                 identity, and whose codes it decodes, if another's; its weights are read and checked completely
   codes          shape, duration, bitrate, rates, and which model made them
   a recording    rate, channels, duration and format, as its header has them;
                  where it has no length, the recording is decoded and counted
@@ -268,6 +268,13 @@ def model_facts(subject: str) -> Iterator[Fact]:
     stale = "; what is compiled is of another version, install xcodec again" if kernels.is_stale() else ""
     yield Fact("kernel", kernels.variant(), "kernel", kernels.variant() + stale)
     yield from identity_facts(codec.identity.config_hash, codec.identity.weights_hash)
+    decoded = codec.model.decodes
+    yield Fact(
+        "decodes",
+        None if decoded is None else vars(decoded),
+        "" if decoded is None else "decodes",
+        f"the codes of {decoded}",
+    )
 
 
 def stream_facts(frame_rate: float, codebook_sizes: tuple[int, ...]) -> Iterator[Fact]:

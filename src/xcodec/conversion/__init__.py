@@ -6,10 +6,11 @@ from typing import Any
 
 from xcodec.conversion import xcodec, xcodec2
 from xcodec.conversion.checkpoint import Checkpoint, write_whole
+from xcodec.conversion.maker import Maker, decoding
 from xcodec.conversion.report import ConversionReport
 from xcodec.conversion.source import read_source
-from xcodec.errors import CheckpointError, InputError, some_of
-from xcodec.models.checkpoint import CONFIG
+from xcodec.errors import CheckpointError, InputError, about, some_of
+from xcodec.models.checkpoint import CONFIG, public_name
 from xcodec.models.registry import FAMILIES, layout_of
 from xcodec.models.stored import Stored
 
@@ -52,6 +53,7 @@ def read_checkpoint(
     num_semantic_layers: int | None = None,
     num_attention_heads: int | None = None,
     model_type: str | None = None,
+    decodes: str | Path | None = None,
     **hub_arguments: Any,
 ) -> Checkpoint:
     """Read a checkpoint of either codec in whatever layout. The names of its tensors tell which, not its config.json.
@@ -66,7 +68,10 @@ def read_checkpoint(
             None means 16.
         num_attention_heads: heads of the decoder; None means hidden size / 64.
         model_type: "xcodec2" or "neucodec", for an original checkpoint in the names that both have: whose codes the
-            decoder reads. None means that of the rate which it writes: 16 kHz is X-Codec2's, 24 kHz NeuCodec's.
+            decoder reads. None means that of the rate which it writes: 16 kHz is X-Codec2's, 24 kHz NeuCodec's; or that
+            of `decodes`.
+        decodes: the checkpoint of another model whose codes the decoder was trained for, in any layout, or a `.codes`
+            file that it made. The result says so, and decodes them.
         **hub_arguments: revision, cache_dir, token, local_files_only, ...
 
     Raises:
@@ -74,7 +79,11 @@ def read_checkpoint(
         InputError: for an option that the source has no use for.
     """
     found = read_source(source, hub_arguments)
-    return converted(
+    maker = None if decodes is None else find_maker(decodes, hub_arguments)
+    if model_type is None and maker is not None and maker.checkpoint is not None:
+        told = maker.checkpoint.family.model_type
+        model_type = told if told in xcodec2.MODEL_TYPES and is_original_xcodec2(found) else None
+    checkpoint = converted(
         found,
         config=config,
         semantic_encoder=semantic_encoder,
@@ -83,6 +92,27 @@ def read_checkpoint(
         model_type=model_type,
         hub_arguments=hub_arguments,
     )
+    if maker is None:
+        return checkpoint
+    with about(found.name):
+        return decoding(checkpoint, maker)
+
+
+def find_maker(source: str | Path, hub_arguments: Mapping[str, Any]) -> Maker:
+    """Find the model whose codes are decoded; its revision is not that of the decoder."""
+    of_the_maker = {name: value for name, value in hub_arguments.items() if name != "revision"}
+
+    def read() -> Checkpoint:
+        found = read_source(source, of_the_maker)
+        return converted(found, fallback_semantic_encoder=SEMANTIC_ENCODER, hub_arguments=of_the_maker)
+
+    return Maker.find(source, public_name(str(source)), read)
+
+
+def is_original_xcodec2(found: Stored) -> bool:
+    """Whether a checkpoint has the names that the originals of X-Codec2 and NeuCodec share."""
+    layout = layout_of(found)
+    return layout is not None and layout.is_original and layout.family.model_type in xcodec2.MODEL_TYPES
 
 
 def converted(

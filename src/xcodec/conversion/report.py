@@ -21,6 +21,7 @@ class ConversionReport:
         num_kept: numbers in the result: its parameters and, of X-Codec, its codebooks.
         num_dropped: parameters and constants that were left out.
         family: as people write its name.
+        decodes: the model whose codes the result decodes, if it was told.
     """
 
     source: str
@@ -32,6 +33,7 @@ class ConversionReport:
     num_kept: int
     num_dropped: int
     family: str
+    decodes: str | None = None
 
     def __str__(self) -> str:
         """Return the report as a few lines of text."""
@@ -44,5 +46,7 @@ class ConversionReport:
         ]
         if not self.permuted:
             del lines[3]
+        if self.decodes is not None:
+            lines.insert(1, f"  decodes   the codes of {self.decodes}")
         lines += [f"    {count:9}   {reason}" for reason, count in Counter(self.dropped.values()).most_common()]
         return "\n".join(lines)

@@ -287,10 +287,7 @@ class Llasa:
         with about(item="voice"):
             if not isinstance(voice, Codes):
                 return Voice(text, self.codec.encode(voice))
-            if voice.codec is not None and not voice.codec.same_model(self.codec.identity):
-                raise CodesError(
-                    f"made by {voice.codec}, but this is {self.codec.identity}", remedy="encode the recording again"
-                )
+            self.codec.check_maker(voice.codec, "encode the recording again")
             return Voice(text, voice)
 
     def _codes(self, ids: np.ndarray) -> Codes:

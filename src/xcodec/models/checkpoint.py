@@ -17,6 +17,7 @@ __all__ = [
     "PREPROCESSOR",
     "built_in_checkpoint",
     "find_small_files",
+    "public_name",
     "read_config",
     "read_json",
     "resolve_checkpoint",
@@ -138,3 +139,11 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CheckpointError(f"holds a {type(content).__name__}; expected a JSON object", subject=path)
     return content
+
+
+def public_name(name_or_path: str | None) -> str:
+    """Give what to call a model in its codes: a hub id as it is, a path by its last name, since codes travel."""
+    if not name_or_path:
+        return ""
+    path = Path(name_or_path).expanduser()
+    return path.resolve().name if path.exists() else name_or_path

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xcodec.codes import CodecIdentity
 from xcodec.errors import InputError
 from xcodec.models.masks import mask_lengths, none_if_all_full
 from xcodec.models.pretrained import StrictPreTrainedModel
@@ -125,6 +126,11 @@ class CodecModel(StrictPreTrainedModel, ABC):
     @abstractmethod
     def quantization_width(self) -> int:
         """How many numbers a code takes at most while it is quantized."""
+
+    @property
+    def decodes(self) -> CodecIdentity | None:
+        """The model whose codes it reads and writes, as its configuration says; None where these are its own."""
+        return None if self.config.decodes is None else CodecIdentity(**self.config.decodes)
 
     @property
     def bandwidths(self) -> tuple[float, ...]:

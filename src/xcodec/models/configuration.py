@@ -5,14 +5,15 @@ import math
 import numbers
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.utils import logging
 from typing_extensions import Self
 
-from xcodec.errors import CheckpointError, InputError, one_line
+from xcodec.codes import CodecIdentity
+from xcodec.errors import CheckpointError, CodesError, InputError, one_line
 from xcodec.models.checkpoint import find_small_files, read_config
 
 __all__ = [
@@ -31,7 +32,35 @@ SAMPLING_RATES = (1_000, 1_000_000)  # Hz; audio has none beyond
 
 
 class CodecConfig(PreTrainedConfig):
-    """The base of the configurations."""
+    """The base of the configurations.
+
+    Args:
+        decodes: the fields of the `CodecIdentity` of the model whose codes this one reads and writes, where they are
+            another's: its decoder was trained for them. None means that its codes are its own.
+        **kwargs: fields of `PreTrainedConfig`.
+
+    Raises:
+        InputError: where `decodes` is no such fields.
+    """
+
+    decodes: dict[str, str] | None = None
+
+    # Names of the fields of `architecture()` that decide audio and no code.
+    decoder_fields: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, decodes: Mapping[str, str] | None = None, **kwargs: Any) -> None:
+        if decodes is not None:
+            try:
+                self.decodes = vars(CodecIdentity(**decodes))  # a file has the field where it says something
+            except (TypeError, CodesError):
+                raise InputError(
+                    "expected a model's name, config_hash and weights_hash", argument="decodes", value=decodes
+                ) from None
+        super().__init__(**kwargs)
+
+    def code_architecture(self) -> dict[str, Any]:
+        """The fields that decide the codes; what `architecture` has beside them concerns the decoder alone."""
+        return {name: value for name, value in self.architecture().items() if name not in self.decoder_fields}
 
     def architecture(self) -> dict[str, Any]:
         """The fields that decide the outputs; the others concern training, interchange or who wrote the file."""

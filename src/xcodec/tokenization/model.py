@@ -63,7 +63,7 @@ def describe(codec: "Codec", bandwidth: float | None) -> dict[str, Any]:
     if max(sizes) > _UINT16_CODES:
         raise InputError(f"codebooks of {max(sizes)} codes: at most {_UINT16_CODES} fit into the uint16 of the output")
     return {
-        **vars(codec.identity),
+        **vars(codec.codes_identity),
         "dtype": codec.precision.value,
         "sampling_rate": codec.sampling_rate,
         "frame_rate": codec.frame_rate,

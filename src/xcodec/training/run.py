@@ -7,12 +7,14 @@ from pathlib import Path
 import torch
 
 from xcodec.audio import Audio, media_files
+from xcodec.codes import CodecIdentity
 from xcodec.errors import InputError, TrainingError
 from xcodec.evaluation.clips import Clip
 from xcodec.training.checkpoints import export
 from xcodec.training.data import open_dataset
 from xcodec.training.data.corpus import build_corpus, needs_building
 from xcodec.training.data.mixture import Mixture
+from xcodec.training.data.stored_codes import StoredCodes
 from xcodec.training.distributed import Processes
 from xcodec.training.limit import Limit
 from xcodec.training.monitor import OnStep
@@ -67,6 +69,8 @@ def train(
         return
     dataset = Mixture([open_dataset(path, recipe.data.audio) for path in data])
     trainer = Trainer(recipe, dataset, output, processes, on_step)
+    if recipe.trains == "xcodec2-decoder" and (decoded := trainer.generator.model.decodes) is not None:
+        _check_makers(dataset, decoded)
     if processes.is_first:
         trained = sum(x.numel() for x in trainer.generator.parameters() if x.requires_grad)
         judges = sum(x.numel() for x in trainer.discriminators.parameters()) if trainer.discriminators else 0
@@ -76,6 +80,18 @@ def train(
     if export_to is not None and processes.is_first:
         export(trainer.averaged_model(), export_to, export_dtype)
         logger.info("exported to %s", export_to)
+
+
+def _check_makers(dataset: Mixture, decoded: CodecIdentity) -> None:
+    """Refuse stored codes of another model than the one whose decoder is trained."""
+    for member in dataset.members:
+        for maker in member.makers if isinstance(member, StoredCodes) else ():
+            if not maker.same_model(decoded):
+                raise InputError(
+                    f"the codes in {', '.join(member.sources)} were made by {maker}, and the run starts from {decoded}",
+                    remedy="tokenize the recordings with the model that initialize_from names, or start from the "
+                    "other one",
+                )
 
 
 def _recordings(folder: Path) -> list[Clip]:

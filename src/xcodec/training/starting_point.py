@@ -1,5 +1,8 @@
 """The model that a run begins with: drawn anew, or taken from where the recipe says."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,22 +10,48 @@ import torch
 from torch import Tensor, nn
 
 from xcodec.codec import Codec
+from xcodec.codes import CodecIdentity
 from xcodec.errors import CheckpointError, InputError, some_of
 from xcodec.models.codec_model import CodecModel
+from xcodec.models.configuration import CodecConfig
+from xcodec.models.family import Family
+from xcodec.models.identity import fingerprint_tensors
 from xcodec.training.checkpoints import load_state, model_of
 from xcodec.training.initialization import initialize
 from xcodec.training.recipe import Recipe
 
-__all__ = ["build_model"]
+__all__ = ["StartingPoint", "build_model"]
 
 BUILT_IN = "mini"
 
 
-def build_model(recipe: Recipe) -> tuple[CodecModel, frozenset[str]]:
-    """Build what `recipe` trains, in float32 on the CPU.
+@dataclass(frozen=True)
+class StartingPoint:
+    """What a run begins with.
 
-    Returns:
-        the model, and the names of the tensors that were drawn anew and taken from nowhere.
+    Attributes:
+        model: in float32 on the CPU.
+        drawn: names of its tensors that were drawn anew and taken from nowhere.
+        maker: tells which model's codes it reads and writes before training; None where these are nobody's.
+    """
+
+    model: CodecModel
+    drawn: frozenset[str]
+    maker: Callable[[], CodecIdentity] | None = None
+
+    def keep_maker(self, frozen: tuple[str, ...]) -> None:
+        """Note in the configuration whose codes the model goes on to read and write, if training leaves them be.
+
+        Args:
+            frozen: names of the parts that are not trained.
+        """
+        deciding = {name for name, part in self.model.named_children() if any(True for _ in part.parameters())}
+        if self.maker is not None and deciding <= {*frozen, *self.model.decoder_parts}:
+            self.model.config.decodes = vars(self.maker())
+
+
+def build_model(recipe: Recipe) -> StartingPoint:
+    """Build what `recipe` trains.
 
     Raises:
         CheckpointError: where what it starts from is not found, or has other tensors than the model.
@@ -35,8 +64,8 @@ def build_model(recipe: Recipe) -> tuple[CodecModel, frozenset[str]]:
         initialize(model)
         if recipe.semantic_from is not None:
             _load_semantic_encoder(model, recipe.semantic_from)
-        return model, frozenset(model.state_dict())
-    fields, weights = _read(recipe.initialize_from)
+        return StartingPoint(model, frozenset(model.state_dict()))
+    fields, weights, maker = _read(recipe.initialize_from, family)
     if fields.get("model_type", family.model_type) != family.model_type:
         raise InputError(
             f"{recipe.initialize_from} is of model_type {fields['model_type']!r}; the recipe trains "
@@ -45,19 +74,35 @@ def build_model(recipe: Recipe) -> tuple[CodecModel, frozenset[str]]:
         )
     if "upsampling_ratios" in recipe.model:  # those of the model it starts from would not go with them
         fields.pop("upsampling_kernel_sizes", None)
-    model = family.model(config_class(**(fields | recipe.model)))
+    fields = fields | {"decodes": None}  # what is trained may come to make codes of its own
+    config: CodecConfig = config_class(**(fields | recipe.model))
+    same_codes = config.code_architecture() == config_class(**fields).code_architecture()
+    model = family.model(config)
     initialize(model)
     # A decoder for another rate has other shapes at its end; there it begins anew.
     may_differ = "acoustic_decoder." if recipe.trains == "xcodec2-decoder" else None
-    return model, _load(model, weights, may_differ, recipe.initialize_from)
+    drawn = _load(model, weights, may_differ, recipe.initialize_from)
+    return StartingPoint(model, drawn, maker if same_codes else None)
 
 
-def _read(source: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Read the configuration's fields and the weights of a checkpoint, or of the state of a run."""
-    if Path(source).is_file():
-        return model_of(load_state(Path(source)))
-    codec = Codec.from_pretrained(None if source == BUILT_IN and not Path(source).is_dir() else source, pack=False)
-    return codec.model.config.to_dict(), codec.model.state_dict()
+def _read(source: str, family: Family) -> tuple[dict[str, Any], dict[str, Tensor], Callable[[], CodecIdentity]]:
+    """Read the configuration's fields and the weights of a checkpoint, or of the state of a run.
+
+    Returns:
+        These, and what tells whose codes it reads and writes.
+    """
+    path = Path(source)
+    if path.is_file():
+        fields, weights = model_of(load_state(path))
+        return fields, weights, partial(_maker_of_state, fields, weights, family, path.name)
+    codec = Codec.from_pretrained(None if source == BUILT_IN and not path.is_dir() else source, pack=False)
+    return codec.model.config.to_dict(), codec.model.state_dict(), lambda: codec.codes_identity
+
+
+def _maker_of_state(fields: dict[str, Any], weights: dict[str, Tensor], family: Family, name: str) -> CodecIdentity:
+    """Tell whose codes the model in the state of a run reads and writes: as if it had been exported."""
+    config = family.config.from_fields(fields, name)
+    return fingerprint_tensors(weights, config, name) if config.decodes is None else CodecIdentity(**config.decodes)
 
 
 @torch.no_grad()

@@ -51,6 +51,17 @@ SEMANTIC_ARCHITECTURE = [
 ]
 # What a decoder has that writes at another rate than the encoder reads; the others have the defaults.
 OUTPUT_ARCHITECTURE = ["decoder_hop_length", "upsampling_ratios", "upsampling_kernel_sizes"]
+DECODER_ARCHITECTURE = [
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "hidden_act",
+    "rms_norm_eps",
+    "attention_bias",
+    "output_sampling_rate",
+]
 RELEASED_SEMANTIC_LAYERS = 16  # of w2v-BERT 2.0's 24: the later ones are never used
 
 
@@ -92,6 +103,7 @@ class Xcodec2Config(CodecConfig):
     """
 
     model_type = "xcodec2"
+    decoder_fields = (*DECODER_ARCHITECTURE, *OUTPUT_ARCHITECTURE)
     sub_configs = {"semantic_model_config": Wav2Vec2BertConfig}  # noqa: RUF012  (transformers' own spelling)
 
     def __init__(

@@ -49,8 +49,7 @@ class ShardActor:
             limits=job.limits,
             on_batch=self._beat,
         )
-        identity = vars(codec.identity)
-        plan.check_codec(plan.fingerprint.codec | identity)
+        plan.check_codec(plan.fingerprint.codec | vars(codec.codes_identity))
 
     def tokenize(self, number: int, following: int | None) -> tuple[ShardHeader, list[BatchReport]]:
         """Do a shard; the batches are those since the last time."""

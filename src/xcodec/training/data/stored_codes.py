@@ -7,8 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xcodec.audio import Audio
+from xcodec.codes import CodecIdentity
 from xcodec.errors import InputError, first_line
 from xcodec.location import as_path
+from xcodec.tokenization.headers import read_header
 from xcodec.training.data.dataset import ClipExcerpt
 
 __all__ = ["StoredCodes"]
@@ -24,13 +26,18 @@ class StoredCodes:
         folder: of the Parquet files, or the output of `xcodec tokenize` that they are in.
         audio: folder of the recordings: the `id` of a row is the path of its recording in it.
 
+    Attributes:
+        makers: which models made the codes, as far as the files tell.
+
     Raises:
         InputError: where a file is no table of codes of one codebook at 50 Hz, or a recording is missing.
     """
 
     def __init__(self, folder: Path, audio: Path) -> None:
         codes = folder / "codes" if (folder / "plan.json").is_file() else folder  # beside them lies what was planned
-        table = pa.concat_tables([_table(path) for path in sorted(codes.rglob("*.parquet"))])
+        paths = sorted(codes.rglob("*.parquet"))
+        table = pa.concat_tables([_table(path) for path in paths])
+        self.makers = {maker for path in paths if (maker := _maker(path)) is not None}
         self._paths = [Path(as_path(str(audio / name))) for name in table["id"].to_pylist()]
         absent = [path for path in self._paths if not path.is_file()]
         if absent:
@@ -54,6 +61,15 @@ class StoredCodes:
         duration = max(min(seconds, float(self.seconds[clip]) - begin), 1e-3)
         audio = Audio.read(self._paths[clip], start=begin, duration=duration).mono()
         return ClipExcerpt(audio.samples[0], audio.sampling_rate, codes=codes.astype(np.int64))
+
+
+def _maker(path: Path) -> CodecIdentity | None:
+    """Tell which model made the codes of a file; None where it does not say."""
+    try:
+        codec = read_header(path).codec
+        return CodecIdentity(codec["name"], codec["config_hash"], codec["weights_hash"])
+    except (InputError, KeyError):
+        return None
 
 
 def _table(path: Path) -> pa.Table:

@@ -7,17 +7,23 @@ from xcodec.training.generators.generator import Generator, GeneratorOutput
 from xcodec.training.generators.xcodec import XcodecGenerator
 from xcodec.training.generators.xcodec2 import Xcodec2Generator
 from xcodec.training.recipe import Recipe
-from xcodec.training.starting_point import build_model
+from xcodec.training.starting_point import StartingPoint, build_model
 
 __all__ = ["Generator", "GeneratorOutput", "build_generator"]
 
 
 def build_generator(recipe: Recipe) -> Generator:
     """Build what `recipe` trains, as `build_model` does, with what training needs beside it."""
-    model, drawn = build_model(recipe)
-    if isinstance(model, XcodecModel):
-        return XcodecGenerator(model, recipe.frozen, recipe.loss, drawn)
-    assert isinstance(model, Xcodec2Model)
+    start = build_model(recipe)
+    generator = _generator_of(start, recipe)
+    start.keep_maker(generator.frozen)
+    return generator
+
+
+def _generator_of(start: StartingPoint, recipe: Recipe) -> Generator:
+    if isinstance(start.model, XcodecModel):
+        return XcodecGenerator(start.model, recipe.frozen, recipe.loss, start.drawn)
+    assert isinstance(start.model, Xcodec2Model)
     if recipe.trains == "xcodec2-decoder":
-        return DecoderGenerator(model, recipe.loss, drawn)
-    return Xcodec2Generator(model, recipe.frozen, recipe.loss, drawn)
+        return DecoderGenerator(start.model, recipe.loss, start.drawn)
+    return Xcodec2Generator(start.model, recipe.frozen, recipe.loss, start.drawn)
