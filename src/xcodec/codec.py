@@ -97,7 +97,8 @@ class Codec:
                 `CodecModel.pack_weights`.
             encoder_only: build and read only what `encode` needs; for X-Codec2 as released 442M of 629M parameters.
             decoder_only: build and read only what `decode` needs: 187M of them.
-            **hub_arguments: `revision`, `cache_dir`, `token`, `local_files_only` and `force_download`, for a hub id.
+            **hub_arguments: `revision`, `cache_dir`, `token`, `local_files_only` and `force_download`, for a hub id;
+                and `subfolder`, for a checkpoint that lies in a folder of it, which "OWNER/NAME/FOLDER" says too.
 
         Raises:
             CheckpointError: where the checkpoint is not found, incomplete or of another kind.

@@ -53,7 +53,8 @@ def load_checkpoint(
     if name_or_path is None:
         stored, name = Stored.read(built_in_checkpoint()), BUILT_IN.name
     else:
-        stored, name = read_source(os.fspath(name_or_path), hub_arguments), public_name(os.fspath(name_or_path))
+        path = os.fspath(name_or_path)
+        stored, name = read_source(path, hub_arguments), public_name(path, hub_arguments.get("subfolder"))
     layout = layout_of(stored)
     if layout is not None and layout.is_original:
         checkpoint = converted(stored, fallback_semantic_encoder=SEMANTIC_ENCODER, hub_arguments=hub_arguments)

@@ -8,13 +8,23 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub.utils import filter_repo_objects
 from safetensors.torch import load_file, save_file
 
 from builders import speech, tiny_model
-from xcodec import CheckpointError, Codec, Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
+from original import put_into_hub_cache
+from xcodec import (
+    AutoFeatureExtractor,
+    AutoModel,
+    CheckpointError,
+    Codec,
+    Xcodec2Config,
+    Xcodec2FeatureExtractor,
+    Xcodec2Model,
+)
 from xcodec.conversion import convert_checkpoint, read_checkpoint
 from xcodec.models import load_model
-from xcodec.models.checkpoint import resolve_checkpoint
+from xcodec.models.checkpoint import resolve_checkpoint, wanted_files
 from xcodec.models.identity import fingerprint_checkpoint, fingerprint_model
 from xcodec.models.stored import Stored
 from xcodec.training.checkpoints import export
@@ -152,8 +162,52 @@ def test_offline_the_error_says_what_was_tried_and_how_to_get_the_files(tmp_path
 
 
 def test_what_cannot_be_a_hub_id_is_said_to_be_none():
-    with pytest.raises(CheckpointError, match=r"'a/b/c/d' is no hub id \(those read OWNER/NAME\)"):
-        resolve_checkpoint("a/b/c/d")
+    with pytest.raises(CheckpointError, match=r"'\./a/b/c' is no hub id \(those read OWNER/NAME, or OWNER/NAME/FO"):
+        resolve_checkpoint("./a/b/c")
+
+
+@pytest.fixture
+def hub(checkpoint, tmp_path):
+    """A cache of the hub in which a model of another kind has the checkpoint in a folder, as k2-fsa/OmniVoice does."""
+    whole = tmp_path / "whole"
+    shutil.copytree(checkpoint, whole / "audio_tokenizer")
+    (whole / "config.json").write_text('{"model_type": "omnivoice"}')
+    save_file({"embed_tokens.weight": torch.zeros(1)}, whole / "model.safetensors")
+    put_into_hub_cache(whole, "k2-fsa/OmniVoice", tmp_path / "cache")
+    return {"cache_dir": tmp_path / "cache", "local_files_only": True}
+
+
+def test_a_folder_of_a_model_of_the_hub_is_a_checkpoint(checkpoint, hub, tmp_path):
+    codecs = [
+        Codec.from_pretrained("k2-fsa/OmniVoice", subfolder="audio_tokenizer", **hub),
+        Codec.from_pretrained("k2-fsa/OmniVoice/audio_tokenizer", **hub),
+        Codec.from_pretrained(tmp_path / "whole/audio_tokenizer"),
+        Codec.from_pretrained(tmp_path / "whole", subfolder="audio_tokenizer"),
+    ]
+    hub_name, folder_name = "k2-fsa/OmniVoice/audio_tokenizer", "audio_tokenizer"
+    assert [codec.identity.name for codec in codecs] == [hub_name, hub_name, folder_name, folder_name]
+    assert all(codec.identity.same_model(codecs[0].identity) for codec in codecs)
+    for load in (Xcodec2Model, Xcodec2Config, Xcodec2FeatureExtractor, AutoModel, AutoFeatureExtractor):
+        kind = type(load.from_pretrained("k2-fsa/OmniVoice", subfolder="audio_tokenizer", **hub))
+        assert kind.__module__.startswith("xcodec.models.xcodec2")
+    convert_checkpoint("k2-fsa/OmniVoice/audio_tokenizer", tmp_path / "converted", **hub)
+    assert Codec.from_pretrained(tmp_path / "converted").identity.same_model(codecs[0].identity)
+
+
+def test_of_a_folder_on_the_hub_nothing_else_is_fetched():
+    there = ["config.json", "model.safetensors", "a/config.json", "a/model.safetensors", "ab/config.json", "a/x.bin"]
+    first, then = wanted_files("a")
+    assert list(filter_repo_objects(there, allow_patterns=first)) == ["a/config.json", "a/model.safetensors"]
+    assert list(filter_repo_objects(["a/pytorch_model.bin", *there], allow_patterns=then)) == ["a/pytorch_model.bin"]
+    assert list(wanted_files("a/", weights=False)) == [["a/*.json"]]
+
+
+def test_a_folder_that_is_not_in_the_model_is_an_error(hub, tmp_path):
+    for where in ("elsewhere", ".."):
+        with pytest.raises(CheckpointError, match=rf"subfolder='{where}': has no folder .*: audio_tokenizer\)"):
+            Codec.from_pretrained("k2-fsa/OmniVoice", subfolder=where, **hub)
+        with pytest.raises(CheckpointError, match=r"has no folder of this name"):
+            Codec.from_pretrained(tmp_path / "whole", subfolder=where)
 
 
 def test_the_errors_are_what_users_of_transformers_catch(tmp_path):

@@ -104,7 +104,7 @@ Model = Annotated[
         "--model",
         "-m",
         metavar="MODEL",
-        help="A checkpoint folder, a hub id, or the built-in mini.",
+        help="A checkpoint folder, a hub id (OWNER/NAME, or OWNER/NAME/FOLDER), or the built-in mini.",
         callback=not_empty,
     ),
 ]

@@ -10,7 +10,7 @@ from xcodec.conversion.maker import Maker, decoding
 from xcodec.conversion.report import ConversionReport
 from xcodec.conversion.source import read_source
 from xcodec.errors import CheckpointError, InputError, about, some_of
-from xcodec.models.checkpoint import CONFIG, public_name
+from xcodec.models.checkpoint import CONFIG, for_another, public_name
 from xcodec.models.registry import FAMILIES, layout_of
 from xcodec.models.stored import Stored
 
@@ -72,7 +72,7 @@ def read_checkpoint(
             of `decodes`.
         decodes: the checkpoint of another model whose codes the decoder was trained for, in any layout, or a `.codes`
             file that it made. The result says so, and decodes them.
-        **hub_arguments: revision, cache_dir, token, local_files_only, ...
+        **hub_arguments: revision, subfolder, cache_dir, token, local_files_only, ...
 
     Raises:
         CheckpointError: where it is not found, not complete, of neither codec, or a pickle that would run code.
@@ -100,7 +100,7 @@ def read_checkpoint(
 
 def find_maker(source: str | Path, hub_arguments: Mapping[str, Any]) -> Maker:
     """Find the model whose codes are decoded; its revision is not that of the decoder."""
-    of_the_maker = {name: value for name, value in hub_arguments.items() if name != "revision"}
+    of_the_maker = for_another(hub_arguments)
 
     def read() -> Checkpoint:
         found = read_source(source, of_the_maker)
@@ -136,7 +136,7 @@ def converted(
         num_attention_heads: likewise.
         model_type: likewise.
         fallback_semantic_encoder: as `semantic_encoder`, but only looked for where an original lacks its own.
-        hub_arguments: of the hub, for the semantic encoder; `revision` is of the codec alone.
+        hub_arguments: of the hub, for the semantic encoder; `revision` and `subfolder` are of the codec alone.
     """
     source = found.name
     layout = layout_of(found)
@@ -194,7 +194,6 @@ def converted(
     num_layers = SEMANTIC_LAYERS if num_semantic_layers is None else num_semantic_layers
     if model_type is not None and model_type not in xcodec2.MODEL_TYPES:
         raise InputError(f"expected one of {', '.join(xcodec2.MODEL_TYPES)}", argument="model_type", value=model_type)
-    of_the_encoder = {name: value for name, value in (hub_arguments or {}).items() if name != "revision"}
     return xcodec2.convert_original(
-        found, semantic_encoder, num_layers, num_attention_heads, model_type, of_the_encoder
+        found, semantic_encoder, num_layers, num_attention_heads, model_type, for_another(hub_arguments or {})
     )

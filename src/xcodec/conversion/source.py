@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from xcodec.errors import CheckpointError
-from xcodec.models.checkpoint import CONFIG, HUB_ARGUMENTS, resolve_checkpoint
+from xcodec.models.checkpoint import CONFIG, HUB_ARGUMENTS, inside, resolve_checkpoint
 from xcodec.models.stored import Stored
 from xcodec.models.weights import has_weights, read_tensor_file, read_tensors
 
@@ -27,9 +27,10 @@ def read_source(source: str | Path, hub_arguments: Mapping[str, Any]) -> Stored:
             f"{', '.join(HUB_ARGUMENTS)}"
         )
     path = Path(source).expanduser()
+    subfolder = hub_arguments.get("subfolder")
     if path.is_file():
         return Stored(str(source), path, {}, read_tensor_file(path))
-    folder = path if path.is_dir() else resolve_checkpoint(source, **hub_arguments)
+    folder = inside(path, subfolder) if path.is_dir() else resolve_checkpoint(source, **hub_arguments)
     if not (folder / CONFIG).is_file() and (has_weights(folder) or only_file(folder) is not None):
         # The tensors' names tell all that an original checkpoint's config.json does.
         file = only_file(folder)

@@ -115,7 +115,7 @@ def family_named(name_or_path: str | os.PathLike[str], kwargs: dict[str, Any]) -
 
     Only a checkpoint's JSON files are downloaded for it.
     """
-    known = {name: kwargs[name] for name in (*HUB_ARGUMENTS, "subfolder") if name in kwargs}
+    known = {name: kwargs[name] for name in HUB_ARGUMENTS if name in kwargs}
     try:
         folder, _ = find_small_files(os.fspath(name_or_path), known)
         fields = read_config(folder) if (folder / CONFIG).is_file() else {}

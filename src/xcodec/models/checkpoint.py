@@ -1,7 +1,7 @@
 """Checkpoints on disk: their folders are found, and their JSON files read."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,17 @@ __all__ = [
     "PREPROCESSOR",
     "built_in_checkpoint",
     "find_small_files",
+    "for_another",
+    "inside",
     "public_name",
     "read_config",
     "read_json",
     "resolve_checkpoint",
+    "wanted_files",
 ]
 
-HUB_ARGUMENTS = ("revision", "cache_dir", "token", "local_files_only", "force_download")
+HUB_ARGUMENTS = ("revision", "cache_dir", "token", "local_files_only", "force_download", "subfolder")
+OF_ONE_CHECKPOINT = ("revision", "subfolder")  # which say nothing of another one
 CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
 WEIGHTS = "model.safetensors"
@@ -33,13 +37,19 @@ BUILT_IN = Path(__file__).parent.parent / "mini"
 
 
 def resolve_checkpoint(
-    name_or_path: str | Path, *, weights: bool = True, others: Iterable[str] = (), **hub_arguments: Any
+    name_or_path: str | Path,
+    *,
+    subfolder: str | None = None,
+    weights: bool = True,
+    others: Iterable[str] = (),
+    **hub_arguments: Any,
 ) -> Path:
     """Find the folder of a checkpoint: a local one, or a model of the Hugging Face hub, downloaded where needed.
 
     Args:
         name_or_path: a folder, "mini" for the model that comes with the package, or a hub id such as
-            "HKUSTAudio/xcodec2-hf".
+            "HKUSTAudio/xcodec2-hf"; or a hub id with a folder in it, such as "k2-fsa/OmniVoice/audio_tokenizer".
+        subfolder: the folder in it that holds the checkpoint; of the hub, only its files are downloaded.
         weights: whether the tensors are wanted too, or only the small files beside them.
         others: patterns of further files to download, which are not there in every checkpoint.
         **hub_arguments: passed to `huggingface_hub.snapshot_download`: revision, cache_dir, token, local_files_only.
@@ -52,6 +62,7 @@ def resolve_checkpoint(
     """
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():
+        folder = inside(folder, subfolder)
         if not (folder / CONFIG).is_file():
             held = ", ".join(sorted(path.name for path in folder.iterdir())[:5]) or "nothing"
             raise CheckpointError(
@@ -66,22 +77,62 @@ def resolve_checkpoint(
         )
     if str(name_or_path) == BUILT_IN.name:
         return built_in_checkpoint()
-    patterns = ["*.json", *(["*.safetensors"] if weights else []), *others]
+    hub_id, subfolder = split_hub_id(str(name_or_path), subfolder)
     try:
-        found = Path(snapshot_download(str(name_or_path), allow_patterns=patterns, **hub_arguments))
-        if weights and not any(found.glob("*.safetensors")):
-            snapshot_download(str(name_or_path), allow_patterns=["pytorch_model*.bin"], **hub_arguments)
+        for patterns in wanted_files(subfolder, weights, others):
+            found = inside(Path(snapshot_download(hub_id, allow_patterns=patterns, **hub_arguments)), subfolder)
+            if any(found.glob("*.safetensors")):
+                break
         return found
+    except CheckpointError:
+        raise
     except HFValidationError:
-        tried = f"no folder {folder.absolute()}, and {str(name_or_path)!r} is no hub id (those read OWNER/NAME)"
-        raise CheckpointError(f"checkpoint not found: {tried}") from None
+        raise CheckpointError(
+            f"checkpoint not found: no folder {folder.absolute()}, and {str(name_or_path)!r} is no hub id (those read "
+            "OWNER/NAME, or OWNER/NAME/FOLDER)"
+        ) from None
     except Exception as error:  # the hub client raises errors of several libraries
         raise CheckpointError(
             f"checkpoint not found: no folder {folder.absolute()}, and {str(name_or_path)!r} is neither in the hub's "
             f"local cache nor could be downloaded "
             f"({type(error).__name__}: {first_line(error)}). Check the id; or, on a machine with network, run: "
-            f"hf download {name_or_path} --local-dir FOLDER, copy FOLDER here and pass its path"
+            f"hf download {hub_id} --local-dir FOLDER, copy FOLDER here and pass its path"
         ) from None
+
+
+def split_hub_id(name: str, subfolder: str | None) -> tuple[str, str | None]:
+    """Take a folder off a hub id, OWNER/NAME/FOLDER, and put it before the subfolder that was given."""
+    parts = name.split("/")
+    hub_id, folders = "/".join(parts[:2]), [*parts[2:], *([subfolder] if subfolder else [])]
+    return hub_id, "/".join(folders) or None
+
+
+def wanted_files(subfolder: str | None, weights: bool = True, others: Iterable[str] = ()) -> Iterator[list[str]]:
+    """Give the patterns of a checkpoint's files on the hub, and then of those that are there instead of safetensors."""
+    before = f"{subfolder.strip('/')}/" if subfolder else ""
+    yield [before + pattern for pattern in ("*.json", *(["*.safetensors"] if weights else []), *others)]
+    if weights:
+        yield [f"{before}pytorch_model*.bin"]
+
+
+def inside(folder: Path, subfolder: str | None) -> Path:
+    """Give a folder in a folder.
+
+    Raises:
+        CheckpointError: where it is not there, or not in it.
+    """
+    if not subfolder:
+        return folder
+    found = folder / subfolder
+    if not found.is_dir() or folder.resolve() not in [found.resolve(), *found.resolve().parents]:
+        held = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_dir())) or "none"
+        raise CheckpointError(
+            f"has no folder of this name in it (of those there are: {held})",
+            subject=folder,
+            argument="subfolder",
+            value=subfolder,
+        )
+    return found
 
 
 def find_small_files(name_or_path: str | Path, kwargs: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
@@ -96,11 +147,10 @@ def find_small_files(name_or_path: str | Path, kwargs: Mapping[str, Any]) -> tup
     """
     rest = dict(kwargs)
     hub_arguments = {name: rest.pop(name) for name in HUB_ARGUMENTS if name in rest}
-    subfolder = rest.pop("subfolder", None) or "."
     folder = Path(name_or_path)
-    if not folder.is_dir():
-        folder = resolve_checkpoint(name_or_path, weights=False, **hub_arguments)
-    return folder / subfolder, rest
+    if folder.is_dir():
+        return inside(folder, hub_arguments.get("subfolder")), rest
+    return resolve_checkpoint(name_or_path, weights=False, **hub_arguments), rest
 
 
 def built_in_checkpoint() -> Path:
@@ -141,9 +191,16 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def public_name(name_or_path: str | None) -> str:
+def public_name(name_or_path: str | None, subfolder: str | None = None) -> str:
     """Give what to call a model in its codes: a hub id as it is, a path by its last name, since codes travel."""
     if not name_or_path:
         return ""
     path = Path(name_or_path).expanduser()
-    return path.resolve().name if path.exists() else name_or_path
+    if path.exists():
+        return (path / (subfolder or ".")).resolve().name
+    return "/".join(filter(None, split_hub_id(name_or_path, subfolder)))
+
+
+def for_another(hub_arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the arguments of the hub that hold for what goes with a checkpoint and lies elsewhere."""
+    return {name: value for name, value in hub_arguments.items() if name not in OF_ONE_CHECKPOINT}

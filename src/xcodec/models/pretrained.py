@@ -161,10 +161,10 @@ class StrictPreTrainedModel(PreTrainedModel):
             pretrained_model_name_or_path: a folder, a hub id, or "mini", the model that comes with the package; None
                 takes the tensors from `state_dict`, and needs `config` too.
             *args: as in `transformers.PreTrainedModel.from_pretrained`.
-            **kwargs: likewise: `dtype`, `device_map`, `revision`, `cache_dir`, `local_files_only`, `config`,
-                `state_dict`, fields of the configuration, ... And `encoder_only=True` or `decoder_only=True`, which
-                builds and reads only what `encode` or `decode` needs; the other half's tensors have to be in the
-                checkpoint all the same.
+            **kwargs: likewise: `dtype`, `device_map`, `revision`, `cache_dir`, `local_files_only`, `subfolder`,
+                `config`, `state_dict`, fields of the configuration, ... And `encoder_only=True` or `decoder_only=True`,
+                which builds and reads only what `encode` or `decode` needs; the other half's tensors have to be in
+                the checkpoint all the same.
 
         Raises:
             CheckpointError: where the checkpoint is not found, is of another model, or lacks, adds or reshapes a
@@ -172,7 +172,6 @@ class StrictPreTrainedModel(PreTrainedModel):
             InputError: where `state_dict` is given beside a checkpoint, or None without both others.
         """
         hub_arguments = {name: kwargs.pop(name) for name in HUB_ARGUMENTS if name in kwargs}
-        subfolder = kwargs.pop("subfolder", None) or "."
         state_dict = kwargs.pop("state_dict", None)
         if pretrained_model_name_or_path is None:
             if state_dict is None or kwargs.get("config") is None:
@@ -183,11 +182,8 @@ class StrictPreTrainedModel(PreTrainedModel):
                 f"`state_dict` was given beside {pretrained_model_name_or_path}, which has tensors of its own",
                 remedy="give None as the name to load the state_dict",
             )
-        folder = Path(pretrained_model_name_or_path)
-        if not folder.is_dir() or subfolder == ".":
-            folder = resolve_checkpoint(pretrained_model_name_or_path, **hub_arguments)
-        stored = Stored.read(folder / subfolder, str(pretrained_model_name_or_path))
-        return cls.from_stored(stored, *args, **kwargs)
+        folder = resolve_checkpoint(pretrained_model_name_or_path, **hub_arguments)
+        return cls.from_stored(Stored.read(folder, str(pretrained_model_name_or_path)), *args, **kwargs)
 
     @classmethod
     def from_stored(
