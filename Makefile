@@ -1,6 +1,7 @@
 # make demo   the main job: a recording becomes codes and comes back, through the built-in model
 # make test   everything that is tested, the released size included
-# Both set up .venv by themselves.
+# make wheel  a wheel and a source distribution in dist/, checked, and the wheel tried where no compiler is
+# All set up .venv by themselves.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -15,7 +16,7 @@ export MALLOC_TRIM_THRESHOLD_ = 17179869184
 IN_TWO := -n 2 --dist loadfile
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: demo test test-fast lint types format clean
+.PHONY: demo test test-fast lint types format wheel clean
 
 demo: $(READY)
 	$(BIN)/python scripts/demo.py
@@ -39,6 +40,10 @@ format: $(READY)
 	$(BIN)/ruff format
 	$(BIN)/clang-format -i $(KERNELS)
 
+wheel: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group release
+	$(BIN)/python scripts/wheel.py
+
 $(READY): pyproject.toml setup.py constraints.txt $(KERNELS) src/xcodec/kernels/signatures.py
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
@@ -46,4 +51,4 @@ $(READY): pyproject.toml setup.py constraints.txt $(KERNELS) src/xcodec/kernels/
 	touch $(READY)
 
 clean:
-	rm -rf .venv build demo-output .pytest_cache .ruff_cache .mypy_cache
+	rm -rf .venv build dist demo-output .pytest_cache .ruff_cache .mypy_cache

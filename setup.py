@@ -70,11 +70,19 @@ class BuildKernels(build_ext):
 
 
 class AnyPythonWheel(bdist_wheel):
-    """A wheel for one platform and every Python 3: the library knows nothing of Python."""
+    """A wheel for every Python 3, since the library knows nothing of Python; for every platform, if none was built."""
+
+    def run(self) -> None:
+        """Build the library first: what the wheel is for depends on whether there is one."""
+        self.run_command("build_ext")
+        if not any(Path(file).exists() for file in self.get_finalized_command("build_ext").get_outputs()):
+            self.distribution.ext_modules = []
+            self.root_is_pure = True
+        super().run()
 
     def get_tag(self) -> tuple[str, str, str]:
         """Replace Python's version and ABI."""
-        return "py3", "none", super().get_tag()[2]
+        return "py3", "none", "any" if self.root_is_pure else super().get_tag()[2]
 
 
 KERNELS = Path("src/xcodec/kernels")

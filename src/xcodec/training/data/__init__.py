@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from xcodec.errors import InputError
+from xcodec.errors import InputError, require
 from xcodec.training.data.corpus import Corpus
 from xcodec.training.data.dataset import Dataset
 from xcodec.training.data.recordings import Recordings
-from xcodec.training.data.stored_codes import StoredCodes
 
 __all__ = ["open_dataset"]
 
@@ -21,6 +20,7 @@ def open_dataset(path: str | Path, audio: str | Path | None = None) -> Dataset:
     Raises:
         InputError: where it is none of these.
         AudioError: where too many recordings cannot be read.
+        MissingExtraError: where it is Parquet, and pyarrow is not installed.
     """
     path = Path(path)
     if path.is_file():
@@ -36,5 +36,8 @@ def open_dataset(path: str | Path, audio: str | Path | None = None) -> Dataset:
     if next(path.rglob("*.parquet"), None) is not None:
         if audio is None:
             raise InputError(f"{path} holds codes; data.audio has to name the folder of their recordings")
+        require("pyarrow", "tokenize")
+        from xcodec.training.data.stored_codes import StoredCodes
+
         return StoredCodes(path, Path(audio))
     return Recordings.of_folder(path)

@@ -1,0 +1,78 @@
+"""Build the wheel and the source distribution into dist/, check both, and try the wheel in an environment of its own.
+
+    python scripts/wheel.py [--no-trial]
+
+A wheel for Linux is given the tag manylinux_2_28, whose promises auditwheel checks. The trial installs the wheel where
+no compiler is found, and there encodes and decodes a recording by the command line.
+"""
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+DIST = ROOT / "dist"
+RECORDING = ROOT / "tests" / "audio" / "austen-0880.wav"
+LINUX = f"manylinux_2_28_{platform.machine()}"
+
+
+def run(*command: object, **variables: str) -> str:
+    """Run a program, outside the repository's own sources; its output."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | variables
+    done = subprocess.run(list(map(str, command)), cwd=DIST, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))}\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
+    return done.stdout.strip()
+
+
+def build() -> Path:
+    """Build both, the wheel from the unpacked source distribution; the wheel."""
+    shutil.rmtree(DIST, ignore_errors=True)
+    DIST.mkdir()
+    run(sys.executable, "-m", "check_manifest", ROOT)
+    run(sys.executable, "-m", "build", "--outdir", DIST, ROOT)
+    (wheel,) = DIST.glob("*.whl")
+    if "-linux_" in wheel.name:
+        run(sys.executable, "-m", "auditwheel", "repair", "--plat", LINUX, "--wheel-dir", DIST, wheel)
+        wheel.unlink()
+        (wheel,) = DIST.glob("*.whl")
+    run(sys.executable, "-m", "twine", "check", "--strict", *DIST.iterdir())
+    return wheel
+
+
+def trial(wheel: Path) -> None:
+    """Install the wheel into a new environment without a compiler, and encode and decode with it."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        venv.create(folder / "venv", with_pip=True)
+        programs = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
+        run(programs / "python", "-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", wheel)
+        alone = {"PATH": str(programs)}
+        run("xcodec", "encode", RECORDING, "-o", folder / "a.codes", **alone)
+        run("xcodec", "decode", folder / "a.codes", "-o", folder / "a.wav", **alone)
+        variant = run(programs / "python", "-c", "from xcodec import kernels; print(kernels.variant())", **alone)
+        if not wheel.name.endswith("-any.whl") and variant == "torch":
+            sys.exit(f"{wheel.name} holds kernels, and they do not run")
+        print(f"{wheel.name}: encoded and decoded {RECORDING.name}; kernels: {variant}")
+
+
+def main() -> None:
+    """Do it, and print what was made."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--no-trial", action="store_true", help="build and check only")
+    arguments = parser.parse_args()
+    wheel = build()
+    for path in sorted(DIST.iterdir()):
+        print(f"{path.relative_to(ROOT)}  {path.stat().st_size / 1e6:.1f} MB")
+    if not arguments.no_trial:
+        trial(wheel)
+
+
+if __name__ == "__main__":
+    main()

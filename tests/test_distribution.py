@@ -1,0 +1,86 @@
+"""What is distributed: a source distribution that can test itself, and a wheel that says what it runs on."""
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def build(kind: str, source: Path, output: Path, **variables: str) -> Path:
+    """Build as `pip` does, with what is installed here; "sdist" or "wheel"."""
+    output.mkdir()
+    command = f"from setuptools import build_meta; print(build_meta.build_{kind}({str(output)!r}))"
+    done = subprocess.run(
+        [sys.executable, "-c", command],
+        cwd=source,
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin:/bin", **variables},
+    )
+    assert done.returncode == 0, done.stderr
+    return output / done.stdout.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution, unpacked, as somebody has it who has no repository."""
+    folder = tmp_path_factory.mktemp("sdist")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("needs the repository: this is a source distribution already")
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / "tree" / name).hardlink_to(ROOT / name)
+    archive = build("sdist", folder / "tree", folder / "built")
+    with tarfile.open(archive) as opened:
+        opened.extractall(folder, filter="data")
+    return next(folder.glob("xcodec-*"))
+
+
+def test_the_source_distribution_holds_all_that_its_tests_and_its_makefile_need(unpacked: Path) -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
+        "\n"
+    )
+    wanted = {name for name in tracked if name and not name.startswith((".ci", ".git")) and (ROOT / name).is_file()}
+    assert wanted - {str(path.relative_to(unpacked)) for path in unpacked.rglob("*")} == set()
+
+
+def names_of(wheel: Path) -> list[str]:
+    with zipfile.ZipFile(wheel) as opened:
+        return opened.namelist()
+
+
+def test_a_wheel_without_kernels_is_for_every_platform_and_holds_no_sources_of_them(
+    unpacked: Path, tmp_path: Path
+) -> None:
+    wheel = build("wheel", unpacked, tmp_path / "built", CXX="/bin/false", CC="/bin/false")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    names = names_of(wheel)
+    assert "xcodec/mini/model.safetensors" in names
+    assert "xcodec/evaluation/page.html" in names
+    assert {Path(name).suffix for name in names} == {
+        "",
+        ".html",
+        ".json",
+        ".md",
+        ".py",
+        ".safetensors",
+        ".txt",
+        ".typed",
+        ".yaml",
+    }
+
+
+@pytest.mark.slow
+def test_a_wheel_with_kernels_is_for_its_platform_and_every_python(unpacked: Path, tmp_path: Path) -> None:
+    wheel = build("wheel", unpacked, tmp_path / "built")
+    if wheel.name.endswith("-any.whl"):
+        pytest.skip("needs a C++ compiler")
+    assert "-py3-none-" in wheel.name
+    assert "xcodec/kernels/libxcodec.so" in names_of(wheel)
