@@ -29,7 +29,7 @@ recording becomes does not depend on which others are encoded with it.
 
   xcodec encode recordings/ -o codes/      every recording in a folder
   xcodec decode codes/ -o decoded/         and back to audio
-  xcodec reconstruct speech.mp3 -o out.wav both at once: how the codes sound
+  xcodec reconstruct a.mp3 -o again.wav    both at once: how the codes sound
   xcodec say "Hello." --llm my-llm/ -o hello.wav
   xcodec info speech.mp3 codes/a.wav.codes mini
   xcodec evaluate recordings/ -m mini      how much of them a codec keeps
