@@ -174,3 +174,30 @@ def test_ctrl_c_ends_a_run_that_then_goes_on(model: Path, tmp_path: Path, monkey
     assert "is not finished" in told
     assert run("tokenize", tmp_path / "m.jsonl", *options)[0] == 0
     assert counts(tmp_path / "out") == dict.fromkeys(map(str, range(20)), 1)
+
+
+WITHOUT_PYARROW = """
+import sys
+sys.modules["pyarrow"] = None
+from xcodec.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("tokenize", builders.RECORDINGS[1], "-o", "tokens"),
+        ("tokenize", "status", "tokens"),
+        ("detokenize", "tokens", "-o", "audio"),
+        ("train", "mini", "--data", "tokens", "-o", "run", "--set", "data.audio=tokens"),
+    ],
+)
+def test_without_the_extra_the_error_names_it(tmp_path: Path, arguments: tuple[object, ...]) -> None:
+    (tmp_path / "tokens").mkdir()
+    (tmp_path / "tokens/a.parquet").touch()
+    command = [sys.executable, "-c", WITHOUT_PYARROW, *map(str, arguments)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: pyarrow is needed, and cannot be used: ")
+    assert done.stderr.endswith("; pip install 'xcodec[tokenize]' (pyarrow)\n")

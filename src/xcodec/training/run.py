@@ -14,7 +14,6 @@ from xcodec.training.checkpoints import export
 from xcodec.training.data import open_dataset
 from xcodec.training.data.corpus import build_corpus, needs_building
 from xcodec.training.data.mixture import Mixture
-from xcodec.training.data.stored_codes import StoredCodes
 from xcodec.training.distributed import Processes
 from xcodec.training.limit import Limit
 from xcodec.training.monitor import OnStep
@@ -85,7 +84,7 @@ def train(
 def _check_makers(dataset: Mixture, decoded: CodecIdentity) -> None:
     """Refuse stored codes of another model than the one whose decoder is trained."""
     for member in dataset.members:
-        for maker in member.makers if isinstance(member, StoredCodes) else ():
+        for maker in member.makers:
             if not maker.same_model(decoded):
                 raise InputError(
                     f"the codes in {', '.join(member.sources)} were made by {maker}, and the run starts from {decoded}",

@@ -11,6 +11,7 @@ from typing import BinaryIO
 import numpy as np
 
 from xcodec.audio import Audio, media_files
+from xcodec.codes import CodecIdentity
 from xcodec.errors import AudioError, InputError
 from xcodec.files import written_whole
 from xcodec.training.data.dataset import ClipExcerpt
@@ -51,6 +52,7 @@ class Corpus:
             self.samples: np.ndarray = np.load(folder / "samples.npy", mmap_mode="r")
             self.offsets = np.asarray(index["offsets"], dtype=np.int64)
             self.sources: list[str] = index["sources"]
+            self.makers: set[CodecIdentity] = set()
             self.source_ids = np.asarray(index["source_ids"], dtype=np.int64)
             # Speech that was prepared before phones were labelled has none.
             self._phone_starts = np.asarray(index.get("phone_starts", []), dtype=np.int64)

@@ -5,6 +5,8 @@ from typing import Protocol
 
 import numpy as np
 
+from xcodec.codes import CodecIdentity
+
 __all__ = ["ClipExcerpt", "Dataset"]
 
 
@@ -33,11 +35,13 @@ class Dataset(Protocol):
         seconds: how long each clip is, float64 (clips,).
         sources: names of the origins.
         source_ids: the number of each clip's origin, int64 (clips,).
+        makers: the models that made its codes, where it has codes and they tell.
     """
 
     seconds: np.ndarray
     sources: list[str]
     source_ids: np.ndarray
+    makers: set[CodecIdentity]
 
     def excerpt(self, clip: int, start: float, seconds: float) -> ClipExcerpt:
         """Read a piece of a clip; it is shorter where the clip ends."""

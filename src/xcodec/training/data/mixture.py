@@ -19,6 +19,7 @@ class Mixture:
         self.source_ids = np.concatenate(
             [np.array([self.sources.index(name) for name in m.sources])[m.source_ids] for m in self.members]
         )
+        self.makers = {maker for member in self.members for maker in member.makers}
         self._firsts = np.cumsum([0, *(len(member.seconds) for member in self.members)])
 
     def excerpt(self, clip: int, start: float, seconds: float) -> ClipExcerpt:

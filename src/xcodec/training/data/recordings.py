@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from xcodec.audio import Audio, AudioInfo, media_files
+from xcodec.codes import CodecIdentity
 from xcodec.errors import AudioError, InputError, about
 from xcodec.listing import PATH_KEYS, START_KEYS, LineForm, parse_line
 from xcodec.training.data.dataset import ClipExcerpt
@@ -75,6 +76,7 @@ class Recordings:
         self.spans = [span for span, _ in known]
         self.seconds = np.array([length for _, length in known], dtype=np.float64)
         self.sources = [name]
+        self.makers: set[CodecIdentity] = set()
         self.source_ids = np.zeros(len(known), dtype=np.int64)
 
     @classmethod
