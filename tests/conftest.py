@@ -1,8 +1,12 @@
 """Models that several tests share; the released size is built once."""
 
+import importlib.machinery
 import os
 import signal
 import sys
+import types
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +15,7 @@ from transformers.utils import logging
 
 import builders
 from original import TINY_OPTIONS, OriginalXCodec2, random_original
+from original_higgs import resample_by_its_definition
 from skips import lines_about_skipped
 from xcodec.conversion import Checkpoint
 from xcodec.conversion.xcodec2 import convert_state_dict
@@ -77,3 +82,17 @@ def no_earlier_graphs():
     """A test compiles for itself: torch keeps graphs by code and gives up at the eighth of one function."""
     if "torch._dynamo" in sys.modules:
         torch.compiler.reset()
+
+
+@pytest.fixture(scope="module")
+def torchaudio_of_one_function() -> Iterator[None]:
+    """transformers' tokenizer asks for torchaudio, which does not load beside a CPU build of torch, for this alone."""
+    module: Any = types.ModuleType("torchaudio")
+    module.__spec__, module.__version__ = importlib.machinery.ModuleSpec("torchaudio", None), "2.11.0"
+    module.functional = types.SimpleNamespace(resample=resample_by_its_definition)
+    present = sys.modules.get("torchaudio")
+    sys.modules["torchaudio"] = module
+    yield
+    del sys.modules["torchaudio"]
+    if present is not None:
+        sys.modules["torchaudio"] = present

@@ -58,7 +58,7 @@ class Coder(nn.Module):
         return self.block(x)
 
 
-def acoustic_encoder(base: int, ratios: list[int], latent: int, legacy: bool) -> nn.Module:
+def acoustic_encoder(base: int, ratios: tuple[int, ...], latent: int, legacy: bool) -> nn.Module:
     parts: list[nn.Module] = [normed(nn.Conv1d(1, base, 7, padding=3), legacy)]
     width = base
     for stride in ratios:
@@ -70,7 +70,7 @@ def acoustic_encoder(base: int, ratios: list[int], latent: int, legacy: bool) ->
 
 
 class AcousticDecoder(nn.Module):
-    def __init__(self, latent: int, width: int, ratios: list[int], legacy: bool) -> None:
+    def __init__(self, latent: int, width: int, ratios: tuple[int, ...], legacy: bool) -> None:
         super().__init__()
         parts: list[nn.Module] = [normed(nn.Conv1d(latent, width, 7, padding=3), legacy)]
         for stride in ratios:
@@ -203,19 +203,25 @@ SEMANTIC: dict[str, Any] = {
 class SoundStream(nn.Module):
     """The original model at a small size; with `legacy`, weight norm by the older of torch's functions."""
 
-    def __init__(self, teacher: str = "hubert_base", latent: int = 24, bins: int = 1024, legacy: bool = False) -> None:
+    def __init__(
+        self,
+        teacher: str = "hubert_base",
+        latent: int = 24,
+        bins: int = 1024,
+        legacy: bool = False,
+        ratios: tuple[int, ...] = (8, 5, 4, 2),
+    ) -> None:
         super().__init__()
         self.teacher = teacher
         self.fields = {
             "n_filters": 32,
             "D": latent,
             "target_bandwidths": [0.5, 1, 1.5, 2, 4],
-            "ratios": [8, 5, 4, 2],
+            "ratios": list(ratios),
             "sample_rate": 16000,
             "bins": bins,
             "semantic_techer": teacher,
         }
-        ratios = self.fields["ratios"]
         width = SEMANTIC["hidden_size"]
         wavlm = teacher.startswith("wavlm")
         self.encoder = acoustic_encoder(4, ratios, latent, legacy)

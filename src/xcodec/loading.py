@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from xcodec.codes import CodecIdentity
-from xcodec.conversion import SEMANTIC_ENCODER, converted
+from xcodec.conversion import converted
 from xcodec.conversion.source import read_source
 from xcodec.models import load_model
 from xcodec.models.checkpoint import BUILT_IN, built_in_checkpoint, public_name
@@ -57,7 +57,7 @@ def load_checkpoint(
         stored, name = read_source(path, hub_arguments), public_name(path, hub_arguments.get("subfolder"))
     layout = layout_of(stored)
     if layout is not None and layout.is_original:
-        checkpoint = converted(stored, fallback_semantic_encoder=SEMANTIC_ENCODER, hub_arguments=hub_arguments)
+        checkpoint = converted(stored, fetch_semantic_encoder=True, hub_arguments=hub_arguments)
         model, feature_extractor = load_model(checkpoint.stored(stored.name), **kwargs)
         model.name_or_path = str(stored.path)
         identity = fingerprint_tensors(checkpoint.tensors, checkpoint.config, name)

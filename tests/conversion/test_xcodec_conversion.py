@@ -278,7 +278,7 @@ def test_what_is_missing_unknown_or_reshaped_is_named_as_the_original_names_it(h
     ("content", "message"),
     [
         ("generator: [", "is no YAML file"),
-        ("lr: 1.0", "lacks D, ratios, target_bandwidths, sample_rate, bins, semantic_techer"),
+        ("lr: 1.0", "lacks D, ratios, target_bandwidths, sample_rate, bins"),
         (
             yaml.safe_dump({"generator": {"config": SoundStream().fields | {"semantic_techer": "mert"}}}),
             "'mert' is not",

@@ -1,10 +1,6 @@
 """The tokenizer of Higgs Audio v2 is X-Codec's network behind a resampler; transformers' class is the reference."""
 
-import importlib.machinery
 import math
-import sys
-import types
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from builders import speech
+from original_higgs import resample_by_its_definition
 from xcodec import AutoModel, Codec, HiggsAudioV2TokenizerConfig, HiggsAudioV2TokenizerModel, InputError, XcodecModel
 from xcodec.conversion import convert_checkpoint
 from xcodec.models.auto import feature_extractor_of
@@ -24,35 +21,6 @@ from xcodec.streaming import StreamDecoder
 from xcodec_builders import tiny_higgs
 
 RAGGED = (44580, 20000, 960, 961, 48000)  # samples at 24 kHz
-
-
-def resample_by_its_definition(waveform: Tensor, orig_freq: int, new_freq: int) -> Tensor:
-    """Each new sample is a sum over old ones, weighed by a windowed sinc of their distance; in float64, one by one."""
-    samples, ratio = waveform.double().numpy(), new_freq / orig_freq
-    cutoff = 0.99 * min(1.0, ratio)
-    out = np.zeros((*samples.shape[:-1], math.ceil(samples.shape[-1] * ratio)))
-    for j in range(out.shape[-1]):
-        centre = j / ratio
-        first, last = math.ceil(centre - 6 / cutoff), math.floor(centre + 6 / cutoff)
-        near = np.arange(max(0, first), min(samples.shape[-1] - 1, last) + 1)
-        distance = cutoff * (near - centre)
-        weights = cutoff * np.sinc(distance) * np.cos(np.pi * distance / 12) ** 2
-        out[..., j] = samples[..., near] @ weights
-    return torch.from_numpy(out).to(waveform.dtype)
-
-
-@pytest.fixture(scope="module")
-def torchaudio_of_one_function() -> Iterator[None]:
-    """transformers' tokenizer asks for torchaudio, which does not load beside a CPU build of torch, for this alone."""
-    module: Any = types.ModuleType("torchaudio")
-    module.__spec__, module.__version__ = importlib.machinery.ModuleSpec("torchaudio", None), "2.11.0"
-    module.functional = types.SimpleNamespace(resample=resample_by_its_definition)
-    present = sys.modules.get("torchaudio")
-    sys.modules["torchaudio"] = module
-    yield
-    del sys.modules["torchaudio"]
-    if present is not None:
-        sys.modules["torchaudio"] = present
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,7 @@ class OriginalOptions:
         typer.Option(
             "--semantic-encoder",
             metavar="MODEL",
-            help="Folder or hub id of w2v-BERT 2.0, for an original X-Codec2 that lacks it.",
+            help="Folder or hub id of w2v-BERT 2.0 or HuBERT, for an original checkpoint that lacks it.",
             callback=not_empty,
         ),
     ] = None

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from xcodec.audio import Audio
-from xcodec.conversion import SEMANTIC_ENCODER, converted
+from xcodec.conversion import converted
 from xcodec.conversion.source import read_source
 from xcodec.errors import InputError
 from xcodec.models.neucodec import FAMILY, NeuCodecModel
@@ -61,7 +61,7 @@ class NeuCodec(nn.Module):
         checkpoint = converted(
             read_source(pretrained_model_name_or_path, hub_arguments),
             semantic_encoder=semantic_encoder,
-            fallback_semantic_encoder=SEMANTIC_ENCODER,
+            fetch_semantic_encoder=True,
             num_semantic_layers=num_semantic_layers,
             num_attention_heads=num_attention_heads,
             hub_arguments=hub_arguments,

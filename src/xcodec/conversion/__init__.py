@@ -62,10 +62,11 @@ def read_checkpoint(
         source: a folder or hub id, in the authors' layout or transformers'; or a file of the authors' names: a
             `.safetensors`, or what torch.save wrote, such as a Lightning `.ckpt` or a `.pth`. No pickle is executed.
         config: X-Codec's originals only: the YAML file that came with it; None takes the one YAML file beside it.
-        semantic_encoder: X-Codec2's originals only, as are the next two: folder or hub id of w2v-BERT 2.0
-            (facebook/w2v-bert-2.0) in transformers' layout, for one that was saved without `semantic_model.*`.
-        num_semantic_layers: layers of the semantic encoder to keep; the codec reads the output of the last of them.
-            None means 16.
+        semantic_encoder: folder or hub id of the semantic encoder in transformers' layout, for an original that was
+            saved without `semantic_model.*`: facebook/w2v-bert-2.0 for X-Codec2 and NeuCodec, bosonai/hubert_base for
+            the Higgs tokenizer.
+        num_semantic_layers: X-Codec2's originals only, as is the next: layers of the semantic encoder to keep; the
+            codec reads the output of the last of them. None means 16.
         num_attention_heads: heads of the decoder; None means hidden size / 64.
         model_type: "xcodec2" or "neucodec", for an original checkpoint in the names that both have: whose codes the
             decoder reads. None means that of the rate which it writes: 16 kHz is X-Codec2's, 24 kHz NeuCodec's; or that
@@ -104,7 +105,7 @@ def find_maker(source: str | Path, hub_arguments: Mapping[str, Any]) -> Maker:
 
     def read() -> Checkpoint:
         found = read_source(source, of_the_maker)
-        return converted(found, fallback_semantic_encoder=SEMANTIC_ENCODER, hub_arguments=of_the_maker)
+        return converted(found, fetch_semantic_encoder=True, hub_arguments=of_the_maker)
 
     return Maker.find(source, public_name(str(source)), read)
 
@@ -123,7 +124,7 @@ def converted(
     num_semantic_layers: int | None = None,
     num_attention_heads: int | None = None,
     model_type: str | None = None,
-    fallback_semantic_encoder: str | Path | None = None,
+    fetch_semantic_encoder: bool = False,
     hub_arguments: Mapping[str, Any] | None = None,
 ) -> Checkpoint:
     """Convert what was read; arguments and errors are those of `read_checkpoint`.
@@ -135,7 +136,7 @@ def converted(
         num_semantic_layers: likewise.
         num_attention_heads: likewise.
         model_type: likewise.
-        fallback_semantic_encoder: as `semantic_encoder`, but only looked for where an original lacks its own.
+        fetch_semantic_encoder: where an original lacks its semantic encoder, take the one that its authors' code takes.
         hub_arguments: of the hub, for the semantic encoder; `revision` and `subfolder` are of the codec alone.
     """
     source = found.name
@@ -146,12 +147,11 @@ def converted(
         raise CheckpointError(
             f"is no checkpoint of {names}: {said}its tensors are {some_of(sorted(found.tensors), 3)}; "
             "expected CodecEnc.*, generator.* (original X-Codec2 and NeuCodec), decoder_2.*, quantizer.vq.* (original "
-            "X-Codec), or transformers' names",
+            "X-Codec and Higgs tokenizer), or transformers' names",
             subject=source,
         )
     is_xcodec2 = layout.family.model_type in xcodec2.MODEL_TYPES
     for_xcodec2 = {
-        "semantic_encoder": semantic_encoder,
         "num_semantic_layers": num_semantic_layers,
         "num_attention_heads": num_attention_heads,
         "model_type": model_type,
@@ -160,7 +160,7 @@ def converted(
         raise InputError(
             f"only for X-Codec2, and this is an {layout.family.name} checkpoint", subject=source, argument=given[0]
         )
-    if config is not None and (is_xcodec2 or not layout.is_original):
+    if config is not None and (layout.family is not FAMILIES["xcodec"] or not layout.is_original):
         raise InputError(
             "a YAML file is only for original X-Codec checkpoints, and this is none", subject=source, argument="config"
         )
@@ -187,13 +187,14 @@ def converted(
         if is_xcodec2:
             return xcodec2.read_transformers_layout(found, layout.family)
         return xcodec.read_transformers_layout(found, layout.family)
+    of_another = for_another(hub_arguments or {})
     if not is_xcodec2:
-        return xcodec.convert_original(found, config)
-    if semantic_encoder is None and not xcodec2.has_semantic_encoder(found.tensors):
-        semantic_encoder = fallback_semantic_encoder
+        return xcodec.convert_original(
+            found, layout.family, config, semantic_encoder, fetch_semantic_encoder, of_another
+        )
+    if fetch_semantic_encoder and semantic_encoder is None and not xcodec2.has_semantic_encoder(found.tensors):
+        semantic_encoder = SEMANTIC_ENCODER
     num_layers = SEMANTIC_LAYERS if num_semantic_layers is None else num_semantic_layers
     if model_type is not None and model_type not in xcodec2.MODEL_TYPES:
         raise InputError(f"expected one of {', '.join(xcodec2.MODEL_TYPES)}", argument="model_type", value=model_type)
-    return xcodec2.convert_original(
-        found, semantic_encoder, num_layers, num_attention_heads, model_type, for_another(hub_arguments or {})
-    )
+    return xcodec2.convert_original(found, semantic_encoder, num_layers, num_attention_heads, model_type, of_another)

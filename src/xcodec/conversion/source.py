@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from xcodec.errors import CheckpointError
-from xcodec.models.checkpoint import CONFIG, HUB_ARGUMENTS, inside, resolve_checkpoint
+from xcodec.errors import CheckpointError, some_of
+from xcodec.models.checkpoint import CONFIG, HUB_ARGUMENTS, inside, read_json, resolve_checkpoint
 from xcodec.models.stored import Stored
 from xcodec.models.weights import has_weights, read_tensor_file, read_tensors
 
@@ -31,15 +31,20 @@ def read_source(source: str | Path, hub_arguments: Mapping[str, Any]) -> Stored:
     if path.is_file():
         return Stored(str(source), path, {}, read_tensor_file(path))
     folder = inside(path, subfolder) if path.is_dir() else resolve_checkpoint(source, **hub_arguments)
-    if not (folder / CONFIG).is_file() and (has_weights(folder) or only_file(folder) is not None):
-        # The tensors' names tell all that an original checkpoint's config.json does.
-        file = only_file(folder)
-        return Stored(str(source), folder, {}, read_tensors(folder) if file is None else read_tensor_file(file))
-    return Stored.read(resolve_checkpoint(folder), str(source))
+    file = only_file(folder)
+    if file is None:
+        if has_weights(folder) and not (folder / CONFIG).is_file():
+            # The tensors' names tell all that an original checkpoint's config.json does.
+            return Stored(str(source), folder, {}, read_tensors(folder))
+        return Stored.read(resolve_checkpoint(folder), str(source))
+    config = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+    return Stored(str(source), folder, config, read_tensor_file(file))
 
 
 def only_file(folder: Path) -> Path | None:
     """Return the one file of tensors in a folder of training, whose names are its own; None where there is none.
+
+    A file of one of the names that checkpoints give their tensors is no such file.
 
     Raises:
         CheckpointError: where there are several; it names the first.
@@ -48,7 +53,7 @@ def only_file(folder: Path) -> Path | None:
         return None
     files = sorted(path for suffix in SUFFIXES for path in folder.glob(f"*.{suffix}"))
     if len(files) > 1:
-        raise CheckpointError(
-            f"is a folder without {CONFIG}", subject=folder, remedy=f"give the checkpoint file itself: {files[0]}"
-        )
+        names = some_of([file.name for file in files], 3)
+        problem = f"holds {names}" if (folder / CONFIG).is_file() else f"is a folder without {CONFIG}"
+        raise CheckpointError(problem, subject=folder, remedy=f"give the checkpoint file itself: {files[0]}")
     return files[0] if files else None

@@ -1,9 +1,10 @@
-"""Checkpoints of X-Codec, in the original layout or in transformers', become the one layout that is used here.
+"""Checkpoints of X-Codec and of the Higgs tokenizer, in the original layout or transformers', become the one used here.
 
 What becomes of each original tensor is said by the table of `xcodec.conversion.xcodec_names`. A tensor that does not
 stand in it, or that is missing, is an error.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,17 @@ from typing import Any
 from torch import Tensor
 
 from xcodec.conversion.checkpoint import Checkpoint, check_complete
+from xcodec.conversion.higgs_names import SEMANTIC_MODELS, original_fields
 from xcodec.conversion.report import ConversionReport
 from xcodec.conversion.weight_norm import fold_weight_norms
 from xcodec.conversion.xcodec_names import infer_config, plain_name, read_original_config, renames
-from xcodec.errors import CheckpointError, about, some_of
+from xcodec.errors import CheckpointError, InputError, about, some_of
+from xcodec.models.checkpoint import CONFIG, read_json, resolve_checkpoint
 from xcodec.models.configuration import CodecConfig
 from xcodec.models.family import Family
+from xcodec.models.higgs_audio_v2_tokenizer import FAMILY as HIGGS
 from xcodec.models.stored import Stored
+from xcodec.models.weights import read_tensors
 from xcodec.models.xcodec import FAMILY
 
 __all__ = ["convert_original", "convert_state_dict", "read_transformers_layout"]
@@ -25,17 +30,56 @@ __all__ = ["convert_original", "convert_state_dict", "read_transformers_layout"]
 SEMANTIC = "semantic_model."
 
 
-def convert_original(source: Stored, config: str | Path | None) -> Checkpoint:
+def convert_original(
+    source: Stored,
+    family: Family,
+    config: str | Path | None,
+    semantic_encoder: str | Path | None,
+    fallback: bool,
+    hub_arguments: Mapping[str, Any],
+) -> Checkpoint:
     """Convert an original checkpoint.
 
     Args:
         source: its tensors, and where they were found.
-        config: the YAML file that came with it; None takes the one YAML file beside it.
+        family: X-Codec, or the Higgs tokenizer.
+        config: of X-Codec, the YAML file that came with it; None takes the one YAML file beside it.
+        semantic_encoder: as for `xcodec.conversion.read_checkpoint`.
+        fallback: whether to look for a semantic model where the original class does, if the checkpoint lacks it.
+        hub_arguments: of the hub, for that one.
     """
     assert source.path is not None, "it was read from a file or a folder"
     folder = source.path if source.path.is_dir() else source.path.parent
-    original = read_original_config(find_yaml(folder) if config is None else Path(config).expanduser())
-    return convert_state_dict(source.tensors, original, source=source.name)
+    if family is HIGGS:
+        beside = read_json(folder / CONFIG) if not source.config and (folder / CONFIG).is_file() else source.config
+        with about(source.name):
+            original = original_fields(beside)
+        if fallback and semantic_encoder is None and not has_semantic_model(source.tensors):
+            semantic_encoder = SEMANTIC_MODELS[original["semantic_techer"]]
+    else:
+        original = read_original_config(find_yaml(folder) if config is None else Path(config).expanduser())
+    tensors = source.tensors
+    if semantic_encoder is not None:
+        tensors = with_semantic_model(tensors, semantic_encoder, hub_arguments)
+    return convert_state_dict(tensors, original, family=family, source=source.name)
+
+
+def has_semantic_model(tensors: Iterable[str]) -> bool:
+    """Tell whether an original checkpoint holds its semantic model, by its tensors' names."""
+    return any(plain_name(name).startswith(SEMANTIC) for name in tensors)
+
+
+def with_semantic_model(
+    tensors: Mapping[str, Tensor], source: str | Path, hub_arguments: Mapping[str, Any]
+) -> dict[str, Tensor]:
+    """Add HuBERT or WavLM from its own checkpoint, in transformers' layout, to an original that lacks it."""
+    if has_semantic_model(tensors):
+        raise InputError(
+            "the checkpoint holds its own", argument="semantic_encoder", value=str(source), remedy="leave it out"
+        )
+    found = read_tensors(resolve_checkpoint(source, **hub_arguments))
+    plain = {re.sub(r"^(hubert|wavlm)\.", "", name): tensor for name, tensor in found.items()}
+    return {**tensors, **{SEMANTIC + name: tensor for name, tensor in plain.items() if not name.startswith("lm_head.")}}
 
 
 def find_yaml(folder: Path) -> Path:
@@ -63,14 +107,20 @@ def read_transformers_layout(source: Stored, family: Family) -> Checkpoint:
 
 
 def convert_state_dict(
-    tensors: Mapping[str, Tensor], original: Mapping[str, Any], *, source: str = "the state dict"
+    tensors: Mapping[str, Tensor],
+    original: Mapping[str, Any],
+    *,
+    family: Family = FAMILY,
+    source: str = "the state dict",
 ) -> Checkpoint:
     """Convert a state dict of original names.
 
     Args:
         tensors: by their original names, in either spelling of weight norm, with or without the prefix `model.` or
             `module.`
-        original: the fields of the YAML file, as `read_original_config` gives them.
+        original: the fields of the YAML file, as `read_original_config` gives them, or of the Higgs tokenizer's
+            config.json, as `original_fields` does.
+        family: X-Codec, or the Higgs tokenizer.
         source: what error messages and the report call it.
 
     Raises:
@@ -83,18 +133,25 @@ def convert_state_dict(
             if key in given:
                 raise CheckpointError(f"{given[key]} and {name} are two spellings of one tensor")
             given[key] = name
-        plain, pairs = fold_all_but_semantic({key: tensors[name] for key, name in given.items()})
+        named = {key: tensors[name] for key, name in given.items()}
+        if not has_semantic_model(named):
+            raise CheckpointError(
+                f"the semantic model is missing: {SEMANTIC}* (it is frozen, so some checkpoints leave it out)",
+                remedy="to add it, give semantic_encoder=FOLDER, of HuBERT or WavLM in transformers' layout",
+            )
+        unused = {given[name]: named.pop(name) for name in family.model.unused_tensors if name in named}
+        plain, pairs = fold_all_but_semantic(named)
         table = renames(len(original["ratios"]))
         renamed = {table.rename(key) or key: tensor for key, tensor in plain.items()}
         kept = {table.rename(key) or key: tuple(given[part] for part in pairs.get(key, (key,))) for key in plain}
-        config = infer_config(renamed, original)
+        config = infer_config(renamed, original, family)
 
         def spell(name: str) -> str:
             return " + ".join(kept.get(name, (table.trace(name) or name,)))
 
-        check_complete(renamed, FAMILY, config, spell)
+        check_complete(renamed, family, config, spell)
     folded = [table.rename(key) or key for key in pairs]
-    return checkpoint_of(FAMILY, config, renamed, source, "original", kept, folded, {})
+    return checkpoint_of(family, config, renamed, source, "original", kept, folded, unused)
 
 
 def fold_all_but_semantic(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, tuple[str, str]]]:

@@ -3,6 +3,7 @@
 The original names are those of the authors' `SoundStream` class; its configuration is a YAML file beside the weights.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from transformers import HubertConfig, WavLMConfig
 
 from xcodec.conversion.key_map import KeyMap, Pattern
 from xcodec.errors import CheckpointError, InputError, one_line
+from xcodec.models.family import Family
 from xcodec.models.stored import unwrapped
 from xcodec.models.xcodec.configuration import XcodecConfig
 
@@ -39,6 +41,8 @@ COMMON = (
     ("fc_post1.*", "fc1.*"),
     ("fc_post2.*", "fc2.*"),
     ("quantizer.vq.layers.{q}._codebook.*", "quantizer.quantizers.{q}.codebook.*"),
+    ("quantizer.vq.layers.{q}.project_in.*", "quantizer.quantizers.{q}.project_in.*"),  # of the Higgs tokenizer
+    ("quantizer.vq.layers.{q}.project_out.*", "quantizer.quantizers.{q}.project_out.*"),
 )
 RESIDUAL_UNIT = ("snake1", "conv1", "snake2", "conv2")  # the places 0 to 3 of an original unit
 
@@ -95,7 +99,8 @@ def read_original_config(path: Path) -> dict[str, Any]:
     """Read the part of an original YAML file that describes the model.
 
     Returns:
-        `D`, `ratios`, `target_bandwidths`, `sample_rate`, `bins`, `semantic_techer`.
+        `D`, `ratios`, `target_bandwidths`, `sample_rate`, `bins`; and `semantic_techer`, None where only the tensors
+        tell it.
 
     Raises:
         CheckpointError: where it is not found, not YAML, or says something else.
@@ -110,26 +115,27 @@ def read_original_config(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"is no YAML file ({one_line(error)})", subject=path) from None
     generator = content.get("generator") if isinstance(content, dict) else None
     fields = generator.get("config") if isinstance(generator, dict) else None
-    wanted = ("D", "ratios", "target_bandwidths", "sample_rate", "bins", "semantic_techer")
+    wanted = ("D", "ratios", "target_bandwidths", "sample_rate", "bins")
     absent = [name for name in wanted if not isinstance(fields, dict) or name not in fields]
     if not isinstance(fields, dict) or absent:
         raise CheckpointError(
             f"does not describe an X-Codec: under generator, config it lacks {', '.join(absent)}", subject=path
         )
-    if fields["semantic_techer"] not in TEACHERS:
+    teacher = fields.get("semantic_techer")
+    if teacher is not None and teacher not in TEACHERS:
         raise CheckpointError(
-            f"semantic_techer {fields['semantic_techer']!r} is not known; expected one of {', '.join(TEACHERS)}",
-            subject=path,
+            f"semantic_techer {teacher!r} is not known; expected one of {', '.join(TEACHERS)}", subject=path
         )
-    return {name: fields[name] for name in wanted}
+    return {name: fields[name] for name in wanted} | {"semantic_techer": teacher}
 
 
-def infer_config(tensors: Mapping[str, Tensor], original: Mapping[str, Any]) -> XcodecConfig:
+def infer_config(tensors: Mapping[str, Tensor], original: Mapping[str, Any], family: Family) -> XcodecConfig:
     """Put together a model's configuration from the original's and from the shapes of its tensors.
 
     Args:
         tensors: by the names used here.
-        original: as `read_original_config` gives it.
+        original: as `read_original_config` gives it, or `xcodec.conversion.higgs_names.original_fields`.
+        family: of the model, X-Codec or one with its fields.
 
     Raises:
         CheckpointError: where a tensor that tells a size is missing, or sizes contradict each other.
@@ -144,9 +150,10 @@ def infer_config(tensors: Mapping[str, Tensor], original: Mapping[str, Any]) -> 
     strides = [shape(f"acoustic_encoder.block.{i}.conv1.weight")[2] // 2 for i in range(len(ratios))]
     if strides != ratios:
         raise CheckpointError(f"the encoder's kernels are for strides {strides}, while the YAML says ratios {ratios}")
+    config_class: Any = family.config
     try:
-        return XcodecConfig(
-            target_bandwidths=original["target_bandwidths"],
+        config: XcodecConfig = config_class(
+            target_bandwidths=bandwidths_of(original),
             sample_rate=original["sample_rate"],
             codebook_size=original["bins"],
             acoustic_model_config={
@@ -158,11 +165,23 @@ def infer_config(tensors: Mapping[str, Tensor], original: Mapping[str, Any]) -> 
                 "sampling_rate": original["sample_rate"],
             },
             semantic_model_config=infer_semantic_config(tensors, shape, original["semantic_techer"]),
-            architectures=["XcodecModel"],
+            architectures=[family.model.__name__],
             dtype=tensors["fc.weight"].dtype if "fc.weight" in tensors else None,
+            **original.get("further", {}),
         )
+        return config
     except InputError as error:
         raise CheckpointError(f"the YAML and the tensors do not fit together: {error}") from None
+
+
+def bandwidths_of(original: Mapping[str, Any]) -> list[float]:
+    """Give the bandwidths that there are codebooks for, in kbit/s; the last one says how many there are."""
+    told = list(original["target_bandwidths"])
+    if "num_quantizers" not in original:
+        return told
+    bits = math.log2(original["bins"]) * math.ceil(original["sample_rate"] / math.prod(original["ratios"]))
+    most = original["num_quantizers"] * bits / 1000
+    return [*(bandwidth for bandwidth in told if bandwidth < most), int(most) if most.is_integer() else most]
 
 
 def count(names: Iterable[str], pattern: str) -> int:
@@ -172,12 +191,13 @@ def count(names: Iterable[str], pattern: str) -> int:
 
 
 def infer_semantic_config(
-    tensors: Mapping[str, Tensor], shape: Callable[[str], tuple[int, ...]], teacher: str
+    tensors: Mapping[str, Tensor], shape: Callable[[str], tuple[int, ...]], teacher: str | None
 ) -> HubertConfig | WavLMConfig:
     """Read the sizes of the semantic model off its tensors."""
     layer = "semantic_model.encoder.layers"
     buckets = f"{layer}.0.attention.rel_attn_embed.weight"
-    if (buckets in tensors) != TEACHERS[teacher]:
+    is_wavlm = buckets in tensors
+    if teacher is not None and is_wavlm != TEACHERS[teacher]:
         found = "a WavLM" if buckets in tensors else "a HuBERT"
         raise CheckpointError(f"the semantic model is {found}, while the YAML says {teacher!r}")
     convolutions = count(tensors, "semantic_model.feature_extractor.conv_layers.{i}.*")
@@ -205,7 +225,7 @@ def infer_semantic_config(
         "num_conv_pos_embedding_groups": hidden_size // max(positions[1], 1),
         "mask_time_prob": 0.05 if "semantic_model.masked_spec_embed" in tensors else 0.0,
     }
-    if not TEACHERS[teacher]:
+    if not is_wavlm:
         return HubertConfig(**fields)
     num_buckets, heads, _ = shape(buckets)
     return WavLMConfig(**(fields | {"num_buckets": num_buckets, "num_attention_heads": heads}))

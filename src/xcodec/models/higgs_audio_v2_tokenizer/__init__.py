@@ -27,5 +27,5 @@ FAMILY = Family(
     XcodecFeatureExtractor,  # of another rate and hop, as DAC's is in transformers
     HiggsAudioV2TokenizerModel,
     names=("quantizer.quantizers.0.project_in.",),  # the others are X-Codec's
-    original_names=(),
+    original_names=("quantizer.vq.layers.0.project_in.",),
 )
