@@ -264,27 +264,29 @@ class Backbone(nn.Module):
 
 
 class ISTFT(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, hop: int) -> None:
         super().__init__()
-        self.register_buffer("window", torch.tensor(hann(4 * HOP, sym=False), dtype=torch.float32))
+        self.hop = hop
+        self.register_buffer("window", torch.tensor(hann(4 * hop, sym=False), dtype=torch.float32))
 
     def forward(self, spectrum: Tensor) -> Tensor:
         frames = torch.fft.irfft(spectrum, dim=-1) * self.window
-        audio = torch.zeros(frames.shape[0], (frames.shape[1] + 3) * HOP)
+        hop = self.hop
+        audio = torch.zeros(frames.shape[0], (frames.shape[1] + 3) * hop)
         envelope = torch.zeros_like(audio)
         for i in range(frames.shape[1]):
-            here = slice(i * HOP, (i + 4) * HOP)
+            here = slice(i * hop, (i + 4) * hop)
             audio[:, here] += frames[:, i]
             envelope[:, here] += self.window**2
-        trim = slice(3 * HOP // 2, -(3 * HOP) // 2)
+        trim = slice(3 * hop // 2, -(3 * hop) // 2)
         return audio[:, trim] / envelope[:, trim]
 
 
 class Head(nn.Module):
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, hop: int = HOP) -> None:
         super().__init__()
-        self.out = nn.Linear(width, 4 * HOP + 2)
-        self.istft = ISTFT()
+        self.out = nn.Linear(width, 4 * hop + 2)
+        self.istft = ISTFT(hop)
 
     def forward(self, x: Tensor) -> Tensor:
         magnitude, phase = self.out(x).chunk(2, -1)
@@ -380,7 +382,7 @@ def randomize(model: OriginalXCodec2, seed: int = 0) -> None:
     # Speech is quiet: bring it to where the activations bend, and the latents to where the quantizer has its steps.
     model.CodecEnc.conv_blocks[0].parametrizations.weight.original0.mul_(20.0)
     model.generator.quantizer.project_in.weight.mul_(0.3)
-    model.generator.head.out.bias[: 2 * HOP + 1] += 2.0  # audible
+    model.generator.head.out.bias[: 2 * model.generator.head.istft.hop + 1] += 2.0  # audible
 
 
 def random_original() -> OriginalXCodec2:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from xcodec.conversion.two_files import read_two_files
 from xcodec.errors import CheckpointError, some_of
 from xcodec.models.checkpoint import CONFIG, HUB_ARGUMENTS, inside, read_json, resolve_checkpoint
 from xcodec.models.stored import Stored
@@ -31,29 +32,25 @@ def read_source(source: str | Path, hub_arguments: Mapping[str, Any]) -> Stored:
     if path.is_file():
         return Stored(str(source), path, {}, read_tensor_file(path))
     folder = inside(path, subfolder) if path.is_dir() else resolve_checkpoint(source, **hub_arguments)
-    file = only_file(folder)
-    if file is None:
-        if has_weights(folder) and not (folder / CONFIG).is_file():
+    if has_weights(folder):
+        if not (folder / CONFIG).is_file():
             # The tensors' names tell all that an original checkpoint's config.json does.
             return Stored(str(source), folder, {}, read_tensors(folder))
-        return Stored.read(resolve_checkpoint(folder), str(source))
-    config = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
-    return Stored(str(source), folder, config, read_tensor_file(file))
-
-
-def only_file(folder: Path) -> Path | None:
-    """Return the one file of tensors in a folder of training, whose names are its own; None where there is none.
-
-    A file of one of the names that checkpoints give their tensors is no such file.
-
-    Raises:
-        CheckpointError: where there are several; it names the first.
-    """
-    if has_weights(folder):
-        return None
-    files = sorted(path for suffix in SUFFIXES for path in folder.glob(f"*.{suffix}"))
+        return Stored.read(folder, str(source))
+    files = tensor_files(folder)
+    halves = files or tensor_files(folder, "*/*")
+    if len(halves) == 2 and (both := read_two_files(str(source), folder, halves)) is not None:
+        return both
     if len(files) > 1:
         names = some_of([file.name for file in files], 3)
         problem = f"holds {names}" if (folder / CONFIG).is_file() else f"is a folder without {CONFIG}"
         raise CheckpointError(problem, subject=folder, remedy=f"give the checkpoint file itself: {files[0]}")
-    return files[0] if files else None
+    if not files:
+        return Stored.read(resolve_checkpoint(folder), str(source))
+    config = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+    return Stored(str(source), folder, config, read_tensor_file(files[0]))
+
+
+def tensor_files(folder: Path, pattern: str = "*") -> list[Path]:
+    """Return the files of tensors in a folder of training, whose names are its own."""
+    return sorted(path for suffix in SUFFIXES for path in folder.glob(f"{pattern}.{suffix}"))

@@ -81,6 +81,7 @@ TRAINING_ONLY = (
     (Pattern("criteria.*"), "training only: the losses"),
     (Pattern("perception_model.*"), "training only: model of the perceptual loss"),
     (Pattern("model_spk.*"), "training only: speaker model of the validation"),
+    (Pattern("unread.*"), "unused: of the quantizer in the file of the half that does not read it"),
 )
 
 

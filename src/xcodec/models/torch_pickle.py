@@ -28,6 +28,7 @@ BYSTANDERS = {
     "typing",
 }
 BUILTIN_TYPES = {f"builtins.{kind.__name__}" for kind in (bool, bytes, dict, float, int, list, str, tuple)}
+STATE_DICTS = ("state_dict", "model", "codec_model")  # where trainers keep one, beside optimizers and counts
 IN_MEMORY_FILES = {"_io.BytesIO", "io.BytesIO"}  # some of X-Codec's state dicts carry one among the tensors
 
 
@@ -51,7 +52,8 @@ def read_torch_pickle(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a state dict that torch.save wrote, memory-mapped where the format allows it.
 
     Args:
-        path: a file that holds either a state dict or a dict with one under "state_dict", as Lightning writes it.
+        path: a file that holds either a state dict or a dict with one under "state_dict", as Lightning writes it, or
+            under another name that trainers give it.
 
     Raises:
         CheckpointError: where the file names code to be run, is damaged, or holds no state dict.
@@ -78,7 +80,9 @@ def read_torch_pickle(path: Path) -> dict[str, Tensor]:
             f"{path} ({path.stat().st_size:,} bytes) is no file that torch.save wrote, or a damaged one "
             f"({type(error).__name__}); expected a Lightning .ckpt, a state dict or a .safetensors file, copied whole"
         ) from None
-    state = content.get("state_dict", content) if isinstance(content, dict) else content
+    state = content
+    if isinstance(content, dict):
+        state = next((content[key] for key in STATE_DICTS if isinstance(content.get(key), dict)), content)
     if not isinstance(state, dict) or not state:
         raise CheckpointError(
             f"holds a {type(state).__name__}; expected a state dict or a Lightning checkpoint", subject=path
