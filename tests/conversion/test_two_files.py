@@ -102,11 +102,14 @@ def test_both_halves_compute_what_the_original_does(original: OriginalXCodec2, f
     np.testing.assert_allclose(audio.samples[0], theirs, atol=1e-4 * np.abs(theirs).max())
 
 
-def test_the_rates_are_asked_for(folder: Path, tmp_path: Path) -> None:
+def test_files_beside_each_other_need_the_rates_too(folder: Path, tmp_path: Path) -> None:
     for path in (folder / "encoder/model.pt", folder / "48khz/final_model.pt"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(CheckpointError, match=r"final_model\.pt: has no model_config\.json.*upsample_factors"):
+    with pytest.raises(CheckpointError, match=r"is a folder without config\.json; give the checkpoint file itself"):
         Codec.from_pretrained(tmp_path)
+    (tmp_path / "model_config.json").write_text(json.dumps(RATES | {"upsample_factors": [3]}))
+    with pytest.raises(CheckpointError, match=r"an upsampler of 2 stages, and .* the ratios of 1 \(upsample_factors"):
+        convert_checkpoint(tmp_path, tmp_path / "made", semantic_encoder=folder.with_name("w2v-bert"))
 
 
 def test_two_files_that_are_no_pair_are_refused(tmp_path: Path) -> None:

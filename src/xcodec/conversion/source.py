@@ -38,8 +38,8 @@ def read_source(source: str | Path, hub_arguments: Mapping[str, Any]) -> Stored:
             return Stored(str(source), folder, {}, read_tensors(folder))
         return Stored.read(folder, str(source))
     files = tensor_files(folder)
-    halves = files or tensor_files(folder, "*/*")
-    if len(halves) == 2 and (both := read_two_files(str(source), folder, halves)) is not None:
+    both = read_two_files(str(source), folder, files or tensor_files(folder, "*/*"))
+    if both is not None:
         return both
     if len(files) > 1:
         names = some_of([file.name for file in files], 3)

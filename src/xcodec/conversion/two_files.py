@@ -5,7 +5,6 @@ The network is X-Codec2's with an upsampler. The names become X-Codec2's origina
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -49,16 +48,19 @@ def read_two_files(name: str, folder: Path, files: Sequence[Path]) -> Stored | N
     Args:
         name: what messages call it.
         folder: that the files are in.
-        files: the two.
+        files: of tensors, all that are there.
 
     Raises:
-        CheckpointError: where a file is damaged, or the one of the rates is missing.
+        CheckpointError: where a file is damaged, or holds a tensor that this codec does not have.
     """
+    rates = [path.parent / RATES for path in files if (path.parent / RATES).is_file()]
+    if len(files) != 2 or not rates:
+        return None
     first, second = (read_tensor_file(path) for path in files)
-    for encoder, decoder, path in ((first, second, files[1]), (second, first, files[0])):
+    for encoder, decoder in ((first, second), (second, first)):
         if begins(encoder, ENCODER_NAMES) and begins(decoder, DECODER_NAMES):
             tensors = renamed(encoder, ENCODER, name) | renamed(decoder, DECODER, name)
-            return Stored(name, folder, rates_beside(path), tensors)
+            return Stored(name, folder, {"model_type": "xcodec2"} | read_json(rates[0]), tensors)
     return None
 
 
@@ -75,13 +77,3 @@ def renamed(tensors: Mapping[str, Tensor], table: KeyMap, name: str) -> dict[str
             f"{len(unknown)} tensors that Inworld's codec does not have: {some_of(sorted(unknown))}", subject=name
         )
     return {table.rename(key) or key: tensor for key, tensor in tensors.items()}
-
-
-def rates_beside(decoder: Path) -> dict[str, Any]:
-    """Read what no tensor of the decoder tells."""
-    path = decoder.parent / RATES
-    if not path.is_file():
-        raise CheckpointError(
-            f"has no {RATES} beside it, which tells the ratios of its upsampler (upsample_factors)", subject=decoder
-        )
-    return {"model_type": "xcodec2"} | read_json(path)
