@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from xcodec.codes import Codes
     from xcodec.errors import AudioError, CheckpointError, CodesError, InputError, MissingExtraError, XcodecError
     from xcodec.models import AutoFeatureExtractor, AutoModel, register_auto_classes
+    from xcodec.models.causal_xcodec2 import CausalXcodec2Config, CausalXcodec2Model, CausalXcodec2PreTrainedModel
     from xcodec.models.higgs_audio_v2_tokenizer import (
         HiggsAudioV2TokenizerConfig,
         HiggsAudioV2TokenizerModel,
@@ -33,6 +34,9 @@ __all__ = [
     "AudioError",
     "AutoFeatureExtractor",
     "AutoModel",
+    "CausalXcodec2Config",
+    "CausalXcodec2Model",
+    "CausalXcodec2PreTrainedModel",
     "CheckpointError",
     "Codec",
     "Codes",
@@ -68,6 +72,9 @@ _HOME = {
     "InputError": "xcodec.errors",
     "MissingExtraError": "xcodec.errors",
     "XcodecError": "xcodec.errors",
+    "CausalXcodec2Config": "xcodec.models.causal_xcodec2",
+    "CausalXcodec2Model": "xcodec.models.causal_xcodec2",
+    "CausalXcodec2PreTrainedModel": "xcodec.models.causal_xcodec2",
     "HiggsAudioV2TokenizerConfig": "xcodec.models.higgs_audio_v2_tokenizer",
     "HiggsAudioV2TokenizerModel": "xcodec.models.higgs_audio_v2_tokenizer",
     "HiggsAudioV2TokenizerPreTrainedModel": "xcodec.models.higgs_audio_v2_tokenizer",

@@ -1,9 +1,10 @@
 """Codes that arrive one by one become audio that leaves piece by piece, and live audio becomes codes likewise.
 
-The models see their whole input at once: their attention and norms reach over all of it. A stream shows them a window
+Most models see their whole input at once: their attention and norms reach over all of it. A stream shows them a window
 in place of the whole, with `lookahead` frames after the piece that is wanted. Before it is the past: decoders carry on
 what they made of that, encoders are shown `context` frames of it again. What this costs is in benchmarks/streaming.py;
-with windows as long as the whole, it costs nothing.
+with windows as long as the whole, it costs nothing. Nor does it where a decoder looks ahead by so many frames and no
+more, as a model's `lookahead` tells: its streams are exact.
 """
 
 import math
@@ -11,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -30,10 +31,12 @@ CONTEXT = 500  # frames, of decoding
 ENCODER_CONTEXT = 200  # frames
 LOOKAHEAD = 10  # frames
 CHUNK = 10  # frames
+MOST = 100  # frames in a window whose length is free
 SEGMENT_LOOKAHEAD = 50  # frames, of segments, to which so many more cost little
 
 Ids: TypeAlias = ArrayLike
 """Codes: a number, numbers (frames,), or (codebooks, frames)."""
+Auto: TypeAlias = Literal["auto"]
 
 
 @dataclass
@@ -75,11 +78,6 @@ class Window:
     past: Past | None
 
     @property
-    def num_frames(self) -> int:
-        """How many frames it shows."""
-        return self.ids.shape[1]
-
-    @property
     def kind(self) -> Hashable:
         """What windows that can be a batch have in common."""
         past = None if self.past is None else self.past.shape
@@ -89,32 +87,48 @@ class Window:
 class StreamDecoder:
     """Decode a stream of codes; many may share one codec.
 
-    Audio of a frame leaves when it is decoded with `lookahead` frames after it. Where two windows meet, the next fades
-    in over one frame of the last, so that no seam can click. What convolutions reach of the past is always there, and
-    norms over time know all of it.
+    Audio of a frame leaves when it is decoded with `lookahead` frames after it. What convolutions reach of the past is
+    always there, and norms over time know all of it. Where a window shows all that its audio depends on, the audio is
+    that of the whole. Elsewhere the next window fades in over one frame of the last, so that no seam can click.
 
     Args:
         codec: the model.
-        context: frames of the past that X-Codec2's attention sees, at least 0; None is all of them, for which memory
-            grows with the stream. X-Codec's decoder has no attention.
-        lookahead: frames after a piece that its window waits for, at least 1, over which the next one fades in.
-        chunk: frames decoded at a time, at least 1. More costs less and comes later.
+        context: frames of the past that attention sees, at least 0; None is all of them, for which memory grows with
+            the stream unless the model itself forgets. "auto" is all of them where a stream can be exact, and else 500.
+        lookahead: frames after a piece that its window waits for: at least 1, or as many as the model's audio depends
+            on if it looks ahead only once. "auto" is as many as the audio depends on, and 10 where it depends on all.
+        chunk: frames decoded at a time, at least 1. More costs less and comes later. "auto" is 10, or 1 where one at a
+            time costs no more.
 
     Attributes:
         state: all that changes.
+        is_exact: whether windows show all that their audio depends on of what comes after it.
 
     Raises:
         InputError: for a number out of range, or a codec without a decoder.
     """
 
     def __init__(
-        self, codec: Codec, context: int | None = CONTEXT, lookahead: int = LOOKAHEAD, chunk: int = CHUNK
+        self,
+        codec: Codec,
+        context: int | Auto | None = "auto",
+        lookahead: int | Auto = "auto",
+        chunk: int | Auto = "auto",
     ) -> None:
-        check_windows(0 if context is None else context, lookahead, chunk, least_lookahead=1)
-        if not codec.model.has_decoder:
+        model = codec.model
+        if not model.has_decoder:
             raise InputError(
                 "the codec was loaded with encoder_only=True and has no decoder", remedy="load it without that"
             )
+        if context == "auto":
+            context = CONTEXT if model.lookahead is None else None
+        if lookahead == "auto":
+            lookahead = LOOKAHEAD if model.lookahead is None else model.lookahead
+        if chunk == "auto":
+            chunk = 1 if model.looks_ahead_once else CHUNK
+        least = model.lookahead if model.looks_ahead_once and model.lookahead is not None else 1
+        check_windows(0 if context is None else context, lookahead, chunk, least)
+        self.is_exact = model.lookahead is not None and lookahead >= model.lookahead
         self.codec = codec
         self.context, self.lookahead, self.chunk = context, lookahead, chunk
         self.state = DecoderState()
@@ -191,26 +205,28 @@ class StreamDecoder:
         return columns
 
     def _next_window(self) -> Window | None:
-        """The next piece, if all that its window shows has come."""
-        num_frames = self.chunk + self.lookahead
-        return self._window(self.chunk, num_frames) if num_frames <= self.state.ids.shape[1] else None
+        """The next piece, if all that its window shows has come; where that changes nothing, as long as can be."""
+        come = self.state.ids.shape[1] - self.lookahead
+        num_final = max(self.chunk, min(come, MOST)) if self.is_exact else self.chunk
+        return self._window(num_final, num_final + self.lookahead) if num_final <= come else None
 
     def _window(self, num_final: int, num_frames: int) -> Window:
         return Window(self, self.state.ids[:, :num_frames], num_final, self.state.past)
 
     def _finish(self, window: Window, samples: np.ndarray) -> Audio:
         """Cut the wanted piece out of a decoded window, and fade it in."""
-        state = self.state
-        per_frame = len(samples) // window.num_frames
+        state, model = self.state, self.codec.model
+        per_frame = round(model.output_sampling_rate / model.frame_rate)
         end = window.num_final * per_frame
         piece = samples[:end].copy()
         if fade := len(state.after):
             rising = (np.arange(fade, dtype=np.float32) + 0.5) / fade
             piece[:fade] = rising * piece[:fade] + (1 - rising) * state.after
-        state.after = samples[end : end + per_frame].copy()
+        if not self.is_exact:
+            state.after = samples[end : end + per_frame].copy()
         state.ids = state.ids[:, window.num_final :]
         state.done += window.num_final
-        return Audio(piece, round(per_frame * self.codec.frame_rate))
+        return Audio(piece, model.output_sampling_rate)
 
 
 def decode_in_segments(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from xcodec.conversion import xcodec, xcodec2
+from xcodec.conversion import audex, xcodec, xcodec2
 from xcodec.conversion.checkpoint import Checkpoint, write_whole
 from xcodec.conversion.maker import Maker, decoding
 from xcodec.conversion.report import ConversionReport
@@ -147,9 +147,20 @@ def converted(
         raise CheckpointError(
             f"is no checkpoint of {names}: {said}its tensors are {some_of(sorted(found.tensors), 3)}; "
             "expected CodecEnc.*, generator.* (original X-Codec2 and NeuCodec), decoder_2.*, quantizer.vq.* (original "
-            "X-Codec and Higgs tokenizer), or transformers' names",
+            "X-Codec and Higgs tokenizer), audex_speech_token_embedder.* (Nemotron Audex), or transformers' names",
             subject=source,
         )
+    is_causal = layout.family is audex.FAMILY
+    if layout.is_original and is_causal:
+        given = {
+            "config": config,
+            "semantic_encoder": semantic_encoder,
+            "num_semantic_layers": num_semantic_layers,
+            "model_type": model_type,
+        }
+        if unused := [name for name, value in given.items() if value is not None]:
+            raise InputError("the speech decoder of Nemotron Audex has no use for it", argument=unused[0])
+        return audex.convert_original(found, num_attention_heads)
     is_xcodec2 = layout.family.model_type in xcodec2.MODEL_TYPES
     for_xcodec2 = {
         "num_semantic_layers": num_semantic_layers,
@@ -184,7 +195,7 @@ def converted(
                 argument="model_type",
                 value=model_type,
             )
-        if is_xcodec2:
+        if is_xcodec2 or is_causal:
             return xcodec2.read_transformers_layout(found, layout.family)
         return xcodec.read_transformers_layout(found, layout.family)
     of_another = for_another(hub_arguments or {})

@@ -90,6 +90,10 @@ class CodecModel(StrictPreTrainedModel, ABC):
     # Whether waveforms without a mask get zeros up to whole hops, as those with one always do.
     pads_to_whole_hops: bool = True
 
+    # Whether a stream makes no more of codes that it looks ahead at than of those to come: one at a time is then no
+    # more work than many.
+    looks_ahead_once: bool = False
+
     # What it reads and writes
 
     @property
@@ -131,6 +135,11 @@ class CodecModel(StrictPreTrainedModel, ABC):
     def decodes(self) -> CodecIdentity | None:
         """The model whose codes it reads and writes, as its configuration says; None where these are its own."""
         return None if self.config.decodes is None else CodecIdentity(**self.config.decodes)
+
+    @property
+    def lookahead(self) -> int | None:
+        """How many codes after its own a code's audio depends on; None where on all that come."""
+        return None
 
     @property
     def bandwidths(self) -> tuple[float, ...]:
@@ -206,7 +215,8 @@ class CodecModel(StrictPreTrainedModel, ABC):
             time: of the codes.
 
         Returns:
-            Samples (batch, 1, samples) at `output_sampling_rate`, zeros past each clip's end.
+            Samples (batch, 1, samples) at `output_sampling_rate`, zeros past each clip's end. Of a stream those of the
+            steps that become final, and perhaps of those that are looked ahead at.
         """
 
     # The way through them

@@ -41,8 +41,12 @@ class CodecConfig(PreTrainedConfig):
 
     Raises:
         InputError: where `decodes` is no such fields.
+
+    Attributes:
+        has_encoder: whether checkpoints hold an encoder; False is a decoder alone, of codes that another model makes.
     """
 
+    has_encoder = True
     decodes: dict[str, str] | None = None
 
     # Names of the fields of `architecture()` that decide audio and no code.

@@ -50,7 +50,7 @@ def fingerprint_model(model: PreTrainedModel, name: str) -> CodecIdentity:
     Raises:
         InputError: for half a model, whose numbers are not all there.
     """
-    if not (getattr(model, "has_encoder", True) and getattr(model, "has_decoder", True)):
+    if getattr(model, "is_half", False):
         raise InputError(
             "half a model does not tell which model it is",
             remedy="load it with Codec.from_pretrained, which reads that from the checkpoint, or give Codec "

@@ -33,7 +33,8 @@ class StrictPreTrainedModel(PreTrainedModel):
         max_memory: bytes that intermediate results may take, beyond the weights, where no gradient is taken; tiles of
             time are made as short as this needs. What is as long as the clip, about `bytes_per_code` for each of its
             codes, is needed whatever is asked. None gives tiles half a GiB on a CPU, a quarter of a GPU's memory there.
-        has_encoder: whether it can encode; False where it was loaded with `decoder_only=True`.
+        has_encoder: whether it can encode; False where it was loaded with `decoder_only=True`, or its checkpoint is a
+            decoder alone.
         has_decoder: whether it can decode; False where it was loaded with `encoder_only=True`.
         has_compiled_layers: whether `compile_layers` was called.
     """
@@ -63,7 +64,17 @@ class StrictPreTrainedModel(PreTrainedModel):
             raise InputError(
                 "encoder_only and decoder_only were both asked for", remedy="give one of them, or none for both"
             )
-        self.has_encoder, self.has_decoder = not decoder_only, not encoder_only
+        if encoder_only and not self.config.has_encoder:
+            raise InputError(
+                "encoder_only was asked for, and the checkpoint is a decoder alone",
+                remedy="encode with the model whose codes it decodes",
+            )
+        self.has_encoder, self.has_decoder = not decoder_only and self.config.has_encoder, not encoder_only
+
+    @property
+    def is_half(self) -> bool:
+        """Whether the checkpoint has more than was loaded."""
+        return not self.has_decoder or self.has_encoder != self.config.has_encoder
 
     @classmethod
     def absent_parts(cls, encoder_only: bool, decoder_only: bool) -> tuple[str, ...]:
@@ -72,6 +83,11 @@ class StrictPreTrainedModel(PreTrainedModel):
 
     def _needs(self, half: str) -> None:
         """Refuse to do what needs the half, "encoder" or "decoder", that was not loaded."""
+        if half == "encoder" and not self.config.has_encoder:
+            raise InputError(
+                "the model is a decoder alone and has no encoder",
+                remedy="encode with the model whose codes it decodes",
+            )
         if not getattr(self, f"has_{half}"):
             other = "decoder" if half == "encoder" else "encoder"
             raise InputError(
@@ -84,8 +100,9 @@ class StrictPreTrainedModel(PreTrainedModel):
         Raises:
             InputError: where the model is only half of one, or its linear maps are in int8.
         """
-        for half in ("encoder", "decoder"):
-            self._needs(half)
+        if self.is_half:
+            self._needs("decoder")
+            self._needs("encoder")
         if is_int8(self):
             raise InputError(
                 "the model was loaded in int8, which no checkpoint holds", remedy="load it without that to save it"

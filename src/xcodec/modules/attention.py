@@ -67,7 +67,12 @@ class BlockwiseAttention(nn.Module, ABC):
         dropout: probability of dropping an attention weight in training.
         grouped: whether several queries share a key.
         max_queries: most queries in a block that has a mask; None leaves it to memory alone.
+
+    Attributes:
+        window: how many keys a query sees at most, its own the last of them; None where it sees all.
     """
+
+    window: int | None = None
 
     def __init__(
         self, head_dim: int, dropout: float = 0.0, grouped: bool = False, max_queries: int | None = None
@@ -93,18 +98,31 @@ class BlockwiseAttention(nn.Module, ABC):
         """
         return None
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None, biases: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        lengths: Tensor | None = None,
+        biases: Tensor | None = None,
+        rotation: Tensor | None = None,
+    ) -> Tensor:
         """Attend over `x` of shape (batch, time, hidden_size).
 
         Args:
             x: the input.
             lengths: valid steps of each clip, shape (batch,).
             biases: what all layers add to their scores by distance, in the kinds that have such.
+            rotation: by what `xcodec.modules.rotary` turns each step, in the kinds that do, (batch or 1, time,
+                head_dim).
         """
-        k, v = self.keys_and_values(x)
-        return self.attend(x, 0, k, v, lengths, biases)
+        k, v = self.keys_and_values(x, rotation)
+        return self.attend(x, 0, k, v, lengths, biases, rotation)
 
-    def keys_and_values(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def queries(self, x: Tensor, rotation: Tensor | None) -> Tensor:  # noqa: ARG002
+        """Project steps `x` of shape (batch, time, hidden_size): (batch, time, heads, head_dim)."""
+        queries: Tensor = self.projections[0](x)
+        return queries.unflatten(-1, (-1, self.head_dim))
+
+    def keys_and_values(self, x: Tensor, rotation: Tensor | None = None) -> tuple[Tensor, Tensor]:  # noqa: ARG002
         """Project steps `x` of shape (batch, time, hidden_size): (batch, time, heads * head_dim) each."""
         _, project_k, project_v, _ = self.projections
         return project_k(x), project_v(x)
@@ -125,29 +143,77 @@ class BlockwiseAttention(nn.Module, ABC):
         return not (torch.is_grad_enabled() and any(x.requires_grad for x in (*tensors, *self.parameters())))
 
     def attend(
-        self, x: Tensor, start: int, k: Tensor, v: Tensor, lengths: Tensor | None, biases: Tensor | None
+        self,
+        x: Tensor,
+        start: int | Tensor,
+        k: Tensor,
+        v: Tensor,
+        lengths: Tensor | None,
+        biases: Tensor | None,
+        rotation: Tensor | None = None,
     ) -> Tensor:
-        """(batch, block, hidden_size) -> the same, by keys and values of shape (batch, time, heads * head_dim)."""
-        project_q, _, _, project_out = self.projections
-        # (batch, time, heads * head_dim) -> (batch, time, heads, head_dim)
-        q, k, v = (each.unflatten(-1, (-1, self.head_dim)) for each in (project_q(x), k, v))
+        """Attend from a block of steps.
+
+        Args:
+            x: the block, (batch, block, hidden_size).
+            start: which key is that of its first step: integers (batch,) where the clips' keys are not equally many.
+            k: keys (batch, keys, heads * head_dim), as `keys_and_values` gives them.
+            v: values likewise.
+            lengths: valid keys of each clip, shape (batch,).
+            biases: as for `forward`.
+            rotation: of the block's steps, as for `forward`.
+
+        Returns:
+            The shape of `x`.
+        """
+        q = self.queries(x, rotation)
+        # (batch, keys, heads * head_dim) -> (batch, keys, heads, head_dim)
+        k, v = (each.unflatten(-1, (-1, self.head_dim)) for each in (k, v))
+        attended: Tensor = self.projections[3](self.weighted(x, q, k, v, start, lengths, biases).flatten(2))
+        return attended
+
+    def weighted(
+        self,
+        x: Tensor,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        start: int | Tensor,
+        lengths: Tensor | None,
+        biases: Tensor | None,
+    ) -> Tensor:
+        """Give the values (batch, keys, heads, head_dim) as each of `q`, (batch, block, heads, head_dim), weighs them.
+
+        The other arguments are those of `attend`.
+        """
         bias = self.distance_bias(x, q, biases)
-        # A few new steps of a stream over many kept ones: the kernel would spend its time on laying out the keys.
-        is_short = 4 * q.shape[1] < k.shape[1] and q.shape[1] < FEW_QUERIES
-        if not is_short and self._is_native(q, k, v, *(() if biases is None else (biases,))):
+        first = start if isinstance(start, int) else 0  # which matters to biases alone, and these have no streams
+        if not self.is_short(q, k) and self._is_native(q, k, v, *(() if biases is None else (biases,))):
             table, gates, left = (None, None, 0) if bias is None else (bias.table.float(), bias.gates, bias.left)
             gates = None if gates is None else gates.float()
-            y = kernels.attention(q, k, v, table, gates, left, start, lengths)
-        else:
-            mask = None if lengths is None else valid_steps(lengths, k.shape[1])[:, None, None]
-            if bias is not None:
-                scores = bias.scores(start, x.shape[1], k.shape[1]).to(q.dtype)
-                mask = scores if mask is None else scores.masked_fill_(~mask, -torch.inf)
-            q, k, v = (each.transpose(1, 2) for each in (q, k, v))
-            dropout = self.dropout if self.training else 0.0
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, enable_gqa=self.grouped)
-            y = y.transpose(1, 2)
-        return project_out(y.flatten(2))
+            return kernels.attention(q, k, v, table, gates, left, first, lengths)
+        mask = None if lengths is None else valid_steps(lengths, k.shape[1])[:, None, None]
+        if bias is not None:
+            scores = bias.scores(first, x.shape[1], k.shape[1]).to(q.dtype)
+            mask = scores if mask is None else scores.masked_fill_(~mask, -torch.inf)
+        return self.softmax_weighted(q, k, v, mask)
+
+    @staticmethod
+    def is_short(q: Tensor, k: Tensor) -> bool:
+        """Whether these are a few new steps of a stream over many kept keys.
+
+        The kernel would spend its time on laying out the keys.
+        """
+        return 4 * q.shape[1] < k.shape[1] and q.shape[1] < FEW_QUERIES
+
+    def softmax_weighted(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, is_causal: bool = False) -> Tensor:
+        """`weighted` by torch, with a mask or scores to add, (batch or 1, heads or 1, queries or 1, keys)."""
+        q, k, v = (each.transpose(1, 2) for each in (q, k, v))
+        dropout = self.dropout if self.training else 0.0
+        y = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=is_causal, enable_gqa=self.grouped
+        )
+        return y.transpose(1, 2)
 
 
 class SelfAttention(BlockwiseAttention):
@@ -216,7 +282,14 @@ class RelativeKeySelfAttention(BlockwiseAttention):
         return DistanceBias(linear(queries, vectors.to(queries.dtype)), self.left_max)
 
     def attend(
-        self, x: Tensor, start: int, k: Tensor, v: Tensor, lengths: Tensor | None, biases: Tensor | None
+        self,
+        x: Tensor,
+        start: int | Tensor,
+        k: Tensor,
+        v: Tensor,
+        lengths: Tensor | None,
+        biases: Tensor | None,
+        rotation: Tensor | None = None,
     ) -> Tensor:
         """`BlockwiseAttention.attend`."""
-        return self.output_dropout(super().attend(x, start, k, v, lengths, biases))
+        return self.output_dropout(super().attend(x, start, k, v, lengths, biases, rotation))

@@ -122,6 +122,7 @@ class Time(ABC):
         x: Tensor,
         norm: Callable[[Tensor], Tensor],
         biases: Tensor | None = None,
+        rotation: Tensor | None = None,
     ) -> Tensor:
         """Give x + attention(norm(x)), which may be written over `x` of shape (batch, time, hidden_size).
 
@@ -129,8 +130,20 @@ class Time(ABC):
             attention: the layer.
             x: its input.
             norm: what every step passes first.
-            biases: as for `BlockwiseAttention.attend`.
+            biases: as for `BlockwiseAttention.forward`.
+            rotation: likewise; `positions` tells which steps they are.
         """
+
+    @abstractmethod
+    def positions(self, x: Tensor) -> Tensor:
+        """Tell which steps those of `x`, (batch, time, channels), are of their clips: integers (batch or 1, time)."""
+
+    def final(self, x: Tensor) -> Tensor:
+        """Give those steps of `x`, (batch, time, channels), that blocks have to see which reach nothing ahead.
+
+        That is all of them, but in a stream: what is looked ahead at comes again.
+        """
+        return x
 
     def add(
         self, f: Callable[..., Tensor], x: Signal, onto: Tensor, *, width: int, reach: Reach = 0, dim: int = 1
@@ -214,17 +227,22 @@ class Whole(Time):
         x: Tensor,
         norm: Callable[[Tensor], Tensor],
         biases: Tensor | None = None,
+        rotation: Tensor | None = None,
     ) -> Tensor:
         """`Time.attend`."""
         normal = norm(x)
-        k, v = attention.keys_and_values(normal)
+        k, v = attention.keys_and_values(normal, rotation)
         if torch.compiler.is_compiling():  # as in `Tiled`
-            return x + attention.attend(normal, 0, k, v, self.lengths, biases)
+            return x + attention.attend(normal, 0, k, v, self.lengths, biases, rotation)
         blocks = [
-            attention.attend(normal[:, block.wanted], block.start, k, v, self.lengths, biases)
-            for block in query_blocks(attention, normal, k, MASK_BYTES)
+            attention.attend(normal[:, own], own.start, k, v, self.lengths, biases, steps_in(own, rotation))
+            for own in (block.wanted for block in query_blocks(attention, normal, k, MASK_BYTES))
         ]
         return x + (blocks[0] if len(blocks) == 1 else torch.cat(blocks, 1))
+
+    def positions(self, x: Tensor) -> Tensor:
+        """`Time.positions`."""
+        return torch.arange(x.shape[1], device=x.device)[None]
 
 
 WHOLE = Whole()
@@ -324,15 +342,23 @@ class Tiled(Whole):
         x: Tensor,
         norm: Callable[[Tensor], Tensor],
         biases: Tensor | None = None,
+        rotation: Tensor | None = None,
     ) -> Tensor:
         """`Time.attend`: keys and values are as long as the clip, queries come a block at a time."""
         if torch.compiler.is_compiling():
-            return super().attend(attention, x, norm, biases)
-        k, v = self.map(lambda part, _: attention.keys_and_values(norm(part)), x, width=x.shape[2])
+            return super().attend(attention, x, norm, biases, rotation)
+        if rotation is None:
+            k, v = self.map(lambda part, _: attention.keys_and_values(norm(part)), x, width=x.shape[2])
+        else:
+            k, v = self.map(
+                lambda part, by, _: attention.keys_and_values(norm(part), by), x, rotation, width=x.shape[2]
+            )
         with share(x.shape[1] / (x.shape[1] + 6 * x.shape[2])):  # of a layer's work; the rest grows with the time alone
             for block in shares(list(query_blocks(attention, x, k, self.budget))):
-                queries = x[:, block.wanted]
-                queries += attention.attend(norm(queries), block.start, k, v, self.lengths, biases)
+                own = block.wanted
+                queries = x[:, own]
+                turned = steps_in(own, rotation)
+                queries += attention.attend(norm(queries), own.start, k, v, self.lengths, biases, turned)
         return x
 
     def _cut(self, x: Signal, stencil: Stencil) -> list[tuple[slice, Tile]] | None:
@@ -371,11 +397,13 @@ class Past:
         steps: the last inputs of a map, as far back as it reaches, without a batch: of as many dimensions less one.
         moments: of what a norm has seen, as `MaskedGroupNorm.moments` gives them, float64 (3, groups).
         keys: keys and values of an attention, (2, steps, width).
+        num_steps: how many final steps there have been.
     """
 
     steps: list[Tensor] = field(default_factory=list)
     moments: list[Tensor] = field(default_factory=list)
     keys: list[Tensor] = field(default_factory=list)
+    num_steps: int = 0
 
     @property
     def shape(self) -> tuple[torch.Size, ...]:
@@ -397,7 +425,7 @@ class Streamed(Time):
 
     def __init__(self, before: Sequence[Past | None], num_final: int, context: int | None = None) -> None:
         self.before = [past or Past() for past in before]
-        self.after = [Past() for _ in before]
+        self.after = [Past(num_steps=past.num_steps + num_final) for past in self.before]
         self.num_final = num_final
         self.context = context
 
@@ -434,22 +462,35 @@ class Streamed(Time):
         x: Tensor,
         norm: Callable[[Tensor], Tensor],
         biases: Tensor | None = None,
+        rotation: Tensor | None = None,
     ) -> Tensor:
         """`Time.attend`: the keys and values of `context` final steps come before the window's own."""
         normal, i = norm(x), len(self.after[0].keys)
-        keys = list(torch.stack(attention.keys_and_values(normal), 1))  # of each stream (2, steps, width)
+        kept = [most for most in (self.context, attention.window and attention.window - 1) if most is not None]
+        keys = list(torch.stack(attention.keys_and_values(normal, rotation), 1))  # of each stream (2, steps, width)
         for j, (before, after) in enumerate(zip(self.before, self.after, strict=True)):
             if before.keys:
                 keys[j] = torch.cat([before.keys[i], keys[j]], 1)
             end = keys[j].shape[1] - x.shape[1] + self.num_final
-            after.keys.append(keys[j][:, 0 if self.context is None else max(0, end - self.context) : end])
+            after.keys.append(keys[j][:, max(0, end - min(kept)) if kept else 0 : end])
         lengths = [stream.shape[1] for stream in keys]
+        start: int | Tensor = lengths[0] - x.shape[1]
         valid = None
         if min(lengths) != max(lengths):
             keys = [F.pad(stream, (0, 0, 0, max(lengths) - stream.shape[1])) for stream in keys]
             valid = torch.tensor(lengths, device=x.device)
+            start = valid - x.shape[1]
         k, v = (keys[0][None] if len(keys) == 1 else torch.stack(keys)).unbind(1)
-        return x + attention.attend(normal, 0, k, v, valid, biases)
+        return x + attention.attend(normal, start, k, v, valid, biases, rotation)
+
+    def positions(self, x: Tensor) -> Tensor:
+        """`Time.positions`: a window goes on from the final steps before it."""
+        first = torch.tensor([past.num_steps for past in self.before], device=x.device)
+        return first[:, None] + torch.arange(x.shape[1], device=x.device)
+
+    def final(self, x: Tensor) -> Tensor:
+        """`Time.final`: the others, looked ahead at, come again."""
+        return x[:, : self.num_final]
 
     def _remembered(self, x: Tensor, reach: int, dim: int) -> tuple[Tensor, int]:
         """Put the last `reach` final steps before those of `x`, and count them: fewer where a stream begins."""
@@ -479,6 +520,11 @@ def query_blocks(attention: BlockwiseAttention, x: Tensor, k: Tensor, budget: in
     size = steps_within(budget, TENSORS * x.shape[0] * width * max(4, x.itemsize))
     count = -(-x.shape[1] // min(size, most or size))
     return tiles(x.shape[1], -(-x.shape[1] // count))
+
+
+def steps_in(block: slice, x: Tensor | None) -> Tensor | None:
+    """Return a block of the steps of `x`, (batch, time, channels), if there is any."""
+    return None if x is None else x[:, block]
 
 
 def sides(reach: Reach) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The pre-norm transformer layer of X-Codec2's decoder."""
+"""The pre-norm transformer layer of X-Codec2's decoders."""
 
 from collections.abc import Callable
 
@@ -51,9 +51,15 @@ class TransformerLayer(nn.Module):
         self.input_layernorm = RMSNorm(hidden_size, eps)
         self.post_attention_layernorm = RMSNorm(hidden_size, eps)
 
-    def forward(self, x: Tensor, time: Time = WHOLE) -> Tensor:
-        """Transform `x` of shape (batch, time, hidden_size), which may be overwritten."""
-        x = time.attend(self.self_attn, x, self.input_layernorm)
+    def forward(self, x: Tensor, time: Time = WHOLE, rotation: Tensor | None = None) -> Tensor:
+        """Transform `x` of shape (batch, time, hidden_size), which may be overwritten.
+
+        Args:
+            x: the input.
+            time: of its steps.
+            rotation: as for `BlockwiseAttention.forward`, where the attention is of a kind with positions.
+        """
+        x = time.attend(self.self_attn, x, self.input_layernorm, rotation=rotation)
         return time.each(
             lambda part: part + self.mlp(self.post_attention_layernorm(part)), x, width=self.mlp.fc1.out_features
         )

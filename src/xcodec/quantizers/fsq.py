@@ -19,12 +19,14 @@ class FSQ(nn.Module):
     Args:
         dim: width of the latents before and after.
         levels: number of levels of each dimension; the codebook holds their product.
+        encodes: whether it can quantize, and not only `decode`.
     """
 
-    def __init__(self, dim: int, levels: tuple[int, ...]) -> None:
+    def __init__(self, dim: int, levels: tuple[int, ...], encodes: bool = True) -> None:
         super().__init__()
         self.levels = tuple(levels)
-        self.project_in = Linear(dim, len(levels))
+        if encodes:
+            self.project_in = Linear(dim, len(levels))
         self.project_out = Linear(len(levels), dim)
 
     @property

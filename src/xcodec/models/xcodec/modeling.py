@@ -96,6 +96,11 @@ class XcodecModel(XcodecPreTrainedModel):
         return max(self.fc.in_features, self.quantizer.codebook_size)
 
     @property
+    def lookahead(self) -> int:
+        """How many codes after its own a code's audio depends on."""
+        return self.acoustic_decoder.halo
+
+    @property
     def bandwidths(self) -> tuple[float, ...]:
         """In kbit/s, ascending."""
         return tuple(float(bandwidth) for bandwidth in self.config.target_bandwidths)

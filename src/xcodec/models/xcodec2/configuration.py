@@ -168,6 +168,11 @@ class Xcodec2Config(CodecConfig):
         super().__init__(**({"tie_word_embeddings": tie_word_embeddings} | kwargs))
 
     @property
+    def decoder_width(self) -> int:
+        """Numbers of a step in the decoder's layers."""
+        return self.hidden_size
+
+    @property
     def encoder_hop_length(self) -> int:
         """Samples per code that the encoder reads."""
         return math.prod(self.downsampling_ratios)
@@ -238,9 +243,9 @@ class Xcodec2Config(CodecConfig):
         check_fractions(self, "attention_dropout", "activation_dropout")
         check_booleans(self, "attention_bias")
         check_semantic_encoder(self.semantic_model_config)
-        if self.hidden_size % self.num_attention_heads:
+        if self.decoder_width % self.num_attention_heads:
             raise InputError(
-                f"hidden_size={self.hidden_size} is not a multiple of num_attention_heads={self.num_attention_heads}"
+                f"hidden_size={self.decoder_width} is not a multiple of num_attention_heads={self.num_attention_heads}"
             )
         if self.num_attention_heads % self.num_key_value_heads:
             raise InputError(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.utils import ModelOutput
 
 from xcodec.errors import InputError
@@ -88,6 +88,8 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
     encoder_output: type[Xcodec2EncoderOutput] = Xcodec2EncoderOutput
     decoder_output: type[Xcodec2DecoderOutput] = Xcodec2DecoderOutput
     output: type[Xcodec2Output] = Xcodec2Output
+    decoder_class: type[nn.Module] = AcousticDecoder
+    acoustic_decoder: AcousticDecoder
     semantic_part = "semantic_encoder"
     appended_samples = 1
     feature_margin = FRAME_SHIFT  # zeros on both sides of a clip, for its filter bank alone
@@ -100,13 +102,13 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
         super().__init__(config)
         self._choose_half(encoder_only, decoder_only)
         semantic = config.semantic_model_config
-        if config.quantization_dim != config.hidden_size + semantic.hidden_size:
+        if config.has_encoder and config.quantization_dim != config.hidden_size + semantic.hidden_size:
             raise InputError(
                 f"quantization_dim={config.quantization_dim}; expected "
                 "hidden_size + semantic_model_config.hidden_size = "
                 f"{config.hidden_size} + {semantic.hidden_size} = {config.hidden_size + semantic.hidden_size}"
             )
-        if config.hidden_size % 32:
+        if config.has_encoder and config.hidden_size % 32:
             raise InputError(
                 f"hidden_size={config.hidden_size}; expected a multiple of 32, the groups of the GroupNorms"
             )
@@ -121,9 +123,9 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
                 config.encoder_hidden_size, config.downsampling_ratios, config.hidden_size
             )
             self.fc_encoder = Linear(config.quantization_dim, config.quantization_dim)
-        self.quantizer = FSQ(config.quantization_dim, tuple(config.quantization_levels))
+        self.quantizer = FSQ(config.quantization_dim, tuple(config.quantization_levels), config.has_encoder)
         if self.has_decoder:
-            self.acoustic_decoder = AcousticDecoder(config)
+            self.add_module("acoustic_decoder", self.decoder_class(config))
         self.post_init()  # type: ignore[no-untyped-call]
 
     @property
@@ -154,10 +156,11 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
     @property
     def bytes_per_code(self) -> int:
         """About how much memory a code of a long clip takes, whatever the tiles."""
-        width = max(self.config.hidden_size, self.config.semantic_model_config.hidden_size)
-        channels = self.config.quantization_dim + 3 * width
+        config = self.config
+        width = max(config.hidden_size, config.decoder_width, config.semantic_model_config.hidden_size)
+        channels = config.quantization_dim + 3 * width
         samples = 4 * self.hop_length  # four copies of them, as float32
-        return channels * self.quantizer.project_in.weight.element_size() + samples * 4
+        return channels * self._dtype.itemsize + samples * 4
 
     def encode(
         self,
@@ -332,7 +335,7 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
     @property
     def _dtype(self) -> torch.dtype:
         """Of activations, whatever weights linear maps have."""
-        return self.quantizer.project_in.weight.dtype
+        return self.quantizer.project_out.weight.dtype
 
     def _semantic_share(self, num_codes: int) -> float:
         """Estimate what part of encoding the semantic encoder is, by products; acoustic ones take twice as long."""
