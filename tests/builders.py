@@ -7,6 +7,8 @@ import numpy as np
 import soundfile
 import torch
 
+from xcodec.models.causal_xcodec2 import FAMILY as CAUSAL
+from xcodec.models.causal_xcodec2 import CausalXcodec2Model
 from xcodec.models.family import Family
 from xcodec.models.neucodec import FAMILY as NEUCODEC
 from xcodec.models.neucodec import NeuCodecModel
@@ -70,7 +72,10 @@ def random_model(seed: int = 0, family: Family = FAMILY, **fields: Any) -> Any:
         project_in.weight.div_(std[:, None])
         project_in.bias.sub_(mean).div_(std)
         level = model(**inputs).audio_values.std()
-        model.acoustic_decoder.head.linear.bias[: model.config.n_fft // 2 + 1].add_((0.1 / level).log())
+        if family is CAUSAL:
+            model.acoustic_decoder.head.proj.weight.mul_(0.1 / level)
+        else:
+            model.acoustic_decoder.head.linear.bias[: model.config.n_fft // 2 + 1].add_((0.1 / level).log())
     return model
 
 
@@ -82,6 +87,12 @@ def tiny_model(seed: int = 0, **fields: Any) -> Xcodec2Model:
 def tiny_neucodec(seed: int = 0, **fields: Any) -> NeuCodecModel:
     """A random NeuCodec of that size."""
     return random_model(seed, NEUCODEC, **(TINY | fields))
+
+
+def tiny_causal(seed: int = 0, **fields: Any) -> CausalXcodec2Model:
+    """A random X-Codec2 of that size with a causal decoder."""
+    sizes = {"decoder_hidden_size": 48, "num_attention_heads": 3, "num_key_value_heads": 3}
+    return random_model(seed, CAUSAL, **(TINY | sizes | fields))
 
 
 def randomized(module: torch.nn.Module) -> torch.nn.Module:

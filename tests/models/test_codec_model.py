@@ -7,16 +7,18 @@ import torch
 from torch import Tensor
 
 import xcodec
-from builders import speech, tiny_model, tiny_neucodec
-from xcodec import InputError
+from builders import speech, tiny_causal, tiny_model, tiny_neucodec
+from xcodec import Codec, InputError
 from xcodec.models.auto import feature_extractor_of
 from xcodec.models.codec_model import Clips, CodecModel
 from xcodec.models.registry import FAMILIES, family_of, layout_of
 from xcodec.models.stored import Stored
 from xcodec.modules.time import WHOLE
+from xcodec.streaming import StreamDecoder
 from xcodec_builders import tiny_higgs, tiny_xcodec
 
 TINY = {
+    "causal_xcodec2": tiny_causal,
     "xcodec2": tiny_model,
     "neucodec": tiny_neucodec,
     "higgs_audio_v2_tokenizer": tiny_higgs,
@@ -93,6 +95,17 @@ def test_what_it_reads_and_writes_agrees(model: CodecModel) -> None:
         assert codes.shape[1] == model.num_quantizers_at(bandwidth)
         assert torch.equal(codes, encoded.codes[:, : codes.shape[1]])
     assert model.num_quantizers_at(None) == len(model.codebook_sizes)
+
+
+def test_a_stream_that_looks_ahead_as_far_as_the_model_does_is_the_whole(model: CodecModel) -> None:
+    if model.lookahead is None:
+        pytest.skip("its audio depends on all codes that come")
+    codes = model.encode_clips(**inputs_of(model, 1.2)).codes
+    decoder = StreamDecoder(Codec(model, feature_extractor_of(model)))
+    given = [decoder.push(codes[0, :, i : i + 7].numpy()) for i in range(0, codes.shape[-1], 7)]
+    streamed = [torch.from_numpy(piece.samples) for piece in (*given, decoder.flush()) if piece is not None]
+    assert len(streamed) > 1
+    assert torch.allclose(torch.cat(streamed, 1), model.decode_clips(codes)[0], atol=1e-5)
 
 
 def test_what_it_has_no_use_for_is_refused(model: CodecModel) -> None:

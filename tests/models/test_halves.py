@@ -8,8 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from builders import speech, tiny_model, tiny_neucodec
+from builders import speech, tiny_causal, tiny_model, tiny_neucodec
 from xcodec import (
+    CausalXcodec2Model,
     CheckpointError,
     Codec,
     HiggsAudioV2TokenizerModel,
@@ -26,6 +27,7 @@ from xcodec_builders import tiny_higgs, tiny_xcodec
 FAMILIES = {
     "X-Codec2": (tiny_model, Xcodec2FeatureExtractor, Xcodec2Model),
     "NeuCodec": (tiny_neucodec, NeuCodecFeatureExtractor, NeuCodecModel),
+    "causal": (tiny_causal, Xcodec2FeatureExtractor, CausalXcodec2Model),
     "Higgs": (tiny_higgs, partial(XcodecFeatureExtractor, 1, 24000, 0.0, 960), HiggsAudioV2TokenizerModel),
     "X-Codec": (tiny_xcodec, XcodecFeatureExtractor, XcodecModel),
 }

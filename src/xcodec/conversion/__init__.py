@@ -152,13 +152,13 @@ def converted(
         )
     is_causal = layout.family is audex.FAMILY
     if layout.is_original and is_causal:
-        given = {
+        for_others = {
             "config": config,
             "semantic_encoder": semantic_encoder,
             "num_semantic_layers": num_semantic_layers,
             "model_type": model_type,
         }
-        if unused := [name for name, value in given.items() if value is not None]:
+        if unused := [name for name, value in for_others.items() if value is not None]:
             raise InputError("the speech decoder of Nemotron Audex has no use for it", argument=unused[0])
         return audex.convert_original(found, num_attention_heads)
     is_xcodec2 = layout.family.model_type in xcodec2.MODEL_TYPES

@@ -1,7 +1,7 @@
 """The speech decoder of Nemotron Audex (NVIDIA, 2026) in its authors' layout becomes a causal decoder in the one here.
 
-Two things change beside names. Query and key projections are fused, and rotate neighbouring numbers. And the levels of a
-code are spread evenly from -1 to 1, where X-Codec2 has a level at 0: the first linear map takes up the difference.
+Two things change beside names. Query and key projections are fused, and rotate neighbouring numbers. And the levels of
+a code are spread evenly from -1 to 1, where X-Codec2 has a level at 0: the first linear map takes up the difference.
 """
 
 import re

@@ -8,7 +8,7 @@ from xcodec.models.xcodec2 import Xcodec2FeatureExtractor
 __all__ = ["FAMILY", "CausalXcodec2Config", "CausalXcodec2Model", "CausalXcodec2PreTrainedModel"]
 
 FAMILY = Family(
-    "X-Codec2 with a causal decoder",
+    "X-Codec2 (causal decoder)",
     CausalXcodec2Config,
     Xcodec2FeatureExtractor,
     CausalXcodec2Model,
