@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -102,20 +103,71 @@ def test_streams_decoded_together_are_those_decoded_alone(codec: Codec) -> None:
         assert np.allclose(own_rest.samples, rest.samples, atol=1e-5)
 
 
-def test_streams_at_different_points_are_decoded_together(codec: Codec) -> None:
+def at_different_points(codec: Codec, before: list[int]) -> Iterator[tuple[Audio, Audio]]:
+    """What streams get that are decoded together after so many frames each, and what each gets alone."""
     ids = np.asarray(codec.encode(SPEECH).ids)
-    settings = {"context": 30, "lookahead": 3, "chunk": 1}
-    before = [100, 33, 17, 4, 0]
+    settings = {"context": 60, "lookahead": 5, "chunk": 10}
     together, alone = ([StreamDecoder(codec, **settings) for _ in before] for _ in range(2))
     for count, pair in zip(before, zip(together, alone, strict=True), strict=True):
         for stream in pair:
             stream.push(ids[:, :count])
-    found = StreamDecoder.push_many(together, [ids[:, count : count + 8] for count in before])
+    found = StreamDecoder.push_many(together, [ids[:, count : count + 20] for count in before])
     for count, audio, stream in zip(before, found, alone, strict=True):
-        expected = stream.push(ids[:, count : count + 8])
+        expected = stream.push(ids[:, count : count + 20])
         assert audio is not None
         assert expected is not None
+        yield audio, expected
+
+
+def test_streams_at_different_points_are_decoded_together(codec: Codec) -> None:
+    for audio, expected in at_different_points(codec, [100, 33, 17, 0]):
         assert np.allclose(audio.samples, expected.samples, atol=1e-5)
+
+
+def test_a_stream_gets_bit_for_bit_what_it_gets_alone() -> None:
+    for audio, expected in at_different_points(Codec.from_pretrained(), [120, 100, 33, 17, 5, 0]):
+        assert audio == expected
+
+
+def test_the_first_pieces_may_be_smaller_than_the_others(codec: Codec) -> None:
+    ids = np.asarray(codec.encode(SPEECH).ids)
+    decoder = StreamDecoder(codec, context=20, lookahead=3, chunk=[2, 4, 7])
+    sizes = [piece.num_samples // 320 for piece in pieces(decoder, ids, size=1)]
+    assert sizes[:-1] == [2, 4, *[7] * (len(sizes) - 3)]
+    assert sum(sizes) == ids.shape[1]
+
+
+def test_step_by_step_a_stream_is_what_pushing_makes_of_it(codec: Codec) -> None:
+    ids = np.asarray(codec.encode(SPEECH).ids)
+    settings = {"context": 20, "lookahead": 3, "chunk": 50}
+    decoder, pushed = StreamDecoder(codec, **settings), StreamDecoder(codec, **settings)
+    assert decoder.kind is None
+    decoder.take(ids)
+    decoder.end()
+    stepped = []
+    while decoder.kind is not None:
+        stepped += StreamDecoder.step([decoder])
+    assert stepped == [
+        *(pushed.push(part) for part in (ids[:, :53], ids[:, 53:103])),
+        pushed.push(ids[:, 103:]) or pushed.flush(),
+    ]
+
+
+@pytest.mark.parametrize("lookahead", [0, 10])
+def test_streams_encoded_together_are_those_encoded_alone(codec: Codec, lookahead: int) -> None:
+    samples = [SPEECH.samples[0, : 320 * count] for count in (150, 90, 64)]
+    encoders = [StreamEncoder(codec, context=20, lookahead=lookahead, chunk=30) for _ in samples]
+    found: list[list[np.ndarray]] = [[] for _ in samples]
+    for encoder, clip in zip(encoders, samples, strict=True):
+        encoder.take(clip)
+        encoder.end()
+    while ready := [i for i, encoder in enumerate(encoders) if encoder.kind is not None]:
+        for i, codes in zip(ready, StreamEncoder.step([encoders[i] for i in ready]), strict=True):
+            found[i].append(codes)
+    for clip, codes in zip(samples, found, strict=True):
+        alone = StreamEncoder(codec, context=20, lookahead=lookahead, chunk=30)
+        assert np.array_equal(np.concatenate(codes, 1), np.concatenate([alone.push(clip), alone.flush()], 1))
+        assert sum(part.shape[1] for part in codes) == codec.encode(Audio(clip, 16000)).ids.shape[1]
 
 
 def test_a_window_of_all_but_the_end_is_exact(xcodec2: Codec) -> None:

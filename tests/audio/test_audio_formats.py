@@ -445,3 +445,17 @@ def test_a_span_that_is_not_there_does_not_end_an_open_file(tmp_path: Path) -> N
         with pytest.raises(AudioError, match="has no span from 5 s on"):
             file.read(5.0, 1.0)
         assert file.read(1.0, 0.5) == Audio.read(SPEECH, start=1.0, duration=0.5).resample(8000)
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n",
+        "ffconcat version 1.0\nfile 'http://127.0.0.1:9/a.wav'\n",
+    ],
+    ids=["session", "playlist", "concatenation"],
+)
+def test_a_file_that_names_others_opens_none_of_them(description: str) -> None:
+    with pytest.raises(AudioError, match="is not audio in a format that can be read"):
+        Audio.read(description.encode())

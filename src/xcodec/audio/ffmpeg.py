@@ -29,6 +29,8 @@ _PREROLL = {"vorbis": 0.5, "opus": 2.0, "libopus": 2.0}
 # FFmpeg's own decoder of AMR does not know frames of silence.
 _PREFERRED = {"amrnb": "libopencore_amrnb", "amrwb": "libopencore_amrwb"}
 _STRICT = {"err_detect": "crccheck+explode"}
+# Playlists and session descriptions name other files and hosts. FFmpeg is to open none of them.
+_ALONE = {"protocol_whitelist": "none"}
 _NAMES = {"mov": "MP4", "asf": "ASF", "wv": "WAVPACK", "aac": "ADTS"}
 
 
@@ -152,7 +154,7 @@ class FfmpegDecoder(Decoder):
 
         excerpt = Excerpt(self._source, [(0, self._source.size)])
         try:
-            container: Any = av.open(excerpt, metadata_errors="replace")
+            container: Any = av.open(excerpt, metadata_errors="replace", options=_ALONE)
         except av.error.FFmpegError as error:
             raise NotReadByFfmpegError(
                 f"is damaged or cut short: {first_line(error)}", subject=self._source.name
