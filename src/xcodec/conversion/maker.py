@@ -67,7 +67,7 @@ def decoding(checkpoint: Checkpoint, maker: Maker) -> Checkpoint:
     Raises:
         CheckpointError: where it has an encoder that makes other codes than the maker's.
     """
-    if maker.checkpoint is not None and checkpoint.family.model.encoder_parts:
+    if maker.checkpoint is not None and checkpoint.config.has_encoder:
         check_same_encoder(checkpoint, maker.checkpoint, maker.identity.name)
     checkpoint.config.decodes = vars(maker.identity)
     return replace(checkpoint, report=replace(checkpoint.report, decodes=str(maker.identity)))

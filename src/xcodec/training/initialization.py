@@ -2,7 +2,8 @@
 
 The released recipe draws every weight with a standard deviation of 0.02, which starves a narrow model of signal. Here
 each layer keeps the variance of what passes through it, and two places look at the first batch: the quantizer, so that
-its codes start out all different, and the head, so that its magnitudes start out at the level of speech.
+its codes start out all different, and the head, so that its magnitudes start out at the level of speech. A linear head
+starts out there by its scale.
 """
 
 import math
@@ -11,14 +12,23 @@ import torch
 from torch import Tensor, nn
 
 from xcodec.modules.istft import ISTFTHead
+from xcodec.modules.linear_head import LinearHead
 from xcodec.quantizers.fsq import FSQ
 from xcodec.training.losses.magnitude import log_magnitude
 
 __all__ = ["HEAD_BIAS", "initialize", "initialize_head", "initialize_quantizer"]
 
 
+SPEECH_LEVEL = 0.05  # of full scale
 HEAD_BIAS = "acoustic_decoder.head.linear.bias"
-RESIDUAL_ENDS = ("o_proj.weight", "fc2.weight", "conv2.weight", "output_dense.weight", "linear_out.weight")
+RESIDUAL_ENDS = (
+    "o_proj.weight",
+    "lookahead.proj.weight",
+    "fc2.weight",
+    "conv2.weight",
+    "output_dense.weight",
+    "linear_out.weight",
+)
 NO_RESIDUAL_ENDS = ("acoustic_encoder.conv2", "acoustic_decoder.conv2", "decoder_semantic.conv2", "semantic_adapter")
 
 
@@ -39,6 +49,8 @@ def initialize(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, ISTFTHead):
             module.linear.weight.mul_(0.3)
+        elif isinstance(module, LinearHead):
+            module.proj.weight.mul_(SPEECH_LEVEL)
 
 
 @torch.no_grad()

@@ -26,16 +26,18 @@ from xcodec.training.sections import (
 __all__ = ["Recipe"]
 
 SUFFIX = ".yaml"
+DECODER = "-decoder"  # how the names of what is trained end where it is a decoder alone
 BUILT_IN = Path(__file__).parent / "recipes"
 
 
 class Recipe(Section):
     """Everything that decides a run's outcome, except for the machine it runs on."""
 
-    trains: Literal["xcodec2", "xcodec2-decoder", "xcodec"] = "xcodec2"
-    """X-Codec2; its decoder alone, from stored codes; or X-Codec."""
+    trains: Literal["xcodec2", "xcodec2-decoder", "causal_xcodec2-decoder", "xcodec"] = "xcodec2"
+    """X-Codec2; its decoder alone, or a causal one for its codes, from stored codes; or X-Codec."""
     model: dict[str, Any] = Field(default_factory=dict)
-    """Fields of `Xcodec2Config` or `XcodecConfig`; what is not said is as in the model that the run starts from."""
+    """Fields of the family's configuration; what is not said is as in the model that the run starts from. Of a causal
+    decoder for the codes of an X-Codec2 only what makes the codes is."""
     initialize_from: str | None = None
     """The model that the run starts from: "mini", a folder or hub id, or the state file of another run."""
     semantic_from: str | None = None
@@ -62,7 +64,12 @@ class Recipe(Section):
     @property
     def family(self) -> Family:
         """The codec whose model is trained, or a part of it."""
-        return FAMILIES[self.trains.removesuffix("-decoder")]
+        return FAMILIES[self.trains.removesuffix(DECODER)]
+
+    @property
+    def trains_decoder(self) -> bool:
+        """Whether only a decoder is trained, from stored codes."""
+        return self.trains.endswith(DECODER)
 
     @model_validator(mode="after")
     def _check_model_and_losses(self) -> "Recipe":
@@ -72,7 +79,9 @@ class Recipe(Section):
             raise ValueError("model: Field required, or initialize_from, or semantic_from for the released size")
         if self.loss.perceptual and self.loss.perceptual_model is None:
             raise ValueError("loss.perceptual_model: Field required where loss.perceptual is not 0")
-        if self.trains == "xcodec2-decoder" and not self.augmentation.changes_nothing:
+        if self.trains == "causal_xcodec2-decoder" and self.loss.head:
+            raise ValueError("loss.head: a causal decoder's head asks for samples and no magnitudes; give 0")
+        if self.trains_decoder and not self.augmentation.changes_nothing:
             raise ValueError(
                 "augmentation: stored codes are of recordings as they are; give level_db: null, speed: [1, 1] and "
                 "probabilities of 0"

@@ -68,7 +68,7 @@ def train(
         return
     dataset = Mixture([open_dataset(path, recipe.data.audio) for path in data])
     trainer = Trainer(recipe, dataset, output, processes, on_step)
-    if recipe.trains == "xcodec2-decoder" and (decoded := trainer.generator.model.decodes) is not None:
+    if recipe.trains_decoder and (decoded := trainer.generator.model.decodes) is not None:
         _check_makers(dataset, decoded)
     if processes.is_first:
         trained = sum(x.numel() for x in trainer.generator.parameters() if x.requires_grad)

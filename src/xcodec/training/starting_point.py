@@ -16,6 +16,7 @@ from xcodec.models.codec_model import CodecModel
 from xcodec.models.configuration import CodecConfig
 from xcodec.models.family import Family
 from xcodec.models.identity import fingerprint_tensors
+from xcodec.models.registry import FAMILIES
 from xcodec.training.checkpoints import load_state, model_of
 from xcodec.training.initialization import initialize
 from xcodec.training.recipe import Recipe
@@ -23,6 +24,7 @@ from xcodec.training.recipe import Recipe
 __all__ = ["StartingPoint", "build_model"]
 
 BUILT_IN = "mini"
+DECODER = "acoustic_decoder."  # how the names of a decoder's tensors begin
 
 
 @dataclass(frozen=True)
@@ -66,12 +68,18 @@ def build_model(recipe: Recipe) -> StartingPoint:
             _load_semantic_encoder(model, recipe.semantic_from)
         return StartingPoint(model, frozenset(model.state_dict()))
     fields, weights, maker = _read(recipe.initialize_from, family)
-    if fields.get("model_type", family.model_type) != family.model_type:
-        raise InputError(
-            f"{recipe.initialize_from} is of model_type {fields['model_type']!r}; the recipe trains "
-            f"{recipe.trains}, of model_type {family.model_type!r}",
-            argument="initialize_from",
-        )
+    other = fields.get("model_type", family.model_type)
+    if other != family.model_type:
+        if not (recipe.trains_decoder and other in FAMILIES and issubclass(config_class, FAMILIES[other].config)):
+            raise InputError(
+                f"{recipe.initialize_from} is of model_type {other!r}; the recipe trains "
+                f"{recipe.trains}, of model_type {family.model_type!r}",
+                argument="initialize_from",
+            )
+        # Another kind of decoder for the codes of the same encoder: it begins anew.
+        dropped = {"model_type", *config_class.decoder_fields}
+        fields = {name: value for name, value in fields.items() if name not in dropped}
+        weights = {name: tensor for name, tensor in weights.items() if not name.startswith(DECODER)}
     if "upsampling_ratios" in recipe.model:  # those of the model it starts from would not go with them
         fields.pop("upsampling_kernel_sizes", None)
     fields = fields | {"decodes": None}  # what is trained may come to make codes of its own
@@ -80,7 +88,7 @@ def build_model(recipe: Recipe) -> StartingPoint:
     model = family.model(config)
     initialize(model)
     # A decoder for another rate has other shapes at its end; there it begins anew.
-    may_differ = "acoustic_decoder." if recipe.trains == "xcodec2-decoder" else None
+    may_differ = DECODER if recipe.trains_decoder else None
     drawn = _load(model, weights, may_differ, recipe.initialize_from)
     return StartingPoint(model, drawn, maker if same_codes else None)
 
@@ -94,7 +102,8 @@ def _read(source: str, family: Family) -> tuple[dict[str, Any], dict[str, Tensor
     path = Path(source)
     if path.is_file():
         fields, weights = model_of(load_state(path))
-        return fields, weights, partial(_maker_of_state, fields, weights, family, path.name)
+        of_start = FAMILIES.get(fields.get("model_type", ""), family)
+        return fields, weights, partial(_maker_of_state, fields, weights, of_start, path.name)
     codec = Codec.from_pretrained(None if source == BUILT_IN and not path.is_dir() else source, pack=False)
     return codec.model.config.to_dict(), codec.model.state_dict(), lambda: codec.codes_identity
 

@@ -8,6 +8,8 @@ from xcodec.models.xcodec2.configuration import Xcodec2Config
 
 __all__ = ["CausalXcodec2Config"]
 
+CAUSAL_ARCHITECTURE = ("decoder_hidden_size", "lookahead", "sliding_window", "has_encoder", "rotary_base")
+
 
 class CausalXcodec2Config(Xcodec2Config):
     """Configuration of `CausalXcodec2Model`; the defaults are the decoder of Nemotron Audex beside X-Codec2's encoder.
@@ -32,6 +34,7 @@ class CausalXcodec2Config(Xcodec2Config):
     """
 
     model_type = "causal_xcodec2"
+    decoder_fields = (*Xcodec2Config.decoder_fields, *CAUSAL_ARCHITECTURE)
 
     has_encoder: bool = True
 
@@ -76,8 +79,11 @@ class CausalXcodec2Config(Xcodec2Config):
 
     def architecture(self) -> dict[str, Any]:
         """The fields that decide codes or audio."""
-        names = ("decoder_hidden_size", "lookahead", "sliding_window", "has_encoder", "rotary_base")
-        return super().architecture() | {name: getattr(self, name) for name in names}
+        return super().architecture() | {name: getattr(self, name) for name in CAUSAL_ARCHITECTURE}
+
+    def code_architecture(self) -> dict[str, Any]:
+        """The fields that decide the codes, which are X-Codec2's."""
+        return super().code_architecture() | {"model_type": Xcodec2Config.model_type}
 
     def _check(self) -> None:
         check_sizes(self, "lookahead", at_least=0)

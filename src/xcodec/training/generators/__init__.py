@@ -24,6 +24,6 @@ def _generator_of(start: StartingPoint, recipe: Recipe) -> Generator:
     if isinstance(start.model, XcodecModel):
         return XcodecGenerator(start.model, recipe.frozen, recipe.loss, start.drawn)
     assert isinstance(start.model, Xcodec2Model)
-    if recipe.trains == "xcodec2-decoder":
+    if recipe.trains_decoder:
         return DecoderGenerator(start.model, recipe.loss, start.drawn)
     return Xcodec2Generator(start.model, recipe.frozen, recipe.loss, start.drawn)

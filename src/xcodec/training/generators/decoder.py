@@ -1,4 +1,7 @@
-"""X-Codec2's decoder in training, from stored codes: codes stay what they are, and sound better or at a higher rate."""
+"""A decoder of X-Codec2's codes in training, from stored codes: these stay what they are.
+
+They sound better, at a higher rate, or at once.
+"""
 
 import torch
 
@@ -38,13 +41,12 @@ class DecoderGenerator(Generator):
         """Decode stored codes."""
         if batch.codes is None:
             raise InputError(
-                "xcodec2-decoder trains on stored codes, and some of the data has none",
+                "a decoder alone trains on stored codes, and some of the data has none",
                 remedy="give the Parquet files that `xcodec tokenize` wrote",
             )
         with torch.no_grad():
             latents = self.model.quantizer.decode(batch.codes)
+        if not self.loss.head:
+            return GeneratorOutput(self.model.acoustic_decoder(latents)[:, 0], {})
         audio, asked = synthesize(self.model.acoustic_decoder, latents)
-        terms = {}
-        if self.loss.head:
-            terms["head"] = head_loss(self.model.acoustic_decoder.head, asked, batch.target)
-        return GeneratorOutput(audio, terms)
+        return GeneratorOutput(audio, {"head": head_loss(self.model.acoustic_decoder.head, asked, batch.target)})
