@@ -108,7 +108,7 @@ def test_every_built_in_recipe_is_read(name: str) -> None:
     recipe = Recipe.read(name)
     assert recipe.adversarial is not None
     assert recipe.steps >= 9000
-    parts = {"xcodec": XcodecModel, "xcodec2": Xcodec2Model, "xcodec2-decoder": Xcodec2Model}[recipe.trains]
+    parts = recipe.family.model
     with torch.device("meta"):
         model = parts(parts.config_class(**recipe.model))
     for part in recipe.frozen:
