@@ -13,7 +13,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from builders import TINY, speech, tiny_causal
+from builders import TINY, speech, tiny_causal, tiny_model
 from original_audex import HEADS, audex_decode, audex_tensors
 from xcodec import (
     Audio,
@@ -30,6 +30,7 @@ from xcodec.modules.time import Tiled, Whole
 from xcodec.streaming import StreamDecoder
 
 WINDOWS = [None, 7]
+DECODER = "acoustic_decoder."
 
 
 def codes_of(count: int, batch: int = 1) -> Tensor:
@@ -124,6 +125,26 @@ def test_audex_s_decoder_is_read_as_it_is_and_decodes_as_it_does(audex: Path, tm
     converted = Codec.from_pretrained(tmp_path / "converted")
     assert np.array_equal(converted.decode(codes).samples, codec.decode(codes).samples)
     assert converted.identity.same_model(codec.identity)
+
+
+def test_it_may_be_told_whose_codes_it_decodes(audex: Path, tmp_path: Path) -> None:
+    maker = Codec(tiny_model(), Xcodec2FeatureExtractor(), name="maker")
+    codes = maker.encode(speech(1.0), 16000)
+    codes.save(tmp_path / "a.codes")
+    convert_checkpoint(audex, tmp_path / "alone", decodes=tmp_path / "a.codes")
+    assert Codec.from_pretrained(tmp_path / "alone").decode(codes).num_samples == 16000
+    maker.model.save_pretrained(tmp_path / "maker")
+    convert_checkpoint(audex, tmp_path / "too", decodes=tmp_path / "maker")
+    assert Codec.from_pretrained(tmp_path / "too").codes_identity.same_model(maker.identity)
+    whole = tiny_causal()
+    encoder = {name: x for name, x in maker.model.state_dict().items() if DECODER not in name}
+    whole.load_state_dict(encoder, strict=False)
+    whole.save_pretrained(tmp_path / "whole")
+    convert_checkpoint(tmp_path / "whole", tmp_path / "three", decodes=tmp_path / "maker")
+    assert Codec.from_pretrained(tmp_path / "three").encode(speech(1.0), 16000) == codes
+    tiny_causal(1).save_pretrained(tmp_path / "other")
+    with pytest.raises(CheckpointError, match="the encoder is not that of maker, so the codes are others"):
+        convert_checkpoint(tmp_path / "other", tmp_path / "four", decodes=tmp_path / "maker")
 
 
 @pytest.mark.parametrize(

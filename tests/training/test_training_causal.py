@@ -41,7 +41,7 @@ def recipe_of(folder: Path, start: Path, *settings: str) -> Recipe:
 def test_it_learns_from_stored_codes_and_streams_what_it_decodes(tmp_path: Path) -> None:
     start = tiny_model()
     start.save_pretrained(tmp_path / "start")
-    codec = Codec(start, Xcodec2FeatureExtractor())
+    codec = Codec(start, Xcodec2FeatureExtractor(), name="start")
     recordings = [Audio(speech(4.0)[i : i + 32_000], 16_000) for i in (0, 32_000)]
     codes = [each.ids[0].astype(np.int64) for each in codec.encode(recordings)]
     stored = Clips([each.samples[0] for each in recordings], 16_000, codes)
@@ -57,8 +57,10 @@ def test_it_learns_from_stored_codes_and_streams_what_it_decodes(tmp_path: Path)
     export(trainer.averaged_model(), tmp_path / "exported", torch.float32)
     other = Codec.from_pretrained(tmp_path / "exported")
     assert isinstance(other.model, CausalXcodec2Model)
-    ids = np.asarray(codec.encode(RECORDINGS[1]).ids)
-    assert np.array_equal(other.encode(RECORDINGS[1]).ids, ids)
+    encoded = codec.encode(RECORDINGS[1])
+    assert other.encode(RECORDINGS[1]) == encoded, "and says that they are the codes of the model it started from"
+    assert other.decode(encoded).num_samples == encoded.num_samples
+    ids = np.asarray(encoded.ids)
     decoder = StreamDecoder(other)
     pieces = [decoder.push(code) for code in ids[0]]
     assert [piece is None for piece in pieces] == [True] * 4 + [False] * (len(pieces) - 4)
