@@ -19,7 +19,7 @@ from xcodec.models.codec_model import CodecModel
 from xcodec.models.registry import FAMILIES
 from xcodec.modules.sinc_resampling import SincResampler
 
-__all__ = ["THEIRS", "new_model", "prepared", "random_model", "speech", "their_class"]
+__all__ = ["THEIRS", "has_theirs", "new_model", "prepared", "random_model", "speech", "their_class"]
 
 THEIRS = "transformers"
 RECORDINGS = sorted((Path(__file__).parent.parent / "tests" / "audio").glob("*.wav"))
@@ -63,6 +63,11 @@ def vary_codes(model: xcodec.Xcodec2Model) -> None:
     hook.remove()
     project_in.weight.div_(taken[0].std((0, 1))[:, None])
     project_in.bias.sub_(taken[0].mean((0, 1))).div_(taken[0].std((0, 1)))
+
+
+def has_theirs(model_type: str) -> bool:
+    """Whether transformers has the model."""
+    return importlib.util.find_spec(f"transformers.models.{model_type}") is not None
 
 
 def their_class(model_type: str) -> Any:

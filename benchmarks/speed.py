@@ -1,8 +1,10 @@
 """Speed at the released size against transformers, on the same random weights, in turn in one run.
 
-    python benchmarks/speed.py encode decode [--model xcodec2|neucodec|xcodec|higgs_audio_v2_tokenizer]
+    python benchmarks/speed.py encode decode [--model xcodec2|neucodec|distill_neucodec|xcodec|...]
         [--seconds 5 10 30] [--batch 1 4] [--dtype float32] [--compiled] [--rounds 3] [--threads 1 2]
         [--allocators default tuned] [--memory] [--json FILE]
+
+A family that transformers does not have runs without it, against itself.
 
 transformers runs in float32; --dtype, which may be int8, is ours (of `acoustic` both, and not int8). --compiled adds
 ours with its layers compiled.
@@ -41,7 +43,7 @@ import memory
 import numpy as np
 import torch
 import transformers
-from released import THEIRS, prepared, random_model, speech, their_class
+from released import THEIRS, has_theirs, prepared, random_model, speech, their_class
 from torch import Tensor, nn
 from transformers.models.xcodec2.modeling_xcodec2 import Xcodec2Encoder as TheirEncoder
 
@@ -198,12 +200,13 @@ def compare(running: dict[str, Contender], setting: Setting, rounds: int) -> lis
     """Run the contenders in turn; one row each."""
     codes = running[OURS].ask((setting._replace(what="encode"), None)) if setting.what == "decode" else None
     outputs = {name: each.ask((setting, codes)) for name, each in running.items()}
-    equal = {name: agreement(output, outputs[THEIRS]) for name, output in outputs.items()}
+    reference = THEIRS if THEIRS in running else OURS
+    equal = {name: agreement(output, outputs[reference]) for name, output in outputs.items()}
     times = [{name: each.ask(None) for name, each in running.items()} for _ in range(rounds)]
     audio_seconds = setting.seconds * setting.batch
 
     def over_transformers(name: str, measure: str) -> list[float]:
-        return sorted(each[THEIRS][measure] / each[name][measure] for each in times)
+        return sorted(each[reference][measure] / each[name][measure] for each in times)
 
     return [
         {
@@ -222,7 +225,7 @@ def measure(arguments: argparse.Namespace, allocator: str, folder: str) -> list[
     """All rows of one allocator."""
     rows = []
     for what in arguments.what:
-        names = [OURS, THEIRS]
+        names = [OURS] + [THEIRS] * has_theirs(arguments.model)
         names += [WITHOUT_KERNEL] if what == "acoustic" else [COMPILED] * arguments.compiled
         with contenders(sorted(names), arguments, folder, allocator) as running:
             for setting in itertools.product([what], arguments.threads, arguments.seconds, arguments.batch):

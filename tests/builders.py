@@ -7,8 +7,11 @@ import numpy as np
 import soundfile
 import torch
 
+from xcodec.models.auto import feature_extractor_of
 from xcodec.models.causal_xcodec2 import FAMILY as CAUSAL
 from xcodec.models.causal_xcodec2 import CausalXcodec2Model
+from xcodec.models.distill_neucodec import FAMILY as DISTILL_NEUCODEC
+from xcodec.models.distill_neucodec import DistillNeuCodecModel
 from xcodec.models.family import Family
 from xcodec.models.neucodec import FAMILY as NEUCODEC
 from xcodec.models.neucodec import NeuCodecModel
@@ -31,6 +34,30 @@ TINY: dict[str, Any] = {
         "intermediate_size": 64,
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
+    },
+}
+
+
+TINY_DISTILL: dict[str, Any] = {name: TINY[name] for name in TINY if name not in ("encoder_hidden_size",)} | {
+    "quantization_dim": 80,
+    "encoder_hidden_size": 4,
+    "branch_hidden_size": 2,
+    "local_hidden_size": 32,
+    "local_intermediate_size": 40,
+    "local_num_hidden_layers": (1, 2),
+    "local_num_attention_heads": 3,
+    "local_head_dim": 8,
+    "local_window_sizes": (50, 10),  # a fifth of a second each
+    "adapter_hidden_size": 48,
+    "acoustic_size": 24,
+    "semantic_model_config": {
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 1,
+        "intermediate_size": 48,
+        "conv_dim": [16] * 7,
+        "num_conv_pos_embeddings": 16,
+        "num_conv_pos_embedding_groups": 4,
     },
 }
 
@@ -61,7 +88,13 @@ def random_model(seed: int = 0, family: Family = FAMILY, **fields: Any) -> Any:
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 torch.nn.init.normal_(parameter, std=0.15)
-    inputs = family.feature_extractor()([speech(2.0)], sampling_rate=16000, return_tensors="pt")
+    fit_quantizer(model)
+    return model
+
+
+def fit_quantizer(model: Any) -> None:
+    """Scale what is quantized of real speech to zero mean and unit variance, and what is decoded to speech's level."""
+    inputs = feature_extractor_of(model)([speech(2.0)], sampling_rate=16000, return_tensors="pt")
     taken: dict[str, torch.Tensor] = {}
     model.quantizer.project_in.register_forward_hook(lambda *call: taken.update(latents=call[2]))
     with torch.inference_mode():
@@ -72,11 +105,10 @@ def random_model(seed: int = 0, family: Family = FAMILY, **fields: Any) -> Any:
         project_in.weight.div_(std[:, None])
         project_in.bias.sub_(mean).div_(std)
         level = model(**inputs).audio_values.std()
-        if family is CAUSAL:
+        if isinstance(model, CausalXcodec2Model):
             model.acoustic_decoder.head.proj.weight.mul_(0.1 / level)
         else:
             model.acoustic_decoder.head.linear.bias[: model.config.n_fft // 2 + 1].add_((0.1 / level).log())
-    return model
 
 
 def tiny_model(seed: int = 0, **fields: Any) -> Xcodec2Model:
@@ -93,6 +125,19 @@ def tiny_causal(seed: int = 0, **fields: Any) -> CausalXcodec2Model:
     """A random X-Codec2 of that size with a causal decoder."""
     sizes = {"decoder_hidden_size": 48, "num_attention_heads": 3, "num_key_value_heads": 3}
     return random_model(seed, CAUSAL, **(TINY | sizes | fields))
+
+
+@torch.no_grad()
+def tiny_distill(seed: int = 0, **fields: Any) -> DistillNeuCodecModel:
+    """A random DistillNeuCodec of that size, all of whose norms and activations matter."""
+    model = random_model(seed, DISTILL_NEUCODEC, **(TINY_DISTILL | fields))
+    for name, parameter in model.named_parameters():
+        if name.endswith("snake.alpha"):
+            parameter.copy_(1 + 0.3 * torch.randn_like(parameter))
+        elif name.endswith(("norm.gamma", "norm.beta")):
+            parameter.copy_(0.3 * torch.randn_like(parameter))
+    fit_quantizer(model)
+    return model
 
 
 def randomized(module: torch.nn.Module) -> torch.nn.Module:

@@ -138,16 +138,17 @@ class CodecEncoder(nn.Module):
 
 
 class SemanticEncoder(nn.Module):
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, hidden: int | None = None) -> None:
         super().__init__()
-        self.initial_conv = nn.Conv1d(width, width, 3, padding=1, bias=False)
+        hidden = hidden or width
+        self.initial_conv = nn.Conv1d(width, hidden, 3, padding=1, bias=False)
         self.residual_blocks = nn.Sequential(
             nn.ReLU(inplace=True),  # in place: what is added below has been rectified too
-            nn.Conv1d(width, width, 3, padding=1),
+            nn.Conv1d(hidden, hidden, 3, padding=1),
             nn.ReLU(inplace=True),
-            nn.Conv1d(width, width, 3, padding=1),
+            nn.Conv1d(hidden, hidden, 3, padding=1),
         )
-        self.final_conv = nn.Conv1d(width, width, 3, padding=1, bias=False)
+        self.final_conv = nn.Conv1d(hidden, width, 3, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.initial_conv(x)
@@ -270,8 +271,8 @@ class ISTFT(nn.Module):
         self.register_buffer("window", torch.tensor(hann(4 * hop, sym=False), dtype=torch.float32))
 
     def forward(self, spectrum: Tensor) -> Tensor:
-        frames = torch.fft.irfft(spectrum, dim=-1) * self.window
         hop = self.hop
+        frames = torch.fft.irfft(spectrum, dim=-1) * self.window
         audio = torch.zeros(frames.shape[0], (frames.shape[1] + 3) * hop)
         envelope = torch.zeros_like(audio)
         for i in range(frames.shape[1]):
@@ -294,11 +295,11 @@ class Head(nn.Module):
 
 
 class Generator(nn.Module):
-    def __init__(self, width: int, depth: int, heads: int, quantized_width: int) -> None:
+    def __init__(self, width: int, depth: int, heads: int, quantized_width: int, hop: int = HOP) -> None:
         super().__init__()
         self.quantizer = Quantizer(quantized_width)
         self.backbone = Backbone(width, depth, heads)
-        self.head = Head(width)
+        self.head = Head(width, hop)
 
 
 class OriginalXCodec2(nn.Module):

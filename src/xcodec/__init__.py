@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from xcodec.errors import AudioError, CheckpointError, CodesError, InputError, MissingExtraError, XcodecError
     from xcodec.models import AutoFeatureExtractor, AutoModel, register_auto_classes
     from xcodec.models.causal_xcodec2 import CausalXcodec2Config, CausalXcodec2Model, CausalXcodec2PreTrainedModel
+    from xcodec.models.distill_neucodec import (
+        DistillNeuCodecConfig,
+        DistillNeuCodecFeatureExtractor,
+        DistillNeuCodecModel,
+        DistillNeuCodecPreTrainedModel,
+    )
     from xcodec.models.higgs_audio_v2_tokenizer import (
         HiggsAudioV2TokenizerConfig,
         HiggsAudioV2TokenizerModel,
@@ -41,6 +47,10 @@ __all__ = [
     "Codec",
     "Codes",
     "CodesError",
+    "DistillNeuCodecConfig",
+    "DistillNeuCodecFeatureExtractor",
+    "DistillNeuCodecModel",
+    "DistillNeuCodecPreTrainedModel",
     "HiggsAudioV2TokenizerConfig",
     "HiggsAudioV2TokenizerModel",
     "HiggsAudioV2TokenizerPreTrainedModel",
@@ -75,6 +85,10 @@ _HOME = {
     "CausalXcodec2Config": "xcodec.models.causal_xcodec2",
     "CausalXcodec2Model": "xcodec.models.causal_xcodec2",
     "CausalXcodec2PreTrainedModel": "xcodec.models.causal_xcodec2",
+    "DistillNeuCodecConfig": "xcodec.models.distill_neucodec",
+    "DistillNeuCodecFeatureExtractor": "xcodec.models.distill_neucodec",
+    "DistillNeuCodecModel": "xcodec.models.distill_neucodec",
+    "DistillNeuCodecPreTrainedModel": "xcodec.models.distill_neucodec",
     "HiggsAudioV2TokenizerConfig": "xcodec.models.higgs_audio_v2_tokenizer",
     "HiggsAudioV2TokenizerModel": "xcodec.models.higgs_audio_v2_tokenizer",
     "HiggsAudioV2TokenizerPreTrainedModel": "xcodec.models.higgs_audio_v2_tokenizer",

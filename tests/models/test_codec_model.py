@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import xcodec
-from builders import speech, tiny_causal, tiny_model, tiny_neucodec
+from builders import speech, tiny_causal, tiny_distill, tiny_model, tiny_neucodec
 from xcodec import Codec, InputError
 from xcodec.models.auto import feature_extractor_of
 from xcodec.models.codec_model import Clips, CodecModel
@@ -22,6 +22,7 @@ TINY = {
     "causal_xcodec2": tiny_causal,
     "xcodec2": tiny_model,
     "neucodec": tiny_neucodec,
+    "distill_neucodec": tiny_distill,
     "higgs_audio_v2_tokenizer": tiny_higgs,
     "xcodec": tiny_xcodec,
 }  # how to make a tiny model of each family

@@ -222,7 +222,6 @@ def test_configurations_that_fit_nothing_are_errors(fields, message):
     ("semantic", "message"),
     [
         ({"conv_pos_batch_norm": True}, "conv_pos_batch_norm=True: only False is supported"),
-        ({"feat_proj_layer_norm": False}, "feat_proj_layer_norm=False: only True is supported"),
         ({"feat_extract_norm": "batch"}, "feat_extract_norm='batch': 'group' or 'layer'"),
         ({"num_attention_heads": 5}, "hidden_size=32 is not a multiple of num_attention_heads=5"),
         ({"model_type": "wavlm", "max_bucket_distance": 80}, "max_bucket_distance=80: expected more than a quarter"),

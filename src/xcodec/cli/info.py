@@ -54,6 +54,7 @@ LICENCES = {
     "HKUSTAudio/xcodec2-hf": "CC-BY-NC-4.0",
     "hf-audio/xcodec-wavlm-more-data": "CC-BY-4.0",
     "neuphonic/neucodec": "Apache-2.0",
+    "neuphonic/distill-neucodec": "Apache-2.0",
 }
 
 

@@ -1,6 +1,6 @@
-"""The interface of the `neucodec` package, NeuCodec's original home: only the import line changes.
+"""The interface of the `neucodec` package, the home of NeuCodec and DistillNeuCodec: only the import line changes.
 
-from xcodec.compat import NeuCodec
+from xcodec.compat import NeuCodec  # and DistillNeuCodec
 
 model = NeuCodec.from_pretrained("neuphonic/neucodec").eval()
 codes = model.encode_code(wave)  # (batch, 1, samples) at 16 kHz, or a path -> (batch, 1, codes)
@@ -20,15 +20,19 @@ from xcodec.audio import Audio
 from xcodec.conversion import converted
 from xcodec.conversion.source import read_source
 from xcodec.errors import InputError
-from xcodec.models.neucodec import FAMILY, NeuCodecModel
+from xcodec.models import distill_neucodec, neucodec
+from xcodec.models.distill_neucodec import DistillNeuCodecModel
+from xcodec.models.neucodec import NeuCodecModel
 
-__all__ = ["NeuCodec"]
+__all__ = ["DistillNeuCodec", "NeuCodec"]
 
 
 class NeuCodec(nn.Module):
     """NeuCodec with the methods of the original class; `model` is the `NeuCodecModel` behind it."""
 
-    def __init__(self, model: NeuCodecModel) -> None:
+    family = neucodec.FAMILY
+
+    def __init__(self, model: NeuCodecModel | DistillNeuCodecModel) -> None:
         super().__init__()
         self.model = model
 
@@ -46,8 +50,8 @@ class NeuCodec(nn.Module):
 
         Args:
             pretrained_model_name_or_path: as `source` of `xcodec.conversion.read_checkpoint`.
-            semantic_encoder: folder or hub id of w2v-BERT 2.0, which original checkpoints leave out; None means
-                "facebook/w2v-bert-2.0".
+            semantic_encoder: folder or hub id of the semantic encoder, which original checkpoints leave out; None means
+                "facebook/w2v-bert-2.0" or, of DistillNeuCodec, "ntu-spml/distilhubert".
             num_semantic_layers: as for `xcodec.conversion.read_checkpoint`.
             num_attention_heads: likewise.
             **hub_arguments: revision, cache_dir, token, local_files_only, force_download.
@@ -56,7 +60,7 @@ class NeuCodec(nn.Module):
             The model in evaluation mode, on the CPU.
 
         Raises:
-            CheckpointError: where a checkpoint is not found, not complete or not NeuCodec's.
+            CheckpointError: where a checkpoint is not found, not complete or of another codec.
         """
         checkpoint = converted(
             read_source(pretrained_model_name_or_path, hub_arguments),
@@ -66,9 +70,9 @@ class NeuCodec(nn.Module):
             num_attention_heads=num_attention_heads,
             hub_arguments=hub_arguments,
         )
-        checkpoint.check_family(FAMILY, "NeuCodec", pretrained_model_name_or_path)
+        checkpoint.check_family(cls.family, cls.__name__, pretrained_model_name_or_path)
         model = checkpoint.build()
-        assert isinstance(model, NeuCodecModel), "its family's"
+        assert isinstance(model, NeuCodecModel | DistillNeuCodecModel), "its family's"
         return cls(model)
 
     @property
@@ -95,7 +99,8 @@ class NeuCodec(nn.Module):
                 device; or a path.
 
         Returns:
-            Codes in [0, 65536), int32, shape (batch, 1, samples // 320), on the model's device.
+            Codes in [0, 65536), int32, on the model's device: (batch, 1, samples // 320) or, of DistillNeuCodec, one
+            more of each clip.
 
         Raises:
             AudioError: where a recording cannot be read.
@@ -129,3 +134,9 @@ class NeuCodec(nn.Module):
             InputError: for another shape or dtype, or a code out of range.
         """
         return self.model.decode_clips(fsq_codes.to(self.device))
+
+
+class DistillNeuCodec(NeuCodec):
+    """DistillNeuCodec with the methods of the original class; `model` is the `DistillNeuCodecModel` behind it."""
+
+    family = distill_neucodec.FAMILY

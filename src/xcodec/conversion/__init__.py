@@ -4,18 +4,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from xcodec.conversion import audex, xcodec, xcodec2
+from xcodec.conversion import audex, distill_neucodec, xcodec, xcodec2
 from xcodec.conversion.checkpoint import Checkpoint, write_whole
 from xcodec.conversion.maker import Maker, decoding
+from xcodec.conversion.original import has_semantic_encoder
 from xcodec.conversion.report import ConversionReport
 from xcodec.conversion.source import read_source
 from xcodec.errors import CheckpointError, InputError, about, some_of
 from xcodec.models.checkpoint import CONFIG, for_another, public_name
 from xcodec.models.registry import FAMILIES, layout_of
-from xcodec.models.stored import Stored
+from xcodec.models.stored import Stored, unwrapped
 
 __all__ = [
-    "SEMANTIC_ENCODER",
     "Checkpoint",
     "ConversionReport",
     "convert_checkpoint",
@@ -23,7 +23,6 @@ __all__ = [
     "read_checkpoint",
 ]
 
-SEMANTIC_ENCODER = "facebook/w2v-bert-2.0"  # which some original checkpoints leave out
 SEMANTIC_LAYERS = 16  # of the released X-Codec2's semantic encoder, as many as the codec reads
 
 
@@ -63,11 +62,13 @@ def read_checkpoint(
             `.safetensors`, or what torch.save wrote, such as a Lightning `.ckpt` or a `.pth`. No pickle is executed.
         config: X-Codec's originals only: the YAML file that came with it; None takes the one YAML file beside it.
         semantic_encoder: folder or hub id of the semantic encoder in transformers' layout, for an original that was
-            saved without `semantic_model.*`: facebook/w2v-bert-2.0 for X-Codec2 and NeuCodec, bosonai/hubert_base for
-            the Higgs tokenizer.
+            saved without `semantic_model.*`: facebook/w2v-bert-2.0 for X-Codec2 and NeuCodec, ntu-spml/distilhubert for
+            DistillNeuCodec, bosonai/hubert_base for the Higgs tokenizer.
         num_semantic_layers: X-Codec2's originals only, as is the next: layers of the semantic encoder to keep; the
             codec reads the output of the last of them. None means 16.
         num_attention_heads: heads of the decoder; None means hidden size / 64.
+        num_semantic_layers: layers of w2v-BERT 2.0 to keep; the codec reads the output of the last of them. None means
+            16.
         model_type: "xcodec2" or "neucodec", for an original checkpoint in the names that both have: whose codes the
             decoder reads. None means that of the rate which it writes: 16 kHz is X-Codec2's, 24 kHz NeuCodec's; or that
             of `decodes`.
@@ -146,8 +147,9 @@ def converted(
         names = ", ".join(family.name for family in FAMILIES.values())
         raise CheckpointError(
             f"is no checkpoint of {names}: {said}its tensors are {some_of(sorted(found.tensors), 3)}; "
-            "expected CodecEnc.*, generator.* (original X-Codec2 and NeuCodec), decoder_2.*, quantizer.vq.* (original "
-            "X-Codec and Higgs tokenizer), audex_speech_token_embedder.* (Nemotron Audex), or transformers' names",
+            "expected CodecEnc.*, generator.* (original X-Codec2 and NeuCodec), codec_encoder.* (original "
+            "DistillNeuCodec), decoder_2.*, quantizer.vq.* (original X-Codec and Higgs tokenizer), "
+            "audex_speech_token_embedder.* (Nemotron Audex), or transformers' names",
             subject=source,
         )
     is_causal = layout.family is audex.FAMILY
@@ -161,15 +163,22 @@ def converted(
         if unused := [name for name, value in for_others.items() if value is not None]:
             raise InputError("the speech decoder of Nemotron Audex has no use for it", argument=unused[0])
         return audex.convert_original(found, num_attention_heads)
-    is_xcodec2 = layout.family.model_type in xcodec2.MODEL_TYPES
+    is_distilled = layout.family.model_type == distill_neucodec.MODEL_TYPE
+    is_xcodec2 = is_distilled or layout.family.model_type in xcodec2.MODEL_TYPES
     for_xcodec2 = {
         "num_semantic_layers": num_semantic_layers,
         "num_attention_heads": num_attention_heads,
         "model_type": model_type,
     }
-    if not is_xcodec2 and (given := [name for name, value in for_xcodec2.items() if value is not None]):
+    if is_distilled:
+        del for_xcodec2["num_attention_heads"]  # of the decoder, which it has too
+        if model_type == distill_neucodec.MODEL_TYPE:
+            del for_xcodec2["model_type"]
+    if (is_distilled or not is_xcodec2) and (
+        unused := [name for name, value in for_xcodec2.items() if value is not None]
+    ):
         raise InputError(
-            f"only for X-Codec2, and this is an {layout.family.name} checkpoint", subject=source, argument=given[0]
+            f"only for X-Codec2, and this is an {layout.family.name} checkpoint", subject=source, argument=unused[0]
         )
     if config is not None and (layout.family is not FAMILIES["xcodec"] or not layout.is_original):
         raise InputError(
@@ -203,8 +212,10 @@ def converted(
         return xcodec.convert_original(
             found, layout.family, config, semantic_encoder, fetch_semantic_encoder, of_another
         )
-    if fetch_semantic_encoder and semantic_encoder is None and not xcodec2.has_semantic_encoder(found.tensors):
-        semantic_encoder = SEMANTIC_ENCODER
+    if fetch_semantic_encoder and semantic_encoder is None and not has_semantic_encoder(found.tensors, unwrapped):
+        semantic_encoder = distill_neucodec.SEMANTIC_ENCODER if is_distilled else xcodec2.SEMANTIC_ENCODER
+    if is_distilled:
+        return distill_neucodec.convert_original(found, semantic_encoder, num_attention_heads, of_another)
     num_layers = SEMANTIC_LAYERS if num_semantic_layers is None else num_semantic_layers
     if model_type is not None and model_type not in xcodec2.MODEL_TYPES:
         raise InputError(f"expected one of {', '.join(xcodec2.MODEL_TYPES)}", argument="model_type", value=model_type)

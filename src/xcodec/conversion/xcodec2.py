@@ -4,7 +4,8 @@ What becomes of each original tensor is said by the tables of `xcodec.conversion
 none of them, or that is missing, is an error.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +13,24 @@ from torch import Tensor
 from transformers import Wav2Vec2BertConfig
 
 from xcodec.conversion.checkpoint import Checkpoint, check_complete
+from xcodec.conversion.original import Naming, checkpoint_of, has_semantic_encoder, with_semantic_encoder
 from xcodec.conversion.report import ConversionReport
-from xcodec.conversion.weight_norm import fold_weight_norms
 from xcodec.conversion.xcodec2_names import (
     RENAMES,
     infer_config,
     original_name,
     plain_name,
     reason_to_drop,
-    split_fused_attention,
+    split_attention,
 )
-from xcodec.errors import CheckpointError, InputError, about, some_of
-from xcodec.models.checkpoint import read_config, resolve_checkpoint
+from xcodec.errors import CheckpointError, about
 from xcodec.models.family import Family
-from xcodec.models.registry import FAMILIES
 from xcodec.models.stored import Stored, unwrapped
-from xcodec.models.weights import read_tensors
+from xcodec.models.xcodec2 import Xcodec2Config
 
-__all__ = ["MODEL_TYPES", "convert_original", "convert_state_dict", "has_semantic_encoder", "read_transformers_layout"]
+__all__ = ["MODEL_TYPES", "SEMANTIC_ENCODER", "convert_original", "convert_state_dict", "read_transformers_layout"]
 
+SEMANTIC_ENCODER = "facebook/w2v-bert-2.0"  # which some original checkpoints leave out
 MODEL_TYPES = ("xcodec2", "neucodec")  # of the codecs whose original checkpoints have these names
 
 
@@ -45,7 +45,9 @@ def convert_original(
     """Convert an original checkpoint; the arguments are those of `xcodec.conversion.read_checkpoint`."""
     tensors = source.tensors
     if semantic_encoder is not None:
-        tensors = with_semantic_encoder(tensors, semantic_encoder, hub_arguments)
+        tensors = with_semantic_encoder(
+            tensors, semantic_encoder, Wav2Vec2BertConfig.model_type, SEMANTIC_ENCODER, plain_name, hub_arguments
+        )
     return convert_state_dict(
         tensors,
         num_semantic_layers=num_semantic_layers,
@@ -94,30 +96,6 @@ def told_ratios(config: Mapping[str, Any]) -> list[int]:
     return told
 
 
-def with_semantic_encoder(
-    tensors: Mapping[str, Tensor], semantic_encoder: str | Path, hub_arguments: Mapping[str, Any]
-) -> dict[str, Tensor]:
-    """Add w2v-BERT 2.0 from its own checkpoint to an original state dict that lacks it."""
-    held = sorted(name for name in tensors if plain_name(name).startswith("semantic_model."))
-    if held:
-        raise InputError(
-            f"the checkpoint holds its own ({some_of(held, 2)})",
-            argument="semantic_encoder",
-            value=str(semantic_encoder),
-            remedy="leave it out",
-        )
-    folder = resolve_checkpoint(semantic_encoder, **hub_arguments)
-    model_type = read_config(folder).get("model_type")
-    if model_type != Wav2Vec2BertConfig.model_type:
-        raise CheckpointError(
-            f"is of model_type {model_type!r}; expected 'wav2vec2-bert', as facebook/w2v-bert-2.0 is",
-            argument="semantic_encoder",
-            value=str(semantic_encoder),
-        )
-    encoder = {f"semantic_model.{name.removeprefix('wav2vec2_bert.')}": x for name, x in read_tensors(folder).items()}
-    return {**tensors, **encoder}
-
-
 def convert_state_dict(
     tensors: Mapping[str, Tensor],
     *,
@@ -143,63 +121,32 @@ def convert_state_dict(
     Raises:
         CheckpointError: names what is missing, unexpected or of another shape.
     """
-    given: dict[str, str] = {}  # plain name -> the name in the source
-    dropped: dict[str, str] = {}
-    plain: dict[str, Tensor] = {}
     with about(source):
-        for name, tensor in tensors.items():
-            key = plain_name(name)
-            if key in given:
-                raise CheckpointError(f"{given[key]} and {name} are two spellings of one tensor")
-            given[key] = name
-            if reason := reason_to_drop(key, tensor, num_semantic_layers):
-                dropped[name] = reason
-            else:
-                plain[key] = tensor
-        check_semantic_encoder(plain, num_semantic_layers)
+        check_semantic_encoder(tensors, num_semantic_layers)
 
-        plain, pairs = fold_weight_norms(plain)
-        renamed = {RENAMES.rename(key) or key: tensor for key, tensor in plain.items()}
-        kept = {RENAMES.rename(key) or key: tuple(given[part] for part in pairs.get(key, (key,))) for key in plain}
-        config = infer_config(renamed, num_semantic_layers, num_attention_heads, model_type, upsampling_ratios)
-        family = FAMILIES[config.model_type]
-        permuted = []
-        for fused in [name for name in renamed if name.endswith(".self_attn.qkv_proj.weight")]:
-            origin = kept.pop(fused)
-            parts = split_fused_attention(renamed.pop(fused), config.hidden_size, config.num_attention_heads)
-            for letter, part in zip("qkv", parts, strict=True):
-                target = fused.replace("qkv_proj", f"{letter}_proj")
-                renamed[target], kept[target] = part, origin
-                permuted += [target] * (letter != "v")
+    def split(name: str, tensor: Tensor, config: Xcodec2Config) -> dict[str, Tensor] | None:
+        return split_attention(name, tensor, config.hidden_size, config.num_attention_heads)
 
-        def spell(name: str) -> str:
-            return " + ".join(kept.get(name, (original_name(name),)))
-
-        check_complete(renamed, family, config, spell)
-
-    report = ConversionReport(
-        source=source,
-        layout="original",
-        kept=kept,
-        folded=tuple(RENAMES.rename(key) or key for key in pairs),
-        permuted=tuple(permuted),
-        dropped=dropped,
-        num_kept=sum(tensor.numel() for tensor in renamed.values()),
-        num_dropped=sum(tensors[name].numel() for name in dropped),
-        family=family.name,
+    naming = Naming(
+        renames=RENAMES,
+        plain_name=plain_name,
+        reason_to_drop=partial(reason_to_drop, num_semantic_layers=num_semantic_layers),
+        infer_config=partial(
+            infer_config,
+            num_semantic_layers=num_semantic_layers,
+            num_attention_heads=num_attention_heads,
+            model_type=model_type,
+            upsampling_ratios=upsampling_ratios,
+        ),
+        split=split,
+        original_name=original_name,
     )
-    contiguous = {name: tensor.contiguous() for name, tensor in renamed.items()}
-    return Checkpoint(family, config, contiguous, report)
-
-
-def has_semantic_encoder(tensors: Iterable[str]) -> bool:
-    """Tell whether an original checkpoint holds its semantic encoder, by its tensors' names."""
-    return any(plain_name(name).startswith("semantic_model.") for name in tensors)
+    return checkpoint_of(tensors, naming, source)
 
 
 def check_semantic_encoder(tensors: Mapping[str, Tensor], num_layers: int) -> None:
     """Say what to do where the semantic encoder was not saved at all."""
-    if not has_semantic_encoder(tensors):
+    if not has_semantic_encoder(tensors, plain_name):
         raise CheckpointError(
             "the semantic encoder is missing: semantic_model.feature_projection.* and "
             f"semantic_model.encoder.layers.0.* to .{num_layers - 1}.* (it is frozen in training, so some checkpoints "

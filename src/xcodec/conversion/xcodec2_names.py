@@ -22,11 +22,13 @@ from xcodec.modules.snake import FILTER_TAPS, RATIO, kaiser_sinc_filter
 
 __all__ = [
     "RENAMES",
+    "ROWS",
+    "decoder_heads",
     "infer_config",
     "original_name",
     "plain_name",
     "reason_to_drop",
-    "split_fused_attention",
+    "split_attention",
 ]
 
 INPUT_RATE = 16000  # Hz, of what both encoders read
@@ -36,41 +38,41 @@ UNIT = "CodecEnc.conv_blocks.{b}.block.{u}.block"
 RES_UNIT = "acoustic_encoder.block.{b-1}.res_unit{u+1}"
 
 # Original name -> name here. `qkv_proj` is split further into q_proj, k_proj and v_proj.
-RENAMES = KeyMap(
-    (
-        ("semantic_model.*", "semantic_encoder.*"),
-        ("SemanticEncoder_module.initial_conv.*", "semantic_adapter.conv1.*"),
-        ("SemanticEncoder_module.residual_blocks.1.*", "semantic_adapter.conv2.*"),
-        ("SemanticEncoder_module.residual_blocks.3.*", "semantic_adapter.conv3.*"),
-        ("SemanticEncoder_module.final_conv.*", "semantic_adapter.conv4.*"),
-        ("CodecEnc.conv_blocks.0.*", "acoustic_encoder.conv1.*"),
-        (f"{UNIT}.0.*", f"{RES_UNIT}.snake1.*"),
-        (f"{UNIT}.1.*", f"{RES_UNIT}.conv1.*"),
-        (f"{UNIT}.2.*", f"{RES_UNIT}.snake2.*"),
-        (f"{UNIT}.3.*", f"{RES_UNIT}.conv2.*"),
-        ("CodecEnc.conv_blocks.{b}.block.3.*", "acoustic_encoder.block.{b-1}.snake1.*"),
-        ("CodecEnc.conv_blocks.{b}.block.4.*", "acoustic_encoder.block.{b-1}.conv1.*"),
-        ("CodecEnc.conv_final_block.0.*", "acoustic_encoder.snake1.*"),
-        ("CodecEnc.conv_final_block.1.*", "acoustic_encoder.conv2.*"),
-        ("fc_prior.*", "fc_encoder.*"),
-        ("generator.quantizer.project_in.*", "quantizer.project_in.*"),
-        ("generator.quantizer.project_out.*", "quantizer.project_out.*"),
-        ("fc_post_a.*", "acoustic_decoder.fc.*"),
-        ("generator.backbone.embed.*", "acoustic_decoder.embed.*"),
-        ("generator.backbone.prior_net.*", "acoustic_decoder.prior_net.*"),
-        (f"{BLOCK}.att_norm.*", f"{LAYER}.input_layernorm.*"),
-        (f"{BLOCK}.att.c_attn.*", f"{LAYER}.self_attn.qkv_proj.*"),
-        (f"{BLOCK}.att.c_proj.*", f"{LAYER}.self_attn.o_proj.*"),
-        (f"{BLOCK}.ffn_norm.*", f"{LAYER}.post_attention_layernorm.*"),
-        (f"{BLOCK}.mlp.*", f"{LAYER}.mlp.*"),
-        ("generator.backbone.post_net.*", "acoustic_decoder.post_net.*"),
-        ("generator.backbone.final_layer_norm.*", "acoustic_decoder.norm.*"),
-        ("generator.upsampler.upsample_layers.{i}.*", "acoustic_decoder.upsampler.convs.{i}.*"),
-        ("generator.upsampler.resnet_blocks.{i}.*", "acoustic_decoder.upsampler.blocks.{i}.*"),
-        ("generator.upsampler.out_proj.*", "acoustic_decoder.upsampler.linear.*"),
-        ("generator.head.out.*", "acoustic_decoder.head.linear.*"),
-    )
+ROWS = (
+    ("semantic_model.*", "semantic_encoder.*"),
+    ("SemanticEncoder_module.initial_conv.*", "semantic_adapter.conv1.*"),
+    ("SemanticEncoder_module.residual_blocks.1.*", "semantic_adapter.conv2.*"),
+    ("SemanticEncoder_module.residual_blocks.3.*", "semantic_adapter.conv3.*"),
+    ("SemanticEncoder_module.final_conv.*", "semantic_adapter.conv4.*"),
+    ("CodecEnc.conv_blocks.0.*", "acoustic_encoder.conv1.*"),
+    (f"{UNIT}.0.*", f"{RES_UNIT}.snake1.*"),
+    (f"{UNIT}.1.*", f"{RES_UNIT}.conv1.*"),
+    (f"{UNIT}.2.*", f"{RES_UNIT}.snake2.*"),
+    (f"{UNIT}.3.*", f"{RES_UNIT}.conv2.*"),
+    ("CodecEnc.conv_blocks.{b}.block.3.*", "acoustic_encoder.block.{b-1}.snake1.*"),
+    ("CodecEnc.conv_blocks.{b}.block.4.*", "acoustic_encoder.block.{b-1}.conv1.*"),
+    ("CodecEnc.conv_final_block.0.*", "acoustic_encoder.snake1.*"),
+    ("CodecEnc.conv_final_block.1.*", "acoustic_encoder.conv2.*"),
+    ("fc_prior.*", "fc_encoder.*"),
+    ("generator.quantizer.project_in.*", "quantizer.project_in.*"),
+    ("generator.quantizer.project_out.*", "quantizer.project_out.*"),
+    ("fc_post_a.*", "acoustic_decoder.fc.*"),
+    ("generator.backbone.embed.*", "acoustic_decoder.embed.*"),
+    ("generator.backbone.prior_net.*", "acoustic_decoder.prior_net.*"),
+    (f"{BLOCK}.att_norm.*", f"{LAYER}.input_layernorm.*"),
+    (f"{BLOCK}.att.c_attn.*", f"{LAYER}.self_attn.qkv_proj.*"),
+    (f"{BLOCK}.att.c_proj.*", f"{LAYER}.self_attn.o_proj.*"),
+    (f"{BLOCK}.ffn_norm.*", f"{LAYER}.post_attention_layernorm.*"),
+    (f"{BLOCK}.mlp.*", f"{LAYER}.mlp.*"),
+    ("generator.backbone.post_net.*", "acoustic_decoder.post_net.*"),
+    ("generator.backbone.final_layer_norm.*", "acoustic_decoder.norm.*"),
+    ("generator.upsampler.upsample_layers.{i}.*", "acoustic_decoder.upsampler.convs.{i}.*"),
+    ("generator.upsampler.resnet_blocks.{i}.*", "acoustic_decoder.upsampler.blocks.{i}.*"),
+    ("generator.upsampler.out_proj.*", "acoustic_decoder.upsampler.linear.*"),
+    ("generator.head.out.*", "acoustic_decoder.head.linear.*"),
 )
+RENAMES = KeyMap(ROWS)
+FUSED = Pattern(f"{LAYER}.self_attn.qkv_proj.weight")
 
 # What only training needs -> why it is dropped.
 TRAINING_ONLY = (
@@ -154,6 +156,14 @@ def reason_to_drop(name: str, tensor: Tensor, num_semantic_layers: int) -> str |
             )
         return reason
     return None
+
+
+def split_attention(name: str, tensor: Tensor, hidden_size: int, num_heads: int) -> dict[str, Tensor] | None:
+    """Split the fused projection of a layer of the decoder, by the names of its parts; None where it is none."""
+    if FUSED.match(name) is None:
+        return None
+    parts = split_fused_attention(tensor, hidden_size, num_heads)
+    return {name.replace("qkv_proj", f"{letter}_proj"): part for letter, part in zip("qkv", parts, strict=True)}
 
 
 def split_fused_attention(fused: Tensor, hidden_size: int, num_heads: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -18,7 +18,7 @@ from xcodec.models.family import Family
 from xcodec.models.stored import unwrapped
 from xcodec.models.xcodec.configuration import XcodecConfig
 
-__all__ = ["infer_config", "plain_name", "read_original_config", "renames"]
+__all__ = ["count", "infer_config", "infer_semantic_config", "plain_name", "read_original_config", "renames"]
 
 # Original name -> name here, of what does not depend on the number of acoustic blocks.
 COMMON = (

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from xcodec.models import causal_xcodec2, higgs_audio_v2_tokenizer, neucodec, xcodec, xcodec2
+from xcodec.models import causal_xcodec2, distill_neucodec, higgs_audio_v2_tokenizer, neucodec, xcodec, xcodec2
 from xcodec.models.family import Family
 from xcodec.models.stored import Stored, unwrapped
 
@@ -13,6 +13,7 @@ FAMILIES: dict[str, Family] = {
     family.model_type: family
     for family in (
         causal_xcodec2.FAMILY,  # before X-Codec2, all of whose names it may have too
+        distill_neucodec.FAMILY,  # before X-Codec2, all of whose names it has too
         xcodec2.FAMILY,
         neucodec.FAMILY,
         higgs_audio_v2_tokenizer.FAMILY,  # before X-Codec, all of whose names it has too

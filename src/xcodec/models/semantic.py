@@ -99,19 +99,27 @@ def build_semantic_encoder(config: Wav2Vec2BertConfig) -> Wav2Vec2Bert:
 
 
 class SemanticAdapter(nn.Module):
-    """Four convolutions of 3 taps, the middle two inside a residual."""
+    """Four convolutions of 3 taps, the middle two inside a residual.
 
-    def __init__(self, channels: int) -> None:
+    Args:
+        channels: of input and output.
+        hidden_channels: of what is between the convolutions; None means as many.
+    """
+
+    def __init__(self, channels: int, hidden_channels: int | None = None) -> None:
         super().__init__()
-        self.conv1 = MaskedConv1d(channels, channels, kernel_size=3, padding=1, bias=False)
-        self.conv2 = MaskedConv1d(channels, channels, kernel_size=3, padding=1)
-        self.conv3 = MaskedConv1d(channels, channels, kernel_size=3, padding=1)
-        self.conv4 = MaskedConv1d(channels, channels, kernel_size=3, padding=1, bias=False)
+        hidden = channels if hidden_channels is None else hidden_channels
+        self.conv1 = MaskedConv1d(channels, hidden, kernel_size=3, padding=1, bias=False)
+        self.conv2 = MaskedConv1d(hidden, hidden, kernel_size=3, padding=1)
+        self.conv3 = MaskedConv1d(hidden, hidden, kernel_size=3, padding=1)
+        self.conv4 = MaskedConv1d(hidden, channels, kernel_size=3, padding=1, bias=False)
 
     def forward(self, x: Tensor, time: Time = WHOLE) -> Tensor:
         """Transform `x` of shape (batch, channels, time)."""
         reach = sum(conv.kernel_size[0] // 2 for conv in (self.conv1, self.conv2, self.conv3, self.conv4))
-        return time.map(self._adapted, x, reach=reach, dim=2, width=x.shape[1])
+        return time.map(
+            self._adapted, x, reach=reach, dim=2, width=max(self.conv1.in_channels, self.conv1.out_channels)
+        )
 
     def _adapted(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         # The residual is relu(conv1(x)), not conv1(x): upstream's first ReLU works in place, so the tensor that is

@@ -1,4 +1,4 @@
-"""HuBERT (Hsu et al., 2021) and, with another attention, WavLM: a waveform to the mean of all its hidden states.
+"""HuBERT (Hsu et al., 2021) and, with another attention, WavLM: a waveform to the mean of its states or the last.
 
 The modules have the checkpoints' names. Only what a frozen encoder needs is built: dropout, layer drop and SpecAugment
 belong to pre-training and are left out.
@@ -223,25 +223,35 @@ def as_it_is(x: Tensor) -> Tensor:
 class HubertEncoder(nn.Module):
     """Positions, and a stack of layers.
 
-    Where the layers put their norms first, `layer_norm` would follow the last of them. No hidden state has passed it,
-    so it is not applied; checkpoints hold it.
+    Where the layers put their norms first, `layer_norm` follows the last of them. No other hidden state has passed it,
+    so it is not applied where their mean is taken; checkpoints hold it.
     """
 
     def __init__(
-        self, positions: PositionalConv, layers: Sequence[EncoderLayer], hidden_size: int, eps: float, norm_first: bool
+        self,
+        positions: PositionalConv,
+        layers: Sequence[EncoderLayer],
+        hidden_size: int,
+        eps: float,
+        norm_first: bool,
+        averages: bool,
     ) -> None:
         super().__init__()
         self.pos_conv_embed = positions
         self.layer_norm = nn.LayerNorm(hidden_size, eps=eps)
         self.layers = nn.ModuleList(layers)
         self.norm_first = norm_first
+        self.averages = averages
 
     def forward(self, x: Tensor, time: Time = WHOLE) -> Tensor:
-        """Compute the mean of all hidden states, the first layer's input among them: (batch, time, hidden_size).
+        """Compute the mean of all hidden states, the first layer's input among them, or the last of them.
 
         Args:
             x: shape (batch, time, hidden_size).
             time: of `x`.
+
+        Returns:
+            Shape (batch, time, hidden_size).
         """
         layers = cast(list[EncoderLayer], list(self.layers))
         biases = layers[0].attention.distance_biases(x.shape[1])
@@ -252,6 +262,10 @@ class HubertEncoder(nn.Module):
             return part if self.norm_first else self.layer_norm(part)
 
         x = time.map(placed, x, reach=self.pos_conv_embed.reach, width=width)
+        if not self.averages:
+            for layer in shares(layers):
+                x = layer(x, time, biases)
+            return time.each(self.layer_norm, x, width=width) if self.norm_first else x
         total = x.clone()  # a layer may overwrite its input
         for layer in shares(layers):
             x = layer(x, time, biases)
@@ -260,7 +274,7 @@ class HubertEncoder(nn.Module):
 
 
 class Hubert(nn.Module):
-    """A waveform in, the mean of all hidden states out.
+    """A waveform in, the mean of all hidden states out, or the last of them.
 
     Args:
         feature_encoder: samples to frames.
@@ -275,6 +289,8 @@ class Hubert(nn.Module):
         norm_first: whether layers normalise their input, as large models do, rather than their output.
         layer_norm_eps: added to variances.
         mask_embedding: whether the checkpoint carries `masked_spec_embed`, a vector that only pre-training uses.
+        norm_frames: whether frames are normalised over channels before they are projected.
+        averages: whether the mean of the hidden states is wanted, or the last of them.
     """
 
     def __init__(
@@ -291,10 +307,12 @@ class Hubert(nn.Module):
         norm_first: bool = False,
         layer_norm_eps: float = 1e-5,
         mask_embedding: bool = True,
+        norm_frames: bool = True,
+        averages: bool = True,
     ) -> None:
         super().__init__()
         self.feature_extractor = feature_encoder
-        self.feature_projection = FeatureProjection(frame_size, hidden_size, layer_norm_eps, dropout=0.0)
+        self.feature_projection = FeatureProjection(frame_size, hidden_size, layer_norm_eps, 0.0, norm_frames)
         if mask_embedding:
             self.masked_spec_embed = nn.Parameter(torch.empty(hidden_size).uniform_())
         positions = PositionalConv(hidden_size, num_positions, position_groups, position_activation)
@@ -308,7 +326,7 @@ class Hubert(nn.Module):
             )
             for attention in attentions
         ]
-        self.encoder = HubertEncoder(positions, layers, hidden_size, layer_norm_eps, norm_first)
+        self.encoder = HubertEncoder(positions, layers, hidden_size, layer_norm_eps, norm_first, averages)
 
     def output_length(self, num_samples: Length) -> Length:
         """Compute how many frames so many samples make; below 1 where they are too few."""
@@ -322,7 +340,7 @@ class Hubert(nn.Module):
             time: of the samples; every clip has at least one frame.
 
         Returns:
-            The mean of all hidden states, shape (batch, frames, hidden_size); past a clip's end it means nothing.
+            The hidden states' mean, or the last, (batch, frames, hidden_size); past a clip's end it means nothing.
         """
         frame_lengths = None if time.lengths is None else self.output_length(time.lengths)
         with share(FRAMES_SHARE):

@@ -14,25 +14,26 @@ from torch import Tensor, nn
 from xcodec import kernels
 from xcodec.modules.lengths import replicate_past_end, zero_past_end
 
-__all__ = ["AntiAliasedActivation", "Snake", "SnakeBeta", "kaiser_sinc_filter"]
+__all__ = ["AntiAliasedActivation", "Snake", "SnakeBeta", "at_least_float32", "kaiser_sinc_filter"]
 
 RATIO = 2
 FILTER_TAPS = 12
 
 
 class Snake(nn.Module):
-    """x + sin^2(alpha x) / alpha, with one `alpha` per channel."""
+    """x + sin^2(alpha x) / alpha, with one `alpha` per channel; `eps` is added to the one that divides."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, eps: float = 1e-9) -> None:
         super().__init__()
         self.alpha = nn.Parameter(torch.ones(1, channels, 1))
+        self.eps = eps
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Activate `x` of shape (batch, channels, time); what comes out past a clip's end means nothing."""
         if kernels.serves(x):
             alpha = at_least_float32(self.alpha[0, :, 0])
-            return kernels.snake(x.transpose(1, 2), alpha, 1 / (alpha + 1e-9), lengths).transpose(1, 2)
-        return x + (x * self.alpha).sin().square() / (self.alpha + 1e-9)
+            return kernels.snake(x.transpose(1, 2), alpha, 1 / (alpha + self.eps), lengths).transpose(1, 2)
+        return x + (x * self.alpha).sin().square() / (self.alpha + self.eps)
 
 
 class SnakeBeta(nn.Module):

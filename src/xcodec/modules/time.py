@@ -217,6 +217,17 @@ class Whole(Time):
         """`unstored`."""
         return self._map(f, (x,), stencil)
 
+    def in_turn(self, f: Callable[[Tensor], Tensor], x: Tensor, size: int) -> Tensor:
+        """Give f of the stretches of `size` steps, one after the other, which may be written over `x`.
+
+        Args:
+            f: takes a stretch, the last of which may be shorter, and gives one of the same shape; it may remember what
+                it needs of those that came before.
+            x: shape (batch, time, channels).
+            size: in steps.
+        """
+        return torch.cat([f(part) for part in shares(x.split(size, 1))], 1)
+
     def normalized(self, norm: MaskedGroupNorm, x: Signal) -> Signal:
         """`Time.normalized`."""
         return norm(stored(x), self.lengths)
@@ -316,6 +327,14 @@ class Tiled(Whole):
             return f(x)
         for _, tile in cut:
             x[:, tile.wanted] = f(x[:, tile.wanted])
+        return x
+
+    def in_turn(self, f: Callable[[Tensor], Tensor], x: Tensor, size: int) -> Tensor:
+        """`Whole.in_turn`."""
+        if torch.compiler.is_compiling():
+            return super().in_turn(f, x, size)
+        for part in shares(x.split(size, 1)):
+            part.copy_(f(part))
         return x
 
     def normalized(self, norm: MaskedGroupNorm, x: Signal) -> Signal:

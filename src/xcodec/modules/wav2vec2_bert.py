@@ -20,17 +20,17 @@ Activation = Callable[[Tensor], Tensor]
 
 
 class FeatureProjection(nn.Module):
-    """LayerNorm and a linear map from stacked filter-bank frames to the hidden size."""
+    """LayerNorm, perhaps, and a linear map from frames to the hidden size."""
 
-    def __init__(self, input_size: int, hidden_size: int, eps: float, dropout: float) -> None:
+    def __init__(self, input_size: int, hidden_size: int, eps: float, dropout: float, has_norm: bool = True) -> None:
         super().__init__()
-        self.layer_norm = nn.LayerNorm(input_size, eps=eps)
+        self.layer_norm = nn.LayerNorm(input_size, eps=eps) if has_norm else None
         self.projection = Linear(input_size, hidden_size)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, time, input_size) to (batch, time, hidden_size)."""
-        return self.dropout(self.projection(self.layer_norm(x)))
+        return self.dropout(self.projection(x if self.layer_norm is None else self.layer_norm(x)))
 
 
 class FeedForward(nn.Module):

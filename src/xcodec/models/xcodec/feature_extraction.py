@@ -29,6 +29,8 @@ class XcodecFeatureExtractor(WaveformFeatureExtractor):
     """
 
     model_input_names = ["input_values", "padding_mask"]  # noqa: RUF012
+    appended_samples = 0  # zeros that every clip gets before it is filled up
+    stored_name = "DacFeatureExtractor"  # by which a stored one is known, so that transformers reads it too
 
     def __init__(
         self,
@@ -89,6 +91,8 @@ class XcodecFeatureExtractor(WaveformFeatureExtractor):
         clips = self._waveforms(audio, raw_audio, sampling_rate, kwargs)
         strategy = padding_strategy(True if padding is None else padding)
         limit = limit_of(max_length, self.hop_length, truncation or strategy is PaddingStrategy.MAX_LENGTH)
+        if self.appended_samples:
+            clips = [torch.nn.functional.pad(clip, (0, self.appended_samples)) for clip in clips]
         if truncation:
             clips = [clip[:limit] for clip in clips]
         lengths = torch.tensor([len(clip) for clip in clips])
@@ -111,8 +115,8 @@ class XcodecFeatureExtractor(WaveformFeatureExtractor):
         return as_asked({"input_values": list(values), "padding_mask": list(mask)}, return_tensors, device)
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields to store, under the name of transformers' class, so that it reads our checkpoints too."""
-        return super().to_dict() | {"feature_extractor_type": "DacFeatureExtractor"}
+        """The fields to store."""
+        return super().to_dict() | {"feature_extractor_type": self.stored_name}
 
 
 def as_asked(

@@ -19,15 +19,18 @@ __all__ = ["SemanticDecoder", "SemanticEncoder", "build_semantic_model"]
 
 # Fields of the two configurations that change what is computed in ways that no X-Codec has needed -> their only value.
 UNSUPPORTED = {
-    "feat_proj_layer_norm": True,
     "conv_pos_batch_norm": False,
     "adapter_attn_dim": None,
     "add_adapter": False,
 }
 
 
-def build_semantic_model(config: HubertConfig | WavLMConfig) -> Hubert:
+def build_semantic_model(config: HubertConfig | WavLMConfig, averages: bool = True) -> Hubert:
     """Build the encoder that `config` describes.
+
+    Args:
+        config: HuBERT's or WavLM's.
+        averages: whether the mean of the hidden states is wanted, or the last of them.
 
     Raises:
         InputError: where it asks for what is not supported.
@@ -87,6 +90,8 @@ def build_semantic_model(config: HubertConfig | WavLMConfig) -> Hubert:
         norm_first=config.do_stable_layer_norm,
         layer_norm_eps=config.layer_norm_eps,
         mask_embedding=config.mask_time_prob > 0 or config.mask_feature_prob > 0,
+        norm_frames=getattr(config, "feat_proj_layer_norm", True),  # WavLM always does
+        averages=averages,
     )
 
 

@@ -152,7 +152,7 @@ class Xcodec2Config(CodecConfig):
         self.head_dim = hidden_size // num_attention_heads if head_dim is None else head_dim
         self.encoder_hidden_size = encoder_hidden_size
         self.downsampling_ratios = list(downsampling_ratios)
-        self.semantic_model_config = semantic_config(semantic_model_config)
+        self.semantic_model_config = self.semantic_config(semantic_model_config)
         self.sampling_rate = sampling_rate
         self.activation_dropout = activation_dropout
         self.quantization_dim = quantization_dim
@@ -210,10 +210,28 @@ class Xcodec2Config(CodecConfig):
     def architecture(self) -> dict[str, Any]:
         """The fields that decide the outputs; the others concern training, interchange or who wrote the file."""
         fields: dict[str, Any] = {name: getattr(self, name) for name in ARCHITECTURE}
-        semantic = {name: getattr(self.semantic_model_config, name) for name in SEMANTIC_ARCHITECTURE}
         if self.decoder_hop_length is not None or self.upsampling_ratios:
             fields |= {name: getattr(self, name) for name in OUTPUT_ARCHITECTURE}
-        return fields | {"semantic_model_config": semantic}
+        return fields | {"semantic_model_config": self.semantic_architecture()}
+
+    def semantic_architecture(self) -> dict[str, Any]:
+        """The fields of the semantic encoder that decide codes."""
+        return {name: getattr(self.semantic_model_config, name) for name in SEMANTIC_ARCHITECTURE}
+
+    @classmethod
+    def semantic_config(cls, config: Any) -> Any:
+        """Turn what a caller or a config.json may give for the semantic encoder into its configuration."""
+        if config is None:
+            return Wav2Vec2BertConfig(num_hidden_layers=RELEASED_SEMANTIC_LAYERS)
+        if isinstance(config, dict):
+            fields = dict(config)
+            model_type = fields.pop("model_type", "wav2vec2-bert")
+            if model_type != "wav2vec2-bert":
+                raise InputError(
+                    f"the semantic encoder of X-Codec2 is 'wav2vec2-bert'; semantic_model_config says {model_type!r}"
+                )
+            return Wav2Vec2BertConfig(**({"num_hidden_layers": RELEASED_SEMANTIC_LAYERS} | fields))
+        return config
 
     def num_repeated(self) -> dict[str, int]:
         """How many times the model has what a mere number in the configuration repeats, by that number's name."""
@@ -242,7 +260,7 @@ class Xcodec2Config(CodecConfig):
         check_numbers(self, "initializer_range", "rms_norm_eps")
         check_fractions(self, "attention_dropout", "activation_dropout")
         check_booleans(self, "attention_bias")
-        check_semantic_encoder(self.semantic_model_config)
+        self._check_semantic_model()
         if self.decoder_width % self.num_attention_heads:
             raise InputError(
                 f"hidden_size={self.decoder_width} is not a multiple of num_attention_heads={self.num_attention_heads}"
@@ -269,32 +287,17 @@ class Xcodec2Config(CodecConfig):
                 value=self.hidden_size,
             )
 
-
-def semantic_config(config: Wav2Vec2BertConfig | dict[str, Any] | None) -> Wav2Vec2BertConfig:
-    """Turn what a caller or a config.json may give for the semantic encoder into its configuration."""
-    if config is None:
-        return Wav2Vec2BertConfig(num_hidden_layers=RELEASED_SEMANTIC_LAYERS)
-    if isinstance(config, dict):
-        fields = dict(config)
-        model_type = fields.pop("model_type", "wav2vec2-bert")
-        if model_type != "wav2vec2-bert":
-            raise InputError(
-                f"the semantic encoder of X-Codec2 is 'wav2vec2-bert'; semantic_model_config says {model_type!r}"
-            )
-        return Wav2Vec2BertConfig(**({"num_hidden_layers": RELEASED_SEMANTIC_LAYERS} | fields))
-    return config
-
-
-def check_semantic_encoder(config: Wav2Vec2BertConfig) -> None:
-    """Check those sizes of the semantic encoder that transformers does not."""
-    check_sizes(
-        config,
-        "feature_projection_input_dim",
-        "hidden_size",
-        "intermediate_size",
-        "num_hidden_layers",
-        "num_attention_heads",
-        "conv_depthwise_kernel_size",
-    )
-    check_sizes(config, "left_max_position_embeddings", "right_max_position_embeddings", at_least=0)
-    check_numbers(config, "layer_norm_eps")
+    def _check_semantic_model(self) -> None:
+        """Check those sizes of the semantic encoder that transformers does not."""
+        semantic = self.semantic_model_config
+        check_sizes(
+            semantic,
+            "feature_projection_input_dim",
+            "hidden_size",
+            "intermediate_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "conv_depthwise_kernel_size",
+        )
+        check_sizes(semantic, "left_max_position_embeddings", "right_max_position_embeddings", at_least=0)
+        check_numbers(semantic, "layer_norm_eps")

@@ -93,40 +93,49 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
     semantic_part = "semantic_encoder"
     appended_samples = 1
     feature_margin = FRAME_SHIFT  # zeros on both sides of a clip, for its filter bank alone
-    encoder_parts = ("semantic_encoder", "semantic_adapter", "acoustic_encoder", "fc_encoder")
+    encoder_parts: tuple[str, ...] = ("semantic_encoder", "semantic_adapter", "acoustic_encoder", "fc_encoder")
     decoder_parts = ("acoustic_decoder",)
-    repeated_layers = (ConformerLayer, TransformerLayer, ResNetBlock)
-    single_blocks = (EncoderBlock,)
+    repeated_layers: tuple[type[nn.Module], ...] = (ConformerLayer, TransformerLayer, ResNetBlock)
+    single_blocks: tuple[type[nn.Module], ...] = (EncoderBlock,)
 
     def __init__(self, config: Xcodec2Config, encoder_only: bool = False, decoder_only: bool = False) -> None:
         super().__init__(config)
         self._choose_half(encoder_only, decoder_only)
-        semantic = config.semantic_model_config
-        if config.has_encoder and config.quantization_dim != config.hidden_size + semantic.hidden_size:
-            raise InputError(
-                f"quantization_dim={config.quantization_dim}; expected "
-                "hidden_size + semantic_model_config.hidden_size = "
-                f"{config.hidden_size} + {semantic.hidden_size} = {config.hidden_size + semantic.hidden_size}"
-            )
+        self._check_widths(config)
         if config.has_encoder and config.hidden_size % 32:
             raise InputError(
                 f"hidden_size={config.hidden_size}; expected a multiple of 32, the groups of the GroupNorms"
             )
         if self.has_encoder:
-            width = semantic.feature_projection_input_dim
-            self.semantic_features = SemanticFeatures(
-                config.sampling_rate, width, config.encoder_hop_length, self.feature_margin
-            )
-            self.semantic_encoder = build_semantic_encoder(semantic)
-            self.semantic_adapter = SemanticAdapter(semantic.hidden_size)
-            self.acoustic_encoder = AcousticEncoder(
-                config.encoder_hidden_size, config.downsampling_ratios, config.hidden_size
-            )
-            self.fc_encoder = Linear(config.quantization_dim, config.quantization_dim)
+            self._build_encoder(config)
         self.quantizer = FSQ(config.quantization_dim, tuple(config.quantization_levels), config.has_encoder)
         if self.has_decoder:
             self.add_module("acoustic_decoder", self.decoder_class(config))
         self.post_init()  # type: ignore[no-untyped-call]
+
+    def _build_encoder(self, config: Xcodec2Config) -> None:
+        """Make the parts that only encoding needs."""
+        semantic = config.semantic_model_config
+        width = semantic.feature_projection_input_dim
+        self.semantic_features = SemanticFeatures(
+            config.sampling_rate, width, config.encoder_hop_length, self.feature_margin
+        )
+        self.semantic_encoder = build_semantic_encoder(semantic)
+        self.semantic_adapter = SemanticAdapter(semantic.hidden_size)
+        self.acoustic_encoder: nn.Module = AcousticEncoder(
+            config.encoder_hidden_size, config.downsampling_ratios, config.hidden_size
+        )
+        self.fc_encoder = Linear(config.quantization_dim, config.quantization_dim)
+
+    def _check_widths(self, config: Xcodec2Config) -> None:
+        """Refuse branches that together are not as wide as the latents."""
+        width = config.semantic_model_config.hidden_size
+        if config.has_encoder and config.quantization_dim != config.hidden_size + width:
+            raise InputError(
+                f"quantization_dim={config.quantization_dim}; expected "
+                "hidden_size + semantic_model_config.hidden_size = "
+                f"{config.hidden_size} + {width} = {config.hidden_size + width}"
+            )
 
     @property
     def hop_length(self) -> int:
