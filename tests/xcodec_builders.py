@@ -14,6 +14,8 @@ from xcodec.models.family import Family
 from xcodec.models.higgs_audio_v2_tokenizer import FAMILY as HIGGS
 from xcodec.models.higgs_audio_v2_tokenizer import HiggsAudioV2TokenizerModel
 from xcodec.models.xcodec import FAMILY
+from xcodec.models.xcodec_vocos import FAMILY as VOCOS
+from xcodec.models.xcodec_vocos import XcodecVocosModel
 from xcodec.quantizers.rvq import Codebook
 
 # The semantic models of the released checkpoints, and the large layout: norms in every convolution and before layers.
@@ -114,7 +116,11 @@ def random_xcodec(
         codebook.embed_avg.copy_(codebook.embed)
         residual = residual - stage.decode(stage.encode(residual))
     level = model(**inputs).audio_values.std()
-    model.acoustic_decoder.conv2.weight.mul_(0.1 / level)
+    if family is VOCOS:
+        head = model.acoustic_decoder.head
+        head.linear.bias[: head.n_fft // 2 + 1].add_((0.1 / level).log())
+    else:
+        model.acoustic_decoder.conv2.weight.mul_(0.1 / level)
     return model
 
 
@@ -124,6 +130,13 @@ def tiny_higgs(seed: int = 0, **fields: Any) -> HiggsAudioV2TokenizerModel:
     sizes = {"acoustic_model_config": TINY_ACOUSTIC | strides, "semantic_model_config": TINY_SEMANTIC}
     rates = {"target_bandwidths": [0.5, 1, 1.5, 2], "codebook_dim": 8}
     return random_xcodec("hubert", seed, family=HIGGS, **(sizes | rates | fields))
+
+
+def tiny_vocos(seed: int = 0, **fields: Any) -> XcodecVocosModel:
+    """A random X-Codec of that size with a Vocos decoder: 44.1 kHz out."""
+    sizes = {"acoustic_model_config": TINY_ACOUSTIC, "semantic_model_config": TINY_SEMANTIC}
+    decoder = {"decoder_hidden_size": 16, "decoder_intermediate_size": 24, "decoder_num_layers": 2}
+    return random_xcodec("hubert", seed, family=VOCOS, **(sizes | decoder | fields))
 
 
 def tiny_xcodec(kind: str = "hubert", seed: int = 0, wave: torch.Tensor | None = None, **fields: Any) -> XcodecModel:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from xcodec.models.xcodec import XcodecConfig, XcodecFeatureExtractor, XcodecModel, XcodecPreTrainedModel
     from xcodec.models.xcodec2 import Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model, Xcodec2PreTrainedModel
+    from xcodec.models.xcodec_vocos import XcodecVocosConfig, XcodecVocosModel
 
 __version__ = "0.1.0"
 
@@ -69,6 +70,8 @@ __all__ = [
     "XcodecFeatureExtractor",
     "XcodecModel",
     "XcodecPreTrainedModel",
+    "XcodecVocosConfig",
+    "XcodecVocosModel",
     "register_auto_classes",
 ]
 
@@ -104,6 +107,8 @@ _HOME = {
     "XcodecFeatureExtractor": "xcodec.models.xcodec",
     "XcodecModel": "xcodec.models.xcodec",
     "XcodecPreTrainedModel": "xcodec.models.xcodec",
+    "XcodecVocosConfig": "xcodec.models.xcodec_vocos",
+    "XcodecVocosModel": "xcodec.models.xcodec_vocos",
     "AutoFeatureExtractor": "xcodec.models",
     "AutoModel": "xcodec.models",
     "register_auto_classes": "xcodec.models",

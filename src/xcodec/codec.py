@@ -70,6 +70,7 @@ class Codec:
         pack: bool = True,
         encoder_only: bool = False,
         decoder_only: bool = False,
+        decoder: str | os.PathLike[str] | None = None,
         **hub_arguments: Any,
     ) -> "Codec":
         """Load a checkpoint.
@@ -97,6 +98,8 @@ class Codec:
                 `CodecModel.pack_weights`.
             encoder_only: build and read only what `encode` needs; for X-Codec2 as released 442M of 629M parameters.
             decoder_only: build and read only what `decode` needs: 187M of them.
+            decoder: of an X-Codec, a Vocos decoder in place of its own: "vocal" or "instrumental" of those that YuE's,
+                "m-a-p/xcodec_mini_infer", comes with, or the file of one. It writes 44.1 kHz from the same codes.
             **hub_arguments: `revision`, `cache_dir`, `token`, `local_files_only` and `force_download`, for a hub id;
                 and `subfolder`, for a checkpoint that lies in a folder of it, which "OWNER/NAME/FOLDER" says too.
 
@@ -107,12 +110,12 @@ class Codec:
         if unknown := sorted(hub_arguments.keys() - set(HUB_ARGUMENTS)):
             raise InputError(
                 f"Codec.from_pretrained has no argument {', '.join(unknown)}; it has device, dtype, "
-                f"max_memory, compile, pack, encoder_only, decoder_only, {', '.join(HUB_ARGUMENTS)}"
+                f"max_memory, compile, pack, encoder_only, decoder_only, decoder, {', '.join(HUB_ARGUMENTS)}"
             )
         chosen_device, precision = choose_device(device), choose_precision(dtype)
         max_bytes = None if max_memory is None else memory_size(max_memory)
         half = {"encoder_only": encoder_only, "decoder_only": decoder_only}
-        loaded = load_checkpoint(name_or_path, hub_arguments, dtype=precision.floating_point, **half)
+        loaded = load_checkpoint(name_or_path, hub_arguments, decoder, dtype=precision.floating_point, **half)
         model = loaded.model
         model.max_memory = max_bytes
         torch.nn.Module.to(model, chosen_device)

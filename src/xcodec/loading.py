@@ -38,13 +38,17 @@ class Loaded:
 
 
 def load_checkpoint(
-    name_or_path: str | os.PathLike[str] | None, hub_arguments: Mapping[str, Any], **kwargs: Any
+    name_or_path: str | os.PathLike[str] | None,
+    hub_arguments: Mapping[str, Any],
+    decoder: str | os.PathLike[str] | None = None,
+    **kwargs: Any,
 ) -> Loaded:
     """Load a checkpoint of any codec, in any layout.
 
     Args:
         name_or_path: a folder, a file, a hub id, or None for the built-in model.
-        hub_arguments: of `huggingface_hub.snapshot_download`.
+        hub_arguments: of `huggingface_hub.snapshot_download`, and `subfolder`.
+        decoder: of X-Codec, one that takes the place of its own, as for `Codec.from_pretrained`.
         **kwargs: of the model's `from_pretrained`: `dtype`, `encoder_only`, ...
 
     Raises:
@@ -56,8 +60,10 @@ def load_checkpoint(
         path = os.fspath(name_or_path)
         stored, name = read_source(path, hub_arguments), public_name(path, hub_arguments.get("subfolder"))
     layout = layout_of(stored)
-    if layout is not None and layout.is_original:
-        checkpoint = converted(stored, fetch_semantic_encoder=True, hub_arguments=hub_arguments)
+    if decoder is not None or (layout is not None and layout.is_original):
+        decoder = None if decoder is None else os.fspath(decoder)
+        name = name if decoder is None else f"{name} ({public_name(decoder)})"
+        checkpoint = converted(stored, decoder=decoder, fetch_semantic_encoder=True, hub_arguments=hub_arguments)
         model, feature_extractor = load_model(checkpoint.stored(stored.name), **kwargs)
         model.name_or_path = str(stored.path)
         identity = fingerprint_tensors(checkpoint.tensors, checkpoint.config, name)

@@ -34,7 +34,7 @@ OPTIONS = {
     "evaluate": "--model/-m --reconstructions/-r --baseline --bandwidth/-b --json --html --examples --per-clip "
     "--transcripts --asr --speaker --utmos --device --dtype --compile --overwrite --ignore-unreadable",
     "info": "--json",
-    "convert": "--overwrite --config --num-semantic-layers --semantic-encoder --model-type --decodes "
+    "convert": "--overwrite --config --num-semantic-layers --semantic-encoder --model-type --decoder --decodes "
     "--num-attention-heads",
     "tokenize run": "--output/-o --root --channel --verify --ignore-unreadable --engine --shard-hours --part "
     f"--plan-only --retry-failed --bandwidth/-b {CODEC} --compile --batch-seconds --workers --file-seconds --longest "

@@ -16,7 +16,7 @@ from xcodec.models.registry import FAMILIES, family_of, layout_of
 from xcodec.models.stored import Stored
 from xcodec.modules.time import WHOLE
 from xcodec.streaming import StreamDecoder
-from xcodec_builders import tiny_higgs, tiny_xcodec
+from xcodec_builders import tiny_higgs, tiny_vocos, tiny_xcodec
 
 TINY = {
     "causal_xcodec2": tiny_causal,
@@ -24,6 +24,7 @@ TINY = {
     "neucodec": tiny_neucodec,
     "distill_neucodec": tiny_distill,
     "higgs_audio_v2_tokenizer": tiny_higgs,
+    "xcodec_vocos": tiny_vocos,
     "xcodec": tiny_xcodec,
 }  # how to make a tiny model of each family
 

@@ -31,6 +31,7 @@ tensor that is missing or unknown is an error that names it.
   xcodec convert xcodec_hubert_general_audio.pth general/ \\
     --config config_hubert_general.yaml
   xcodec convert huseinzol05/X-Codec-2.0-50TPS-44k 44k/ --decodes HKUSTAudio/xcodec2
+  xcodec convert m-a-p/xcodec_mini_infer vocals/ --decoder vocal
   xcodec info my-model/"""
 
 EPILOG = "[bold]Exit codes[/bold]  0: converted. 1: not, and nothing was written. 2: wrong usage. 130: interrupted."
@@ -72,6 +73,15 @@ class OriginalOptions:
             "--model-type",
             metavar="NAME",
             help="xcodec2 or neucodec: whose codes an original decoder at another rate reads.",
+            callback=not_empty,
+        ),
+    ] = None
+    decoder: Annotated[
+        str | None,
+        typer.Option(
+            "--decoder",
+            metavar="NAME",
+            help="Of X-Codec: a Vocos decoder in place of its own; vocal or instrumental of YuE's, or a file.",
             callback=not_empty,
         ),
     ] = None

@@ -10,6 +10,7 @@ from xcodec.conversion.maker import Maker, decoding
 from xcodec.conversion.original import has_semantic_encoder
 from xcodec.conversion.report import ConversionReport
 from xcodec.conversion.source import read_source
+from xcodec.conversion.vocos import with_vocos_decoder
 from xcodec.errors import CheckpointError, InputError, about, some_of
 from xcodec.models.checkpoint import CONFIG, for_another, public_name
 from xcodec.models.registry import FAMILIES, layout_of
@@ -52,6 +53,7 @@ def read_checkpoint(
     num_semantic_layers: int | None = None,
     num_attention_heads: int | None = None,
     model_type: str | None = None,
+    decoder: str | Path | None = None,
     decodes: str | Path | None = None,
     **hub_arguments: Any,
 ) -> Checkpoint:
@@ -72,6 +74,8 @@ def read_checkpoint(
         model_type: "xcodec2" or "neucodec", for an original checkpoint in the names that both have: whose codes the
             decoder reads. None means that of the rate which it writes: 16 kHz is X-Codec2's, 24 kHz NeuCodec's; or that
             of `decodes`.
+        decoder: X-Codec only: a Vocos decoder to put in place of its own, "vocal" or "instrumental" of those that came
+            with YuE's, or the file of one.
         decodes: the checkpoint of another model whose codes the decoder was trained for, in any layout, or a `.codes`
             file that it made. The result says so, and decodes them.
         **hub_arguments: revision, subfolder, cache_dir, token, local_files_only, ...
@@ -92,6 +96,7 @@ def read_checkpoint(
         num_semantic_layers=num_semantic_layers,
         num_attention_heads=num_attention_heads,
         model_type=model_type,
+        decoder=decoder,
         hub_arguments=hub_arguments,
     )
     if maker is None:
@@ -125,6 +130,7 @@ def converted(
     num_semantic_layers: int | None = None,
     num_attention_heads: int | None = None,
     model_type: str | None = None,
+    decoder: str | Path | None = None,
     fetch_semantic_encoder: bool = False,
     hub_arguments: Mapping[str, Any] | None = None,
 ) -> Checkpoint:
@@ -132,14 +138,27 @@ def converted(
 
     Args:
         found: as `xcodec.conversion.source.read_source` gives it.
-        config: as for `read_checkpoint`, and so are the next four.
+        config: as for `read_checkpoint`, and so are the next five.
         semantic_encoder: likewise.
         num_semantic_layers: likewise.
         num_attention_heads: likewise.
         model_type: likewise.
+        decoder: likewise.
         fetch_semantic_encoder: where an original lacks its semantic encoder, take the one that its authors' code takes.
         hub_arguments: of the hub, for the semantic encoder; `revision` and `subfolder` are of the codec alone.
     """
+    if decoder is not None:
+        whole = converted(
+            found,
+            config=config,
+            semantic_encoder=semantic_encoder,
+            num_semantic_layers=num_semantic_layers,
+            num_attention_heads=num_attention_heads,
+            model_type=model_type,
+            fetch_semantic_encoder=fetch_semantic_encoder,
+            hub_arguments=hub_arguments,
+        )
+        return with_vocos_decoder(whole, decoder, found.path, public_name(found.name))
     source = found.name
     layout = layout_of(found)
     if layout is None:
@@ -204,9 +223,8 @@ def converted(
                 argument="model_type",
                 value=model_type,
             )
-        if is_xcodec2 or is_causal:
-            return xcodec2.read_transformers_layout(found, layout.family)
-        return xcodec.read_transformers_layout(found, layout.family)
+        reader = xcodec2 if is_xcodec2 or is_causal else xcodec
+        return reader.read_transformers_layout(found, layout.family)
     of_another = for_another(hub_arguments or {})
     if not is_xcodec2:
         return xcodec.convert_original(

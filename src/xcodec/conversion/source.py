@@ -12,6 +12,7 @@ from xcodec.models.weights import has_weights, read_tensor_file, read_tensors
 
 __all__ = ["read_source"]
 
+YUE_CODEC = "final_ckpt"  # the folder that holds the codec in YuE's repository
 SUFFIXES = ("ckpt", "pth", "pt", "bin", "safetensors")  # of files that hold a checkpoint's tensors
 
 
@@ -37,6 +38,8 @@ def read_source(source: str | Path, hub_arguments: Mapping[str, Any]) -> Stored:
             # The tensors' names tell all that an original checkpoint's config.json does.
             return Stored(str(source), folder, {}, read_tensors(folder))
         return Stored.read(folder, str(source))
+    if (folder / YUE_CODEC).is_dir():
+        folder = folder / YUE_CODEC
     files = tensor_files(folder)
     both = read_two_files(str(source), folder, files or tensor_files(folder, "*/*"))
     if both is not None:

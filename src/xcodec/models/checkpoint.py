@@ -81,7 +81,7 @@ def resolve_checkpoint(
     try:
         for patterns in wanted_files(subfolder, weights, others):
             found = inside(Path(snapshot_download(hub_id, allow_patterns=patterns, **hub_arguments)), subfolder)
-            if any(found.glob("*.safetensors")) or any(found.glob("pytorch_model*.bin")):
+            if any(path for name in ("*.safetensors", "pytorch_model*.bin", "model.pth") for path in found.glob(name)):
                 break
         return found
     except CheckpointError:
@@ -110,13 +110,15 @@ def split_hub_id(name: str, subfolder: str | None) -> tuple[str, str | None]:
 def wanted_files(subfolder: str | None, weights: bool = True, others: Iterable[str] = ()) -> Iterator[list[str]]:
     """Give the patterns of a checkpoint's files on the hub, and then of those that are there instead of safetensors.
 
-    Of one that is in its authors' layout, the tensors are in `model.pth`, or have the name that transformers once gave.
+    Of one that is in its authors' layout, the tensors are in `model.pth`, or have the name that transformers once gave;
+    YuE's codec and its decoders have folders of their own.
     """
     before = f"{subfolder.strip('/')}/" if subfolder else ""
     yield [before + pattern for pattern in ("*.json", *(["*.safetensors"] if weights else []), *others)]
     if weights:
         yield [f"{before}pytorch_model*.bin"]
         yield [f"{before}model.pth"]
+        yield [f"{before}final_ckpt/*", f"{before}decoders/*"]
 
 
 def inside(folder: Path, subfolder: str | None) -> Path:

@@ -3,7 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from xcodec.models import causal_xcodec2, distill_neucodec, higgs_audio_v2_tokenizer, neucodec, xcodec, xcodec2
+from xcodec.models import (
+    causal_xcodec2,
+    distill_neucodec,
+    higgs_audio_v2_tokenizer,
+    neucodec,
+    xcodec,
+    xcodec2,
+    xcodec_vocos,
+)
 from xcodec.models.family import Family
 from xcodec.models.stored import Stored, unwrapped
 
@@ -17,6 +25,7 @@ FAMILIES: dict[str, Family] = {
         xcodec2.FAMILY,
         neucodec.FAMILY,
         higgs_audio_v2_tokenizer.FAMILY,  # before X-Codec, all of whose names it has too
+        xcodec_vocos.FAMILY,  # likewise
         xcodec.FAMILY,
     )
 }

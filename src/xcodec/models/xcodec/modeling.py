@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from xcodec.errors import InputError
 from xcodec.models.acoustic import AcousticEncoder, EncoderBlock
@@ -46,10 +46,17 @@ class XcodecModel(XcodecPreTrainedModel):
     semantic_part = "semantic_model"
     semantic_stride = 1  # frames of the semantic model to a step of the semantic branch, which reads the first of them
     pads_to_whole_hops = False
-    encoder_parts = ("acoustic_encoder", "encoder_semantic", "semantic_model", "fc", "fc1", "decoder_semantic")
+    encoder_parts: tuple[str, ...] = (
+        "acoustic_encoder",
+        "encoder_semantic",
+        "semantic_model",
+        "fc",
+        "fc1",
+        "decoder_semantic",
+    )
     # fc1 and decoder_semantic are for training, which needs both halves.
-    decoder_parts = ("acoustic_decoder", "fc2", "fc1", "decoder_semantic")
-    repeated_layers = (EncoderLayer,)
+    decoder_parts: tuple[str, ...] = ("acoustic_decoder", "fc2", "fc1", "decoder_semantic")
+    repeated_layers: tuple[type[nn.Module], ...] = (EncoderLayer,)
     single_blocks = (EncoderBlock, DecoderBlock)
 
     def __init__(self, config: XcodecConfig, encoder_only: bool = False, decoder_only: bool = False) -> None:
@@ -57,33 +64,42 @@ class XcodecModel(XcodecPreTrainedModel):
         self._choose_half(encoder_only, decoder_only)
         acoustic, semantic = config.acoustic_model_config, config.semantic_model_config
         self.pad = self.semantic_pad = config.hop_length // 2
-        convolutions = (
-            semantic.hidden_size,
-            config.channel_ratios,
-            config.strides,
-            config.kernel_size,
-            config.unit_kernel_size,
-            config.block_dilations,
-        )
         if self.has_encoder:
             self.acoustic_encoder = AcousticEncoder(
                 acoustic.encoder_hidden_size, acoustic.downsampling_ratios, acoustic.hidden_size, activation=Snake
             )
-            self.encoder_semantic = SemanticEncoder(*convolutions)
+            self.encoder_semantic = SemanticEncoder(*self._convolutions)
             self.semantic_model = build_semantic_model(semantic)
             self.fc = Linear(config.hidden_size, config.hidden_size)
         self.quantizer = ResidualVectorQuantizer(
             config.hidden_size, config.codebook_size, config.num_quantizers, config.codebook_dim
         )
         if self.has_decoder:
-            self.fc2 = Linear(config.hidden_size, acoustic.hidden_size)
-            self.acoustic_decoder = AcousticDecoder(
-                acoustic.hidden_size, acoustic.decoder_hidden_size, acoustic.upsampling_ratios
-            )
-        if self.has_encoder and self.has_decoder:  # what only training uses
-            self.fc1 = Linear(config.hidden_size, semantic.hidden_size)
-            self.decoder_semantic = SemanticDecoder(*convolutions)
+            self._build_decoder()
         self.post_init()  # type: ignore[no-untyped-call]
+
+    def _build_decoder(self) -> None:
+        acoustic = self.config.acoustic_model_config
+        self.fc2 = Linear(self.config.hidden_size, acoustic.hidden_size)
+        self.acoustic_decoder = AcousticDecoder(
+            acoustic.hidden_size, acoustic.decoder_hidden_size, acoustic.upsampling_ratios
+        )
+        if self.has_encoder:  # what only training uses
+            self.fc1 = Linear(self.config.hidden_size, self.config.semantic_model_config.hidden_size)
+            self.decoder_semantic = SemanticDecoder(*self._convolutions)
+
+    @property
+    def _convolutions(self) -> tuple[Any, ...]:
+        """The sizes of the semantic branch."""
+        config = self.config
+        return (
+            config.semantic_model_config.hidden_size,
+            config.channel_ratios,
+            config.strides,
+            config.kernel_size,
+            config.unit_kernel_size,
+            config.block_dilations,
+        )
 
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
