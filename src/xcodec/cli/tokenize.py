@@ -85,7 +85,8 @@ Write the codes of a finished output in another form.
   npy          OUT's ids as a tree of .npy files, shape (T,) or (K, T)
   webdataset   one tar for each shard: NUMBER.npy and NUMBER.json
   jsonl        codes.jsonl, an object for each recording
-  llasa        the memory maps that LLaSA's training reads, with --tokenizer"""
+  llasa        the memory maps that LLaSA's training reads, with --tokenizer
+  omnivoice    the shards that OmniVoice's training reads, and their data.lst"""
 
 
 class Form(str, Enum):
@@ -95,6 +96,7 @@ class Form(str, Enum):
     WEBDATASET = "webdataset"
     JSONL = "jsonl"
     LLASA = "llasa"
+    OMNIVOICE = "omnivoice"
 
 
 class RunUnlessNamed(TyperGroup):
@@ -246,13 +248,14 @@ def export(
         str | None,
         typer.Option("--tokenizer", metavar="NAME", help="llasa: folder or hub id of the language model's tokenizer."),
     ] = None,
-    text: Annotated[str, typer.Option("--text", metavar="COLUMN", help="llasa: the column with what is said.")] = (
+    text: Annotated[str, typer.Option("--text", metavar="COLUMN", help="llasa, omnivoice: the column of texts.")] = (
         "text"
     ),
     overwrite: Annotated[bool, typer.Option("--overwrite", help="llasa: replace rows that DIR holds.")] = False,
 ) -> None:
     """Write the codes of a finished output in another form."""
     from xcodec.tokenization.exports import EXPORTS, ExportReport
+    from xcodec.tokenization.exports.omnivoice import export_omnivoice
     from xcodec.tokenization.tokens import Tokens
 
     if overwrite and form is not Form.LLASA:
@@ -266,6 +269,8 @@ def export(
         from xcodec.tokenization.exports.llasa import LlasaReport, export_llasa
 
         report: LlasaReport | ExportReport = export_llasa(tokens, home(destination), tokenizer, text, overwrite)
+    elif form is Form.OMNIVOICE:
+        report = export_omnivoice(tokens, home(destination), text)
     else:
         report = EXPORTS[form.value](tokens, home(destination))
     for failure in report.failures:

@@ -1,5 +1,6 @@
 """What became of an export."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from xcodec.tokenization.headers import Failure
@@ -14,11 +15,14 @@ class ExportReport:
     Args:
         rows: recordings.
         failures: recordings, and files of codes, that could not be.
+        skipped: recordings that have no place in the form, by reason.
     """
 
     rows: int = 0
     failures: list[Failure] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
 
     def __str__(self) -> str:
         """The report in one line."""
-        return f"{self.rows:,} recordings"
+        skipped = "".join(f"; {count:,} skipped: {reason}" for reason, count in self.skipped.items())
+        return f"{self.rows:,} recordings{skipped}"
