@@ -150,7 +150,7 @@ def test_a_stream_with_enough_lookahead_is_the_whole(vocal: Codec) -> None:
     ids = vocal.encode(WAVE, 16000).ids
     halo = vocal.model.acoustic_decoder.halo
     assert halo == 3 * (1 + SIZES["num_layers"])
-    stream = StreamDecoder(vocal, chunk=10, lookahead=halo + 3)  # the inverse STFT's two, and the fade's one
+    stream = StreamDecoder(vocal, chunk=10, lookahead=vocal.model.lookahead + 1)  # the fade sees one code more
     pieces = [stream.push(ids[:, i : i + 7]) for i in range(0, ids.shape[1], 7)] + [stream.flush()]
     streamed = np.concatenate([piece.samples[0] for piece in pieces if piece is not None])
     np.testing.assert_allclose(streamed, vocal.decode_ids([ids])[0], atol=1e-4)

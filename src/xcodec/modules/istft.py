@@ -51,6 +51,11 @@ class ISTFTHead(nn.Module):
         self.hop_length = hop_length
         self.linear = Linear(hidden_size, n_fft + 2)
 
+    @property
+    def reach(self) -> int:
+        """How many steps to either side a sample depends on."""
+        return self.n_fft // self.hop_length // 2
+
     def forward(self, x: Tensor, time: Time = WHOLE) -> Tensor:
         """Make samples.
 
@@ -61,13 +66,12 @@ class ISTFTHead(nn.Module):
         Returns:
             float32 samples of shape (batch, 1, time * hop_length), zeros past each clip's end.
         """
-        overlap = self.n_fft // self.hop_length
         width = 3 * self.n_fft  # most of its tensors are float32 whatever `x` is, and they are many
 
         def samples(part: Tensor, lengths: Tensor | None) -> Tensor:
             return self.samples(self.linear(part), lengths)
 
-        return time.map(samples, x, reach=overlap // 2, up=self.hop_length, width=width)[:, None]
+        return time.map(samples, x, reach=self.reach, up=self.hop_length, width=width)[:, None]
 
     def samples(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Transform predicted log-magnitudes and phases, side by side in (batch, time, n_fft + 2), to samples.

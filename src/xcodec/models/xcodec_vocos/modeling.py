@@ -47,6 +47,13 @@ class XcodecVocosModel(XcodecModel):
         return self.config.output_sampling_rate
 
     @property
+    def lookahead(self) -> int:
+        """How many codes ahead of its own a code's audio depends on."""
+        decoder = self.acoustic_decoder
+        assert isinstance(decoder, VocosDecoder)
+        return decoder.halo + decoder.head.reach
+
+    @property
     def bytes_per_code(self) -> int:
         """About how much memory a code of a long clip takes, whatever the tiles."""
         return super().bytes_per_code + 4 * (self.config.hidden_size + 4 * self.config.decoder_hop_length)

@@ -77,7 +77,7 @@ def check_export(tokens: Tokens, folder: Path, text_column: str) -> None:
 
 def write_shard(folder: Path, tokens: Tokens, number: int, text_column: str, report: ExportReport) -> str:
     """Write one shard's two files and count its rows; return its line of the list, or nothing where it has no rows."""
-    rows = []
+    rows: list[tuple[str, Row, str]] = []
     for row in tokens.shard(number):
         text = row.carried[text_column]
         if text is None or not str(text).strip():
