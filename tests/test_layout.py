@@ -16,6 +16,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "xcodec"
 # Top to bottom. A file may import from its own floor's package and from any floor below, never from one above.
 FLOORS = [
     "cli",
+    "serving",
     "training",
     "evaluation",
     "tokenization",

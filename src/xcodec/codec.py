@@ -272,7 +272,7 @@ class Codec:
             InputError: for something that is no recording, an array without its rate, (rate, array), or a bandwidth
                 that the model does not have.
         """
-        self._check_bandwidth(bandwidth)
+        self.check_bandwidth(bandwidth)
         max_frames = self._frames_per_segment(segment_seconds)
         sources = audio if isinstance(audio, list) else [audio]
         clips = [
@@ -386,7 +386,12 @@ class Codec:
             raise InputError("expected a number of seconds, at least 1", argument="segment_seconds", value=seconds)
         return max(3, math.floor(seconds * self.frame_rate))
 
-    def _check_bandwidth(self, bandwidth: float | None) -> None:
+    def check_bandwidth(self, bandwidth: float | None) -> None:
+        """Refuse a bandwidth in kbit/s that the model does not have; None is the highest.
+
+        Raises:
+            InputError: says which there are.
+        """
         if bandwidth is not None and not any(math.isclose(bandwidth, offered) for offered in self.bandwidths):
             offers = ", ".join(f"{offered:g}" for offered in self.bandwidths)
             raise InputError(f"{self.name} has {offers} kbit/s", argument="bandwidth", value=bandwidth)

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors.numpy import load, save
 
-from xcodec.errors import CodesError, first_line
+from xcodec.errors import CodesError, about, first_line
 from xcodec.files import written_whole
 
 __all__ = ["CodecIdentity", "Codes", "bitrate"]
@@ -173,6 +173,15 @@ class Codes:
         Raises:
             CodesError: where the file cannot be written.
         """
+        path = Path(path)
+        try:
+            with written_whole(path) as part:
+                part.write_bytes(self.to_bytes())
+        except OSError as error:
+            raise CodesError(f"cannot be written: {first_line(error)}", subject=path) from error
+
+    def to_bytes(self) -> bytes:
+        """Return what `save` writes."""
         whole = len(self.segment_starts) == 1
         left_out = {"codec"} | ({"segment_starts"} if whole else set())
         metadata = {name: json.dumps(getattr(self, name)) for name in _FIELDS if name not in left_out}
@@ -180,12 +189,7 @@ class Codes:
             metadata["codec"] = json.dumps(vars(self.codec))
         metadata |= {"format": FORMAT, "format_version": str(1 if whole else FORMAT_VERSION)}
         stored = np.ascontiguousarray(self.ids, dtype=np.min_scalar_type(max(self.codebook_sizes) - 1))
-        path = Path(path)
-        try:
-            with written_whole(path) as part:
-                part.write_bytes(_in_fixed_order(save({"ids": stored}, metadata)))
-        except OSError as error:
-            raise CodesError(f"cannot be written: {first_line(error)}", subject=path) from error
+        return _in_fixed_order(save({"ids": stored}, metadata))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Codes":
@@ -196,17 +200,30 @@ class Codes:
                 a newer version, or its contents do not fit together.
         """
         path = Path(path)
-        metadata, tensors = _read_safetensors(path)
-        _check_format(path, metadata, tensors)
+        with about(path):
+            return cls._of_stored(*_read_safetensors(path))
+
+    @classmethod
+    def from_bytes(cls, stored: bytes) -> "Codes":
+        """Read what `to_bytes` gave, as `load` reads a file.
+
+        Raises:
+            CodesError: as `load`.
+        """
+        return cls._of_stored(*_read_bytes(stored))
+
+    @classmethod
+    def _of_stored(cls, metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> "Codes":
+        _check_format(metadata, tensors)
         try:
             fields = {name: json.loads(metadata[name]) for name in _FIELDS if name in metadata}
             if "codec" in fields:
                 fields["codec"] = CodecIdentity(**fields["codec"])
             return cls(ids=tensors["ids"], **fields)
         except CodesError as error:
-            raise CodesError(f"is damaged: {error}", subject=path) from None
+            raise CodesError(f"is damaged: {error}") from None
         except (ValueError, TypeError, RecursionError) as error:  # numbers of too many digits, lists within lists
-            raise CodesError(f"is damaged: its metadata is incomplete or malformed ({error})", subject=path) from None
+            raise CodesError(f"is damaged: its metadata is incomplete or malformed ({error})") from None
 
 
 def bitrate(frame_rate: float, codebook_sizes: Sequence[int]) -> float:
@@ -245,25 +262,32 @@ def _read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]
         raise CodesError(f"is not a file of codes, nor safetensors at all ({error})", subject=path) from None
 
 
-def _check_format(path: Path, metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> None:
+def _read_bytes(stored: bytes) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    try:
+        tensors = load(stored)
+        header = json.loads(stored[8 : 8 + int.from_bytes(stored[:8], "little")])
+        return header.get("__metadata__", {}), tensors
+    except (SafetensorError, TypeError, ValueError, KeyError) as error:
+        raise CodesError(f"is no file of codes, or damaged or cut short ({error})") from None
+
+
+def _check_format(metadata: dict[str, str], tensors: dict[str, np.ndarray]) -> None:
     if metadata.get("format") != FORMAT:
         raise CodesError(
             "is a safetensors file, but not of codes (its metadata says format "
             f"{metadata.get('format')!r}, expected {FORMAT!r})",
-            subject=path,
             remedy="give a file that Codes.save or `xcodec encode` wrote",
         )
     version = metadata.get("format_version", "")
     if not version.isdecimal() or len(version) > 9 or int(version) < 1:
-        raise CodesError(f"is damaged: format_version {version[:40]!r} is not a version number", subject=path)
+        raise CodesError(f"is damaged: format_version {version[:40]!r} is not a version number")
     if int(version) > FORMAT_VERSION:
         raise CodesError(
             f"has format version {version}, this xcodec reads up to {FORMAT_VERSION}",
-            subject=path,
             remedy="update it: pip install --upgrade xcodec",
         )
     if set(tensors) != {"ids"}:
-        raise CodesError(f"is damaged: it holds the tensors {sorted(tensors)}, expected only 'ids'", subject=path)
+        raise CodesError(f"is damaged: it holds the tensors {sorted(tensors)}, expected only 'ids'")
 
 
 def _checked_frame_rate(value: Any) -> float:

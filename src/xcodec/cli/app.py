@@ -11,7 +11,19 @@ from typing import Annotated
 import typer
 
 from xcodec import __version__
-from xcodec.cli import convert, decode, detokenize, encode, evaluate, info, reconstruct, say, tokenize, train
+from xcodec.cli import (
+    convert,
+    decode,
+    detokenize,
+    encode,
+    evaluate,
+    info,
+    reconstruct,
+    say,
+    serve,
+    tokenize,
+    train,
+)
 from xcodec.cli.failures import Command
 from xcodec.cli.manual import manual
 
@@ -31,6 +43,7 @@ recording becomes does not depend on which others are encoded with it.
   xcodec decode codes/ -o decoded/         and back to audio
   xcodec reconstruct a.mp3 -o again.wav    both at once: how the codes sound
   xcodec say "Hello." --llm my-llm/ -o hello.wav
+  xcodec serve                             all of this over HTTP
   xcodec info speech.mp3 codes/a.wav.codes mini
   xcodec evaluate recordings/ -m mini      how much of them a codec keeps
   xcodec convert xcodec2.ckpt my-model/    an original checkpoint
@@ -79,6 +92,7 @@ COMMANDS = {
     "decode": decode,
     "reconstruct": reconstruct,
     "say": say,
+    "serve": serve,
     "detokenize": detokenize,
     "train": train,
     "evaluate": evaluate,

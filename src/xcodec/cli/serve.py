@@ -1,0 +1,118 @@
+"""`xcodec serve`: a server of codes and speech."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from xcodec.cli.console import errors
+from xcodec.cli.groups import with_groups
+from xcodec.cli.options import CodecOptions
+from xcodec.cli.values import not_empty
+from xcodec.errors import require
+
+__all__ = ["EPILOG", "HELP", "command"]
+
+HELP = """\
+Serve a codec over HTTP and WebSocket.
+
+Streams of all clients share the model's steps, those alike as one batch; each
+client gets what it would get alone. The server listens to this machine only,
+unless --host says otherwise: give it an --api-key then.
+
+[bold]What there is[/bold]
+
+  POST /v1/codec/encode      a recording of any format in, codes out
+  POST /v1/codec/decode      codes in, wav, flac, opus, mp3 or pcm out
+  WS   /v1/codec/stream      codes in, audio out while they come, or the reverse
+  GET  /v1/models, /health, /metrics
+
+On SIGTERM it takes nothing new, and ends when those who have begun are done.
+
+[bold]Examples[/bold]
+
+  xcodec serve
+  curl --data-binary @speech.mp3 localhost:8000/v1/codec/encode > codes.json
+  curl --data-binary @codes.json localhost:8000/v1/codec/decode > speech.wav
+  xcodec serve --model neuphonic/neucodec --host 0.0.0.0 --api-key secret"""
+
+EPILOG = "[bold]Exit codes[/bold]  0: ended when asked to. 1: could not serve. 2: wrong usage. 130: interrupted."
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """Where and how it listens."""
+
+    host: Annotated[
+        str, typer.Option("--host", metavar="HOST", help="0.0.0.0 is every network.", callback=not_empty)
+    ] = "127.0.0.1"
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes one that is free.")] = 8000
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            "--api-key",
+            metavar="KEY",
+            envvar="XCODEC_API_KEY",
+            help="Refuse who does not give it; better in the environment than here, where others see it.",
+            callback=not_empty,
+            show_default=False,
+        ),
+    ] = None
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", min=1, help="Processor threads of the model; else all.", show_default=False),
+    ] = None
+    drain_seconds: Annotated[
+        float, typer.Option("--drain-seconds", min=0.0, metavar="SECONDS", help="How long SIGTERM waits for clients.")
+    ] = 30.0
+
+
+@dataclass(frozen=True)
+class LimitOptions:
+    """What clients may ask for."""
+
+    max_streams: Annotated[int, typer.Option("--max-streams", min=1, help="Streams that are open at once.")] = 128
+    max_jobs: Annotated[int, typer.Option("--max-jobs", min=1, help="Recordings at work or waiting.")] = 32
+    max_seconds: Annotated[
+        float, typer.Option("--max-seconds", min=1.0, metavar="SECONDS", help="Audio of a recording or stream.")
+    ] = 600.0
+    max_upload: Annotated[
+        float, typer.Option("--max-upload", min=0.001, metavar="MB", help="Megabytes of a request.")
+    ] = 64.0
+    idle_seconds: Annotated[
+        float, typer.Option("--idle-seconds", min=1.0, metavar="SECONDS", help="How long a client may do nothing.")
+    ] = 60.0
+
+
+@with_groups
+def command(*, codec: CodecOptions, server: ServerOptions, limits: LimitOptions) -> None:
+    """Serve a codec over HTTP and WebSocket."""
+    for module in ("fastapi", "uvicorn", "websockets", "prometheus_client", "python_multipart"):
+        require(module, "serve")
+    import torch
+
+    from xcodec.serving.app import create_app
+    from xcodec.serving.limits import Limits
+    from xcodec.serving.server import listen, server_for
+    from xcodec.serving.service import Service
+
+    listening = listen(server.host, server.port)
+    if server.threads is not None:
+        torch.set_num_threads(server.threads)
+    service = Service(
+        codec.load(),
+        Limits(
+            streams=limits.max_streams,
+            jobs=limits.max_jobs,
+            seconds=limits.max_seconds,
+            upload_bytes=round(limits.max_upload * 1e6),
+            idle_seconds=limits.idle_seconds,
+        ),
+    )
+    host, port = listening.getsockname()[:2]
+    address = f"[{host}]" if ":" in host else host
+
+    def told() -> None:
+        errors().print(f"serving {service.codec.name} at http://{address}:{port}", soft_wrap=True, markup=False)
+
+    server_for(create_app(service, server.api_key), service, server.drain_seconds, told).run(sockets=[listening])

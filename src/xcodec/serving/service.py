@@ -1,0 +1,101 @@
+"""What a server has: a codec, the thread that steps its streams, and the one for whole recordings."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from xcodec.codec import Codec
+from xcodec.serving.faults import Fault
+from xcodec.serving.jobs import Jobs
+from xcodec.serving.limits import Limits
+from xcodec.serving.metrics import Metrics
+from xcodec.serving.scheduler import OpenStream, Scheduler
+from xcodec.streaming import StreamDecoder, StreamEncoder
+
+__all__ = ["CHUNKS", "LOOKAHEAD", "Service"]
+
+CHUNKS = (5, 10, 20)
+"""Frames in the first pieces of a stream, and in all others: audio begins early, and later costs less."""
+
+LOOKAHEAD = 5
+"""Frames that a decoded piece waits for."""
+
+ENCODED_CHUNK = 25
+"""Frames that are encoded at a time: each time the encoder is shown the past again."""
+
+
+@dataclass
+class Service:
+    """A codec that is served.
+
+    Args:
+        codec: the model.
+        limits: what may be asked for.
+    """
+
+    codec: Codec
+    limits: Limits = field(default_factory=Limits)
+    metrics: Metrics = field(default_factory=Metrics)
+    is_draining: bool = False
+
+    def __post_init__(self) -> None:
+        self.scheduler = Scheduler(self.limits, self.metrics, self.codec.frame_rate)
+        self.jobs = Jobs(self.limits, self.metrics)
+
+    @cached_property
+    def most_pending(self) -> int:
+        """Frames of a stream's input that may wait."""
+        return int(self.limits.pending_seconds * self.codec.frame_rate)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits for anything."""
+        return not self.scheduler.num_open and not self.jobs.num_admitted
+
+    def open_decoder(self, lookahead: int = LOOKAHEAD, chunks: tuple[int, ...] = CHUNKS) -> OpenStream:
+        """Begin a stream of codes that become audio; its input is int64 (codebooks, frames).
+
+        Raises:
+            Fault: where there are too many, or the server is ending.
+            InputError: for windows that are none.
+        """
+        self._check(lookahead, max(chunks, default=0))
+        decoder = StreamDecoder(self.codec, lookahead=lookahead, chunk=chunks)
+        return self.scheduler.open(decoder, self.codec.frame_rate)
+
+    def open_encoder(
+        self, lookahead: int = LOOKAHEAD, chunk: int = ENCODED_CHUNK, bandwidth: float | None = None
+    ) -> OpenStream:
+        """Begin a stream of audio that becomes codes; its input is float32 (samples,) at the codec's rate.
+
+        Raises:
+            Fault: as `open_decoder`.
+            InputError: as `open_decoder`, and for a bandwidth that the codec does not have.
+        """
+        self._check(lookahead, chunk)
+        self.codec.check_bandwidth(bandwidth)
+        encoder = StreamEncoder(self.codec, lookahead=lookahead, chunk=chunk, bandwidth=bandwidth)
+        return self.scheduler.open(encoder, self.codec.sampling_rate)
+
+    def check_open(self) -> None:
+        """Refuse new work while the server is ending.
+
+        Raises:
+            Fault: where it is.
+        """
+        if self.is_draining:
+            raise Fault(503, "the server is shutting down; ask another one", "shutting_down", retry_after=5)
+
+    def stop(self) -> None:
+        """End both threads."""
+        self.scheduler.stop()
+        self.jobs.stop()
+
+    def _check(self, lookahead: int, chunk: int) -> None:
+        self.check_open()
+        if lookahead + chunk > self.most_pending:
+            raise Fault(
+                400,
+                f"a window of {lookahead + chunk} frames: of a stream at most {self.most_pending} are kept",
+                "invalid_value",
+                param="chunk",
+            )
