@@ -101,7 +101,8 @@ COMMANDS = {
 }
 for name, module in COMMANDS.items():
     text, epilog = manual(module.HELP), manual(module.EPILOG)
-    app.command(name, cls=Command, help=text, epilog=epilog, no_args_is_help=True)(module.command)
+    needs_arguments = module is not serve
+    app.command(name, cls=Command, help=text, epilog=epilog, no_args_is_help=needs_arguments)(module.command)
 app.add_typer(tokenize.app, name="tokenize")
 
 
