@@ -423,6 +423,32 @@ def original_neucodec(state: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
+def with_head(state: dict[str, Tensor], hop: int) -> dict[str, Tensor]:
+    """Give an original decoder a head of other samples a step."""
+    width, generator = state["generator.head.out.weight"].shape[1], torch.Generator().manual_seed(4)
+    return state | {
+        "generator.head.out.weight": 0.05 * torch.randn(4 * hop + 2, width, generator=generator),
+        "generator.head.out.bias": 0.05 * torch.randn(4 * hop + 2, generator=generator),
+        "generator.head.istft.window": torch.hann_window(4 * hop),
+    }
+
+
+def with_upsampler(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Give an original decoder two stages of 3 for one and a head of 98 samples, as Anime-XCodec2-44.1kHz has them."""
+    width, generator = state["generator.head.out.weight"].shape[1], torch.Generator().manual_seed(0)
+    added: dict[str, Tensor] = {}
+    for i in range(2):
+        wide, narrow = width // 2**i, width // 2 ** (i + 1)
+        added[f"generator.upsampler.upsample_layers.{i}.weight"] = torch.empty(wide, narrow, 9)
+        added[f"generator.upsampler.upsample_layers.{i}.bias"] = torch.empty(narrow)
+        for name, tensor in ResnetBlock(narrow).state_dict().items():
+            added[f"generator.upsampler.resnet_blocks.{i}.{name}"] = tensor
+    added["generator.upsampler.out_proj.weight"] = torch.empty(width, width // 4)
+    added["generator.upsampler.out_proj.bias"] = torch.empty(width)
+    drawn = {name: 0.05 * torch.randn(tensor.shape, generator=generator) for name, tensor in added.items()}
+    return with_head(state, 98) | drawn
+
+
 def put_into_hub_cache(folder: Path, name: str, cache: Path) -> None:
     """Lay a folder out as the hub's client does what it has downloaded."""
     repository = cache / f"models--{name.replace('/', '--')}"

@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from builders import speech
-from original import OriginalXCodec2, original_neucodec, put_into_hub_cache, write_original_folder
+from original import OriginalXCodec2, original_neucodec, put_into_hub_cache, with_upsampler, write_original_folder
 from xcodec import CheckpointError, Codec
 from xcodec.conversion import convert_checkpoint
-from xcodec.modules.resnet import ResNetBlock
 
 
 @pytest.fixture(scope="module")
@@ -83,22 +82,7 @@ def test_a_decoder_with_an_upsampler_is_told_by_its_config_what_no_tensor_tells(
     original: OriginalXCodec2, tmp_path: Path
 ) -> None:
     """As of Anime-XCodec2-44.1kHz: two stages of 3 for one, then 98 samples a step."""
-    state, generator = original.state_dict(), torch.Generator().manual_seed(0)
-
-    def draw(*shape: int) -> torch.Tensor:
-        return 0.05 * torch.randn(*shape, generator=generator)
-
-    width = state["generator.head.out.weight"].shape[1]
-    for i in range(2):
-        wide, narrow = width // 2**i, width // 2 ** (i + 1)
-        state[f"generator.upsampler.upsample_layers.{i}.weight"] = draw(wide, narrow, 9)
-        state[f"generator.upsampler.upsample_layers.{i}.bias"] = draw(narrow)
-        for name, tensor in ResNetBlock(narrow).state_dict().items():
-            state[f"generator.upsampler.resnet_blocks.{i}.{name}"] = draw(*tensor.shape)
-    state["generator.upsampler.out_proj.weight"] = draw(width, width // 4)
-    state["generator.upsampler.out_proj.bias"] = draw(width)
-    state["generator.head.out.weight"], state["generator.head.out.bias"] = draw(4 * 98 + 2, width), draw(4 * 98 + 2)
-    state["generator.head.istft.window"] = torch.hann_window(4 * 98)
+    state = with_upsampler(original.state_dict())
     folder = write_original_folder(state, tmp_path / "anime")
     with pytest.raises(CheckpointError, match=r"an upsampler of 2 stages, and the config.json beside it tells .* of 0"):
         Codec.from_pretrained(folder)

@@ -31,6 +31,7 @@ from xcodec.models.xcodec2 import Xcodec2Config
 __all__ = ["MODEL_TYPES", "SEMANTIC_ENCODER", "convert_original", "convert_state_dict", "read_transformers_layout"]
 
 SEMANTIC_ENCODER = "facebook/w2v-bert-2.0"  # which some original checkpoints leave out
+NEUCODEC_META = "meta.yaml"  # which NeuCodec's package writes beside a checkpoint, and no config.json
 MODEL_TYPES = ("xcodec2", "neucodec")  # of the codecs whose original checkpoints have these names
 
 
@@ -53,6 +54,7 @@ def convert_original(
         num_semantic_layers=num_semantic_layers,
         num_attention_heads=num_attention_heads,
         model_type=model_type or told_model_type(source.config),
+        likely_model_type=likely_model_type(source),
         upsampling_ratios=told_ratios(source.config),
         source=source.name,
     )
@@ -84,6 +86,16 @@ def told_model_type(config: Mapping[str, Any]) -> str | None:
     return told if told in MODEL_TYPES else None
 
 
+def likely_model_type(source: Stored) -> str | None:
+    """Tell by what lies beside an original checkpoint whose package it is for, and so whose codes it reads.
+
+    Of a decoder at a rate of neither codec nothing else tells.
+    """
+    if "XCodec2Model" in (source.config.get("architectures") or ()):
+        return "xcodec2"
+    return "neucodec" if source.path is not None and (source.path / NEUCODEC_META).is_file() else None
+
+
 def told_ratios(config: Mapping[str, Any]) -> list[int]:
     """Return the ratios of an upsampler that the config.json beside an original checkpoint tells.
 
@@ -102,6 +114,7 @@ def convert_state_dict(
     num_semantic_layers: int = 16,
     num_attention_heads: int | None = None,
     model_type: str | None = None,
+    likely_model_type: str | None = None,
     upsampling_ratios: Sequence[int] = (),
     source: str = "the state dict",
 ) -> Checkpoint:
@@ -115,6 +128,7 @@ def convert_state_dict(
         num_semantic_layers: as for `xcodec.conversion.read_checkpoint`.
         num_attention_heads: as for `xcodec.conversion.read_checkpoint`.
         model_type: as for `xcodec.conversion.read_checkpoint`.
+        likely_model_type: as `model_type`, but for decoders at a rate of neither.
         upsampling_ratios: of a decoder with an upsampler, as its config.json calls them `upsample_factors`.
         source: what error messages and the report call it.
 
@@ -137,6 +151,7 @@ def convert_state_dict(
             num_attention_heads=num_attention_heads,
             model_type=model_type,
             upsampling_ratios=upsampling_ratios,
+            likely_model_type=likely_model_type,
         ),
         split=split,
         original_name=original_name,

@@ -199,6 +199,7 @@ def infer_config(
     num_attention_heads: int | None = None,
     model_type: str | None = None,
     upsampling_ratios: Sequence[int] = (),
+    likely_model_type: str | None = None,
 ) -> Xcodec2Config:
     """Read a model's sizes off the shapes of its tensors.
 
@@ -208,6 +209,7 @@ def infer_config(
         num_attention_heads: heads of the decoder, which no shape tells; None means heads of 64 channels.
         model_type: whose codes the decoder reads; None means X-Codec2's at 16 kHz, and NeuCodec's at 24 kHz.
         upsampling_ratios: of the stages of an upsampler before the head, which no shape tells.
+        likely_model_type: of the family, where the rate is of neither.
 
     Raises:
         CheckpointError: where a tensor that tells a size is missing, or sizes contradict each other.
@@ -236,7 +238,7 @@ def infer_config(
             f"the decoder has an upsampler of {len(kernel_sizes)} stages, and the config.json beside it tells the "
             f"ratios of {len(upsampling_ratios)} (upsample_factors), which no tensor does"
         )
-    config_class, rates = rates_of(n_fft, strides, model_type, upsampling_ratios)
+    config_class, rates = rates_of(n_fft, strides, model_type, upsampling_ratios, likely_model_type)
     if kernel_sizes:
         rates |= {"upsampling_ratios": list(upsampling_ratios), "upsampling_kernel_sizes": kernel_sizes}
     num_layers = count(Pattern(f"{LAYER}.*"))
@@ -261,7 +263,11 @@ def infer_config(
 
 
 def rates_of(
-    n_fft: int, strides: list[int], model_type: str | None, upsampling_ratios: Sequence[int] = ()
+    n_fft: int,
+    strides: list[int],
+    model_type: str | None,
+    upsampling_ratios: Sequence[int] = (),
+    likely_model_type: str | None = None,
 ) -> tuple[type[Xcodec2Config], dict[str, Any]]:
     """Tell the family of a decoder by the rate that it writes, and the fields that say this rate.
 
@@ -270,11 +276,14 @@ def rates_of(
         strides: of the encoder, whose product is the samples that it reads for a code.
         model_type: of the family, if that is known.
         upsampling_ratios: of the stages of an upsampler, whose product is the steps of a code.
+        likely_model_type: of the family, where the rate is of neither.
     """
     step, read = n_fft / 4, math.prod(strides)
     written = step * math.prod(upsampling_ratios)
     if model_type is None and 2 * written == 3 * read:
         model_type = "neucodec"
+    elif model_type is None and written != read:
+        model_type = likely_model_type
     if model_type == "neucodec" and written * INPUT_RATE % read == 0:
         return NeuCodecConfig, {"output_sampling_rate": int(written * INPUT_RATE) // read}
     if model_type == "xcodec2" and step.is_integer():

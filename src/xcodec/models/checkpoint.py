@@ -116,7 +116,7 @@ def wanted_files(subfolder: str | None, weights: bool = True, others: Iterable[s
     before = f"{subfolder.strip('/')}/" if subfolder else ""
     yield [before + pattern for pattern in ("*.json", *(["*.safetensors"] if weights else []), *others)]
     if weights:
-        yield [f"{before}pytorch_model*.bin"]
+        yield [f"{before}pytorch_model*.bin", f"{before}meta.yaml"]
         yield [f"{before}model.pth"]
         yield [f"{before}final_ckpt/*", f"{before}decoders/*"]
 
