@@ -116,6 +116,11 @@ def tiny_model(seed: int = 0, **fields: Any) -> Xcodec2Model:
     return random_model(seed, **(TINY | fields))
 
 
+def tiny_pooled(seed: int = 0, **fields: Any) -> Xcodec2Model:
+    """A random X-Codec2 of that size with 25 codes a second, which writes 24 kHz."""
+    return tiny_model(seed, **({"latent_pooling": 2, "decoder_hop_length": 960} | fields))
+
+
 def tiny_neucodec(seed: int = 0, **fields: Any) -> NeuCodecModel:
     """A random NeuCodec of that size."""
     return random_model(seed, NEUCODEC, **(TINY | fields))

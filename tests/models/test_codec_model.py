@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import xcodec
-from builders import speech, tiny_causal, tiny_distill, tiny_model, tiny_neucodec
+from builders import speech, tiny_causal, tiny_distill, tiny_model, tiny_neucodec, tiny_pooled
 from xcodec import Codec, InputError
 from xcodec.models.auto import feature_extractor_of
 from xcodec.models.codec_model import Clips, CodecModel
@@ -27,16 +27,17 @@ TINY = {
     "xcodec_vocos": tiny_vocos,
     "xcodec": tiny_xcodec,
 }  # how to make a tiny model of each family
+VARIANTS = {"xcodec2, 25 codes a second": tiny_pooled}  # and of those whose configuration changes their ways
 
 
 def test_every_family_is_tested_here() -> None:
     assert TINY.keys() == FAMILIES.keys()
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(scope="module", params=TINY | VARIANTS)
 def model(request: pytest.FixtureRequest) -> CodecModel:
     with torch.inference_mode():
-        return TINY[request.param]()
+        return (TINY | VARIANTS)[request.param]()
 
 
 def inputs_of(model: CodecModel, *seconds: float) -> dict[str, Tensor]:

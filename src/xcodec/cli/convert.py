@@ -94,6 +94,15 @@ class OriginalOptions:
             callback=not_empty,
         ),
     ] = None
+    codes_per_second: Annotated[
+        float | None,
+        typer.Option(
+            "--codes-per-second",
+            min=1,
+            metavar="N",
+            help="Of an original X-Codec2 whose decoder's rate leaves it in doubt: 25 or 50.",
+        ),
+    ] = None
     num_attention_heads: Annotated[
         int | None,
         typer.Option(

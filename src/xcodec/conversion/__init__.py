@@ -54,6 +54,7 @@ def read_checkpoint(
     num_attention_heads: int | None = None,
     model_type: str | None = None,
     decoder: str | Path | None = None,
+    codes_per_second: float | None = None,
     decodes: str | Path | None = None,
     **hub_arguments: Any,
 ) -> Checkpoint:
@@ -76,6 +77,9 @@ def read_checkpoint(
             of `decodes`.
         decoder: X-Codec only: a Vocos decoder to put in place of its own, "vocal" or "instrumental" of those that came
             with YuE's, or the file of one.
+        codes_per_second: X-Codec2's originals only, in Hz: at 25 each two of its 50 latents make a code, as those of
+            malaysia-ai/xcodec2-25TPS-24k. None means 50, unless the decoder's rate leaves it in doubt, or that of
+            `decodes`.
         decodes: the checkpoint of another model whose codes the decoder was trained for, in any layout, or a `.codes`
             file that it made. The result says so, and decodes them.
         **hub_arguments: revision, subfolder, cache_dir, token, local_files_only, ...
@@ -89,6 +93,8 @@ def read_checkpoint(
     if model_type is None and maker is not None and maker.checkpoint is not None:
         told = maker.checkpoint.family.model_type
         model_type = told if told in xcodec2.MODEL_TYPES and is_original_xcodec2(found) else None
+    if codes_per_second is None and maker is not None and maker.checkpoint is not None and is_original_xcodec2(found):
+        codes_per_second = maker.checkpoint.config.frame_rate
     checkpoint = converted(
         found,
         config=config,
@@ -97,6 +103,7 @@ def read_checkpoint(
         num_attention_heads=num_attention_heads,
         model_type=model_type,
         decoder=decoder,
+        codes_per_second=codes_per_second,
         hub_arguments=hub_arguments,
     )
     if maker is None:
@@ -131,6 +138,7 @@ def converted(
     num_attention_heads: int | None = None,
     model_type: str | None = None,
     decoder: str | Path | None = None,
+    codes_per_second: float | None = None,
     fetch_semantic_encoder: bool = False,
     hub_arguments: Mapping[str, Any] | None = None,
 ) -> Checkpoint:
@@ -144,6 +152,7 @@ def converted(
         num_attention_heads: likewise.
         model_type: likewise.
         decoder: likewise.
+        codes_per_second: likewise.
         fetch_semantic_encoder: where an original lacks its semantic encoder, take the one that its authors' code takes.
         hub_arguments: of the hub, for the semantic encoder; `revision` and `subfolder` are of the codec alone.
     """
@@ -178,6 +187,7 @@ def converted(
             "semantic_encoder": semantic_encoder,
             "num_semantic_layers": num_semantic_layers,
             "model_type": model_type,
+            "codes_per_second": codes_per_second,
         }
         if unused := [name for name, value in for_others.items() if value is not None]:
             raise InputError("the speech decoder of Nemotron Audex has no use for it", argument=unused[0])
@@ -188,6 +198,7 @@ def converted(
         "num_semantic_layers": num_semantic_layers,
         "num_attention_heads": num_attention_heads,
         "model_type": model_type,
+        "codes_per_second": codes_per_second,
     }
     if is_distilled:
         del for_xcodec2["num_attention_heads"]  # of the decoder, which it has too
@@ -216,6 +227,13 @@ def converted(
                 subject=source,
                 argument="semantic_encoder",
             )
+        if codes_per_second is not None:
+            raise InputError(
+                f"is for original checkpoints, and here {CONFIG} tells it",
+                subject=source,
+                argument="codes_per_second",
+                value=codes_per_second,
+            )
         if model_type not in (None, layout.family.model_type):
             raise InputError(
                 f"the checkpoint is of {layout.family.model_type!r}, as its config.json says",
@@ -237,4 +255,6 @@ def converted(
     num_layers = SEMANTIC_LAYERS if num_semantic_layers is None else num_semantic_layers
     if model_type is not None and model_type not in xcodec2.MODEL_TYPES:
         raise InputError(f"expected one of {', '.join(xcodec2.MODEL_TYPES)}", argument="model_type", value=model_type)
-    return xcodec2.convert_original(found, semantic_encoder, num_layers, num_attention_heads, model_type, of_another)
+    return xcodec2.convert_original(
+        found, semantic_encoder, num_layers, num_attention_heads, model_type, codes_per_second, of_another
+    )

@@ -41,6 +41,7 @@ def convert_original(
     num_semantic_layers: int,
     num_attention_heads: int | None,
     model_type: str | None,
+    codes_per_second: float | None,
     hub_arguments: Mapping[str, Any],
 ) -> Checkpoint:
     """Convert an original checkpoint; the arguments are those of `xcodec.conversion.read_checkpoint`."""
@@ -56,6 +57,7 @@ def convert_original(
         model_type=model_type or told_model_type(source.config),
         likely_model_type=likely_model_type(source),
         upsampling_ratios=told_ratios(source.config),
+        codes_per_second=codes_per_second,
         source=source.name,
     )
 
@@ -116,6 +118,7 @@ def convert_state_dict(
     model_type: str | None = None,
     likely_model_type: str | None = None,
     upsampling_ratios: Sequence[int] = (),
+    codes_per_second: float | None = None,
     source: str = "the state dict",
 ) -> Checkpoint:
     """Convert a state dict of original names.
@@ -130,6 +133,7 @@ def convert_state_dict(
         model_type: as for `xcodec.conversion.read_checkpoint`.
         likely_model_type: as `model_type`, but for decoders at a rate of neither.
         upsampling_ratios: of a decoder with an upsampler, as its config.json calls them `upsample_factors`.
+        codes_per_second: as for `xcodec.conversion.read_checkpoint`.
         source: what error messages and the report call it.
 
     Raises:
@@ -152,6 +156,7 @@ def convert_state_dict(
             model_type=model_type,
             upsampling_ratios=upsampling_ratios,
             likely_model_type=likely_model_type,
+            codes_per_second=codes_per_second,
         ),
         split=split,
         original_name=original_name,

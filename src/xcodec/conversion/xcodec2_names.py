@@ -109,6 +109,7 @@ CONSTANTS: tuple[tuple[Pattern, str, Callable[[Tensor], Tensor] | None], ...] = 
 
 SEMANTIC_LAYER = Pattern("semantic_model.encoder.layers.{i}.*")
 DECODER_HEAD_SIZE = 64
+DOUBTFUL_RATE = 48000  # Hz; or half of it, from half as many codes
 FSQ_LEVELS = 4  # per dimension of the quantizer
 SEMANTIC_POSITIONS = (64, 8)  # relative positions to the left and right, of w2v-BERT 2.0
 ROTARY = {"rope_type": "default", "rope_theta": 10000.0}  # not used here; read by transformers
@@ -200,6 +201,7 @@ def infer_config(
     model_type: str | None = None,
     upsampling_ratios: Sequence[int] = (),
     likely_model_type: str | None = None,
+    codes_per_second: float | None = None,
 ) -> Xcodec2Config:
     """Read a model's sizes off the shapes of its tensors.
 
@@ -210,10 +212,11 @@ def infer_config(
         model_type: whose codes the decoder reads; None means X-Codec2's at 16 kHz, and NeuCodec's at 24 kHz.
         upsampling_ratios: of the stages of an upsampler before the head, which no shape tells.
         likely_model_type: of the family, where the rate is of neither.
+        codes_per_second: in Hz, which no shape tells either; None means one of each latent, where that may be.
 
     Raises:
         CheckpointError: where a tensor that tells a size is missing, or sizes contradict each other.
-        InputError: where the heads do not divide the hidden size.
+        InputError: where the heads do not divide the hidden size, or the codes not the latents.
     """
 
     def shape(name: str) -> tuple[int, ...]:
@@ -238,7 +241,14 @@ def infer_config(
             f"the decoder has an upsampler of {len(kernel_sizes)} stages, and the config.json beside it tells the "
             f"ratios of {len(upsampling_ratios)} (upsample_factors), which no tensor does"
         )
+    pooling = pooling_of(n_fft, strides, codes_per_second, upsampling_ratios)
+    if pooling > 1:
+        if model_type not in (None, Xcodec2Config.model_type):
+            raise InputError("only X-Codec2 has children with fewer codes than latents", argument="codes_per_second")
+        model_type = Xcodec2Config.model_type
     config_class, rates = rates_of(n_fft, strides, model_type, upsampling_ratios, likely_model_type)
+    if pooling > 1:
+        rates |= {"latent_pooling": pooling, "decoder_hop_length": n_fft // 4}
     if kernel_sizes:
         rates |= {"upsampling_ratios": list(upsampling_ratios), "upsampling_kernel_sizes": kernel_sizes}
     num_layers = count(Pattern(f"{LAYER}.*"))
@@ -260,6 +270,36 @@ def infer_config(
         architectures=[FAMILIES[config_class.model_type].model.__name__],
         dtype=tensors["fc_encoder.weight"].dtype,
     )
+
+
+def pooling_of(
+    n_fft: int, strides: list[int], codes_per_second: float | None, upsampling_ratios: Sequence[int] = ()
+) -> int:
+    """Tell how many latents make a code; arguments are those of `rates_of` and `infer_config`.
+
+    Raises:
+        CheckpointError: where a decoder may be one of 48 kHz or of 24 kHz at half as many codes, and nothing tells.
+        InputError: where there are no whole number of latents to a code.
+    """
+    read = math.prod(strides)
+    latents_per_second = INPUT_RATE / read
+    if codes_per_second is None:
+        if n_fft * INPUT_RATE == 4 * read * DOUBTFUL_RATE and not upsampling_ratios:
+            raise CheckpointError(
+                f"the decoder's inverse STFT has {n_fft} points, for {n_fft // 4} samples per code: it writes "
+                f"{DOUBTFUL_RATE} Hz from {latents_per_second:g} codes a second or, as malaysia-ai/xcodec2-25TPS-24k "
+                f"does, {DOUBTFUL_RATE // 2} Hz from {latents_per_second / 2:g}, each of two latents, and no tensor "
+                "tells which. Give codes_per_second (--codes-per-second)"
+            )
+        return 1
+    pooling = latents_per_second / codes_per_second
+    if not pooling.is_integer() or pooling < 1:
+        raise InputError(
+            f"the encoder makes {latents_per_second:g} latents a second, and a whole number of them makes a code",
+            argument="codes_per_second",
+            value=codes_per_second,
+        )
+    return int(pooling)
 
 
 def rates_of(

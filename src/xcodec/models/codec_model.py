@@ -31,7 +31,8 @@ class Clips:
 
     Attributes:
         waveform: samples at the model's rate, full scale at 1.0, (batch, 1, samples), zeros past each clip's end.
-        lengths: codes of each clip, (batch,); None where every clip fills the batch.
+        lengths: latents of each clip, which are its codes unless several make one, (batch,); None where every clip
+            fills the batch.
         codes_mask: int32 (batch, 1, codes), one on every code that the clip alone would give; None where no mask was
             given.
     """
@@ -62,7 +63,7 @@ class Encoded:
         codes: int64 (batch, codebooks, codes), each in [0, codebook size); 0 past a clip's end.
         latents: the quantized latents (batch, codes, channels), zeros past a clip's end; None unless asked for.
         codes_mask: as in `Clips`.
-        lengths: as in `Clips`.
+        lengths: codes of each clip, (batch,); None where every clip fills the batch.
     """
 
     codes: Tensor
@@ -87,6 +88,9 @@ class CodecModel(StrictPreTrainedModel, ABC):
     # Hops at the end of a clip that was filled up so which give no code.
     uncoded_hops: int = 0
 
+    # How many latents, steps of both branches, make a code; those that are left at a clip's end make none.
+    latents_per_code: int = 1
+
     # Whether waveforms without a mask get zeros up to whole hops, as those with one always do.
     pads_to_whole_hops: bool = True
 
@@ -110,6 +114,11 @@ class CodecModel(StrictPreTrainedModel, ABC):
     def hop_length(self) -> int:
         """How many samples of the audio that is encoded make a code."""
         return int(self.config.hop_length)
+
+    @property
+    def latent_hop_length(self) -> int:
+        """How many samples of the audio that is encoded make a latent."""
+        return self.hop_length // self.latents_per_code
 
     @property
     def frame_rate(self) -> float:
@@ -161,7 +170,8 @@ class CodecModel(StrictPreTrainedModel, ABC):
 
     def num_codes_of(self, num_samples: int) -> int:
         """Tell how many codes a clip of so many samples makes, prepared by the feature extractor."""
-        return max(0, -(-(num_samples + self.appended_samples) // self.hop_length) - self.uncoded_hops)
+        num_latents = -(-(num_samples + self.appended_samples) // self.latent_hop_length) - self.uncoded_hops
+        return max(0, num_latents // self.latents_per_code)
 
     def samples_of(self, num_codes: int) -> int:
         """Tell of how many samples so many codes are made, where more audio follows them.
@@ -184,17 +194,17 @@ class CodecModel(StrictPreTrainedModel, ABC):
 
     @abstractmethod
     def semantic(self, states: SemanticStates) -> Tensor:
-        """Bring semantic states to the rate of the codes: (batch, channels, codes)."""
+        """Bring semantic states to the rate of the latents: (batch, channels, latents)."""
 
     @abstractmethod
-    def acoustic(self, clips: Clips, num_codes: int) -> Tensor:
-        """Encode waveforms acoustically: (batch, channels, codes), as many codes as the semantic branch gives."""
+    def acoustic(self, clips: Clips, num_latents: int) -> Tensor:
+        """Encode waveforms acoustically: (batch, channels, latents), as many as the semantic branch gives."""
 
     @abstractmethod
     def fuse(self, semantic: Tensor, acoustic: Tensor) -> Tensor:
-        """Make the latents that are quantized of both branches: two times (batch, codes, channels) to one.
+        """Make what is quantized of both branches: two times (batch, latents, channels) to (batch, codes, channels).
 
-        It mixes no steps of time.
+        It mixes no steps of time but those that make a code.
         """
 
     @abstractmethod
@@ -252,20 +262,23 @@ class CodecModel(StrictPreTrainedModel, ABC):
         states = self.semantic_states(clips, input_features)
         semantic = self.semantic(states)
         del states
-        num_codes = semantic.shape[-1]
+        num_latents = semantic.shape[-1]
+        num_codes = num_latents // self.latents_per_code
         if clips.codes_mask is not None and num_codes != clips.codes_mask.shape[-1]:
             raise InputError(
                 f"{clips.waveform.shape[-1]} samples give {num_codes} semantic frames, for "
                 f"{clips.codes_mask.shape[-1]} hops of {self.hop_length} samples; a padded batch needs a config whose "
                 "two encoders keep step"
             )
-        acoustic = self.acoustic(clips, num_codes)
+        acoustic = self.acoustic(clips, num_latents)
         codes, latents = self._quantized(semantic, acoustic, num_quantizers, output_latents)
-        if clips.lengths is not None:
-            past_end = ~valid_steps(clips.lengths, num_codes)
-            codes = codes.masked_fill(past_end[:, None], 0)
-            latents = None if latents is None else latents.masked_fill(past_end[..., None], 0.0)
-        return Encoded(codes, latents, clips.codes_mask, clips.lengths)
+        if clips.lengths is None:
+            return Encoded(codes, latents, clips.codes_mask, None)
+        lengths = clips.lengths // self.latents_per_code
+        past_end = ~valid_steps(lengths, num_codes)
+        codes = codes.masked_fill(past_end[:, None], 0)
+        latents = None if latents is None else latents.masked_fill(past_end[..., None], 0.0)
+        return Encoded(codes, latents, clips.codes_mask, none_if_all_full(lengths, num_codes))
 
     def decode_clips(self, codes: Tensor, codes_mask: Tensor | None = None) -> Tensor:
         """Decode a padded batch of codes.
@@ -299,26 +312,28 @@ class CodecModel(StrictPreTrainedModel, ABC):
         """Check waveforms and masks; the arguments are those of `encode_clips`."""
         check_waveform(input_values)
         batch, _, num_samples = input_values.shape
-        num_codes = -(-num_samples // self.hop_length) - self.uncoded_hops
-        lengths = num_valid = None
+        hop, together = self.latent_hop_length, self.latents_per_code
+        num_latents = -(-num_samples // hop) - self.uncoded_hops
+        lengths = num_valid = codes_mask = None
         if padding_mask is not None:
             num_valid = mask_lengths(padding_mask, batch, num_samples, "padding_mask")
-            lengths = (num_valid + self.hop_length - 1) // self.hop_length - self.uncoded_hops
+            lengths = (num_valid + hop - 1) // hop - self.uncoded_hops
         elif input_features_mask is not None:
-            lengths = mask_lengths(input_features_mask, batch, num_codes, "input_features_mask")
-            num_valid = (lengths + self.uncoded_hops) * self.hop_length
-        self._check_lengths(num_codes, lengths)
-        codes_mask = None if lengths is None else valid_steps(lengths, num_codes)[:, None].int()
+            lengths = mask_lengths(input_features_mask, batch, num_latents, "input_features_mask")
+            num_valid = (lengths + self.uncoded_hops) * hop
+        self._check_lengths(num_latents, lengths)
+        if lengths is not None:
+            codes_mask = valid_steps(lengths // together, num_latents // together)[:, None].int()
         waveform = zero_past_end(input_values, num_valid)
-        if num_samples % self.hop_length and (self.pads_to_whole_hops or lengths is not None):
-            waveform = F.pad(waveform, (0, -num_samples % self.hop_length))
-        return Clips(waveform, none_if_all_full(lengths, num_codes), codes_mask)
+        if num_samples % hop and (self.pads_to_whole_hops or lengths is not None):
+            waveform = F.pad(waveform, (0, -num_samples % hop))
+        return Clips(waveform, none_if_all_full(lengths, num_latents), codes_mask)
 
-    def _check_lengths(self, num_codes: int, lengths: Tensor | None) -> None:
+    def _check_lengths(self, num_latents: int, lengths: Tensor | None) -> None:
         """Refuse clips that make no code at all."""
-        if not self.uncoded_hops or torch.compiler.is_compiling():
+        if (not self.uncoded_hops and self.latents_per_code == 1) or torch.compiler.is_compiling():
             return
-        if num_codes < 1 or (lengths is not None and int(lengths.min()) < 1):
+        if num_latents < self.latents_per_code or (lengths is not None and int(lengths.min()) < self.latents_per_code):
             raise InputError(
                 f"a clip makes no code; expected at least {self.samples_of(1)} samples in each, and one "
                 "more, or as many as the feature extractor makes of them",
@@ -328,15 +343,18 @@ class CodecModel(StrictPreTrainedModel, ABC):
     def _quantized(
         self, semantic: Tensor, acoustic: Tensor, num_quantizers: int, output_latents: bool
     ) -> tuple[Tensor, Tensor | None]:
-        """Make codes (batch, codebooks, codes), and maybe latents, of two branches (batch, channels, codes)."""
+        """Make codes (batch, codebooks, codes), and maybe latents, of two branches (batch, channels, latents)."""
 
         def quantized(*parts: Tensor) -> tuple[Tensor, ...]:
             codes, rounded = self.quantize(self.fuse(*parts[:2]), num_quantizers, output_latents)
             return (codes,) if rounded is None else (codes, rounded)
 
-        both = (semantic.transpose(1, 2), acoustic.transpose(1, 2))  # -> (batch, codes, channels)
+        together, num_codes = self.latents_per_code, semantic.shape[-1] // self.latents_per_code
+        # (batch, channels, latents) -> (batch, latents, channels), of whole codes
+        both = [branch[..., : num_codes * together].transpose(1, 2) for branch in (semantic, acoustic)]
         time = self.time_of(None, semantic.shape[0] * semantic.shape[-1])
-        codes, *rounded = time.map(quantized, *both, width=self.quantization_width)
+        width = together * self.quantization_width
+        codes, *rounded = time.map(quantized, *both, width=width, down=together, steps=num_codes)
         return codes.transpose(1, 2).contiguous(), (rounded[0] if rounded else None)
 
     def _check_codes_shape(self, codes: Tensor) -> None:

@@ -137,14 +137,16 @@ class DistillNeuCodecModel(DistillNeuCodecPreTrainedModel, Xcodec2Model):
         states = 5 * config.semantic_model_config.hidden_size  # two, keys and values, and what is made of them
         steps = (config.downsampling_ratios[-1] + 1) * config.local_hidden_size
         channels = max(states + steps, config.quantization_dim + 3 * config.hidden_size)  # of encoding, of decoding
-        return channels * self._dtype.itemsize + 4 * self.hop_length * 4  # four copies of the samples, as float32
+        return (
+            channels * self._dtype.itemsize + 4 * self.latent_hop_length * 4
+        )  # four copies of the samples, as float32
 
     def features(self, clips: Clips) -> Tensor:  # noqa: ARG002
         """Refuse: the semantic model reads the waveform itself."""
         raise InputError("DistillNeuCodec's semantic model reads waveforms and no features of them")
 
     def semantic_states(self, clips: Clips, input_features: Tensor | None = None) -> SemanticStates:
-        """Compute DistilHuBERT's last states, of which each code has one, with half a hop of zeros on both sides."""
+        """Compute DistilHuBERT's last states, of which each latent has one, with half a hop of zeros on both sides."""
         if input_features is not None:
             raise InputError(
                 "DistillNeuCodec's semantic model reads the waveform",
@@ -152,16 +154,16 @@ class DistillNeuCodecModel(DistillNeuCodecPreTrainedModel, Xcodec2Model):
                 remedy="leave them out",
             )
         batch, _, num_samples = clips.waveform.shape
-        margin = self.hop_length // 2
+        margin = self.latent_hop_length // 2
         padded = F.pad(clips.waveform[:, 0].to(self._dtype), (margin, margin))
-        samples = None if clips.lengths is None else clips.lengths * self.hop_length + 2 * margin
-        time = self.time_of(samples, batch * num_samples // self.hop_length)
+        samples = None if clips.lengths is None else clips.lengths * self.latent_hop_length + 2 * margin
+        time = self.time_of(samples, batch * num_samples // self.latent_hop_length)
         with share(SEMANTIC_SHARE):
             states: Tensor = self.semantic_model(padded, time)
         return SemanticStates(states, clips.lengths)
 
     def fuse(self, semantic: Tensor, acoustic: Tensor) -> Tensor:
-        """Make the latents that are quantized of both branches: two times (batch, codes, channels) to one."""
+        """Make what is quantized of both branches: two times (batch, latents, channels) to (batch, codes, channels)."""
         return super().fuse(semantic, self.fc_acoustic(acoustic))
 
     def _check_widths(self, config: Xcodec2Config) -> None:

@@ -33,9 +33,9 @@ class NeuCodecConfig(Xcodec2Config):
         self.output_sampling_rate = output_sampling_rate
         check_sampling_rate("output_sampling_rate", output_sampling_rate)
         super().__init__(sampling_rate=input_sampling_rate, **kwargs)
-        if self.encoder_hop_length * output_sampling_rate % (input_sampling_rate * math.prod(self.upsampling_ratios)):
+        if self.code_hop_length * output_sampling_rate % (input_sampling_rate * math.prod(self.upsampling_ratios)):
             raise InputError(
-                f"the {self.encoder_hop_length} samples of a code at {input_sampling_rate} Hz are no whole "
+                f"the {self.code_hop_length} samples of a code at {input_sampling_rate} Hz are no whole "
                 f"number of samples, or of the steps of upsampling_ratios={self.upsampling_ratios}, at "
                 "this rate",
                 argument="output_sampling_rate",
@@ -45,7 +45,7 @@ class NeuCodecConfig(Xcodec2Config):
     @property
     def hop_length(self) -> int:
         """Samples per code that the decoder writes."""
-        return self.encoder_hop_length * self.output_sampling_rate // self.sampling_rate
+        return self.code_hop_length * self.output_sampling_rate // self.sampling_rate
 
     @property
     def output_hop_length(self) -> int:

@@ -274,7 +274,7 @@ class XcodecModel(XcodecPreTrainedModel):
         encoded: Tensor = self.encoder_semantic(states.values.transpose(1, 2), time)
         return encoded
 
-    def acoustic(self, clips: Clips, num_codes: int) -> Tensor:
+    def acoustic(self, clips: Clips, num_latents: int) -> Tensor:
         """Encode waveforms acoustically: (batch, channels, codes).
 
         Where the encoder would make another number of codes than the semantic one, it reads the waveform with half a
@@ -282,17 +282,17 @@ class XcodecModel(XcodecPreTrainedModel):
         """
         waveform = clips.waveform.to(self.dtype)
         lengths = None if clips.lengths is None else clips.lengths * self.hop_length
-        if self.acoustic_encoder.output_length(waveform.shape[-1]) != num_codes:
+        if self.acoustic_encoder.output_length(waveform.shape[-1]) != num_latents:
             waveform = F.pad(waveform, (self.pad, self.pad))
             lengths = None if lengths is None else lengths + 2 * self.pad
-            if (found := self.acoustic_encoder.output_length(waveform.shape[-1])) != num_codes:
+            if (found := self.acoustic_encoder.output_length(waveform.shape[-1])) != num_latents:
                 raise InputError(
-                    f"the acoustic encoder makes {found} codes where the semantic one makes {num_codes}: "
+                    f"the acoustic encoder makes {found} codes where the semantic one makes {num_latents}: "
                     f"downsampling_ratios={self.config.acoustic_model_config.downsampling_ratios} does not go with "
                     f"conv_stride={list(self.config.semantic_model_config.conv_stride)} and strides="
                     f"{self.config.strides}; their products have to be equal"
                 )
-        encoded: Tensor = self.acoustic_encoder(waveform, self.time_of(lengths, waveform.shape[0] * num_codes))
+        encoded: Tensor = self.acoustic_encoder(waveform, self.time_of(lengths, waveform.shape[0] * num_latents))
         return encoded
 
     def fuse(self, semantic: Tensor, acoustic: Tensor) -> Tensor:

@@ -93,6 +93,7 @@ class Xcodec2Config(CodecConfig):
         activation_dropout: probability of dropping an activation in the decoder's ResNet blocks in training.
         quantization_dim: width of the quantized latents: hidden_size + semantic_model_config.hidden_size.
         quantization_levels: FSQ levels per dimension; their product is the size of the codebook.
+        latent_pooling: how many latents, one for each of the encoders' hops, are averaged to one that becomes a code.
         decoder_hop_length: samples that each step of the inverse STFT writes; None means the hop length. 480 is 24 kHz.
         upsampling_ratios: steps that each stage between the decoder's transformer and its inverse STFT makes of one.
         upsampling_kernel_sizes: taps of these stages; None means twice the ratio, and one more if that is odd.
@@ -130,6 +131,7 @@ class Xcodec2Config(CodecConfig):
         activation_dropout: float = 0.1,
         quantization_dim: int = 2048,
         quantization_levels: Sequence[int] = (4, 4, 4, 4, 4, 4, 4, 4),
+        latent_pooling: int = 1,
         decoder_hop_length: int | None = None,
         upsampling_ratios: Sequence[int] = (),
         upsampling_kernel_sizes: Sequence[int] | None = None,
@@ -157,6 +159,7 @@ class Xcodec2Config(CodecConfig):
         self.activation_dropout = activation_dropout
         self.quantization_dim = quantization_dim
         self.quantization_levels = list(quantization_levels)
+        self.latent_pooling = latent_pooling
         self.decoder_hop_length = decoder_hop_length
         self.upsampling_ratios = list(upsampling_ratios)
         self.upsampling_kernel_sizes = (
@@ -174,13 +177,18 @@ class Xcodec2Config(CodecConfig):
 
     @property
     def encoder_hop_length(self) -> int:
-        """Samples per code that the encoder reads."""
+        """Samples per latent that the encoders read."""
         return math.prod(self.downsampling_ratios)
+
+    @property
+    def code_hop_length(self) -> int:
+        """Samples per code that the encoders read."""
+        return self.encoder_hop_length * self.latent_pooling
 
     @property
     def hop_length(self) -> int:
         """Samples per code."""
-        return self.encoder_hop_length
+        return self.code_hop_length
 
     @property
     def output_hop_length(self) -> int:
@@ -200,7 +208,7 @@ class Xcodec2Config(CodecConfig):
     @property
     def frame_rate(self) -> float:
         """Codes per second, in Hz."""
-        return self.sampling_rate / self.encoder_hop_length
+        return self.sampling_rate / self.code_hop_length
 
     @property
     def codebook_size(self) -> int:
@@ -212,6 +220,8 @@ class Xcodec2Config(CodecConfig):
         fields: dict[str, Any] = {name: getattr(self, name) for name in ARCHITECTURE}
         if self.decoder_hop_length is not None or self.upsampling_ratios:
             fields |= {name: getattr(self, name) for name in OUTPUT_ARCHITECTURE}
+        if self.latent_pooling != 1:  # so that the others are known as before there was this field
+            fields["latent_pooling"] = self.latent_pooling
         return fields | {"semantic_model_config": self.semantic_architecture()}
 
     def semantic_architecture(self) -> dict[str, Any]:
@@ -249,6 +259,7 @@ class Xcodec2Config(CodecConfig):
             "head_dim",
             "encoder_hidden_size",
             "quantization_dim",
+            "latent_pooling",
         )
         # A convolution with a stride of 1 has an even kernel, and would make a step more than it reads.
         check_sizes(self, "downsampling_ratios", "quantization_levels", at_least=2)

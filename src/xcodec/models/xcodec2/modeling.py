@@ -102,6 +102,7 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
         super().__init__(config)
         self._choose_half(encoder_only, decoder_only)
         self._check_widths(config)
+        self.latents_per_code = config.latent_pooling
         if config.has_encoder and config.hidden_size % 32:
             raise InputError(
                 f"hidden_size={config.hidden_size}; expected a multiple of 32, the groups of the GroupNorms"
@@ -140,7 +141,7 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
     @property
     def hop_length(self) -> int:
         """How many samples of the audio that is encoded make a code."""
-        return self.config.encoder_hop_length
+        return self.config.code_hop_length
 
     @property
     def output_sampling_rate(self) -> int:
@@ -168,7 +169,7 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
         config = self.config
         width = max(config.hidden_size, config.decoder_width, config.semantic_model_config.hidden_size)
         channels = config.quantization_dim + 3 * width
-        samples = 4 * self.hop_length  # four copies of them, as float32
+        samples = 4 * self.latent_hop_length  # four copies of them, as float32
         return channels * self._dtype.itemsize + samples * 4
 
     def encode(
@@ -268,49 +269,52 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
         return self._as_asked(output, return_dict)
 
     def features(self, clips: Clips) -> Tensor:
-        """Compute the filter-bank features of waveforms: float32 (batch, codes, features)."""
+        """Compute the filter-bank features of waveforms: float32 (batch, latents, features)."""
         waveform = clips.waveform[:, 0]
         lengths = clips.lengths
         if lengths is None:
-            num_codes = waveform.shape[-1] // self.hop_length - self.uncoded_hops
-            lengths = torch.full((waveform.shape[0],), num_codes, device=waveform.device)
+            num_latents = waveform.shape[-1] // self.latent_hop_length - self.uncoded_hops
+            lengths = torch.full((waveform.shape[0],), num_latents, device=waveform.device)
         features: Tensor = self.semantic_features(waveform, lengths)
         return features
 
     def semantic_states(self, clips: Clips, input_features: Tensor | None = None) -> SemanticStates:
-        """Compute Wav2Vec2-BERT's states, of which each code has one, from filter-bank features."""
+        """Compute Wav2Vec2-BERT's states, of which each latent has one, from filter-bank features."""
         batch, _, num_samples = clips.waveform.shape
-        num_codes = num_samples // self.hop_length - self.uncoded_hops
+        num_latents = num_samples // self.latent_hop_length - self.uncoded_hops
         features = self.features(clips) if input_features is None else input_features
         width = self.config.semantic_model_config.feature_projection_input_dim
-        if tuple(features.shape) != (batch, num_codes, width):
+        if tuple(features.shape) != (batch, num_latents, width):
             raise InputError(
-                f"expected shape {(batch, num_codes, width)} for waveforms of {num_samples} samples, got "
+                f"expected shape {(batch, num_latents, width)} for waveforms of {num_samples} samples, got "
                 f"{tuple(features.shape)}",
                 argument="input_features",
             )
-        with share(self._semantic_share(num_codes)):
-            states = self.semantic_encoder(features.to(self._dtype), self.time_of(clips.lengths, batch * num_codes))
+        with share(self._semantic_share(num_latents)):
+            states = self.semantic_encoder(features.to(self._dtype), self.time_of(clips.lengths, batch * num_latents))
         return SemanticStates(states, clips.lengths)
 
     def semantic(self, states: SemanticStates) -> Tensor:
-        """Adapt semantic states: (batch, channels, codes)."""
-        batch, num_codes, _ = states.values.shape
-        time = self.time_of(states.lengths, batch * num_codes)
+        """Adapt semantic states: (batch, channels, latents)."""
+        batch, num_latents, _ = states.values.shape
+        time = self.time_of(states.lengths, batch * num_latents)
         adapted: Tensor = self.semantic_adapter(states.values.transpose(1, 2), time)
         return adapted
 
-    def acoustic(self, clips: Clips, num_codes: int) -> Tensor:
-        """Encode waveforms acoustically: (batch, channels, codes)."""
+    def acoustic(self, clips: Clips, num_latents: int) -> Tensor:
+        """Encode waveforms acoustically: (batch, channels, latents)."""
         hops = None if clips.lengths is None else clips.lengths + self.uncoded_hops
-        time = self.time_of(hops, clips.waveform.shape[0] * num_codes)
-        encoded: Tensor = self.acoustic_encoder(clips.waveform.to(self._dtype), time.at(self.hop_length))
-        return encoded[..., :num_codes]
+        time = self.time_of(hops, clips.waveform.shape[0] * num_latents)
+        encoded: Tensor = self.acoustic_encoder(clips.waveform.to(self._dtype), time.at(self.latent_hop_length))
+        return encoded[..., :num_latents]
 
     def fuse(self, semantic: Tensor, acoustic: Tensor) -> Tensor:
-        """Make the latents that are quantized of both branches: two times (batch, codes, channels) to one."""
+        """Make what is quantized of both branches: two times (batch, latents, channels) to (batch, codes, channels)."""
         latents: Tensor = self.fc_encoder(torch.cat([semantic, acoustic], -1))
-        return latents
+        if self.latents_per_code == 1:
+            return latents
+        whole = latents.shape[1] // self.latents_per_code * self.latents_per_code  # a rest makes no code
+        return latents[:, :whole].unflatten(1, (-1, self.latents_per_code)).mean(2)
 
     def quantize(self, latents: Tensor, num_quantizers: int, output_latents: bool) -> tuple[Tensor, Tensor | None]:
         """Quantize latents; see `CodecModel.quantize`."""
@@ -346,11 +350,11 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
         """Of activations, whatever weights linear maps have."""
         return self.quantizer.project_out.weight.dtype
 
-    def _semantic_share(self, num_codes: int) -> float:
+    def _semantic_share(self, num_latents: int) -> float:
         """Estimate what part of encoding the semantic encoder is, by products; acoustic ones take twice as long."""
         config = self.config.semantic_model_config
         width, inner = config.hidden_size, config.intermediate_size
-        semantic = config.num_hidden_layers * width * (7 * width + 4 * inner + 2 * num_codes)
+        semantic = config.num_hidden_layers * width * (7 * width + 4 * inner + 2 * num_latents)
         rates = [math.prod(self.config.downsampling_ratios[i:]) for i in range(len(self.config.downsampling_ratios))]
         acoustic = 28 * sum((self.config.encoder_hidden_size * 2**i) ** 2 * rate for i, rate in enumerate(rates))
         return semantic / (semantic + 2 * acoustic)
