@@ -107,6 +107,18 @@ def test_streams_that_are_not_equally_far_share_a_batch() -> None:
     assert same(found, torch.stack([expected[clip, count : count + 5] for clip, count in enumerate(before)]))
 
 
+def test_clips_whose_keys_are_not_equally_many_attend_each_to_its_own() -> None:
+    layer = layer_of(20)
+    x, rotation = inputs(2)
+    expected = definition(layer, x)
+    k, v = layer.keys_and_values(x, rotation)
+    start = torch.tensor([60, 7])
+    shown = torch.stack([x[clip, first : first + 5] for clip, first in enumerate(start.tolist())])
+    turns = torch.stack([rotation[0, first : first + 5] for first in start.tolist()])
+    found = layer.attend(shown, start, k, v, start + 5, None, turns)
+    assert same(found, torch.stack([expected[clip, first : first + 5] for clip, first in enumerate(start.tolist())]))
+
+
 def test_scores_depend_on_the_distance_alone_however_far_a_stream_has_come() -> None:
     q, k = torch.randn(2, 1, 1, 1, 64)
     near, far = (
