@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import builders
 from serving_builders import Running, said_by, serving, streamed
-from xcodec import Audio, Codec
+from xcodec import Audio, Codec, Xcodec2FeatureExtractor
 from xcodec.serving.limits import Limits
 from xcodec.serving.service import CHUNKS, ENCODED_CHUNK, LOOKAHEAD
 from xcodec.streaming import StreamDecoder, StreamEncoder
@@ -54,6 +54,25 @@ def test_many_at_once_get_bit_for_bit_what_each_gets_alone(codec: Codec, server:
 
     for ids, found in zip(clips, asyncio.run(all_of_them()), strict=True):
         assert np.array_equal(found, alone(codec, ids))
+
+
+def test_with_a_causal_decoder_the_first_audio_comes_after_five_codes_and_all_is_the_whole() -> None:
+    codec = Codec(builders.tiny_causal(), Xcodec2FeatureExtractor())
+    ids = random_ids(60, 0)
+
+    async def first_and_all(url: str) -> tuple[bytes, np.ndarray]:
+        async with connect(f"{url}?response_format=f32") as socket:
+            await socket.recv()
+            await socket.send(ids[0, :5].astype("<u2").tobytes())
+            first = await asyncio.wait_for(socket.recv(), 60)
+        assert isinstance(first, bytes)
+        return first, await streamed(url, ids, size=3)
+
+    with serving(codec) as running:
+        first, found = asyncio.run(first_and_all(running.socket_url))
+    whole = codec.decode_ids([ids])[0]
+    assert np.allclose(np.frombuffer(first, "<f4"), whole[:320], atol=1e-5)
+    assert np.allclose(found, whole, atol=1e-5)
 
 
 def test_audio_becomes_the_codes_of_a_stream_of_its_own(codec: Codec, server: Running) -> None:

@@ -18,7 +18,7 @@ from xcodec.audio import Audio
 from xcodec.audio.resampling import Resampler
 from xcodec.serving.access import KEY_PROTOCOL
 from xcodec.serving.faults import Fault, fault_of
-from xcodec.serving.service import CHUNKS, ENCODED_CHUNK, LOOKAHEAD, Service
+from xcodec.serving.service import ENCODED_CHUNK, LOOKAHEAD, Service
 from xcodec.serving.sound import SoundWriter, sound_format
 from xcodec.serving.stored_codes import integers
 from xcodec.serving.uploads import number
@@ -102,8 +102,8 @@ class Decoding(Way):
             )
         self._depth = depth
         self._dtype = code_type(self.codec.codebook_sizes)
-        chunks = CHUNKS if "chunk" not in query else (whole_number(query, "chunk", 0),)
-        self.stream = service.open_decoder(whole_number(query, "lookahead", LOOKAHEAD), chunks)
+        chunks = None if "chunk" not in query else (whole_number(query, "chunk", 0),)
+        self.stream = service.open_decoder(whole_number(query, "lookahead", service.lookahead), chunks)
 
     def opening(self) -> dict[str, Any]:
         """`Way.opening`."""

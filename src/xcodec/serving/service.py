@@ -11,10 +11,13 @@ from xcodec.serving.metrics import Metrics
 from xcodec.serving.scheduler import OpenStream, Scheduler
 from xcodec.streaming import StreamDecoder, StreamEncoder
 
-__all__ = ["CHUNKS", "LOOKAHEAD", "Service"]
+__all__ = ["CHUNKS", "CHUNKS_ONWARD", "LOOKAHEAD", "Service"]
 
 CHUNKS = (5, 10, 20)
 """Frames in the first pieces of a stream, and in all others: audio begins early, and later costs less."""
+
+CHUNKS_ONWARD = (1, 2, 4, 8, 16)
+"""The same of a model that looks ahead once, for which a short first piece costs no more than itself."""
 
 LOOKAHEAD = 5
 """Frames that a decoded piece waits for."""
@@ -47,17 +50,34 @@ class Service:
         return int(self.limits.pending_seconds * self.codec.frame_rate)
 
     @property
+    def lookahead(self) -> int:
+        """Frames that a decoded piece waits for, where a client says nothing else."""
+        model = self.codec.model
+        return model.lookahead if model.looks_ahead_once and model.lookahead is not None else LOOKAHEAD
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Frames in the pieces of a decoded stream, where a client says nothing else."""
+        return CHUNKS_ONWARD if self.codec.model.looks_ahead_once else CHUNKS
+
+    @property
     def is_idle(self) -> bool:
         """Whether nobody waits for anything."""
         return not self.scheduler.num_open and not self.jobs.num_admitted
 
-    def open_decoder(self, lookahead: int = LOOKAHEAD, chunks: tuple[int, ...] = CHUNKS) -> OpenStream:
+    def open_decoder(self, lookahead: int | None = None, chunks: tuple[int, ...] | None = None) -> OpenStream:
         """Begin a stream of codes that become audio; its input is int64 (codebooks, frames).
+
+        Args:
+            lookahead: frames that a piece waits for; None is `lookahead` of this service.
+            chunks: frames in the first pieces and in all others; None is `chunks` of this service.
 
         Raises:
             Fault: where there are too many, or the server is ending.
             InputError: for windows that are none.
         """
+        lookahead = self.lookahead if lookahead is None else lookahead
+        chunks = self.chunks if chunks is None else chunks
         self._check(lookahead, max(chunks, default=0))
         decoder = StreamDecoder(self.codec, lookahead=lookahead, chunk=chunks)
         return self.scheduler.open(decoder, self.codec.frame_rate)
