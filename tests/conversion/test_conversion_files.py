@@ -400,7 +400,7 @@ def test_other_models_are_refused_by_what_they_are(folder: Path, tmp_path: Path)
     refused(
         ["encoder.layer.0.weight"],
         {"model_type": "bert"},
-        "is no checkpoint of .*X-Codec2, NeuCodec, Higgs Audio v2 tokenizer, X-Codec: it is of model_type 'bert'",
+        "is no checkpoint of .*X-Codec2, NeuCodec, .*X-Codec: it is of model_type 'bert'",
     )
     refused(
         ["acoustic_encoder.conv1.weight"],

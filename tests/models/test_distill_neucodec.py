@@ -303,6 +303,9 @@ def test_the_hubs_name_is_read_from_its_cache_in_either_layout(
     put_into_hub_cache(tmp_path / "hubert", "ntu-spml/distilhubert", tmp_path / "b")
     fetched = DistillNeuCodec.from_pretrained(name, num_attention_heads=4, **offline)
     assert torch.equal(fetched.encode_code(wave(16000)[None]), original.encode_code(wave(16000)))
+    found = Codec.from_pretrained(name, **offline)  # heads of 64, as the released decoder has; codes have none
+    assert found.identity.name == name
+    assert np.array_equal(found.encode(clip, 16000).ids, codec.encode(clip, 16000).ids)
 
 
 def test_code_for_the_original_package_runs_but_for_its_import(codec: Codec, folder: Path, tmp_path: Path) -> None:
