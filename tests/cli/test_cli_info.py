@@ -9,6 +9,7 @@ import pytest
 import builders
 from cli_builders import MIXED, mixed_recordings, run, save_tiny
 from xcodec import kernels
+from xcodec.cli.info import commercial_use
 from xcodec.codec import Codec
 from xcodec.codes import CodecIdentity, Codes
 from xcodec.models.xcodec2 import Xcodec2FeatureExtractor
@@ -94,6 +95,29 @@ def test_info_reads_the_licence_off_the_model_card(tmp_path: Path) -> None:
         "---\nlicense: cc0-1.0\ntags: [speech]\n---\n\n# Tiny\n\nlicense: not this line\n"
     )
     assert json.loads(run("info", "--json", folder).out)["licence"] == "cc0-1.0"
+    assert "cc0-1.0: commercial use" in run("info", folder).out
+
+
+@pytest.mark.parametrize(
+    ("licence", "use"),
+    [
+        ("CC-BY-NC-4.0", ": no commercial use"),
+        ("cc-by-4.0", ": commercial use with attribution"),
+        ("Apache-2.0", ": commercial use"),
+        ("Boson Higgs Audio 2 Community License", ": commercial use up to 100,000 annual users"),
+        ("other", ""),
+    ],
+)
+def test_info_tells_at_a_glance_what_may_be_used_commercially(licence: str, use: str) -> None:
+    assert commercial_use(licence) == use
+
+
+def test_info_tells_whose_codes_a_model_decodes(model: Path, tmp_path: Path) -> None:
+    assert json.loads(run("info", "--json", model).out)["decodes"] is None
+    maker = {"name": "the-maker", "config_hash": "c" * 64, "weights_hash": "w" * 64}
+    builders.tiny_model(decodes=maker).save_pretrained(tmp_path)
+    assert json.loads(run("info", "--json", tmp_path).out)["decodes"] == maker
+    assert "the codes of the-maker" in run("info", tmp_path).out
 
 
 def test_info_tells_of_several_things_and_of_those_that_are_not_there(recordings: Path) -> None:

@@ -12,13 +12,14 @@ from xcodec.cli.values import not_empty, to_file
 __all__ = ["EPILOG", "HELP", "command"]
 
 HELP = """\
-Convert an X-Codec2 or X-Codec checkpoint to the layout that xcodec and
-transformers read.
+Convert a checkpoint of any codec to the layout that xcodec and transformers read.
 
-SOURCE is an original checkpoint (of X-Codec2 a model.safetensors, a Lightning
-.ckpt, or a folder or hub id that holds one; of X-Codec a .pth with its YAML file
-beside it) or one that has the layout already. No pickle is executed. DESTINATION becomes a folder with config.json,
-preprocessor_config.json and model.safetensors, whole or not at all.
+SOURCE is a folder, hub id or file in the authors' layout (a model.safetensors, a
+pytorch_model.bin, a Lightning .ckpt; of X-Codec a .pth with its YAML file beside
+it; of the Higgs tokenizer config.json and model.pth; of Inworld's codec a file
+for each half), or one that has the layout already. No pickle is executed.
+DESTINATION becomes a folder with config.json, preprocessor_config.json and
+model.safetensors, whole or not at all.
 
 Every tensor is accounted for: kept under its new name, folded (weight norms
 become the weights they stand for), or dropped for a reason that is printed. A

@@ -49,12 +49,28 @@ EPILOG = "[bold]Exit codes[/bold]  0: all were read. 1: some were not. 2: wrong 
 CONFIG = "config.json"
 CHECKPOINT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
+BOSON = "Boson Higgs Audio 2 Community License"
 LICENCES = {
     "HKUSTAudio/xcodec2": "CC-BY-NC-4.0",
     "HKUSTAudio/xcodec2-hf": "CC-BY-NC-4.0",
+    "NandemoGHS/Anime-XCodec2-44.1kHz": "CC-BY-NC-4.0",
+    "NandemoGHS/Anime-XCodec2-44.1kHz-v2": "CC-BY-NC-4.0",
     "hf-audio/xcodec-wavlm-more-data": "CC-BY-4.0",
     "neuphonic/neucodec": "Apache-2.0",
     "neuphonic/distill-neucodec": "Apache-2.0",
+    "BobJames/open-higgs-tokenizer": "Apache-2.0",
+    "bosonai/higgs-audio-v2-tokenizer": BOSON,
+    "eustlb/higgs-audio-v2-tokenizer": BOSON,
+    "k2-fsa/OmniVoice/audio_tokenizer": BOSON,
+}
+# What licences say of commercial use, by the beginning of their names in lower case; the longer first.
+COMMERCIAL_USE = {
+    "cc-by-nc": "no commercial use",
+    "cc-by": "commercial use with attribution",
+    "cc0": "commercial use",
+    "apache-2.0": "commercial use",
+    "mit": "commercial use",
+    "boson": "commercial use up to 100,000 annual users",
 }
 
 
@@ -265,7 +281,7 @@ def model_facts(subject: str) -> Iterator[Fact]:
     offers = ", ".join(f"{bandwidth:g}" for bandwidth in codec.bandwidths)
     yield Fact("bandwidths", list(codec.bandwidths), "bandwidths", f"{offers} kbit/s")
     licence = licence_of(subject, folder)
-    yield Fact("licence", licence, "licence", licence or "not known")
+    yield Fact("licence", licence, "licence", "not known" if licence is None else licence + commercial_use(licence))
     stale = "; what is compiled is of another version, install xcodec again" if kernels.is_stale() else ""
     yield Fact("kernel", kernels.variant(), "kernel", kernels.variant() + stale)
     yield from identity_facts(codec.identity.config_hash, codec.identity.weights_hash)
@@ -300,6 +316,12 @@ def identity_facts(config_hash: str, weights_hash: str) -> Iterator[Fact]:
 def size_fact(num_bytes: int) -> Fact:
     """Of the room on disk."""
     return Fact("num_bytes", num_bytes, "on disk", spoken_bytes(num_bytes))
+
+
+def commercial_use(licence: str) -> str:
+    """What a licence says of commercial use, as an addition to its name; nothing where that is not known here."""
+    said = [use for name, use in COMMERCIAL_USE.items() if licence.lower().startswith(name)]
+    return f": {said[0]}" if said else ""
 
 
 def licence_of(subject: str, folder: Path) -> str | None:
