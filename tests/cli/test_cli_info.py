@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import builders
 from cli_builders import MIXED, mixed_recordings, run, save_tiny
+from original import OriginalXCodec2
 from xcodec import kernels
 from xcodec.cli.info import commercial_use
 from xcodec.codec import Codec
@@ -163,15 +165,24 @@ def test_info_says_where_there_is_nothing_to_tell(model: Path, tmp_path: Path) -
     )
 
 
-@pytest.mark.parametrize("name", ["epoch=5.ckpt", "model.pt", "model.safetensors"])
-def test_info_points_a_checkpoint_to_its_folder_or_to_convert(model: Path, tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes((model / "model.safetensors").read_bytes())
-    advice = "without config.json; convert it first: xcodec convert"
-    assert run("info", tmp_path / name).err == (
-        f"error: {tmp_path}/{name}: is a checkpoint {advice} {tmp_path}/{name} NEW_FOLDER\n"
-    )
-    assert run("info", tmp_path).err == f"error: {tmp_path}: holds {name} {advice} {tmp_path} NEW_FOLDER\n"
+def test_info_tells_of_a_checkpoint_in_its_authors_layout(tmp_path: Path) -> None:
+    with torch.inference_mode(False):
+        torch.manual_seed(0)
+        original = OriginalXCodec2(hidden=128, depth=1, heads=2, semantic_layers=16)
+        (tmp_path / "run").mkdir()
+        torch.save({"state_dict": original.state_dict()}, tmp_path / "run/epoch=5.ckpt")
+    told = [
+        json.loads(run("info", "--json", subject).out) for subject in (tmp_path / "run/epoch=5.ckpt", tmp_path / "run")
+    ]
+    assert [(each["kind"], each["model_type"]) for each in told] == [("model", "xcodec2")] * 2
+    assert told[0]["weights_hash"] == told[1]["weights_hash"]
+
+
+def test_info_points_the_file_of_a_checkpoint_to_its_folder(model: Path, tmp_path: Path) -> None:
     result = run("info", model / "model.safetensors")
     assert result.err == (
         f"error: {model}/model.safetensors: is a file of a checkpoint; give its folder: xcodec info {model}\n"
     )
+    (tmp_path / "model.safetensors").write_bytes((model / "model.safetensors").read_bytes())
+    for subject in (tmp_path, tmp_path / "model.safetensors"):
+        assert "config.json" in run("info", subject).err

@@ -34,8 +34,9 @@ Tell what a model, a file of codes or a recording is.
   a recording    rate, channels, duration and format, as its header has them;
                  where it has no length, the recording is decoded and counted
 
-A folder with config.json is a model; of any other, the recordings and files of
-codes in it and below are told. Patterns may be left to xcodec in quotes.
+A folder with config.json is a model, and so is one with a checkpoint in its
+authors' layout, or its file; of any other, the recordings and files of codes in
+it and below are told. Patterns may be left to xcodec in quotes.
 
 [bold]Examples[/bold]
 
@@ -148,8 +149,8 @@ def expand(subject: str, failures: list[Failure]) -> "Iterator[str | Source]":
         yield from (str(item.source) for item in found)
         if found or len(unreadable) > 1:  # the last says that nothing was found
             failures += unreadable if found else unreadable[:-1]
-        elif checkpoint := next((file for file in sorted(path.iterdir()) if file.suffix in CHECKPOINT_SUFFIXES), None):
-            failures.append(Failure(subject, f"holds {checkpoint.name} without {CONFIG}; {how_to_convert(subject)}"))
+        elif any(file.suffix in CHECKPOINT_SUFFIXES for depth in ("*", "*/*") for file in path.glob(depth)):
+            yield subject  # a checkpoint in its authors' layout
         else:
             failures.append(Failure(subject, f"holds neither {CONFIG}, nor recordings or {CODES_SUFFIX} files"))
     elif glob.has_magic(subject) and not os.path.lexists(path):
@@ -174,7 +175,7 @@ def kind_of(subject: str) -> Callable[[str], Iterator[Fact]]:
     """Which of the three kinds something is.
 
     Raises:
-        CheckpointError: where it is the file of a checkpoint, which is a folder for us.
+        CheckpointError: where it is the file of a checkpoint that is a folder.
     """
     from xcodec.audio import MEDIA_SUFFIXES
 
@@ -185,7 +186,7 @@ def kind_of(subject: str) -> Callable[[str], Iterator[Fact]]:
                 raise CheckpointError(
                     f"is a file of a checkpoint; give its folder: xcodec info {path.parent}", subject=subject
                 )
-            raise CheckpointError(f"is a checkpoint without {CONFIG}; {how_to_convert(subject)}", subject=subject)
+            return model_facts  # in its authors' layout
         with path.open("rb") as file:
             head = file.read(9)
         # safetensors: eight bytes of length, then a JSON object
@@ -193,11 +194,6 @@ def kind_of(subject: str) -> Callable[[str], Iterator[Fact]]:
     if path.suffix == CODES_SUFFIX:
         return codes_facts
     return audio_facts if path.suffix.lower() in MEDIA_SUFFIXES else model_facts
-
-
-def how_to_convert(subject: str) -> str:
-    """What to do about an original checkpoint."""
-    return f"convert it first: xcodec convert {subject} NEW_FOLDER"
 
 
 def holds_codes(path: Path) -> bool:
