@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 from torch import Tensor
 
 from builders import speech
@@ -157,7 +158,12 @@ def test_a_stream_with_enough_lookahead_is_the_whole(vocal: Codec) -> None:
 
 
 def test_a_decoder_is_converted_and_loads_again(folder: Path, vocal: Codec, codec: Codec, tmp_path: Path) -> None:
-    convert_checkpoint(folder, tmp_path / "vocal", decoder="vocal")
+    report = convert_checkpoint(folder, tmp_path / "vocal", decoder="vocal")
+    written = load_file(tmp_path / "vocal/model.safetensors")
+    assert report.kept.keys() == written.keys()
+    assert report.num_kept == sum(tensor.numel() for tensor in written.values())
+    assert report.dropped["decoder_2.model.0.bias"].startswith("replaced")
+    assert "decodes   the codes of xcodec_mini_infer" in str(report)
     again = Codec.from_pretrained(tmp_path / "vocal")
     assert again.identity.same_model(vocal.identity)
     codes = codec.encode(WAVE, 16000)

@@ -1,6 +1,7 @@
 """An X-Codec gets a Vocos decoder in place of its own, of which YuE has two: for voices and for instruments."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ import torch
 import yaml
 from torch import Tensor
 
+from xcodec.codes import CodecIdentity
 from xcodec.conversion.checkpoint import Checkpoint, check_complete
 from xcodec.conversion.key_map import KeyMap, Pattern
+from xcodec.conversion.report import ConversionReport
 from xcodec.errors import CheckpointError, InputError, about, one_line
 from xcodec.models.identity import fingerprint_tensors
 from xcodec.models.weights import read_tensor_file
@@ -67,14 +70,42 @@ def with_vocos_decoder(checkpoint: Checkpoint, decoder: str | Path, folder: Path
         sizes = decoder_sizes(tensors, read_head(path.parent / YAML))
         if WINDOW in given:
             check_window(given[WINDOW], OVERLAP * sizes["decoder_hop_length"])
-    maker = checkpoint.config.decodes or vars(fingerprint_tensors(checkpoint.tensors, checkpoint.config, name))
+    own = checkpoint.config.decodes
+    maker = fingerprint_tensors(checkpoint.tensors, checkpoint.config, name) if own is None else CodecIdentity(**own)
     told = {key: value for key, value in checkpoint.config.to_dict().items() if key not in ("model_type", "decodes")}
-    config = XcodecVocosConfig.from_fields(told | sizes | {"decodes": maker}, name)
+    config = XcodecVocosConfig.from_fields(told | sizes | {"decodes": vars(maker)}, name)
     replaced = XCODEC.model.decoder_parts
     encoder = {key: x for key, x in checkpoint.tensors.items() if key.partition(".")[0] not in replaced}
     with about(path):
         check_complete(encoder | tensors, FAMILY, config, lambda key: RENAMES.trace(key) or key)
-    return Checkpoint(FAMILY, config, encoder | tensors, checkpoint.report)
+    report = report_of(checkpoint.report, encoder, given, maker)
+    return Checkpoint(FAMILY, config, encoder | tensors, replace(report, num_kept=count(encoder | tensors)))
+
+
+def report_of(
+    report: ConversionReport, encoder: Mapping[str, Tensor], decoder: Mapping[str, Tensor], maker: CodecIdentity
+) -> ConversionReport:
+    """Report on the X-Codec's tensors that stay and are replaced, and on those of the decoder by their own names."""
+    replaced = [source for name, sources in report.kept.items() if name not in encoder for source in sources]
+    kept = {name: sources for name, sources in report.kept.items() if name in encoder}
+    constants = {name: tensor for name, tensor in decoder.items() if name == WINDOW}
+    return replace(
+        report,
+        kept=kept | {RENAMES.rename(name) or name: (name,) for name in decoder if name not in constants},
+        folded=tuple(name for name in report.folded if name in encoder),
+        dropped={
+            **report.dropped,
+            **dict.fromkeys(replaced, "replaced: of the decoder that X-Codec has itself"),
+            **dict.fromkeys(constants, "constant: window of the inverse STFT"),
+        },
+        num_dropped=report.num_dropped + report.num_kept - count(encoder) + count(constants),
+        decodes=str(maker),
+    )
+
+
+def count(tensors: Mapping[str, Tensor]) -> int:
+    """Count the numbers in tensors."""
+    return sum(tensor.numel() for tensor in tensors.values())
 
 
 def find_decoder(decoder: str | Path, folder: Path | None) -> Path:
