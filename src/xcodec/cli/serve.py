@@ -1,15 +1,21 @@
 """`xcodec serve`: a server of codes and speech."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xcodec.cli.console import errors
 from xcodec.cli.groups import with_groups
 from xcodec.cli.options import CodecOptions
-from xcodec.cli.values import not_empty
+from xcodec.cli.paths import home
+from xcodec.cli.values import not_empty, to_file
 from xcodec.errors import require
+
+if TYPE_CHECKING:
+    from xcodec.codec import Codec
+    from xcodec.serving.speaker import Speaker
 
 __all__ = ["EPILOG", "HELP", "command"]
 
@@ -25,6 +31,9 @@ unless --host says otherwise: give it an --api-key then.
   POST /v1/codec/encode      a recording of any format in, codes out
   POST /v1/codec/decode      codes in, wav, flac, opus, mp3 or pcm out
   WS   /v1/codec/stream      codes in, audio out while they come, or the reverse
+  POST /v1/audio/speech      a text in, speech out while it is made, as OpenAI
+                             has it: with --llm
+  POST /v1/audio/voices      a recording and its text become a voice: with --voices
   GET  /v1/models, /health, /metrics
 
 On SIGTERM it takes nothing new, and ends when those who have begun are done.
@@ -34,9 +43,19 @@ On SIGTERM it takes nothing new, and ends when those who have begun are done.
   xcodec serve
   curl --data-binary @speech.mp3 localhost:8000/v1/codec/encode > codes.json
   curl --data-binary @codes.json localhost:8000/v1/codec/decode > speech.wav
-  xcodec serve --model neuphonic/neucodec --host 0.0.0.0 --api-key secret"""
+  xcodec serve --model neuphonic/neucodec --host 0.0.0.0 --api-key secret
+  xcodec serve --model HKUSTAudio/xcodec2-hf --llm HKUSTAudio/Llasa-1B --voices voices/
+  xcodec serve --model neuphonic/neucodec --llm neuphonic/neutts-air --convention neutts \\
+    --voices voices/ --upstream http://localhost:8080/v1"""
 
 EPILOG = "[bold]Exit codes[/bold]  0: ended when asked to. 1: could not serve. 2: wrong usage. 130: interrupted."
+
+
+class SpeechConvention(str, Enum):
+    """How language models spell speech, by what they are called."""
+
+    LLASA = "llasa"
+    NEUTTS = "neutts"
 
 
 @dataclass(frozen=True)
@@ -68,6 +87,70 @@ class ServerOptions:
 
 
 @dataclass(frozen=True)
+class SpeechOptions:
+    """The language model that speaks."""
+
+    llm: Annotated[
+        str | None,
+        typer.Option(
+            "--llm",
+            metavar="LLM",
+            help="A language model: a folder or a hub id.",
+            show_default=False,
+            callback=not_empty,
+        ),
+    ] = None
+    upstream: Annotated[
+        str | None,
+        typer.Option(
+            "--upstream",
+            metavar="URL",
+            help="A server that has the language model, such as http://localhost:8000/v1; of --llm only the tokenizer "
+            "is read then.",
+            show_default=False,
+            callback=not_empty,
+        ),
+    ] = None
+    upstream_model: Annotated[
+        str | None,
+        typer.Option(
+            "--upstream-model",
+            metavar="NAME",
+            help="What that server calls it; else LLM.",
+            show_default=False,
+            callback=not_empty,
+        ),
+    ] = None
+    convention: Annotated[SpeechConvention, typer.Option("--convention", help="How it spells speech and is asked.")] = (
+        SpeechConvention.LLASA
+    )
+    language: Annotated[
+        str, typer.Option("--language", metavar="LANG", help="Of texts, for NeuTTS: as espeak-ng calls it.")
+    ] = "en-us"
+    voices: Annotated[
+        str | None,
+        typer.Option(
+            "--voices",
+            metavar="DIR",
+            help="A folder of voices: recordings and texts, ann.wav and ann.txt.",
+            show_default=False,
+            callback=to_file,
+        ),
+    ] = None
+    max_text: Annotated[int, typer.Option("--max-text", min=1, help="Characters of a text.")] = 4096
+    max_speeches: Annotated[int, typer.Option("--max-speeches", min=1, help="Texts that are being said at once.")] = 16
+
+    def check(self) -> None:
+        """Refuse a server without a tokenizer.
+
+        Raises:
+            typer.BadParameter: says what to give.
+        """
+        if self.llm is None and (self.upstream or self.upstream_model):
+            raise typer.BadParameter("give the language model's tokenizer too: --llm, a folder or a hub id")
+
+
+@dataclass(frozen=True)
 class LimitOptions:
     """What clients may ask for."""
 
@@ -85,8 +168,9 @@ class LimitOptions:
 
 
 @with_groups
-def command(*, codec: CodecOptions, server: ServerOptions, limits: LimitOptions) -> None:
+def command(*, codec: CodecOptions, speech: SpeechOptions, server: ServerOptions, limits: LimitOptions) -> None:
     """Serve a codec over HTTP and WebSocket."""
+    speech.check()
     for module in ("fastapi", "uvicorn", "websockets", "prometheus_client", "python_multipart"):
         require(module, "serve")
     import torch
@@ -99,15 +183,20 @@ def command(*, codec: CodecOptions, server: ServerOptions, limits: LimitOptions)
     listening = listen(server.host, server.port)
     if server.threads is not None:
         torch.set_num_threads(server.threads)
+    loaded = codec.load()
     service = Service(
-        codec.load(),
+        loaded,
         Limits(
             streams=limits.max_streams,
             jobs=limits.max_jobs,
+            text=speech.max_text,
+            speeches=speech.max_speeches,
             seconds=limits.max_seconds,
             upload_bytes=round(limits.max_upload * 1e6),
             idle_seconds=limits.idle_seconds,
         ),
+        speaker=None if speech.llm is None else load(speech, loaded, codec.device),
+        voices_folder=None if speech.voices is None else home(speech.voices),
     )
     host, port = listening.getsockname()[:2]
     address = f"[{host}]" if ":" in host else host
@@ -116,3 +205,20 @@ def command(*, codec: CodecOptions, server: ServerOptions, limits: LimitOptions)
         errors().print(f"serving {service.codec.name} at http://{address}:{port}", soft_wrap=True, markup=False)
 
     server_for(create_app(service, server.api_key), service, server.drain_seconds, told).run(sockets=[listening])
+
+
+def load(speech: SpeechOptions, codec: "Codec", device: str) -> "Speaker":
+    """Load the language model that the options ask for."""
+    assert speech.llm is not None
+    with errors().status(f"loading {speech.llm}"):
+        from xcodec.serving.language_model import load_speaker
+
+        return load_speaker(
+            speech.llm,
+            codec,
+            convention=speech.convention.value,
+            language=speech.language,
+            device=device,
+            upstream=speech.upstream,
+            upstream_model=speech.upstream_model,
+        )

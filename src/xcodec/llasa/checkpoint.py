@@ -14,7 +14,7 @@ from xcodec.errors import CheckpointError, InputError, first_line, some_of
 from xcodec.models.auto import no_progress_bars
 from xcodec.models.checkpoint import HUB_ARGUMENTS, read_config, resolve_checkpoint
 
-__all__ = ["codec_named_by", "load_language_model"]
+__all__ = ["codec_named_by", "load_language_model", "load_tokenizer"]
 
 TOKENIZER_FILES = ("*.jinja", "*.txt", "tokenizer.model")
 
@@ -54,13 +54,25 @@ def load_language_model(
     model, report = loaded
     if absent := sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])}):
         raise CheckpointError(f"is incomplete: it lacks {some_of(absent)}", subject=name_or_path)
+    return model.to(chosen_device), load_tokenizer(name_or_path, folder)
+
+
+def load_tokenizer(name_or_path: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None) -> Any:
+    """Load the tokenizer of a language model.
+
+    Args:
+        name_or_path: what the language model is called.
+        folder: where it lies, if that is known.
+
+    Raises:
+        CheckpointError: where there is none.
+    """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        return AutoTokenizer.from_pretrained(name_or_path if folder is None else folder)
     except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
         raise CheckpointError(
             f"holds no tokenizer that transformers reads: {first_line(error)}", subject=name_or_path
         ) from None
-    return model.to(chosen_device), tokenizer
 
 
 def codec_named_by(

@@ -211,11 +211,32 @@ class Llasa:
             InputError: as in `say`, and at once.
             CodesError: as in `say`.
         """
+        return stream_codes(self.codes(text, warn_cut, **speaking), self.codec)
+
+    def codes(
+        self, text: str, on_cut: Callable[[str], object], **speaking: Unpack[Speaking]
+    ) -> Generator[np.ndarray, None, None]:
+        """Say a text, and yield the codes while they are made, int64 (frames,): for a decoder of one's own.
+
+        Args:
+            text: as in `say`.
+            on_cut: called with the text where it was not said to its end.
+            **speaking: as in `say`.
+
+        Raises:
+            InputError: as in `say`, and at once.
+            CodesError: as in `say`.
+        """
         sampling, voice, most = self._how(speaking)
-        return stream_codes(self._codes_of(self._parts(text, None), voice, sampling, most), self.codec)
+        return self._codes_of(self._parts(text, None), voice, sampling, most, on_cut)
 
     def _codes_of(
-        self, parts: list[str], voice: Voice | None, sampling: Sampling, most: int
+        self,
+        parts: list[str],
+        voice: Voice | None,
+        sampling: Sampling,
+        most: int,
+        on_cut: Callable[[str], object],
     ) -> Generator[np.ndarray, None, None]:
         """Yield the codes of a text's parts, as they come."""
         left, cut = most, False
@@ -237,7 +258,7 @@ class Llasa:
             if more:
                 voice = voice or Voice(part, self._codes(answer.codes))
         if cut:
-            warn_cut(" ".join(parts))
+            on_cut(" ".join(parts))
 
     def _answers(self, requests: Sequence[Request], on_progress: Callable[[float], object] | None) -> list["Answer"]:
         """Return the answers to several requests, which run together."""

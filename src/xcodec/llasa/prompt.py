@@ -1,6 +1,7 @@
 """What a language model is asked: a text to say, and the voice to say it in."""
 
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,13 +30,15 @@ class Prompts:
     Args:
         tokenizer: of transformers, with the markers of `tokens`.
         tokens: the speech tokens of its vocabulary.
+        spell: what becomes of a text first, such as phones; None leaves it as it is.
 
     Raises:
         InputError: where the tokenizer has no chat template, or one that does not keep messages as they are.
     """
 
-    def __init__(self, tokenizer: Any, tokens: SpeechTokens) -> None:
+    def __init__(self, tokenizer: Any, tokens: SpeechTokens, spell: Callable[[str], str] | None = None) -> None:
         self.tokenizer, self.tokens = tokenizer, tokens
+        self.spell = spell or (lambda text: text)
         convention = tokens.convention
         template = convention.chat_template or tokenizer.chat_template
         if template is None:
@@ -70,6 +73,11 @@ class Prompts:
         Raises:
             InputError: for a text that is empty, or in which a special token is spelled out.
         """
+        if not text.strip():
+            raise InputError("the text is empty; there is nothing to say")
+        return self._spelled_ids(self.spell(text))
+
+    def _spelled_ids(self, text: str) -> list[int]:
         clean = " ".join(text.split())
         if not clean:
             raise InputError("the text is empty; there is nothing to say")
@@ -93,7 +101,7 @@ class Prompts:
         """
         if voice is None:
             return self.of_text_ids(self.text_ids(text))
-        text_ids = self.text_ids(joined(voice.text, text))
+        text_ids = self._spelled_ids(joined(self.spell(voice.text), self.spell(text)))
         return self.of_text_ids(text_ids) + self.tokens.to_ids(voice.codes).tolist()
 
     def of_text_ids(self, text_ids: list[int]) -> list[int]:

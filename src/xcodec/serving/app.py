@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from xcodec import __version__
-from xcodec.serving import codec_routes, codec_socket, status_routes
+from xcodec.serving import codec_routes, codec_socket, speech_routes, status_routes
 from xcodec.serving.access import Access, BodyLimit, Counted
 from xcodec.serving.faults import install_handlers
 from xcodec.serving.service import Service
@@ -29,7 +29,7 @@ def create_app(service: Service, api_key: str | None = None) -> FastAPI:
 
     app = FastAPI(title="xcodec", version=__version__, lifespan=lifespan, redoc_url=None)
     install_handlers(app)
-    for routes in (status_routes, codec_routes, codec_socket):
+    for routes in (status_routes, codec_routes, codec_socket, speech_routes):
         app.include_router(routes.router(service))
     app.add_middleware(BodyLimit, most=service.limits.upload_bytes)
     app.add_middleware(Access, api_key=api_key)

@@ -59,7 +59,7 @@ class OpenStream:
         self._scheduler, self._rate = scheduler, rate
         self._limits = scheduler.limits
         self._loop = asyncio.get_running_loop()
-        self._inbox: deque[np.ndarray | None] = deque()  # None ends it
+        self._inbox: deque[np.ndarray | BaseException | None] = deque()  # None and errors end it
         self._outbox: asyncio.Queue[Any] = asyncio.Queue()  # pieces, an exception, or None at the end
         self._has_room = asyncio.Event()
         self._put_seconds = self._done_seconds = 0.0
@@ -96,6 +96,11 @@ class OpenStream:
     def end(self) -> None:
         """Say that no more input comes."""
         self._inbox.append(None)
+        self._scheduler.wake()
+
+    def fail(self, error: BaseException) -> None:
+        """Say that no more input comes, and why; from any thread."""
+        self._inbox.append(error)
         self._scheduler.wake()
 
     async def pieces(self) -> AsyncIterator[Any]:
@@ -143,6 +148,9 @@ class OpenStream:
         try:
             while self._inbox:
                 data = self._inbox.popleft()
+                if isinstance(data, BaseException):
+                    self.finish(data)
+                    return
                 if data is None:
                     self.stream.end()
                     self._ended = True

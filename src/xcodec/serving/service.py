@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 from xcodec.codec import Codec
 from xcodec.serving.faults import Fault
@@ -9,6 +10,8 @@ from xcodec.serving.jobs import Jobs
 from xcodec.serving.limits import Limits
 from xcodec.serving.metrics import Metrics
 from xcodec.serving.scheduler import OpenStream, Scheduler
+from xcodec.serving.speaker import Speaker, Speeches
+from xcodec.serving.voices import Voices
 from xcodec.streaming import StreamDecoder, StreamEncoder
 
 __all__ = ["CHUNKS", "CHUNKS_ONWARD", "LOOKAHEAD", "Service"]
@@ -33,16 +36,22 @@ class Service:
     Args:
         codec: the model.
         limits: what may be asked for.
+        speaker: a language model that speaks the codec's codes; None where nothing can be said.
+        voices_folder: where its voices are.
     """
 
     codec: Codec
     limits: Limits = field(default_factory=Limits)
+    speaker: Speaker | None = None
+    voices_folder: Path | None = None
     metrics: Metrics = field(default_factory=Metrics)
     is_draining: bool = False
 
     def __post_init__(self) -> None:
         self.scheduler = Scheduler(self.limits, self.metrics, self.codec.frame_rate)
         self.jobs = Jobs(self.limits, self.metrics)
+        self.voices = Voices(self.voices_folder, self.codec)
+        self.speeches = Speeches(self.limits)
 
     @cached_property
     def most_pending(self) -> int:
@@ -109,6 +118,7 @@ class Service:
         """End both threads."""
         self.scheduler.stop()
         self.jobs.stop()
+        self.speeches.stop()
 
     def _check(self, lookahead: int, chunk: int) -> None:
         self.check_open()

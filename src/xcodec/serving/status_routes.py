@@ -30,7 +30,8 @@ def router(service: Service) -> APIRouter:
             "bandwidths": codec.bandwidths,
             "identity": vars(codec.identity),
         }
-        return {codec.name: told}
+        speaker = service.speaker
+        return {codec.name: told} | ({} if speaker is None else {speaker.name: {"id": speaker.name, **shared}})
 
     @routes.get("/", response_class=HTMLResponse)
     def index() -> str:
