@@ -16,6 +16,7 @@ reads audio. Clients begin one after the other within the first second.
   first     from opening a stream to its first audio. At real-time pace 0.2 s of it pass before the codes are there
   wait      from sending the last code that a piece of audio needs to the piece: how late the server is
   starved   streams that got a piece more than a second late
+  cpu       seconds of a processor that the server takes for a second of audio; what is below a thread's share keeps up
 """
 
 import argparse
@@ -24,6 +25,7 @@ import json
 import multiprocessing
 import os
 import platform
+import re
 import time
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
@@ -31,6 +33,7 @@ from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import numpy as np
 import torch
@@ -160,12 +163,20 @@ def waits(heard: Heard, hop: int) -> Iterator[float]:
         yield at - heard.sent[min(frames + LOOKAHEAD, len(heard.sent)) - 1]
 
 
+def processor_seconds(about: dict[str, Any]) -> float:
+    """What the server has taken so far."""
+    figures = urlopen(f"http://127.0.0.1:{about['port']}/metrics").read().decode()
+    return float(re.findall(r"^process_cpu_seconds_total (.*)", figures, re.MULTILINE)[0])
+
+
 async def measure(about: dict[str, Any], streams: int, seconds: float, pace: float) -> dict[str, Any]:
     """What so many clients get."""
     frames, hop = round(seconds * about["frame_rate"]), round(about["rate"] / about["frame_rate"])
     begins = [number / streams for number in range(streams)]
     clients = [listener(about, number, begin, frames, pace) for number, begin in enumerate(begins)]
+    before = processor_seconds(about)
     heard = await asyncio.gather(*clients)
+    worked = processor_seconds(about) - before
     took = max(each.got[-1][0] for each in heard) - min(each.opened for each in heard)
     late = [list(waits(each, hop)) for each in heard]
     firsts, all_waits = [each.got[0][0] - each.opened for each in heard], np.concatenate(late)
@@ -177,13 +188,14 @@ async def measure(about: dict[str, Any], streams: int, seconds: float, pace: flo
         "first_p99": float(np.percentile(firsts, 99)),
         "wait_p50": float(np.percentile(all_waits, 50)),
         "wait_p99": float(np.percentile(all_waits, 99)),
+        "cpu": worked / (streams * seconds),
         "starved": sum(max(each) > LATE for each in late),
     }
 
 
-HEADER = "| way | streams | speed | first p50, ms | first p99, ms | wait p50, ms | wait p99, ms | starved |"
+HEADER = "| way | streams | speed | first p50, ms | first p99, ms | wait p50, ms | wait p99, ms | starved | cpu |"
 LINE = "| {way} | {streams} | {speed:.1f} | {first_p50:.0f} | {first_p99:.0f} | {wait_p50:.0f} | {wait_p99:.0f} "
-LINE += "| {starved} |"
+LINE += "| {starved} | {cpu:.3f} |"
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """What is counted, for Prometheus."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 __all__ = ["Metrics"]
 
@@ -14,6 +14,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         here = self.registry
+        ProcessCollector(registry=here)
         self.requests = Counter("xcodec_requests", "Requests, by path and status.", ["path", "status"], registry=here)
         self.request_seconds = Histogram(
             "xcodec_request_seconds",
