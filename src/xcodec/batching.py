@@ -2,19 +2,26 @@
 
 import io
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias, TypeGuard
 
 import numpy as np
-import torch
 
 from xcodec.audio import Audio, AudioFile
 from xcodec.audio import AudioSource as FileSource
 from xcodec.errors import AudioError, InputError, about
 from xcodec.location import is_url
 
-__all__ = ["AudioSource", "Clip", "SampleDecoder", "batches"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Array: TypeAlias = np.ndarray | Tensor
+else:  # torch need not be installed
+    Array = np.ndarray
+
+__all__ = ["Array", "AudioSource", "Clip", "SampleDecoder", "batches", "is_array"]
 
 
 class SampleDecoder(Protocol):
@@ -28,9 +35,8 @@ AudioSource: TypeAlias = (
     str
     | os.PathLike[str]
     | Audio
-    | np.ndarray
-    | torch.Tensor
-    | tuple[np.ndarray | torch.Tensor, int]
+    | Array
+    | tuple[Array, int]
     | Mapping[str, Any]
     | bytes
     | bytearray
@@ -135,7 +141,7 @@ def audio_of(source: AudioSource, sampling_rate: int | None) -> Audio:
     """Make a recording of what is neither a file nor the path of one."""
     if isinstance(source, Audio):
         return source
-    if isinstance(source, (np.ndarray, torch.Tensor)):
+    if is_array(source):
         if sampling_rate is None:
             raise InputError(f"an array of shape {tuple(source.shape)} needs its sampling_rate, in Hz")
         return audio_of_samples(source, sampling_rate)
@@ -152,20 +158,37 @@ def audio_of(source: AudioSource, sampling_rate: int | None) -> Audio:
     )
 
 
-def audio_of_samples(samples: np.ndarray | torch.Tensor, sampling_rate: Any) -> Audio:
-    """Make a recording of samples of shape (samples,) or (channels, samples)."""
-    if isinstance(samples, torch.Tensor):
+def is_tensor(x: object) -> "TypeGuard[Tensor]":
+    """Tell whether `x` is a tensor of torch; before that was imported, nothing is."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.Tensor)
+
+
+def is_array(x: object) -> TypeGuard[Array]:
+    """Tell whether `x` is an array of numpy or a tensor of torch."""
+    return isinstance(x, np.ndarray) or is_tensor(x)
+
+
+def numpy_of(samples: Array) -> np.ndarray:
+    """Bring samples to numpy, which does not know every floating-point type of torch."""
+    if is_tensor(samples):
         samples = samples.detach().cpu()
-        samples = (samples.float() if samples.is_floating_point() else samples).numpy()
-    return Audio(samples, sampling_rate)
+        return (samples.float() if samples.is_floating_point() else samples).numpy()
+    assert isinstance(samples, np.ndarray)
+    return samples
+
+
+def audio_of_samples(samples: Array, sampling_rate: Any) -> Audio:
+    """Make a recording of samples of shape (samples,) or (channels, samples)."""
+    return Audio(numpy_of(samples), sampling_rate)
 
 
 def audio_of_pair(pair: tuple[Any, ...]) -> Audio:
     """Make a recording of (samples, rate)."""
     match pair:
-        case (np.ndarray() | torch.Tensor() as samples, int() | float() | np.integer() | np.floating() as rate):
+        case (samples, int() | float() | np.integer() | np.floating() as rate) if is_array(samples):
             return audio_of_samples(samples, rate)
-        case (int() | float() | np.integer() | np.floating(), np.ndarray() | torch.Tensor()):
+        case (int() | float() | np.integer() | np.floating(), samples) if is_array(samples):
             raise InputError("got (rate, array); expected (array, rate)")
     kinds = ", ".join(type(item).__name__ for item in pair)
     raise InputError(f"got a tuple of ({kinds}); expected (array, rate). For several recordings give a list")

@@ -6,13 +6,12 @@ anybody does. What was not told by the end of a whole is told there, so that the
 may raise, which ends the computation.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeVar
-
-import torch
 
 __all__ = ["share", "shares", "told_to"]
 
@@ -58,7 +57,10 @@ _entered: ContextVar[Task | None] = ContextVar("entered", default=None)
 
 def present() -> Task | None:
     """Return what somebody waits for here; nothing in a compiled graph, and nothing that an error has left entered."""
-    whole = None if torch.compiler.is_compiling() else _entered.get()
+    torch = sys.modules.get("torch")  # which the runtime does not have, and no graph is compiled without
+    if torch is not None and torch.compiler.is_compiling():
+        return None
+    whole = _entered.get()
     return None if whole is None or whole.listening.is_over else whole
 
 

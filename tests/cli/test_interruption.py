@@ -129,7 +129,7 @@ def test_a_lost_ctrl_c_ends_a_command_between_two_batches(
 
         return call
 
-    for method in (Codec._encode_batch, Codec.decode_ids):
+    for method in (Codec.encode_samples, Codec.decode_ids):
         monkeypatch.setattr(Codec, method.__name__, counted(method))
     result = run(command, made, source, f"interrupted-{command}")
     assert result.exit_code == 130

@@ -218,14 +218,14 @@ def test_a_batch_that_fails_costs_only_what_is_at_fault(
     model: Path, codec: Codec, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poisoned = Audio.read(clips / "a/clip-004.wav").num_samples
-    encode = codec._encode_batch
+    encode = codec.encode_samples
 
     def fail_on_one(recordings: list[np.ndarray], arguments: dict[str, float]) -> object:
         if any(len(each) == poisoned for each in recordings):
             raise RuntimeError("a kernel does not like this clip")
         return encode(recordings, arguments)
 
-    monkeypatch.setattr(codec, "_encode_batch", fail_on_one)
+    monkeypatch.setattr(codec, "encode_samples", fail_on_one)
     run(job_for(model, tmp_path), codec, clips)
     [failure] = pq.read_table(tmp_path / "failures.parquet").to_pylist()
     assert (failure["id"], failure["stage"]) == ("a/clip-004.wav", "encode")
@@ -241,7 +241,7 @@ def test_a_model_that_is_broken_stops_the_run_and_blames_no_recording(
     def fail(*_: object) -> None:
         raise RuntimeError("the device is gone")
 
-    monkeypatch.setattr(codec, "_encode_batch", fail)
+    monkeypatch.setattr(codec, "encode_samples", fail)
     from xcodec.tokenization.engines.local import run_locally
 
     with pytest.raises(RuntimeError, match="the device is gone"):
@@ -300,8 +300,8 @@ model, clips, out, rounds = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[
 from pathlib import Path
 codec = Codec.from_pretrained(model)
 codec.identity
-encode = codec._encode_batch
-codec._encode_batch = lambda *given: (time.sleep(0.15), encode(*given))[1]  # room between the batches to be killed in
+encode = codec.encode_samples
+codec.encode_samples = lambda *given: (time.sleep(0.15), encode(*given))[1]  # room between the batches to be killed in
 for _ in range(rounds):
     child = os.fork()
     if child == 0:

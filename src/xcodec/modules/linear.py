@@ -4,6 +4,8 @@ torch's own float32 `linear` calls MKL, which keeps to AVX2 on AMD's processors;
 On such a processor it was measured at 2.2 times MKL's speed, from 1 row to 6,000 (benchmarks/linear.py).
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,6 +13,8 @@ from torch import Tensor, nn
 from xcodec.modules.packing import HAS_ONEDNN, PACKED, TYPICAL_ROWS, Packable
 
 __all__ = ["Linear", "PointwiseConv", "linear"]
+
+_is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", lambda: False)  # torch 2.7 and later
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -28,9 +32,15 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def _onednn_serves(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     """Tell whether oneDNN is to be called directly: on the CPU, in float32, and where no gradient is asked for."""
-    if not HAS_ONEDNN or x.device.type != "cpu" or x.dtype != torch.float32 or weight.dtype != torch.float32:
+    if (
+        not HAS_ONEDNN
+        or _is_exporting()
+        or x.device.type != "cpu"
+        or x.dtype != torch.float32
+        or weight.dtype != torch.float32
+    ):
         return False
-    if x.numel() == 0 or torch.is_autocast_enabled("cpu"):
+    if x.numel() == 0 or torch.is_autocast_enabled("cpu") or _is_exporting():
         return False
     tensors = (x, weight) if bias is None else (x, weight, bias)
     return not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
