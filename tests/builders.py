@@ -7,6 +7,7 @@ import numpy as np
 import soundfile
 import torch
 
+from xcodec.codec import Codec
 from xcodec.models.auto import feature_extractor_of
 from xcodec.models.causal_xcodec2 import FAMILY as CAUSAL
 from xcodec.models.causal_xcodec2 import CausalXcodec2Model
@@ -143,6 +144,13 @@ def tiny_distill(seed: int = 0, **fields: Any) -> DistillNeuCodecModel:
             parameter.copy_(0.3 * torch.randn_like(parameter))
     fit_quantizer(model)
     return model
+
+
+def codec_to_export() -> Codec:
+    """A random X-Codec2 of as few layers as there can be: what exporting takes grows with their number."""
+    semantic = TINY["semantic_model_config"] | {"num_hidden_layers": 1}
+    model = tiny_model(num_hidden_layers=1, downsampling_ratios=[16, 20], semantic_model_config=semantic)
+    return Codec(model, FAMILY.feature_extractor(), name="tiny")
 
 
 def randomized(module: torch.nn.Module) -> torch.nn.Module:

@@ -1,11 +1,13 @@
 """Models that several tests share; the released size is built once."""
 
+import fcntl
 import importlib.machinery
 import os
 import signal
 import sys
 import types
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ import builders
 from original import TINY_OPTIONS, OriginalXCodec2, random_original
 from original_higgs import resample_by_its_definition
 from skips import lines_about_skipped
+from xcodec import Codec
 from xcodec.conversion import Checkpoint
 from xcodec.conversion.xcodec2 import convert_state_dict
 from xcodec.models.xcodec2 import Xcodec2Model
@@ -52,6 +55,23 @@ def tiny() -> Xcodec2Model:
 def released() -> Xcodec2Model:
     """629M random parameters: the size of HKUSTAudio/xcodec2-hf."""
     return builders.random_model()
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Codec, Path]:
+    """A very small X-Codec2, and the folder of what was exported of it: once for all processes that test."""
+    pytest.importorskip("onnxscript", reason="pip install 'xcodec[onnx]'")
+    pytest.importorskip("onnxruntime", reason="pip install 'xcodec[onnx]'")
+    from xcodec.export import export_codec
+
+    codec = builders.codec_to_export()
+    shared = tmp_path_factory.getbasetemp()
+    folder = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "exported"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            export_codec(codec, folder)
+    return codec, folder
 
 
 @pytest.fixture(scope="module")

@@ -66,6 +66,7 @@ def test_a_wheel_without_kernels_is_for_every_platform_and_holds_no_sources_of_t
     assert "xcodec/evaluation/page.html" in names
     assert {Path(name).suffix for name in names} == {
         "",
+        ".flac",
         ".html",
         ".json",
         ".md",

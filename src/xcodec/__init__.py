@@ -118,7 +118,17 @@ _HOME = {
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module 'xcodec' has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
+    try:
+        value = getattr(import_module(_HOME[name]), name)
+    except ModuleNotFoundError as error:
+        if str(error.name).split(".")[0] not in ("torch", "transformers", "xcodec"):
+            raise
+        from xcodec.errors import MissingExtraError
+
+        raise MissingExtraError(
+            f"xcodec.{name} needs torch and transformers, which are not installed",
+            remedy="pip install xcodec; without them xcodec.runtime.Codec runs codecs that `xcodec export` wrote",
+        ) from error
     globals()[name] = value
     return value
 

@@ -18,6 +18,7 @@ from xcodec.cli.groups import with_groups
 from xcodec.codec import Codec
 from xcodec.codes import Codes
 from xcodec.conversion import convert_checkpoint, read_checkpoint
+from xcodec.export import export_codec
 from xcodec.llasa.model import Speaking
 
 CODEC = "--model/-m --device --dtype"
@@ -36,6 +37,7 @@ OPTIONS = {
     "info": "--json",
     "convert": "--overwrite --config --num-semantic-layers --semantic-encoder --model-type --decoder --decodes "
     "--num-attention-heads",
+    "export": "--encoder --decoder --dtype --opset --overwrite",
     "tokenize run": "--output/-o --root --channel --verify --ignore-unreadable --engine --shard-hours --part "
     f"--plan-only --retry-failed --bandwidth/-b {CODEC} --compile --batch-seconds --workers --file-seconds --longest "
     "--actors --stall-minutes",
@@ -132,6 +134,7 @@ def test_a_command_has_these_options(command: str) -> None:
         ("detokenize", Codec.decode, {"check_identity", "batch_seconds"}),
         ("say", Speaking, {"temperature", "top_p", "top_k", "repetition_penalty", "max_seconds"}),
         ("convert", convert_checkpoint, {"overwrite"}),
+        ("export", export_codec, {"encoder", "decoder", "dtype", "opset", "overwrite"}),
         (
             "convert",
             read_checkpoint,

@@ -17,6 +17,7 @@ from xcodec.cli import (
     detokenize,
     encode,
     evaluate,
+    export,
     info,
     reconstruct,
     say,
@@ -48,6 +49,7 @@ recording becomes does not depend on which others are encoded with it.
   xcodec evaluate recordings/ -m mini      how much of them a codec keeps
   xcodec convert xcodec2.ckpt my-model/    an original checkpoint
   xcodec encode speech.wav -o codes/ --model my-model/
+  xcodec export my-model/ my-onnx/         to run without torch
   xcodec tokenize corpus/ -o tokens/       a data set, to Parquet of codes
   xcodec detokenize tokens/ -o decoded/    and back
   xcodec train mini --data data/speech -o runs/mini   a codec of your own
@@ -98,6 +100,7 @@ COMMANDS = {
     "evaluate": evaluate,
     "info": info,
     "convert": convert,
+    "export": export,
 }
 for name, module in COMMANDS.items():
     text, epilog = manual(module.HELP), manual(module.EPILOG)

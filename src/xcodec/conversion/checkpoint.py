@@ -1,6 +1,6 @@
 """A converted checkpoint: checked completely, built in memory, or written as a folder, whole or not at all."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from xcodec.models.family import Family
 from xcodec.models.stored import Stored
 from xcodec.models.weights import WEIGHTS, check_finite, save_tensors
 
-__all__ = ["Checkpoint", "check_complete", "write_whole"]
+__all__ = ["Checkpoint", "check_complete", "check_destination", "write_whole"]
 
 WRITTEN = (CONFIG, PREPROCESSOR, WEIGHTS)
 
@@ -85,12 +85,21 @@ def write_whole(destination: str | Path, overwrite: bool, read: Callable[[], Che
     return checkpoint.report
 
 
-def check_destination(folder: Path, overwrite: bool) -> None:
-    """Refuse to replace anything but a checkpoint that may be replaced."""
+def check_destination(
+    folder: Path, overwrite: bool, written: Collection[str] = WRITTEN, what: str = "a converted checkpoint"
+) -> None:
+    """Refuse to replace anything but what was written before, where that may be replaced.
+
+    Args:
+        folder: the folder to write.
+        overwrite: whether what was written before may be replaced.
+        written: the names of the files that it may hold.
+        what: they are, for the message.
+    """
     if not folder.exists() and not folder.is_symlink():
         return
     if not folder.is_dir() or folder.is_symlink():
-        raise CheckpointError("is not a folder; the converted checkpoint is written as one", subject=folder)
+        raise CheckpointError(f"is not a folder; {what} is written as one", subject=folder)
     held = sorted(path.name for path in folder.iterdir())
     if held and not overwrite:
         raise CheckpointError(
@@ -98,9 +107,9 @@ def check_destination(folder: Path, overwrite: bool) -> None:
             subject=folder,
             remedy="give another folder, or overwrite=True",
         )
-    if others := [name for name in held if name not in WRITTEN]:
+    if others := [name for name in held if name not in written]:
         raise CheckpointError(
-            f"holds {some_of(others, 3)} besides a converted checkpoint and is not replaced",
+            f"holds {some_of(others, 3)} besides {what} and is not replaced",
             subject=folder,
             remedy="give another one",
         )

@@ -69,19 +69,27 @@ class KaldiFbank(nn.Module):
             float32, shape (batch, frames, mel_bins) with frames = (samples - frame_length) // frame_shift + 1.
         """
         frames = waveform.float().unfold(-1, self.frame_length, self.frame_shift)
-        window = (
-            torch.hann_window(self.frame_length, periodic=False, dtype=torch.float64, device="cpu") ** 0.85
-        )  # povey
-        window = window.to(frames)
-        filters = kaldi_mel_filters(self.num_mel_bins, self.fft_length // 2 + 1, self.sampling_rate).to(frames)
-        return torch.cat([self._log_mel(block, window, filters) for block in frames.split(FRAMES_PER_BLOCK, 1)], 1)
+        window, filters = self.window().to(frames), self.mel_filters().to(frames)
+        return torch.cat([self.log_mel(block, window, filters) for block in frames.split(FRAMES_PER_BLOCK, 1)], 1)
 
-    def _log_mel(self, frames: Tensor, window: Tensor, filters: Tensor) -> Tensor:
+    def window(self) -> Tensor:
+        """Compute the povey window, float64 (frame_length,) on the CPU."""
+        return torch.hann_window(self.frame_length, periodic=False, dtype=torch.float64, device="cpu") ** 0.85
+
+    def mel_filters(self) -> Tensor:
+        """Compute the mel filters, float64 (frequencies, mel_bins) on the CPU."""
+        return kaldi_mel_filters(self.num_mel_bins, self.fft_length // 2 + 1, self.sampling_rate)
+
+    def log_mel(self, frames: Tensor, window: Tensor, filters: Tensor) -> Tensor:
+        """Compute log-mel energies (batch, frames, mel_bins) of frames (batch, frames, frame_length)."""
         frames = frames * PCM_SCALE
         frames = frames - frames.mean(-1, keepdim=True)
         frames = frames - 0.97 * torch.cat([frames[..., :1], frames[..., :-1]], -1)
-        power = torch.fft.rfft(frames * window, self.fft_length).abs().square()
-        return (power @ filters).clamp(min=MEL_FLOOR).log()
+        return (self.power(frames * window) @ filters).clamp(min=MEL_FLOOR).log()
+
+    def power(self, frames: Tensor) -> Tensor:
+        """Compute power spectra (batch, frames, frequencies) of windowed frames (batch, frames, frame_length)."""
+        return torch.fft.rfft(frames, self.fft_length).abs().square()
 
 
 def normalize_over_time(features: Tensor, lengths: Tensor, eps: float = 1e-7) -> Tensor:

@@ -99,6 +99,9 @@ class ISTFTHead(nn.Module):
     def _frames(self, x: Tensor, window: Tensor, valid: Tensor | None) -> Tensor:
         """Make windowed frames of (batch, time, n_fft + 2), zeros for steps that are not valid."""
         log_magnitude, phase = x.float().chunk(2, -1)
-        spectrum = torch.polar(log_magnitude.exp().clamp(max=MAX_MAGNITUDE), phase)
-        frames = torch.fft.irfft(spectrum, self.n_fft) * window
+        frames = self.inverse_transform(log_magnitude.exp().clamp(max=MAX_MAGNITUDE), phase) * window
         return frames if valid is None else frames.masked_fill(~valid[..., None], 0.0)
+
+    def inverse_transform(self, magnitude: Tensor, phase: Tensor) -> Tensor:
+        """Transform spectra, (batch, time, n_fft // 2 + 1) each, to frames (batch, time, n_fft)."""
+        return torch.fft.irfft(torch.polar(magnitude, phase), self.n_fft)

@@ -43,7 +43,7 @@ class MaskedGroupNorm(nn.GroupNorm):
         total = wide.sum(-1).unflatten(1, (self.num_groups, -1)).sum(-1)
         squares = wide.square_().sum(-1).unflatten(1, (self.num_groups, -1)).sum(-1)
         steps = torch.full((batch,), time, device=x.device) if lengths is None else lengths
-        count = (steps * (channels // self.num_groups))[:, None].expand_as(total)
+        count = (steps * (channels // self.num_groups))[:, None].to(total.dtype).expand_as(total)
         return torch.stack([count, total, squares], 1)
 
     def scale_and_shift(self, moments: Tensor) -> tuple[Tensor, Tensor]:

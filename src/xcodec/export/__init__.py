@@ -1,0 +1,123 @@
+"""Codecs as ONNX graphs, which run without torch: on ONNX Runtime (`xcodec.runtime`), and wherever else ONNX does."""
+
+import os
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import count
+from pathlib import Path
+
+import torch
+
+from xcodec.codec import Codec
+from xcodec.conversion.checkpoint import check_destination
+from xcodec.device import Precision
+from xcodec.errors import InputError
+from xcodec.export.blocks import portable
+from xcodec.export.comparison import Agreement, compare
+from xcodec.export.graphs import DecoderGraph, EncoderGraph, Graph
+from xcodec.export.onnx_file import OLDEST_OPSET, write_onnx
+from xcodec.files import folder_written_whole
+from xcodec.runtime import Codec as RuntimeCodec
+from xcodec.runtime.manifest import DECODER, ENCODER, MANIFEST, Manifest
+
+__all__ = ["DTYPES", "Export", "export_codec"]
+
+WRITTEN = (MANIFEST, *(name + suffix for name in (ENCODER, DECODER) for suffix in ("", ".data")))
+DTYPES = {"float32": torch.float32, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written.
+
+    Attributes:
+        folder: where it is.
+        files: of what size in bytes each file in it is, by name.
+        agreement: with torch.
+    """
+
+    folder: Path
+    files: dict[str, int]
+    agreement: Agreement
+
+
+@torch.inference_mode(mode=False)  # whose tensors cannot be traced
+def export_codec(
+    codec: Codec,
+    folder: str | os.PathLike[str],
+    *,
+    encoder: bool = False,
+    decoder: bool = False,
+    dtype: str = "float32",
+    opset: int = OLDEST_OPSET,
+    overwrite: bool = False,
+) -> Export:
+    """Write a codec as ONNX, and compare what it does with torch on real speech.
+
+    The folder appears whole or not at all.
+
+    Args:
+        codec: a codec in float32 on the CPU, not packed.
+        folder: where to.
+        encoder: whether to write the encoder alone, unless `decoder` is true as well.
+        decoder: likewise. Where neither is true, what the model has is written.
+        dtype: of the weights, "float32" or "float16". Only float32 gives torch's codes exactly.
+        opset: version of ONNX's operators, 18 or later.
+        overwrite: whether to replace an exported codec that is there.
+
+    Raises:
+        CheckpointError: where the folder exists.
+        InputError: for another dtype, a half that the codec was loaded without, or a codec that torch's exporter does
+            not take.
+        MissingExtraError: without onnx, onnxscript or onnxruntime.
+        XcodecError: where the graphs do not do what torch does.
+    """
+    if dtype not in DTYPES:
+        raise InputError(f"expected one of {', '.join(DTYPES)}", argument="dtype", value=dtype)
+    if codec.precision is not Precision.FLOAT32:
+        raise InputError("a codec is exported from float32", argument="codec", value=codec.precision.value)
+    if not encoder and not decoder:
+        encoder, decoder = codec.model.has_encoder, codec.model.has_decoder
+    if (encoder and not codec.model.has_encoder) or (decoder and not codec.model.has_decoder):
+        raise InputError("the codec is without the half that is to be exported", remedy="load it whole")
+    folder = Path(folder).expanduser().absolute()
+    check_destination(folder, overwrite, WRITTEN, "an exported codec")
+    model = portable(codec.model)
+    torch.nn.Module.to(model, DTYPES[dtype])
+    graphs: dict[str, Graph] = {}
+    if encoder:
+        graphs[ENCODER] = EncoderGraph(model)
+    if decoder:
+        graphs[DECODER] = DecoderGraph(model)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder_written_whole(folder) as part:
+        for name, graph in graphs.items():
+            write_onnx(graph, part / name, opset)
+        manifest = manifest_of(codec, dtype, opset)
+        (part / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+        agreement = compare(codec, RuntimeCodec(part), encoder, decoder)
+    files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+    return Export(folder, files, agreement)
+
+
+def manifest_of(codec: Codec, dtype: str, opset: int) -> Manifest:
+    """Say what a codec is."""
+    model = codec.model
+    return Manifest(
+        name=codec.name,
+        identity=codec.identity,
+        decodes=model.decodes,
+        config=model.config.to_diff_dict(),
+        sampling_rate=model.sampling_rate,
+        output_sampling_rate=model.output_sampling_rate,
+        hop_length=model.hop_length,
+        frame_rate=model.frame_rate,
+        codebook_sizes=model.codebook_sizes,
+        bandwidths=model.bandwidths,
+        codebooks=tuple(model.num_quantizers_at(bandwidth) for bandwidth in model.bandwidths),
+        shortest_clip=next(samples for samples in count(1) if model.num_codes_of(samples)),
+        spare_samples=model.hop_length - model.samples_of(1),
+        dtype=dtype,
+        opset=opset,
+        versions={name: version(name) for name in ("xcodec", "torch", "onnx", "onnxscript")},
+    )

@@ -1,0 +1,123 @@
+"""What an exported codec is: the JSON file beside its graphs."""
+
+import json
+import math
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from xcodec.codes import CodecIdentity
+from xcodec.errors import CheckpointError, InputError, first_line
+
+__all__ = ["DECODER", "ENCODER", "LEFT_OUT", "MANIFEST", "Manifest"]
+
+MANIFEST = "codec.json"
+ENCODER = "encoder.onnx"
+DECODER = "decoder.onnx"
+FORMAT = "xcodec.onnx"
+FORMAT_VERSION = 1
+LEFT_OUT = -1  # in place of the codes of a codebook that a stream does without
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an exported codec reads and writes, and which model it was.
+
+    Attributes:
+        name: what the model was called.
+        identity: which model it was.
+        decodes: the model whose codes it reads and writes, where these are not its own.
+        config: the model's configuration.
+        sampling_rate: in Hz, of the audio that is encoded.
+        output_sampling_rate: in Hz, of the audio that is decoded.
+        hop_length: samples of the audio that is encoded in a code.
+        frame_rate: frames of codes per second, in Hz.
+        codebook_sizes: the number of different codes in each codebook.
+        bandwidths: in kbit/s, ascending: what `encode` can be asked for.
+        codebooks: how many codebooks, the first so many, each bandwidth uses.
+        shortest_clip: the fewest samples that make a code.
+        spare_samples: of whole hops, samples at the end that the last code can do without.
+        dtype: of the weights.
+        opset: of ONNX's operators.
+        versions: of what made it, by name.
+    """
+
+    name: str
+    identity: CodecIdentity
+    decodes: CodecIdentity | None
+    config: dict[str, Any]
+    sampling_rate: int
+    output_sampling_rate: int
+    hop_length: int
+    frame_rate: float
+    codebook_sizes: tuple[int, ...]
+    bandwidths: tuple[float, ...]
+    codebooks: tuple[int, ...]
+    shortest_clip: int
+    spare_samples: int
+    dtype: str
+    opset: int
+    versions: dict[str, str]
+
+    def samples_of(self, num_codes: int) -> int:
+        """Tell of how many samples so many codes are made, where more audio follows them."""
+        return num_codes * self.hop_length - self.spare_samples
+
+    def codebooks_at(self, bandwidth: float | None) -> int:
+        """Tell how many codebooks, the first so many, a bandwidth in kbit/s uses; None means the highest.
+
+        Raises:
+            InputError: where the model does not have that bandwidth.
+        """
+        if bandwidth is None:
+            return self.codebooks[-1]
+        for offered, codebooks in zip(self.bandwidths, self.codebooks, strict=True):
+            if math.isclose(offered, bandwidth):
+                return codebooks
+        offers = ", ".join(f"{offered:g}" for offered in self.bandwidths)
+        raise InputError(f"{self.name} has {offers} kbit/s", argument="bandwidth", value=bandwidth)
+
+    def to_json(self) -> str:
+        """Return the text of the file."""
+        return json.dumps({"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(self)}, indent=2) + "\n"
+
+    @classmethod
+    def read(cls, folder: str | os.PathLike[str]) -> "Manifest":
+        """Read the file of an exported codec.
+
+        Raises:
+            CheckpointError: where the folder holds no exported codec, or one of a newer version.
+        """
+        path = Path(folder) / MANIFEST
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            if fields.pop("format") != FORMAT:
+                raise ValueError(f'its format is not "{FORMAT}"')
+            version = fields.pop("format_version")
+            if version != FORMAT_VERSION:
+                raise CheckpointError(
+                    f"is of version {version}, and version {FORMAT_VERSION} is read here",
+                    subject=path,
+                    remedy="update xcodec, or export the model again",
+                )
+            identity, decodes = fields.pop("identity"), fields.pop("decodes")
+            for name in ("codebook_sizes", "bandwidths", "codebooks"):
+                fields[name] = tuple(fields[name])
+            return cls(
+                identity=CodecIdentity(**identity),
+                decodes=None if decodes is None else CodecIdentity(**decodes),
+                **fields,
+            )
+        except FileNotFoundError:
+            raise CheckpointError(
+                f"holds no exported codec: there is no {MANIFEST}",
+                subject=folder,
+                remedy="`xcodec export MODEL FOLDER` writes one",
+            ) from None
+        except OSError as error:
+            if isinstance(error, CheckpointError):
+                raise
+            raise CheckpointError(f"cannot be read: {first_line(error)}", subject=path) from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise CheckpointError(f"is damaged ({first_line(error)})", subject=path) from None
