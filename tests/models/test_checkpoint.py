@@ -198,7 +198,7 @@ def test_of_a_folder_on_the_hub_nothing_else_is_fetched():
     there = ["config.json", "model.safetensors", "a/config.json", "a/model.safetensors", "ab/config.json", "a/x.bin"]
     first, *then = wanted_files("a")
     assert list(filter_repo_objects(there, allow_patterns=first)) == ["a/config.json", "a/model.safetensors"]
-    for name, patterns in zip(["a/pytorch_model.bin", "a/model.pth"], then, strict=True):
+    for name, patterns in zip(["a/pytorch_model.bin", "a/model.pth", "a/final_ckpt/x.pth"], then, strict=True):
         assert list(filter_repo_objects([name, *there], allow_patterns=patterns)) == [name]
     assert list(wanted_files("a/", weights=False)) == [["a/*.json"]]
 
