@@ -36,7 +36,7 @@ OPTIONS = {
     "--transcripts --asr --speaker --utmos --device --dtype --compile --overwrite --ignore-unreadable",
     "info": "--json",
     "convert": "--overwrite --config --num-semantic-layers --semantic-encoder --model-type --decoder --decodes "
-    "--num-attention-heads",
+    "--codes-per-second --num-attention-heads",
     "export": "--encoder --decoder --dtype --opset --overwrite",
     "tokenize run": "--output/-o --root --channel --verify --ignore-unreadable --engine --shard-hours --part "
     f"--plan-only --retry-failed --bandwidth/-b {CODEC} --compile --batch-seconds --workers --file-seconds --longest "
@@ -138,7 +138,14 @@ def test_a_command_has_these_options(command: str) -> None:
         (
             "convert",
             read_checkpoint,
-            {"config", "num_semantic_layers", "semantic_encoder", "model_type", "num_attention_heads"},
+            {
+                "config",
+                "num_semantic_layers",
+                "semantic_encoder",
+                "model_type",
+                "codes_per_second",
+                "num_attention_heads",
+            },
         ),
     ],
 )
