@@ -5,6 +5,7 @@ time, so that no such matrix is held for longer than one block.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -170,6 +171,29 @@ class BlockwiseAttention(nn.Module, ABC):
         # (batch, keys, heads * head_dim) -> (batch, keys, heads, head_dim)
         k, v = (each.unflatten(-1, (-1, self.head_dim)) for each in (k, v))
         attended: Tensor = self.projections[3](self.weighted(x, q, k, v, start, lengths, biases).flatten(2))
+        return attended
+
+    def attend_apart(
+        self, x: Tensor, keys: Sequence[Tensor], biases: Tensor | None, rotation: Tensor | None = None
+    ) -> Tensor:
+        """Attend from the last steps of several clips, each of which has as many keys as it has.
+
+        It is what `attend` gives each clip alone, to the bit on a CPU; what projects steps takes all clips at once.
+
+        Args:
+            x: the steps, (batch, block, hidden_size).
+            keys: of each clip keys and values, (2, keys, heads * head_dim), those of its block the last.
+            biases: as for `forward`.
+            rotation: of the block's steps, as for `forward`.
+
+        Returns:
+            The shape of `x`.
+        """
+        q, weighted = self.queries(x, rotation), []
+        for j, own in enumerate(keys):
+            k, v = own.unflatten(-1, (-1, self.head_dim)).split(1)
+            weighted.append(self.weighted(x[j : j + 1], q[j : j + 1], k, v, own.shape[1] - x.shape[1], None, biases))
+        attended: Tensor = self.projections[3](torch.cat(weighted).flatten(2))
         return attended
 
     def weighted(

@@ -493,12 +493,7 @@ class Streamed(Time):
             end = keys[j].shape[1] - x.shape[1] + self.num_final
             after.keys.append(keys[j][:, max(0, end - min(kept)) if kept else 0 : end])
         if x.device.type == "cpu":  # each by itself: nothing is padded, and no bit depends on the streams beside it
-            turns = [rotation] * len(keys) if rotation is None or len(rotation) == 1 else list(rotation.split(1))
-            attended = [
-                attention.attend(normal[j : j + 1], own.shape[1] - x.shape[1], own[:1], own[1:], None, biases, turn)
-                for j, (own, turn) in enumerate(zip(keys, turns, strict=True))
-            ]
-            return x + torch.cat(attended)
+            return x + attention.attend_apart(normal, keys, biases, rotation)
         lengths = [stream.shape[1] for stream in keys]
         start: int | Tensor = lengths[0] - x.shape[1]
         valid = None
