@@ -14,6 +14,7 @@ from xcodec import kernels
 from xcodec.cli.info import commercial_use
 from xcodec.codec import Codec
 from xcodec.codes import CodecIdentity, Codes
+from xcodec.models.causal_xcodec2 import CausalXcodec2Config, CausalXcodec2Model
 from xcodec.models.xcodec2 import Xcodec2FeatureExtractor
 
 
@@ -89,6 +90,16 @@ def test_info_tells_at_which_rate_a_model_writes(model: Path, tmp_path: Path) ->
     builders.tiny_model(decoder_hop_length=480).save_pretrained(tmp_path)
     Xcodec2FeatureExtractor().save_pretrained(tmp_path)
     assert "16,000 Hz, mono; writes 24,000 Hz" in run("info", tmp_path).out
+
+
+def test_info_tells_a_decoder_alone_and_how_far_a_decoder_looks_ahead(model: Path, tmp_path: Path) -> None:
+    sizes = {"decoder_hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    CausalXcodec2Model(CausalXcodec2Config(has_encoder=False, **sizes)).save_pretrained(tmp_path / "alone")
+    shown = run("info", tmp_path / "alone").out
+    for text in ("none: it decodes", "looks ahead", "4 codes"):
+        assert text in shown
+    told = json.loads(run("info", "--json", model).out)
+    assert (told["has_encoder"], told["lookahead"]) == (True, None)
 
 
 def test_info_reads_the_licence_off_the_model_card(tmp_path: Path) -> None:

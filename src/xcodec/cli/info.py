@@ -276,6 +276,9 @@ def model_facts(subject: str) -> Iterator[Fact]:
     yield from stream_facts(codec.frame_rate, codec.codebook_sizes)
     offers = ", ".join(f"{bandwidth:g}" for bandwidth in codec.bandwidths)
     yield Fact("bandwidths", list(codec.bandwidths), "bandwidths", f"{offers} kbit/s")
+    yield Fact("has_encoder", codec.model.has_encoder, "" if codec.model.has_encoder else "encoder", "none: it decodes")
+    ahead = codec.model.lookahead
+    yield Fact("lookahead", ahead, "looks ahead", "as far as codes come" if ahead is None else f"{ahead} codes")
     licence = licence_of(subject, folder)
     yield Fact("licence", licence, "licence", "not known" if licence is None else licence + commercial_use(licence))
     stale = "; what is compiled is of another version, install xcodec again" if kernels.is_stale() else ""

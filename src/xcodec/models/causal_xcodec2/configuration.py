@@ -81,6 +81,11 @@ class CausalXcodec2Config(Xcodec2Config):
         """The fields that decide codes or audio."""
         return super().architecture() | {name: getattr(self, name) for name in CAUSAL_ARCHITECTURE}
 
+    def num_repeated(self) -> dict[str, int]:
+        """How many times the model has what a mere number repeats; a decoder alone has no semantic encoder."""
+        repeated = super().num_repeated()
+        return repeated if self.has_encoder else {"num_hidden_layers": repeated["num_hidden_layers"]}
+
     def code_architecture(self) -> dict[str, Any]:
         """The fields that decide the codes, which are X-Codec2's."""
         return super().code_architecture() | {"model_type": Xcodec2Config.model_type}
