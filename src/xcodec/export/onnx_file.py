@@ -69,7 +69,14 @@ def write_onnx(graph: Graph, path: Path, opset: int, largest: int = LARGEST_FILE
             onnx.checker.check_model(path)
         except Exception as error:  # the exporter has many, and says in them what it does not know
             family = graph.model.config.model_type
-            raise InputError(f"{family} cannot be exported as ONNX: {first_line(error)}") from error
+            raise InputError(f"{family} cannot be exported as ONNX: {first_line(root_of(error))}") from error
+
+
+def root_of(error: BaseException) -> BaseException:
+    """Return what an exception was first caused by, which says more than that a stage has failed."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def simplify(source: Path, target: Path, is_large: bool) -> None:

@@ -71,7 +71,8 @@ class CausalSelfAttention(SelfAttention):
         num_keys = k.shape[1]
         sees_all = self.window is None or num_keys <= self.window
         if all_alike and sees_all and num_queries in (1, num_keys):
-            return self.softmax_weighted(q, k, v, None, is_causal=num_queries > 1)
+            is_causal = bool(num_queries > 1)  # of a graph that is traced, a number is a symbol, and so is this
+            return self.softmax_weighted(q, k, v, None, is_causal)
         return self.softmax_weighted(q, k, v, self._seen(start, num_queries, num_keys, q.device))
 
     def _rotated(self, x: Tensor, rotation: Tensor | None) -> Tensor:
