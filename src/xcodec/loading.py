@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any
 
 from xcodec.codes import CodecIdentity
-from xcodec.conversion import converted
+from xcodec.conversion import Told, converted
 from xcodec.conversion.source import read_source
 from xcodec.models import load_model
-from xcodec.models.checkpoint import BUILT_IN, built_in_checkpoint, public_name
+from xcodec.models.checkpoint import BUILT_IN, built_in_checkpoint, for_another, public_name
 from xcodec.models.codec_model import CodecModel
 from xcodec.models.feature_extraction import WaveformFeatureExtractor
 from xcodec.models.identity import fingerprint_checkpoint, fingerprint_tensors
@@ -63,7 +63,8 @@ def load_checkpoint(
     if decoder is not None or (layout is not None and layout.is_original):
         decoder = None if decoder is None else os.fspath(decoder)
         name = name if decoder is None else f"{name} ({public_name(decoder)})"
-        checkpoint = converted(stored, decoder=decoder, fetch_semantic_encoder=True, hub_arguments=hub_arguments)
+        told = Told(fetch_semantic_encoder=True, hub_arguments=for_another(hub_arguments))
+        checkpoint = converted(stored, told, decoder)
         model, feature_extractor = load_model(checkpoint.stored(stored.name), **kwargs)
         model.name_or_path = str(stored.path)
         identity = fingerprint_tensors(checkpoint.tensors, checkpoint.config, name)

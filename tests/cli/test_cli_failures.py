@@ -70,7 +70,7 @@ def test_messages_speak_of_options_and_not_of_arguments(model: Path, tmp_path: P
     assert lacking.code == 1
     assert "give --semantic-encoder FOLDER, of facebook/w2v-bert-2.0" in lacking.err
     complete = run("convert", model, tmp_path / "new", "--semantic-encoder", model)
-    assert "--semantic-encoder: is for original checkpoints" in complete.err
+    assert f"--semantic-encoder '{model}': is for original checkpoints" in complete.err
     taken = run("convert", model, model)
     assert "--overwrite" in taken.err
     for message in (lacking.err, complete.err, taken.err):

@@ -266,7 +266,9 @@ def test_an_original_is_converted_and_accounts_for_every_tensor(
     kept = {name for parts in report.kept.values() for name in parts}
     assert kept | set(report.dropped) == set(original.state_dict())
     assert Codec.from_pretrained(tmp_path / "converted").identity.same_model(codec.identity)
-    with pytest.raises(InputError, match="num_semantic_layers: only for X-Codec2, and this is an DistillNeuCodec"):
+    with pytest.raises(
+        InputError, match="num_semantic_layers=2: of no use for an original checkpoint of DistillNeuCodec"
+    ):
         convert_checkpoint(source, tmp_path / "other", num_semantic_layers=2, **options)
     preprocessor = {"feature_extractor_type": "Wav2Vec2FeatureExtractor", "do_normalize": True}
     (tmp_path / "hubert/preprocessor_config.json").write_text(json.dumps(preprocessor))

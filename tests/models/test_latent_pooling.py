@@ -185,7 +185,7 @@ def test_what_no_tensor_tells_has_to_be_told(original_file: Path, codec: Codec, 
             convert_checkpoint(original_file, tmp_path / "a", codes_per_second=rate, **TINY_OPTIONS)
     with pytest.raises(InputError, match="only X-Codec2 has children with fewer codes"):
         convert_checkpoint(original_file, tmp_path / "a", codes_per_second=25, model_type="neucodec", **TINY_OPTIONS)
-    with pytest.raises(InputError, match=r"codes_per_second=25: is for original checkpoints, and here config\.json"):
+    with pytest.raises(InputError, match="codes_per_second=25: is for original checkpoints, and this one is complete"):
         convert_checkpoint(tmp_path / "25", tmp_path / "a", codes_per_second=25)
 
 

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from xcodec.audio import Audio
-from xcodec.conversion import converted
+from xcodec.conversion import Told, converted
 from xcodec.conversion.source import read_source
 from xcodec.errors import InputError
 from xcodec.models import distill_neucodec, neucodec
+from xcodec.models.checkpoint import for_another
 from xcodec.models.distill_neucodec import DistillNeuCodecModel
 from xcodec.models.neucodec import NeuCodecModel
 
@@ -62,14 +63,14 @@ class NeuCodec(nn.Module):
         Raises:
             CheckpointError: where a checkpoint is not found, not complete or of another codec.
         """
-        checkpoint = converted(
-            read_source(pretrained_model_name_or_path, hub_arguments),
+        told = Told(
             semantic_encoder=semantic_encoder,
             fetch_semantic_encoder=True,
             num_semantic_layers=num_semantic_layers,
             num_attention_heads=num_attention_heads,
-            hub_arguments=hub_arguments,
+            hub_arguments=for_another(hub_arguments),
         )
+        checkpoint = converted(read_source(pretrained_model_name_or_path, hub_arguments), told)
         checkpoint.check_family(cls.family, cls.__name__, pretrained_model_name_or_path)
         model = checkpoint.build()
         assert isinstance(model, NeuCodecModel | DistillNeuCodecModel), "its family's"

@@ -1,30 +1,73 @@
 """Checkpoints of any codec, in the authors' layout or in transformers', become the one layout that is used here."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from xcodec.conversion import audex, distill_neucodec, xcodec, xcodec2
 from xcodec.conversion.checkpoint import Checkpoint, write_whole
 from xcodec.conversion.maker import Maker, decoding
-from xcodec.conversion.original import has_semantic_encoder
 from xcodec.conversion.report import ConversionReport
 from xcodec.conversion.source import read_source
+from xcodec.conversion.told import Told
 from xcodec.conversion.vocos import with_vocos_decoder
-from xcodec.errors import CheckpointError, InputError, about, some_of
+from xcodec.errors import CheckpointError, about, some_of
 from xcodec.models.checkpoint import CONFIG, for_another, public_name
+from xcodec.models.family import Family
 from xcodec.models.registry import FAMILIES, layout_of
-from xcodec.models.stored import Stored, unwrapped
+from xcodec.models.stored import Stored
 
 __all__ = [
     "Checkpoint",
     "ConversionReport",
+    "Told",
     "convert_checkpoint",
     "converted",
     "read_checkpoint",
 ]
 
-SEMANTIC_LAYERS = 16  # of the released X-Codec2's semantic encoder, as many as the codec reads
+
+@dataclass(frozen=True)
+class Reader:
+    """How checkpoints of a codec are read.
+
+    Attributes:
+        read_transformers_layout: reads one that has our names.
+        convert_original: reads one in its authors' layout, if there is such.
+        uses: what the caller can tell of such a one.
+    """
+
+    read_transformers_layout: Callable[[Stored, Family], Checkpoint]
+    convert_original: Callable[[Stored, Told], Checkpoint] | None = None
+    uses: frozenset[str] = frozenset()
+
+
+OF_XCODEC2 = Reader(
+    xcodec2.read_transformers_layout,
+    xcodec2.convert_original,
+    frozenset({"semantic_encoder", "num_semantic_layers", "num_attention_heads", "model_type", "codes_per_second"}),
+)
+READERS = {
+    "xcodec2": OF_XCODEC2,
+    "neucodec": OF_XCODEC2,
+    "distill_neucodec": Reader(
+        xcodec2.read_transformers_layout,
+        distill_neucodec.convert_original,
+        frozenset({"semantic_encoder", "num_attention_heads"}),
+    ),
+    "causal_xcodec2": Reader(
+        xcodec2.read_transformers_layout, audex.convert_original, frozenset({"num_attention_heads"})
+    ),
+    "xcodec": Reader(
+        xcodec.read_transformers_layout, xcodec.convert_original, frozenset({"config", "semantic_encoder"})
+    ),
+    "higgs_audio_v2_tokenizer": Reader(
+        xcodec.read_transformers_layout, xcodec.convert_original_higgs, frozenset({"semantic_encoder"})
+    ),
+    "xcodec_vocos": Reader(xcodec.read_transformers_layout),
+}
+"""By the model_type of their families."""
 
 
 def convert_checkpoint(
@@ -67,11 +110,9 @@ def read_checkpoint(
         semantic_encoder: folder or hub id of the semantic encoder in transformers' layout, for an original that was
             saved without `semantic_model.*`: facebook/w2v-bert-2.0 for X-Codec2 and NeuCodec, ntu-spml/distilhubert for
             DistillNeuCodec, bosonai/hubert_base for the Higgs tokenizer.
-        num_semantic_layers: X-Codec2's originals only, as is the next: layers of the semantic encoder to keep; the
-            codec reads the output of the last of them. None means 16.
-        num_attention_heads: heads of the decoder; None means hidden size / 64.
-        num_semantic_layers: layers of w2v-BERT 2.0 to keep; the codec reads the output of the last of them. None means
-            16.
+        num_semantic_layers: of originals with w2v-BERT 2.0: how many of its layers to keep; the codec reads the output
+            of the last of them. None means 16.
+        num_attention_heads: of originals with a transformer for decoder: its heads; None means hidden size / 64.
         model_type: "xcodec2" or "neucodec", for an original checkpoint in the names that both have: whose codes the
             decoder reads. None means that of the rate which it writes: 16 kHz is X-Codec2's, 24 kHz NeuCodec's; or that
             of `decodes`.
@@ -89,38 +130,43 @@ def read_checkpoint(
         InputError: for an option that the source has no use for.
     """
     found = read_source(source, hub_arguments)
-    maker = None if decodes is None else find_maker(decodes, hub_arguments)
-    if model_type is None and maker is not None and maker.checkpoint is not None:
-        told = maker.checkpoint.family.model_type
-        model_type = told if told in xcodec2.MODEL_TYPES and is_original_xcodec2(found) else None
-    if codes_per_second is None and maker is not None and maker.checkpoint is not None and is_original_xcodec2(found):
-        codes_per_second = maker.checkpoint.config.frame_rate
-    checkpoint = converted(
-        found,
+    told = Told(
         config=config,
         semantic_encoder=semantic_encoder,
         num_semantic_layers=num_semantic_layers,
         num_attention_heads=num_attention_heads,
         model_type=model_type,
-        decoder=decoder,
         codes_per_second=codes_per_second,
-        hub_arguments=hub_arguments,
+        hub_arguments=for_another(hub_arguments),
     )
-    if maker is None:
-        return checkpoint
+    if decodes is None:
+        return converted(found, told, decoder)
+    maker = find_maker(decodes, told.hub_arguments)
+    if maker.checkpoint is not None and is_original_xcodec2(found):
+        told = told_by(maker.checkpoint, told)
+    checkpoint = converted(found, told, decoder)
     with about(found.name):
         return decoding(checkpoint, maker)
 
 
 def find_maker(source: str | Path, hub_arguments: Mapping[str, Any]) -> Maker:
-    """Find the model whose codes are decoded; its revision is not that of the decoder."""
-    of_the_maker = for_another(hub_arguments)
+    """Find the model whose codes are decoded."""
 
     def read() -> Checkpoint:
-        found = read_source(source, of_the_maker)
-        return converted(found, fetch_semantic_encoder=True, hub_arguments=of_the_maker)
+        found = read_source(source, hub_arguments)
+        return converted(found, Told(fetch_semantic_encoder=True, hub_arguments=hub_arguments))
 
     return Maker.find(source, public_name(str(source)), read)
+
+
+def told_by(maker: Checkpoint, told: Told) -> Told:
+    """Add what the model whose codes are decoded tells of the decoder."""
+    own = maker.family.model_type
+    return replace(
+        told,
+        model_type=told.model_type or (own if own in xcodec2.MODEL_TYPES else None),
+        codes_per_second=told.codes_per_second or maker.config.frame_rate,
+    )
 
 
 def is_original_xcodec2(found: Stored) -> bool:
@@ -129,46 +175,14 @@ def is_original_xcodec2(found: Stored) -> bool:
     return layout is not None and layout.is_original and layout.family.model_type in xcodec2.MODEL_TYPES
 
 
-def converted(
-    found: Stored,
-    *,
-    config: str | Path | None = None,
-    semantic_encoder: str | Path | None = None,
-    num_semantic_layers: int | None = None,
-    num_attention_heads: int | None = None,
-    model_type: str | None = None,
-    decoder: str | Path | None = None,
-    codes_per_second: float | None = None,
-    fetch_semantic_encoder: bool = False,
-    hub_arguments: Mapping[str, Any] | None = None,
-) -> Checkpoint:
-    """Convert what was read; arguments and errors are those of `read_checkpoint`.
+def converted(found: Stored, told: Told, decoder: str | Path | None = None) -> Checkpoint:
+    """Convert what was read; errors are those of `read_checkpoint`.
 
     Args:
         found: as `xcodec.conversion.source.read_source` gives it.
-        config: as for `read_checkpoint`, and so are the next five.
-        semantic_encoder: likewise.
-        num_semantic_layers: likewise.
-        num_attention_heads: likewise.
-        model_type: likewise.
-        decoder: likewise.
-        codes_per_second: likewise.
-        fetch_semantic_encoder: where an original lacks its semantic encoder, take the one that its authors' code takes.
-        hub_arguments: of the hub, for the semantic encoder; `revision` and `subfolder` are of the codec alone.
+        told: what it does not tell itself.
+        decoder: as for `read_checkpoint`.
     """
-    if decoder is not None:
-        whole = converted(
-            found,
-            config=config,
-            semantic_encoder=semantic_encoder,
-            num_semantic_layers=num_semantic_layers,
-            num_attention_heads=num_attention_heads,
-            model_type=model_type,
-            fetch_semantic_encoder=fetch_semantic_encoder,
-            hub_arguments=hub_arguments,
-        )
-        return with_vocos_decoder(whole, decoder, found.path, public_name(found.name))
-    source = found.name
     layout = layout_of(found)
     if layout is None:
         said = f"it is of model_type {found.config['model_type']!r}, " if "model_type" in found.config else ""
@@ -178,83 +192,23 @@ def converted(
             "expected CodecEnc.*, generator.* (original X-Codec2 and NeuCodec), codec_encoder.* (original "
             "DistillNeuCodec), decoder_2.*, quantizer.vq.* (original X-Codec and Higgs tokenizer), "
             "audex_speech_token_embedder.* (Nemotron Audex), or transformers' names",
-            subject=source,
+            subject=found.name,
         )
-    is_causal = layout.family is audex.FAMILY
-    if layout.is_original and is_causal:
-        for_others = {
-            "config": config,
-            "semantic_encoder": semantic_encoder,
-            "num_semantic_layers": num_semantic_layers,
-            "model_type": model_type,
-            "codes_per_second": codes_per_second,
-        }
-        if unused := [name for name, value in for_others.items() if value is not None]:
-            raise InputError("the speech decoder of Nemotron Audex has no use for it", argument=unused[0])
-        return audex.convert_original(found, num_attention_heads)
-    is_distilled = layout.family.model_type == distill_neucodec.MODEL_TYPE
-    is_xcodec2 = is_distilled or layout.family.model_type in xcodec2.MODEL_TYPES
-    for_xcodec2 = {
-        "num_semantic_layers": num_semantic_layers,
-        "num_attention_heads": num_attention_heads,
-        "model_type": model_type,
-        "codes_per_second": codes_per_second,
-    }
-    if is_distilled:
-        del for_xcodec2["num_attention_heads"]  # of the decoder, which it has too
-        if model_type == distill_neucodec.MODEL_TYPE:
-            del for_xcodec2["model_type"]
-    if (is_distilled or not is_xcodec2) and (
-        unused := [name for name, value in for_xcodec2.items() if value is not None]
-    ):
-        raise InputError(
-            f"only for X-Codec2, and this is an {layout.family.name} checkpoint", subject=source, argument=unused[0]
-        )
-    if config is not None and (layout.family is not FAMILIES["xcodec"] or not layout.is_original):
-        raise InputError(
-            "a YAML file is only for original X-Codec checkpoints, and this is none", subject=source, argument="config"
-        )
-    if not layout.is_original:
+    family = layout.family
+    reader = READERS[family.model_type]
+    if layout.is_original:
+        assert reader.convert_original is not None, "it has names of its authors"
+        told.check(reader.uses, found, family, f"of no use for an original checkpoint of {family.name}")
+        checkpoint = reader.convert_original(found, told)
+    else:
         if not found.config:
             raise CheckpointError(
                 f"has transformers' names, whose sizes its {CONFIG} tells, and there is none",
-                subject=source,
+                subject=found.name,
                 remedy="give the folder that holds both",
             )
-        if semantic_encoder is not None:
-            raise InputError(
-                "is for original checkpoints without one, and this one is complete",
-                subject=source,
-                argument="semantic_encoder",
-            )
-        if codes_per_second is not None:
-            raise InputError(
-                f"is for original checkpoints, and here {CONFIG} tells it",
-                subject=source,
-                argument="codes_per_second",
-                value=codes_per_second,
-            )
-        if model_type not in (None, layout.family.model_type):
-            raise InputError(
-                f"the checkpoint is of {layout.family.model_type!r}, as its config.json says",
-                subject=source,
-                argument="model_type",
-                value=model_type,
-            )
-        reader = xcodec2 if is_xcodec2 or is_causal else xcodec
-        return reader.read_transformers_layout(found, layout.family)
-    of_another = for_another(hub_arguments or {})
-    if not is_xcodec2:
-        return xcodec.convert_original(
-            found, layout.family, config, semantic_encoder, fetch_semantic_encoder, of_another
-        )
-    if fetch_semantic_encoder and semantic_encoder is None and not has_semantic_encoder(found.tensors, unwrapped):
-        semantic_encoder = distill_neucodec.SEMANTIC_ENCODER if is_distilled else xcodec2.SEMANTIC_ENCODER
-    if is_distilled:
-        return distill_neucodec.convert_original(found, semantic_encoder, num_attention_heads, of_another)
-    num_layers = SEMANTIC_LAYERS if num_semantic_layers is None else num_semantic_layers
-    if model_type is not None and model_type not in xcodec2.MODEL_TYPES:
-        raise InputError(f"expected one of {', '.join(xcodec2.MODEL_TYPES)}", argument="model_type", value=model_type)
-    return xcodec2.convert_original(
-        found, semantic_encoder, num_layers, num_attention_heads, model_type, codes_per_second, of_another
-    )
+        told.check((), found, family, f"is for original checkpoints, and this one is complete, with its {CONFIG}")
+        checkpoint = reader.read_transformers_layout(found, family)
+    if decoder is None:
+        return checkpoint
+    return with_vocos_decoder(checkpoint, decoder, found.path, public_name(found.name))

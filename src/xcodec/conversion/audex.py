@@ -14,6 +14,7 @@ from torch import Tensor
 from xcodec.conversion.checkpoint import Checkpoint, check_complete
 from xcodec.conversion.key_map import KeyMap
 from xcodec.conversion.report import ConversionReport
+from xcodec.conversion.told import Told
 from xcodec.conversion.xcodec2_names import decoder_heads, split_fused_attention
 from xcodec.errors import CheckpointError, about
 from xcodec.models.causal_xcodec2 import FAMILY, CausalXcodec2Config
@@ -43,12 +44,12 @@ RENAMES = KeyMap(
 UNUSED = {"wav_proj.weight": "unused: shows the decoder a recording, in training"}
 
 
-def convert_original(source: Stored, num_attention_heads: int | None = None) -> Checkpoint:
+def convert_original(source: Stored, told: Told) -> Checkpoint:
     """Convert a checkpoint of the speech decoder.
 
     Args:
         source: its tensors, and the fields of its config.json, if there is one.
-        num_attention_heads: None means what config.json says or, where it says nothing, width / 64.
+        told: its heads, if config.json says nothing; else they are width / 64.
 
     Raises:
         CheckpointError: names what is missing, unexpected or of another shape.
@@ -67,7 +68,7 @@ def convert_original(source: Stored, num_attention_heads: int | None = None) -> 
                 raise CheckpointError(f"{given[key]} and {name} are two spellings of one tensor")
             given[key] = name
             renamed[key] = without_last_axis(tensor) if key.endswith("lookahead.proj.weight") else tensor
-        config = infer_config(renamed, source.config, num_attention_heads)
+        config = infer_config(renamed, source.config, told.num_attention_heads)
         kept = {name: (origin,) for name, origin in given.items()}
         permuted = []
         for fused in [name for name in renamed if name.endswith(".self_attn.qkv_proj.weight")]:

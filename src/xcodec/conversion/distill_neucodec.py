@@ -15,14 +15,14 @@ from xcodec.conversion import xcodec2_names, xcodec_names
 from xcodec.conversion.checkpoint import Checkpoint
 from xcodec.conversion.key_map import KeyMap, Pattern
 from xcodec.conversion.original import Naming, checkpoint_of, has_semantic_encoder, with_semantic_encoder
+from xcodec.conversion.told import Told
 from xcodec.errors import CheckpointError
 from xcodec.models.checkpoint import PREPROCESSOR, read_json, resolve_checkpoint
 from xcodec.models.distill_neucodec import DistillNeuCodecConfig
 from xcodec.models.stored import Stored
 
-__all__ = ["MODEL_TYPE", "SEMANTIC_ENCODER", "convert_original", "convert_state_dict"]
+__all__ = ["SEMANTIC_ENCODER", "convert_original", "convert_state_dict"]
 
-MODEL_TYPE = DistillNeuCodecConfig.model_type
 SEMANTIC_ENCODER = "ntu-spml/distilhubert"  # which original checkpoints leave out
 
 CONVOLUTIONS = "codec_encoder.encoder.blocks"
@@ -84,20 +84,17 @@ RESHAPED = (  # to the forms that they have here
 )
 
 
-def convert_original(
-    source: Stored,
-    semantic_encoder: str | Path | None,
-    num_attention_heads: int | None,
-    hub_arguments: Mapping[str, Any],
-) -> Checkpoint:
-    """Convert an original checkpoint; the arguments are those of `xcodec.conversion.read_checkpoint`."""
-    tensors = source.tensors
+def convert_original(source: Stored, told: Told) -> Checkpoint:
+    """Convert an original checkpoint."""
+    tensors, semantic_encoder = source.tensors, told.semantic_encoder
+    if semantic_encoder is None and told.fetch_semantic_encoder and not has_semantic_encoder(tensors, plain_name):
+        semantic_encoder = SEMANTIC_ENCODER
     if semantic_encoder is not None:
         tensors = with_semantic_encoder(
-            tensors, semantic_encoder, "hubert", SEMANTIC_ENCODER, plain_name, hub_arguments
+            tensors, semantic_encoder, "hubert", SEMANTIC_ENCODER, plain_name, told.hub_arguments
         )
-        check_preprocessing(resolve_checkpoint(semantic_encoder, weights=False, **hub_arguments))
-    return convert_state_dict(tensors, num_attention_heads=num_attention_heads, source=source.name)
+        check_preprocessing(resolve_checkpoint(semantic_encoder, weights=False, **told.hub_arguments))
+    return convert_state_dict(tensors, num_attention_heads=told.num_attention_heads, source=source.name)
 
 
 def convert_state_dict(

@@ -14,6 +14,7 @@ from torch import Tensor
 from xcodec.conversion.checkpoint import Checkpoint, check_complete
 from xcodec.conversion.higgs_names import SEMANTIC_MODELS, original_fields
 from xcodec.conversion.report import ConversionReport
+from xcodec.conversion.told import Told
 from xcodec.conversion.weight_norm import fold_weight_norms
 from xcodec.conversion.xcodec_names import infer_config, plain_name, read_original_config, renames
 from xcodec.errors import CheckpointError, InputError, about, some_of
@@ -25,43 +26,42 @@ from xcodec.models.stored import Stored
 from xcodec.models.weights import read_tensors
 from xcodec.models.xcodec import FAMILY
 
-__all__ = ["convert_original", "convert_state_dict", "read_transformers_layout"]
+__all__ = ["convert_original", "convert_original_higgs", "convert_state_dict", "read_transformers_layout"]
 
 SEMANTIC = "semantic_model."
 
 
-def convert_original(
-    source: Stored,
-    family: Family,
-    config: str | Path | None,
-    semantic_encoder: str | Path | None,
-    fallback: bool,
-    hub_arguments: Mapping[str, Any],
-) -> Checkpoint:
-    """Convert an original checkpoint.
+def convert_original(source: Stored, told: Told) -> Checkpoint:
+    """Convert an original checkpoint of X-Codec, by the YAML file that came with it."""
+    yaml_file = find_yaml(folder_of(source)) if told.config is None else Path(told.config).expanduser()
+    return convert(source, told, FAMILY, read_original_config(yaml_file), told.semantic_encoder)
 
-    Args:
-        source: its tensors, and where they were found.
-        family: X-Codec, or the Higgs tokenizer.
-        config: of X-Codec, the YAML file that came with it; None takes the one YAML file beside it.
-        semantic_encoder: as for `xcodec.conversion.read_checkpoint`.
-        fallback: whether to look for a semantic model where the original class does, if the checkpoint lacks it.
-        hub_arguments: of the hub, for that one.
-    """
-    assert source.path is not None, "it was read from a file or a folder"
-    folder = source.path if source.path.is_dir() else source.path.parent
-    if family is HIGGS:
-        beside = read_json(folder / CONFIG) if not source.config and (folder / CONFIG).is_file() else source.config
-        with about(source.name):
-            original = original_fields(beside)
-        if fallback and semantic_encoder is None and not has_semantic_model(source.tensors):
-            semantic_encoder = SEMANTIC_MODELS[original["semantic_techer"]]
-    else:
-        original = read_original_config(find_yaml(folder) if config is None else Path(config).expanduser())
+
+def convert_original_higgs(source: Stored, told: Told) -> Checkpoint:
+    """Convert an original checkpoint of the Higgs tokenizer, by the config.json beside it."""
+    beside = folder_of(source) / CONFIG
+    with about(source.name):
+        original = original_fields(read_json(beside) if not source.config and beside.is_file() else source.config)
+    semantic_model = told.semantic_encoder
+    if semantic_model is None and told.fetch_semantic_encoder and not has_semantic_model(source.tensors):
+        semantic_model = SEMANTIC_MODELS[original["semantic_techer"]]
+    return convert(source, told, HIGGS, original, semantic_model)
+
+
+def convert(
+    source: Stored, told: Told, family: Family, original: Mapping[str, Any], semantic_model: str | Path | None
+) -> Checkpoint:
+    """Convert the tensors, with those of a semantic model that has a checkpoint of its own."""
     tensors = source.tensors
-    if semantic_encoder is not None:
-        tensors = with_semantic_model(tensors, semantic_encoder, hub_arguments)
+    if semantic_model is not None:
+        tensors = with_semantic_model(tensors, semantic_model, told.hub_arguments)
     return convert_state_dict(tensors, original, family=family, source=source.name)
+
+
+def folder_of(source: Stored) -> Path:
+    """Give the folder that a checkpoint was found in."""
+    assert source.path is not None, "it was read from a file or a folder"
+    return source.path if source.path.is_dir() else source.path.parent
 
 
 def has_semantic_model(tensors: Iterable[str]) -> bool:

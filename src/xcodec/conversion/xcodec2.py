@@ -6,7 +6,6 @@ none of them, or that is missing, is an error.
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -15,6 +14,7 @@ from transformers import Wav2Vec2BertConfig
 from xcodec.conversion.checkpoint import Checkpoint, check_complete
 from xcodec.conversion.original import Naming, checkpoint_of, has_semantic_encoder, with_semantic_encoder
 from xcodec.conversion.report import ConversionReport
+from xcodec.conversion.told import Told
 from xcodec.conversion.xcodec2_names import (
     RENAMES,
     infer_config,
@@ -23,7 +23,7 @@ from xcodec.conversion.xcodec2_names import (
     reason_to_drop,
     split_attention,
 )
-from xcodec.errors import CheckpointError, about
+from xcodec.errors import CheckpointError, InputError, about
 from xcodec.models.family import Family
 from xcodec.models.stored import Stored, unwrapped
 from xcodec.models.xcodec2 import Xcodec2Config
@@ -31,33 +31,35 @@ from xcodec.models.xcodec2 import Xcodec2Config
 __all__ = ["MODEL_TYPES", "SEMANTIC_ENCODER", "convert_original", "convert_state_dict", "read_transformers_layout"]
 
 SEMANTIC_ENCODER = "facebook/w2v-bert-2.0"  # which some original checkpoints leave out
+SEMANTIC_LAYERS = 16  # of the released semantic encoder, as many as the codec reads
 NEUCODEC_META = "meta.yaml"  # which NeuCodec's package writes beside a checkpoint, and no config.json
 MODEL_TYPES = ("xcodec2", "neucodec")  # of the codecs whose original checkpoints have these names
 
 
-def convert_original(
-    source: Stored,
-    semantic_encoder: str | Path | None,
-    num_semantic_layers: int,
-    num_attention_heads: int | None,
-    model_type: str | None,
-    codes_per_second: float | None,
-    hub_arguments: Mapping[str, Any],
-) -> Checkpoint:
-    """Convert an original checkpoint; the arguments are those of `xcodec.conversion.read_checkpoint`."""
-    tensors = source.tensors
+def convert_original(source: Stored, told: Told) -> Checkpoint:
+    """Convert an original checkpoint of either codec; the tensors and what is told say of which."""
+    if told.model_type not in (None, *MODEL_TYPES):
+        raise InputError(
+            f"expected one of {', '.join(MODEL_TYPES)}",
+            subject=source.name,
+            argument="model_type",
+            value=told.model_type,
+        )
+    tensors, semantic_encoder = source.tensors, told.semantic_encoder
+    if semantic_encoder is None and told.fetch_semantic_encoder and not has_semantic_encoder(tensors, plain_name):
+        semantic_encoder = SEMANTIC_ENCODER
     if semantic_encoder is not None:
         tensors = with_semantic_encoder(
-            tensors, semantic_encoder, Wav2Vec2BertConfig.model_type, SEMANTIC_ENCODER, plain_name, hub_arguments
+            tensors, semantic_encoder, Wav2Vec2BertConfig.model_type, SEMANTIC_ENCODER, plain_name, told.hub_arguments
         )
     return convert_state_dict(
         tensors,
-        num_semantic_layers=num_semantic_layers,
-        num_attention_heads=num_attention_heads,
-        model_type=model_type or told_model_type(source.config),
+        num_semantic_layers=SEMANTIC_LAYERS if told.num_semantic_layers is None else told.num_semantic_layers,
+        num_attention_heads=told.num_attention_heads,
+        model_type=told.model_type or told_model_type(source.config),
         likely_model_type=likely_model_type(source),
         upsampling_ratios=told_ratios(source.config),
-        codes_per_second=codes_per_second,
+        codes_per_second=told.codes_per_second,
         source=source.name,
     )
 
@@ -113,7 +115,7 @@ def told_ratios(config: Mapping[str, Any]) -> list[int]:
 def convert_state_dict(
     tensors: Mapping[str, Tensor],
     *,
-    num_semantic_layers: int = 16,
+    num_semantic_layers: int = SEMANTIC_LAYERS,
     num_attention_heads: int | None = None,
     model_type: str | None = None,
     likely_model_type: str | None = None,
