@@ -1,9 +1,9 @@
-# xcodec serve on CPUs: docker build -t xcodec . && docker run --rm -p 127.0.0.1:8000:8000 -e XCODEC_API_KEY=secret xcodec
+# xcodec serve on CPUs: docker build -t xcodec --build-arg TORCH_INDEX=URL . && docker run --rm -p 127.0.0.1:8000:8000 -e XCODEC_API_KEY=secret xcodec
 FROM python:3.12-slim AS build
 RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
-# torch without CUDA, which is a tenth of the size.
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --index-url "$TORCH_INDEX" torch
+# PyTorch's page names the index of a torch without CUDA, which is a tenth of the size.
+ARG TORCH_INDEX=
+RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch
 WORKDIR /source
 COPY pyproject.toml setup.py README.md LICENSE ./
 COPY src src

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from xcodec.conversion import audex, distill_neucodec, xcodec, xcodec2
-from xcodec.conversion.checkpoint import Checkpoint, write_whole
+from xcodec.conversion.checkpoint import Checkpoint, read_transformers_layout, write_whole
 from xcodec.conversion.maker import Maker, decoding
 from xcodec.conversion.report import ConversionReport
 from xcodec.conversion.source import read_source
@@ -33,18 +33,17 @@ class Reader:
     """How checkpoints of a codec are read.
 
     Attributes:
-        read_transformers_layout: reads one that has our names.
         convert_original: reads one in its authors' layout, if there is such.
         uses: what the caller can tell of such a one.
+        read_transformers_layout: reads one that has our names.
     """
 
-    read_transformers_layout: Callable[[Stored, Family], Checkpoint]
     convert_original: Callable[[Stored, Told], Checkpoint] | None = None
     uses: frozenset[str] = frozenset()
+    read_transformers_layout: Callable[[Stored, Family], Checkpoint] = read_transformers_layout
 
 
 OF_XCODEC2 = Reader(
-    xcodec2.read_transformers_layout,
     xcodec2.convert_original,
     frozenset({"semantic_encoder", "num_semantic_layers", "num_attention_heads", "model_type", "codes_per_second"}),
 )
@@ -52,22 +51,18 @@ READERS = {
     "xcodec2": OF_XCODEC2,
     "neucodec": OF_XCODEC2,
     "distill_neucodec": Reader(
-        xcodec2.read_transformers_layout,
-        distill_neucodec.convert_original,
-        frozenset({"semantic_encoder", "num_attention_heads"}),
+        distill_neucodec.convert_original, frozenset({"semantic_encoder", "num_attention_heads"})
     ),
-    "causal_xcodec2": Reader(
-        xcodec2.read_transformers_layout, audex.convert_original, frozenset({"num_attention_heads"})
-    ),
+    "causal_xcodec2": Reader(audex.convert_original, frozenset({"num_attention_heads"})),
     "xcodec": Reader(
-        xcodec.read_transformers_layout, xcodec.convert_original, frozenset({"config", "semantic_encoder"})
+        xcodec.convert_original, frozenset({"config", "semantic_encoder"}), xcodec.read_transformers_layout
     ),
     "higgs_audio_v2_tokenizer": Reader(
-        xcodec.read_transformers_layout, xcodec.convert_original_higgs, frozenset({"semantic_encoder"})
+        xcodec.convert_original_higgs, frozenset({"semantic_encoder"}), xcodec.read_transformers_layout
     ),
-    "xcodec_vocos": Reader(xcodec.read_transformers_layout),
+    "xcodec_vocos": Reader(read_transformers_layout=xcodec.read_transformers_layout),
 }
-"""By the model_type of their families."""
+"""By the model_type of their families: of all that are read in more ways than one."""
 
 
 def convert_checkpoint(
@@ -195,7 +190,7 @@ def converted(found: Stored, told: Told, decoder: str | Path | None = None) -> C
             subject=found.name,
         )
     family = layout.family
-    reader = READERS[family.model_type]
+    reader = READERS.get(family.model_type, Reader())
     if layout.is_original:
         assert reader.convert_original is not None, "it has names of its authors"
         told.check(reader.uses, found, family, f"of no use for an original checkpoint of {family.name}")

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from xcodec.conversion.report import ConversionReport
-from xcodec.errors import CheckpointError, InputError, some_of
+from xcodec.errors import CheckpointError, InputError, about, some_of
 from xcodec.files import folder_written_whole
 from xcodec.models.checkpoint import CONFIG, PREPROCESSOR
 from xcodec.models.codec_model import CodecModel
 from xcodec.models.configuration import CodecConfig
 from xcodec.models.family import Family
-from xcodec.models.stored import Stored
+from xcodec.models.stored import Stored, unwrapped
 from xcodec.models.weights import WEIGHTS, check_finite, save_tensors
 
 __all__ = ["Checkpoint", "check_complete", "check_destination", "write_whole"]
@@ -151,3 +151,23 @@ def check_complete(
     if problems:
         raise CheckpointError(f"no complete {family.name} checkpoint. Of its tensors, {'; '.join(problems)}")
     check_finite(((spell(name), tensor) for name, tensor in tensors.items()), "the checkpoint")
+
+
+def read_transformers_layout(source: Stored, family: Family) -> Checkpoint:
+    """Check a checkpoint of a family that has our names already."""
+    config = family.config.from_fields(source.config, source.name)
+    tensors = {unwrapped(name): tensor for name, tensor in source.tensors.items()}
+    with about(source.name):
+        check_complete(tensors, family, config, lambda name: name)
+    report = ConversionReport(
+        source=source.name,
+        layout="transformers",
+        kept={name: (name,) for name in tensors},
+        folded=(),
+        permuted=(),
+        dropped={},
+        num_kept=sum(tensor.numel() for tensor in tensors.values()),
+        num_dropped=0,
+        family=family.name,
+    )
+    return Checkpoint(family, config, tensors, report)

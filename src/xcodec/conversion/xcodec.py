@@ -13,6 +13,7 @@ from torch import Tensor
 
 from xcodec.conversion.checkpoint import Checkpoint, check_complete
 from xcodec.conversion.higgs_names import SEMANTIC_MODELS, original_fields
+from xcodec.conversion.original import SEMANTIC, has_semantic_encoder
 from xcodec.conversion.report import ConversionReport
 from xcodec.conversion.told import Told
 from xcodec.conversion.weight_norm import fold_weight_norms
@@ -28,8 +29,6 @@ from xcodec.models.xcodec import FAMILY
 
 __all__ = ["convert_original", "convert_original_higgs", "convert_state_dict", "read_transformers_layout"]
 
-SEMANTIC = "semantic_model."
-
 
 def convert_original(source: Stored, told: Told) -> Checkpoint:
     """Convert an original checkpoint of X-Codec, by the YAML file that came with it."""
@@ -43,7 +42,7 @@ def convert_original_higgs(source: Stored, told: Told) -> Checkpoint:
     with about(source.name):
         original = original_fields(read_json(beside) if not source.config and beside.is_file() else source.config)
     semantic_model = told.semantic_encoder
-    if semantic_model is None and told.fetch_semantic_encoder and not has_semantic_model(source.tensors):
+    if semantic_model is None and told.fetch_semantic_encoder and not has_semantic_encoder(source.tensors, plain_name):
         semantic_model = SEMANTIC_MODELS[original["semantic_techer"]]
     return convert(source, told, HIGGS, original, semantic_model)
 
@@ -64,16 +63,11 @@ def folder_of(source: Stored) -> Path:
     return source.path if source.path.is_dir() else source.path.parent
 
 
-def has_semantic_model(tensors: Iterable[str]) -> bool:
-    """Tell whether an original checkpoint holds its semantic model, by its tensors' names."""
-    return any(plain_name(name).startswith(SEMANTIC) for name in tensors)
-
-
 def with_semantic_model(
     tensors: Mapping[str, Tensor], source: str | Path, hub_arguments: Mapping[str, Any]
 ) -> dict[str, Tensor]:
     """Add HuBERT or WavLM from its own checkpoint, in transformers' layout, to an original that lacks it."""
-    if has_semantic_model(tensors):
+    if has_semantic_encoder(tensors, plain_name):
         raise InputError(
             "the checkpoint holds its own", argument="semantic_encoder", value=str(source), remedy="leave it out"
         )
@@ -134,7 +128,7 @@ def convert_state_dict(
                 raise CheckpointError(f"{given[key]} and {name} are two spellings of one tensor")
             given[key] = name
         named = {key: tensors[name] for key, name in given.items()}
-        if not has_semantic_model(named):
+        if not has_semantic_encoder(named, plain_name):
             raise CheckpointError(
                 f"the semantic model is missing: {SEMANTIC}* (it is frozen, so some checkpoints leave it out)",
                 remedy="to add it, give semantic_encoder=FOLDER, of HuBERT or WavLM in transformers' layout",

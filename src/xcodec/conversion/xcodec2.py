@@ -11,9 +11,8 @@ from typing import Any
 from torch import Tensor
 from transformers import Wav2Vec2BertConfig
 
-from xcodec.conversion.checkpoint import Checkpoint, check_complete
+from xcodec.conversion.checkpoint import Checkpoint
 from xcodec.conversion.original import Naming, checkpoint_of, has_semantic_encoder, with_semantic_encoder
-from xcodec.conversion.report import ConversionReport
 from xcodec.conversion.told import Told
 from xcodec.conversion.xcodec2_names import (
     RENAMES,
@@ -24,11 +23,10 @@ from xcodec.conversion.xcodec2_names import (
     split_attention,
 )
 from xcodec.errors import CheckpointError, InputError, about
-from xcodec.models.family import Family
-from xcodec.models.stored import Stored, unwrapped
+from xcodec.models.stored import Stored
 from xcodec.models.xcodec2 import Xcodec2Config
 
-__all__ = ["MODEL_TYPES", "SEMANTIC_ENCODER", "convert_original", "convert_state_dict", "read_transformers_layout"]
+__all__ = ["MODEL_TYPES", "SEMANTIC_ENCODER", "convert_original", "convert_state_dict"]
 
 SEMANTIC_ENCODER = "facebook/w2v-bert-2.0"  # which some original checkpoints leave out
 SEMANTIC_LAYERS = 16  # of the released semantic encoder, as many as the codec reads
@@ -62,26 +60,6 @@ def convert_original(source: Stored, told: Told) -> Checkpoint:
         codes_per_second=told.codes_per_second,
         source=source.name,
     )
-
-
-def read_transformers_layout(source: Stored, family: Family) -> Checkpoint:
-    """Check a checkpoint of a family that has our names already."""
-    config = family.config.from_fields(source.config, source.name)
-    tensors = {unwrapped(name): tensor for name, tensor in source.tensors.items()}
-    with about(source.name):
-        check_complete(tensors, family, config, lambda name: name)
-    report = ConversionReport(
-        source=source.name,
-        layout="transformers",
-        kept={name: (name,) for name in tensors},
-        folded=(),
-        permuted=(),
-        dropped={},
-        num_kept=sum(tensor.numel() for tensor in tensors.values()),
-        num_dropped=0,
-        family=family.name,
-    )
-    return Checkpoint(family, config, tensors, report)
 
 
 def told_model_type(config: Mapping[str, Any]) -> str | None:
