@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import xcodec_builders
-from builders import speech, tiny_causal, tiny_distill, tiny_neucodec
+from builders import speech, tiny_causal, tiny_neucodec
 from xcodec import CheckpointError, Codec, InputError, XcodecError
 from xcodec.export import comparison, export_codec, onnx_file
 from xcodec.export.blocks import LEFT_OUT, portable
@@ -194,13 +194,12 @@ def test_a_codebook_that_is_left_out_adds_nothing() -> None:
     assert torch.equal(optional.decode(codes), quantizer.decode(codes[:, :2]))
 
 
-# Every other family, which takes minutes.
+# Other families, which takes minutes.
 
 SIZES = {"acoustic_model_config": xcodec_builders.TINY_ACOUSTIC, "semantic_model_config": xcodec_builders.TINY_SEMANTIC}
 OTHERS = {
     "neucodec": tiny_neucodec,
     "causal": tiny_causal,
-    "distill": tiny_distill,
     "xcodec with HuBERT": lambda: xcodec_builders.random_xcodec("hubert", **SIZES),
     "xcodec with WavLM": lambda: xcodec_builders.random_xcodec("wavlm", **SIZES),
     "higgs": xcodec_builders.tiny_higgs,
@@ -209,7 +208,7 @@ OTHERS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
-def test_every_family_is_exported(name: str, tmp_path: Path) -> None:
+def test_other_families_are_exported(name: str, tmp_path: Path) -> None:
     model = OTHERS[name]()
     codec = Codec(model, feature_extractor_of(model))
     export = export_codec(codec, tmp_path / "out")
