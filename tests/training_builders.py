@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from xcodec.codes import CodecIdentity
 from xcodec.training.data.dataset import ClipExcerpt
 from xcodec.training.recipe import Recipe
 
@@ -57,6 +58,7 @@ class Clips:
         self.codes = codes
         self.seconds = np.array([len(clip) / sampling_rate for clip in clips])
         self.sources = ["memory"]
+        self.makers: set[CodecIdentity] = set()
         self.source_ids = np.zeros(len(clips), dtype=np.int64)
 
     def excerpt(self, clip: int, start: float, seconds: float) -> ClipExcerpt:

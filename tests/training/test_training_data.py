@@ -16,6 +16,7 @@ import torch
 from builders import RECORDINGS, speech
 from training_builders import Clips
 from xcodec.audio import Audio
+from xcodec.codes import CodecIdentity
 from xcodec.errors import AudioError, InputError
 from xcodec.location import as_text
 from xcodec.training.data import open_dataset
@@ -326,8 +327,9 @@ def test_a_recording_that_fails_while_it_is_read_is_replaced_by_another(
 
 def test_several_sources_are_one(tmp_path: Path) -> None:
     one, two = Clips([np.zeros(16_000, np.float32)] * 2), Clips([np.ones(32_000, np.float32)])
-    two.sources = ["other"]
+    two.sources, two.makers = ["other"], {CodecIdentity("mini", "0" * 16, "1" * 16)}
     mixture = Mixture([one, two, one])
+    assert mixture.makers == two.makers
     assert mixture.seconds.tolist() == [1, 1, 2, 1, 1]
     assert [mixture.sources[i] for i in mixture.source_ids] == ["memory", "memory", "other", "memory", "memory"]
     assert [mixture.excerpt(clip, 0.0, 0.1).samples[0] for clip in range(5)] == [0, 0, 1, 0, 0]
