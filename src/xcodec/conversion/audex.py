@@ -6,17 +6,19 @@ a code are spread evenly from -1 to 1, where X-Codec2 has a level at 0: the firs
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from xcodec.conversion.checkpoint import Checkpoint, check_complete
+from xcodec.conversion.checkpoint import Checkpoint
 from xcodec.conversion.key_map import KeyMap
-from xcodec.conversion.report import ConversionReport
+from xcodec.conversion.original import Naming, checkpoint_of
 from xcodec.conversion.told import Told
 from xcodec.conversion.xcodec2_names import decoder_heads, split_fused_attention
-from xcodec.errors import CheckpointError, about
+from xcodec.errors import CheckpointError
 from xcodec.models.causal_xcodec2 import FAMILY, CausalXcodec2Config
 from xcodec.models.stored import Stored, unwrapped
 
@@ -54,53 +56,26 @@ def convert_original(source: Stored, told: Told) -> Checkpoint:
     Raises:
         CheckpointError: names what is missing, unexpected or of another shape.
     """
-    given: dict[str, str] = {}  # name here -> name in the source
-    dropped: dict[str, str] = {}
-    renamed: dict[str, Tensor] = {}
-    with about(source.name):
-        for name, tensor in source.tensors.items():
-            plain = unwrapped(name)
-            if plain in UNUSED:
-                dropped[name] = UNUSED[plain]
-                continue
-            key = RENAMES.rename(plain) or plain
-            if key in given:
-                raise CheckpointError(f"{given[key]} and {name} are two spellings of one tensor")
-            given[key] = name
-            renamed[key] = without_last_axis(tensor) if key.endswith("lookahead.proj.weight") else tensor
-        config = infer_config(renamed, source.config, told.num_attention_heads)
-        kept = {name: (origin,) for name, origin in given.items()}
-        permuted = []
-        for fused in [name for name in renamed if name.endswith(".self_attn.qkv_proj.weight")]:
-            origins = kept.pop(fused)
-            parts = split_fused_attention(renamed.pop(fused), config.decoder_hidden_size, config.num_attention_heads)
-            for letter, part in zip("qkv", parts, strict=True):
-                target = fused.replace("qkv_proj", f"{letter}_proj")
-                renamed[target], kept[target] = part, origins
-                permuted += [target] * (letter != "v")
-
-        def spell(name: str) -> str:
-            return kept.get(name, (original_name(name),))[0]
-
-        check_complete(renamed, FAMILY, config, spell)
-        renamed |= with_levels_around_zero(renamed, config.quantization_levels)
-    report = ConversionReport(
-        source=source.name,
-        layout="original",
-        kept=kept,
-        folded=(),
-        permuted=tuple(permuted),
-        dropped=dropped,
-        num_kept=sum(tensor.numel() for tensor in renamed.values()),
-        num_dropped=sum(source.tensors[name].numel() for name in dropped),
-        family=FAMILY.name,
+    naming = Naming(
+        renames=RENAMES,
+        plain_name=unwrapped,
+        reason_to_drop=lambda name, _: UNUSED.get(name),
+        infer_config=partial(infer_config, told=source.config, num_attention_heads=told.num_attention_heads),
+        split=split,
+        original_name=original_name,
     )
-    return Checkpoint(FAMILY, config, {name: tensor.contiguous() for name, tensor in renamed.items()}, report)
+    checkpoint = checkpoint_of(source.tensors, naming, source.name)
+    return replace(checkpoint, tensors=checkpoint.tensors | with_levels_around_zero(checkpoint))
 
 
-def without_last_axis(tensor: Tensor) -> Tensor:
-    """Turn the weight of a convolution of kernel size 1 into that of the linear map which it is."""
-    return tensor[..., 0] if tensor.ndim == 3 and tensor.shape[-1] == 1 else tensor
+def split(name: str, tensor: Tensor, config: CausalXcodec2Config) -> dict[str, Tensor] | None:
+    """Take queries, keys and values apart, and turn a convolution of kernel size 1 into the linear map which it is."""
+    if name.endswith(".self_attn.qkv_proj.weight"):
+        parts = split_fused_attention(tensor, config.decoder_hidden_size, config.num_attention_heads)
+        return {name.replace("qkv_proj", f"{letter}_proj"): part for letter, part in zip("qkv", parts, strict=True)}
+    if name == "acoustic_decoder.lookahead.proj.weight" and tensor.ndim == 3 and tensor.shape[-1] == 1:
+        return {name: tensor[..., 0]}
+    return None
 
 
 def original_name(name: str) -> str:
@@ -109,10 +84,12 @@ def original_name(name: str) -> str:
     return RENAMES.trace(fused) or name
 
 
-def with_levels_around_zero(tensors: Mapping[str, Tensor], levels: list[int]) -> dict[str, Tensor]:
+def with_levels_around_zero(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """Fold into the map of codes that level i of n is 2 i / (n - 1) - 1 in the original, and i / (n // 2) - 1 here."""
+    assert isinstance(checkpoint.config, CausalXcodec2Config), "its family's"
     names = ("quantizer.project_out.weight", "quantizer.project_out.bias")
-    weight, bias = (tensors[name].double() for name in names)
+    weight, bias = (checkpoint.tensors[name].double() for name in names)
+    levels = checkpoint.config.quantization_levels
     scale = torch.tensor([2 * (count // 2) / (count - 1) for count in levels], dtype=torch.float64)
     folded = (weight * scale, bias + weight @ (scale - 1))
     return {name: tensor.float() for name, tensor in zip(names, folded, strict=True)}

@@ -17,7 +17,14 @@ from xcodec.models.configuration import CodecConfig
 from xcodec.models.registry import FAMILIES
 from xcodec.models.weights import read_tensors
 
-__all__ = ["SEMANTIC", "Naming", "checkpoint_of", "has_semantic_encoder", "with_semantic_encoder"]
+__all__ = [
+    "SEMANTIC",
+    "Naming",
+    "checkpoint_of",
+    "fold_all_but_semantic",
+    "has_semantic_encoder",
+    "with_semantic_encoder",
+]
 
 SEMANTIC = "semantic_model."  # how the names of the semantic encoder's tensors begin
 PERMUTED = (  # what `split` lays out as transformers has rotary pairs
@@ -73,15 +80,18 @@ def checkpoint_of(tensors: Mapping[str, Tensor], naming: Naming, source: str) ->
                 dropped[name] = reason
             else:
                 plain[key] = tensor
-        as_it_is = {} if naming.folds_semantic else {key: x for key, x in plain.items() if key.startswith(SEMANTIC)}
-        plain, pairs = fold_weight_norms({key: x for key, x in plain.items() if key not in as_it_is})
-        plain = as_it_is | plain
+        plain, pairs = (fold_weight_norms if naming.folds_semantic else fold_all_but_semantic)(plain)
 
         def renamed(key: str) -> str:
             return naming.renames.rename(key) or key
 
-        found = {renamed(key): tensor for key, tensor in plain.items()}
-        kept = {renamed(key): tuple(given[part] for part in pairs.get(key, (key,))) for key in plain}
+        found: dict[str, Tensor] = {}
+        kept: dict[str, tuple[str, ...]] = {}
+        for key, tensor in plain.items():
+            name, origin = renamed(key), tuple(given[part] for part in pairs.get(key, (key,)))
+            if name in kept:
+                raise CheckpointError(f"{kept[name][0]} and {origin[0]} are two spellings of one tensor")
+            found[name], kept[name] = tensor, origin
         config = naming.infer_config(found)
         for name in list(found):
             if (parts := naming.split(name, found[name], config)) is not None:
@@ -108,6 +118,13 @@ def checkpoint_of(tensors: Mapping[str, Tensor], naming: Naming, source: str) ->
         family=family.name,
     )
     return Checkpoint(family, config, {name: tensor.contiguous() for name, tensor in found.items()}, report)
+
+
+def fold_all_but_semantic(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, tuple[str, str]]]:
+    """Fold all weight norms but that of the semantic model, which is stored as it is."""
+    semantic = {name: tensor for name, tensor in tensors.items() if name.startswith(SEMANTIC)}
+    others, pairs = fold_weight_norms({name: tensor for name, tensor in tensors.items() if name not in semantic})
+    return semantic | others, pairs
 
 
 def has_semantic_encoder(tensors: Iterable[str], plain_name: Callable[[str], str]) -> bool:

@@ -5,7 +5,8 @@ stand in it, or that is missing, is an error.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,12 @@ from torch import Tensor
 
 from xcodec.conversion.checkpoint import Checkpoint, check_complete
 from xcodec.conversion.higgs_names import SEMANTIC_MODELS, original_fields
-from xcodec.conversion.original import SEMANTIC, has_semantic_encoder
+from xcodec.conversion.original import SEMANTIC, Naming, checkpoint_of, fold_all_but_semantic, has_semantic_encoder
 from xcodec.conversion.report import ConversionReport
 from xcodec.conversion.told import Told
-from xcodec.conversion.weight_norm import fold_weight_norms
 from xcodec.conversion.xcodec_names import infer_config, plain_name, read_original_config, renames
 from xcodec.errors import CheckpointError, InputError, about, some_of
 from xcodec.models.checkpoint import CONFIG, read_json, resolve_checkpoint
-from xcodec.models.configuration import CodecConfig
 from xcodec.models.family import Family
 from xcodec.models.higgs_audio_v2_tokenizer import FAMILY as HIGGS
 from xcodec.models.stored import Stored
@@ -28,6 +27,8 @@ from xcodec.models.weights import read_tensors
 from xcodec.models.xcodec import FAMILY
 
 __all__ = ["convert_original", "convert_original_higgs", "convert_state_dict", "read_transformers_layout"]
+
+UNUSED = "unused: of the semantic model's pre-training"
 
 
 def convert_original(source: Stored, told: Told) -> Checkpoint:
@@ -96,8 +97,18 @@ def read_transformers_layout(source: Stored, family: Family) -> Checkpoint:
     with about(source.name):
         tensors, pairs = fold_all_but_semantic(plain)
         check_complete(tensors, family, config, lambda name: name)
-    kept = {name: pairs.get(name, (name,)) for name in tensors}
-    return checkpoint_of(family, config, tensors, source.name, "transformers", kept, pairs, unused)
+    report = ConversionReport(
+        source=source.name,
+        layout="transformers",
+        kept={name: pairs.get(name, (name,)) for name in tensors},
+        folded=tuple(pairs),
+        permuted=(),
+        dropped=dict.fromkeys(unused, UNUSED),
+        num_kept=sum(tensor.numel() for tensor in tensors.values()),
+        num_dropped=sum(tensor.numel() for tensor in unused.values()),
+        family=family.name,
+    )
+    return Checkpoint(family, config, {name: tensor.contiguous() for name, tensor in tensors.items()}, report)
 
 
 def convert_state_dict(
@@ -120,62 +131,20 @@ def convert_state_dict(
     Raises:
         CheckpointError: names what is missing, unexpected or of another shape.
     """
-    given: dict[str, str] = {}  # plain name -> the name in the source
     with about(source):
-        for name in tensors:
-            key = plain_name(name)
-            if key in given:
-                raise CheckpointError(f"{given[key]} and {name} are two spellings of one tensor")
-            given[key] = name
-        named = {key: tensors[name] for key, name in given.items()}
-        if not has_semantic_encoder(named, plain_name):
+        if not has_semantic_encoder(tensors, plain_name):
             raise CheckpointError(
                 f"the semantic model is missing: {SEMANTIC}* (it is frozen, so some checkpoints leave it out)",
                 remedy="to add it, give semantic_encoder=FOLDER, of HuBERT or WavLM in transformers' layout",
             )
-        unused = {given[name]: named.pop(name) for name in family.model.unused_tensors if name in named}
-        plain, pairs = fold_all_but_semantic(named)
-        table = renames(len(original["ratios"]))
-        renamed = {table.rename(key) or key: tensor for key, tensor in plain.items()}
-        kept = {table.rename(key) or key: tuple(given[part] for part in pairs.get(key, (key,))) for key in plain}
-        config = infer_config(renamed, original, family)
-
-        def spell(name: str) -> str:
-            return " + ".join(kept.get(name, (table.trace(name) or name,)))
-
-        check_complete(renamed, family, config, spell)
-    folded = [table.rename(key) or key for key in pairs]
-    return checkpoint_of(family, config, renamed, source, "original", kept, folded, unused)
-
-
-def fold_all_but_semantic(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, tuple[str, str]]]:
-    """Fold the weight norms of the acoustic coders; the one of the semantic model is stored as it is."""
-    semantic = {name: tensor for name, tensor in tensors.items() if name.startswith(SEMANTIC)}
-    others, pairs = fold_weight_norms({name: tensor for name, tensor in tensors.items() if name not in semantic})
-    return semantic | others, pairs
-
-
-def checkpoint_of(
-    family: Family,
-    config: CodecConfig,
-    tensors: Mapping[str, Tensor],
-    source: str,
-    layout: str,
-    kept: Mapping[str, tuple[str, ...]],
-    folded: Iterable[str],
-    unused: Mapping[str, Tensor],
-) -> Checkpoint:
-    """Put a checkpoint together."""
-    report = ConversionReport(
-        source=source,
-        layout=layout,
-        kept=kept,
-        folded=tuple(folded),
-        permuted=(),
-        dropped=dict.fromkeys(unused, "unused: of the semantic model's pre-training"),
-        num_kept=sum(tensor.numel() for tensor in tensors.values()),
-        num_dropped=sum(tensor.numel() for tensor in unused.values()),
-        family=family.name,
+    table = renames(len(original["ratios"]))
+    naming = Naming(
+        renames=table,
+        plain_name=plain_name,
+        reason_to_drop=lambda name, _: UNUSED if name in family.model.unused_tensors else None,
+        infer_config=partial(infer_config, original=original, family=family),
+        split=lambda *_: None,
+        original_name=lambda name: table.trace(name) or name,
+        folds_semantic=False,
     )
-    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    return Checkpoint(family, config, contiguous, report)
+    return checkpoint_of(tensors, naming, source)
