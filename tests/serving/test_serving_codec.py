@@ -18,11 +18,6 @@ RECORDING = builders.RECORDINGS[0]
 
 
 @pytest.fixture(scope="module")
-def codec() -> Codec:
-    return Codec.from_pretrained()
-
-
-@pytest.fixture(scope="module")
 def codes(codec: Codec) -> Codes:
     return codec.encode(RECORDING)
 

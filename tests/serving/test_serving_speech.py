@@ -38,11 +38,6 @@ HOW: dict[str, Any] = {"seed": 3, "max_seconds": 0.8}
 
 
 @pytest.fixture(scope="module")
-def codec() -> Codec:
-    return Codec.from_pretrained()
-
-
-@pytest.fixture(scope="module")
 def llasa(codec: Codec) -> Llasa:
     """Random weights: it never says that it has come to an end, or only by chance."""
     return llasa_builders.small_llasa(codec)

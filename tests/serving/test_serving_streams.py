@@ -21,11 +21,6 @@ SPEECH = Audio.read(builders.RECORDINGS[1])
 
 
 @pytest.fixture(scope="module")
-def codec() -> Codec:
-    return Codec.from_pretrained()
-
-
-@pytest.fixture(scope="module")
 def server(codec: Codec) -> Iterator[Running]:
     with serving(codec, Limits(streams=24, idle_seconds=20.0, pending_seconds=4.0)) as running:
         yield running

@@ -1,6 +1,7 @@
 """What goes wrong with a request, in the shape in which OpenAI's service tells it."""
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -37,6 +38,11 @@ class Fault(Exception):  # noqa: N818  (an XcodecError is what goes wrong in the
     def busy(cls, message: str) -> "Fault":
         """The server has all the work that it takes."""
         return cls(503, message, "server_busy", retry_after=1)
+
+    @classmethod
+    def not_one_of(cls, known: Iterable[str], param: str, value: str) -> "Fault":
+        """A parameter names nothing that there is."""
+        return cls(400, f"{param}={value[:40]!r}: expected one of {', '.join(known)}", "invalid_value", param=param)
 
     @property
     def body(self) -> dict[str, Any]:

@@ -65,10 +65,7 @@ def sound_format(name: str) -> SoundFormat:
         Fault: where there is none of that name.
     """
     if name not in FORMATS:
-        known = ", ".join(FORMATS)
-        raise Fault(
-            400, f"response_format={name[:40]!r}: expected one of {known}", "invalid_value", param="response_format"
-        )
+        raise Fault.not_one_of(FORMATS, "response_format", name)
     return FORMATS[name]
 
 

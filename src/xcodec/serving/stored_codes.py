@@ -47,10 +47,7 @@ def codes_format(name: str) -> str:
         Fault: where there is none of that name.
     """
     if name not in MEDIA_TYPES:
-        known = ", ".join(MEDIA_TYPES)
-        raise Fault(
-            400, f"response_format={name[:40]!r}: expected one of {known}", "invalid_value", param="response_format"
-        )
+        raise Fault.not_one_of(MEDIA_TYPES, "response_format", name)
     return name
 
 
