@@ -1,16 +1,18 @@
 """The causal decoder: quantized latents to samples through a short look ahead, causal layers and a linear head."""
 
+from functools import partial
+
 from torch import Tensor, nn
-from transformers.activations import ACT2FN
 
 from xcodec.models.causal_xcodec2.configuration import CausalXcodec2Config
+from xcodec.models.xcodec2.decoder import transformer_layer
 from xcodec.modules.causal_attention import CausalSelfAttention
 from xcodec.modules.linear import Linear
 from xcodec.modules.linear_head import LinearHead
 from xcodec.modules.lookahead import LookAhead
 from xcodec.modules.rotary import rotations
 from xcodec.modules.time import WHOLE, Time
-from xcodec.modules.transformer import MLP, RMSNorm, TransformerLayer
+from xcodec.modules.transformer import RMSNorm
 from xcodec.progress import shares
 
 __all__ = ["CausalDecoder"]
@@ -28,7 +30,8 @@ class CausalDecoder(nn.Module):
         self.head_dim, self.rotary_base = config.head_dim, config.rotary_base
         self.fc = Linear(config.quantization_dim, size, bias=False)
         self.lookahead = LookAhead(size, config.lookahead) if config.lookahead else None
-        self.layers = nn.ModuleList(transformer_layer(config) for _ in range(config.num_hidden_layers))
+        attention = partial(CausalSelfAttention, window=config.sliding_window)
+        self.layers = nn.ModuleList(transformer_layer(config, attention) for _ in range(config.num_hidden_layers))
         self.norm = RMSNorm(size, config.rms_norm_eps)
         self.head = LinearHead(size, config.output_hop_length)
 
@@ -55,18 +58,3 @@ class CausalDecoder(nn.Module):
     def _seen(self, latents: Tensor, lengths: Tensor | None) -> Tensor:
         x: Tensor = self.fc(latents)
         return x if self.lookahead is None else self.lookahead(x, lengths)
-
-
-def transformer_layer(config: CausalXcodec2Config) -> TransformerLayer:
-    """Build one layer of the decoder's transformer."""
-    attention = CausalSelfAttention(
-        config.decoder_hidden_size,
-        config.num_attention_heads,
-        config.num_key_value_heads,
-        config.head_dim,
-        config.attention_bias,
-        config.attention_dropout or 0.0,
-        config.sliding_window,
-    )
-    mlp = MLP(config.decoder_hidden_size, config.intermediate_size, ACT2FN[config.hidden_act])
-    return TransformerLayer(attention, mlp, config.decoder_hidden_size, config.rms_norm_eps)

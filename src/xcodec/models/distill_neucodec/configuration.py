@@ -15,7 +15,7 @@ __all__ = ["DistillNeuCodecConfig"]
 
 # Of DistilHuBERT, where it differs from HuBERT.
 RELEASED_SEMANTIC: dict[str, Any] = {"num_hidden_layers": 2, "feat_proj_layer_norm": False}
-# What decides the codes, beside what NeuCodec's configuration has.
+# What decides the codes, beside what NeuCodec's configuration has: sizes all.
 ENCODER_ARCHITECTURE = [
     "encoder_depths",
     "pooling_kernel_sizes",
@@ -125,20 +125,7 @@ class DistillNeuCodecConfig(NeuCodecConfig):
         return HubertConfig(**(RELEASED_SEMANTIC | fields))
 
     def _check(self) -> None:
-        check_sizes(
-            self,
-            "encoder_depths",
-            "pooling_kernel_sizes",
-            "branch_hidden_size",
-            "local_hidden_size",
-            "local_intermediate_size",
-            "local_num_hidden_layers",
-            "local_num_attention_heads",
-            "local_head_dim",
-            "local_window_sizes",
-            "adapter_hidden_size",
-            "acoustic_size",
-        )
+        check_sizes(self, *ENCODER_ARCHITECTURE)
         super()._check()
         if len(self.encoder_depths) != len(self.downsampling_ratios):
             raise InputError(

@@ -1,5 +1,7 @@
 """X-Codec2's decoder: quantized latents to samples through convolutions, a transformer and an inverse STFT."""
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
@@ -14,7 +16,7 @@ from xcodec.modules.transformer import MLP, TransformerLayer
 from xcodec.modules.upsampler import Upsampler
 from xcodec.progress import share, shares
 
-__all__ = ["AcousticDecoder"]
+__all__ = ["AcousticDecoder", "transformer_layer"]
 
 
 class AcousticDecoder(nn.Module):
@@ -78,15 +80,18 @@ class AcousticDecoder(nn.Module):
         return x, time
 
 
-def transformer_layer(config: Xcodec2Config) -> TransformerLayer:
-    """Build one layer of the decoder's transformer."""
-    attention = SelfAttention(
-        config.hidden_size,
+def transformer_layer(
+    config: Xcodec2Config, attention: Callable[..., SelfAttention] = SelfAttention
+) -> TransformerLayer:
+    """Build one layer of the decoder's transformer, of the kind of attention that its steps have."""
+    width = config.decoder_width
+    attends = attention(
+        width,
         config.num_attention_heads,
         config.num_key_value_heads,
         config.head_dim,
         config.attention_bias,
         config.attention_dropout or 0.0,
     )
-    mlp = MLP(config.hidden_size, config.intermediate_size, ACT2FN[config.hidden_act])
-    return TransformerLayer(attention, mlp, config.hidden_size, config.rms_norm_eps)
+    mlp = MLP(width, config.intermediate_size, ACT2FN[config.hidden_act])
+    return TransformerLayer(attends, mlp, width, config.rms_norm_eps)
