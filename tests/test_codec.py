@@ -371,6 +371,49 @@ def test_half_precision_is_opt_in(codec: Codec, checkpoint: Path, dtype: str | t
     assert [item.num_samples for item in audio] == [47840, 52640]
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", torch.float16])
+@pytest.mark.parametrize("pack", [True, False])
+def test_a_codec_brought_into_another_dtype_is_the_one_that_was_loaded_so(
+    checkpoint: Path, dtype: str | torch.dtype, pack: bool
+) -> None:
+    loaded = Codec.from_pretrained(checkpoint, device="cpu", dtype=dtype, pack=pack)
+    moved = Codec.from_pretrained(checkpoint, device="cpu", pack=pack)
+    assert moved.to(dtype=dtype) is moved
+    assert (moved.dtype, moved.precision, moved.device) == (loaded.dtype, loaded.precision, loaded.device)
+    codes = moved.encode(SPEECH)
+    assert codes == loaded.encode(SPEECH)
+    assert moved.decode(codes) == loaded.decode(codes)
+
+
+def test_a_packed_codec_stays_packed_where_that_serves_and_a_plain_one_plain(checkpoint: Path) -> None:
+    def packed(codec: Codec) -> int:
+        return sum(getattr(module, "is_packed", False) for module in codec.model.modules())
+
+    codec, plain = (Codec.from_pretrained(checkpoint, device="cpu", pack=pack) for pack in (True, False))
+    before = packed(codec)
+    assert packed(codec.to("cpu")) == packed(codec.to("cpu", "float32")) == before
+    assert packed(codec.to(dtype="float16")) == 0
+    assert packed(plain.to("cpu", "bfloat16")) == 0
+
+
+def test_a_codec_keeps_its_identity_in_whatever_dtype() -> None:
+    made, moved = tiny_codec(), tiny_codec()
+    moved.to(dtype="bfloat16")
+    assert moved.identity == made.identity
+    half = Codec(Xcodec2Model(made.model.config, decoder_only=True), made.feature_extractor)
+    assert half.to(dtype="bfloat16").dtype == torch.bfloat16  # it does not know its identity, and need not
+
+
+def test_a_codec_goes_nowhere_that_is_not_there() -> None:
+    codec = tiny_codec()
+    with pytest.raises(InputError, match="device='gpu': cannot be used here"):
+        codec.to("gpu")
+    with pytest.raises(InputError, match="expected one of float32, bfloat16, float16, int8"):
+        codec.to(dtype="int4")
+    with pytest.raises(InputError, match="into int8, and out of it, only when it is loaded"):
+        codec.to(dtype="int8")
+
+
 @pytest.mark.parametrize("device", [None, "auto"])
 def test_device_is_cuda_where_there_is_one(checkpoint: Path, device: str | None) -> None:
     expected = "cuda" if torch.cuda.is_available() else "cpu"

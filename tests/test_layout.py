@@ -37,6 +37,7 @@ FLOORS = [
     "segmentation",
     "codes",
     "audio",
+    "notebook",
     "listing",
     "progress",
     "location",

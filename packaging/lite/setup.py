@@ -8,7 +8,17 @@ from setuptools.command.build_py import build_py
 
 SOURCE = Path("../../src/xcodec")
 PACKAGES = ["xcodec", "xcodec.audio", "xcodec.runtime"]
-MODULES = ["batching", "codes", "errors", "files", "location", "progress", "recording_codec", "segmentation"]
+MODULES = [
+    "batching",
+    "codes",
+    "errors",
+    "files",
+    "location",
+    "notebook",
+    "progress",
+    "recording_codec",
+    "segmentation",
+]
 
 
 class BuildRuntime(build_py):

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from xcodec.models.codec_model import CodecModel
 from xcodec.models.feature_extraction import WaveformFeatureExtractor
 from xcodec.models.identity import fingerprint_model
 from xcodec.modules.int8 import is_int8, quantize_linear_maps
+from xcodec.modules.packing import Packable
 from xcodec.recording_codec import BATCH_SECONDS, AudioSource, CodesSource, RecordingCodec
 
 __all__ = ["AudioSource", "Codec", "CodesSource"]
@@ -46,7 +47,7 @@ class Codec(RecordingCodec):
         self.model: CodecModel = model.train(False)
         self.feature_extractor = feature_extractor
         self.name = (public_name(model.name_or_path) or type(model).__name__) if name is None else name
-        self._identity = partial(fingerprint_model, model, self.name) if identity is None else identity
+        self._identity = identity
 
     @classmethod
     def from_pretrained(
@@ -117,6 +118,42 @@ class Codec(RecordingCodec):
             model.pack_weights()
         return cls(model, loaded.feature_extractor, loaded.identity, loaded.name)
 
+    def to(self, device: str | torch.device | None = None, dtype: str | torch.dtype | None = None) -> "Codec":
+        """Move the codec to another device, or bring it into another precision, in place, as torch does with a module.
+
+        It stays what it is: codes carry the same identity. Weights that were packed are packed again where the new
+        device and dtype have a use for it. Streams that are open are to be ended before.
+
+        Args:
+            device: as in `from_pretrained`; None leaves the codec where it is.
+            dtype: float32, bfloat16 or float16; None leaves it as it is. What less precision rounded away does not come
+                back.
+
+        Returns:
+            The codec itself.
+
+        Raises:
+            InputError: for an unknown or unavailable device or dtype, or where the codec is or would be in int8, which
+                is chosen when it is loaded.
+        """
+        chosen_device = self.device if device is None else choose_device(device)
+        precision = self.precision if dtype is None else choose_precision(dtype)
+        if Precision.INT8 in (precision, self.precision) and (precision, chosen_device) != (
+            self.precision,
+            self.device,
+        ):
+            raise InputError(
+                "a codec comes into int8, and out of it, only when it is loaded",
+                remedy="give Codec.from_pretrained the device and the dtype",
+            )
+        if self._identity is None and not self.model.is_half:
+            _ = self.identity  # of the weights as they are
+        packed = any(isinstance(module, Packable) and module.is_packed for module in self.model.modules())
+        torch.nn.Module.to(self.model, chosen_device, precision.floating_point)
+        if packed:
+            self.model.pack_weights()
+        return self
+
     def __repr__(self) -> str:
         millions = sum(parameter.numel() for parameter in self.model.parameters()) / 1e6
         return (
@@ -127,6 +164,8 @@ class Codec(RecordingCodec):
     @cached_property
     def identity(self) -> CodecIdentity:
         """Which model this is: the hashes of configuration and weights, computed once (about a second for 2.5 GB)."""
+        if self._identity is None:
+            return fingerprint_model(self.model, self.name)
         return self._identity() if callable(self._identity) else self._identity
 
     @property

@@ -1,5 +1,6 @@
 """Codes: what a codec makes of a recording, with all that is needed to turn it back; saving and loading."""
 
+import html
 import json
 import math
 import os
@@ -14,6 +15,7 @@ from safetensors.numpy import load, save
 
 from xcodec.errors import CodesError, about, first_line
 from xcodec.files import written_whole
+from xcodec.notebook import picture
 
 __all__ = ["CodecIdentity", "Codes", "bitrate"]
 
@@ -127,6 +129,14 @@ class Codes:
         if not isinstance(other, Codes):
             return NotImplemented
         return np.array_equal(self.ids, other.ids) and all(getattr(self, f) == getattr(other, f) for f in _FIELDS)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: a picture of the first codes, and what they are."""
+        sizes = sorted(set(self.codebook_sizes))
+        facts = f"{len(self):,} frames, {self.frame_rate:g} a second; {self.bitrate / 1000:.3g} kbit/s; "
+        facts += f"{len(self.ids)} x {' or '.join(f'{size:,}' for size in sizes)} codes"
+        facts += f"; of {self.codec.name}" if self.codec is not None else ""
+        return f"{picture(self.ids, self.codebook_sizes)}<br><small>{html.escape(facts)}</small>"
 
     @property
     def segments(self) -> list[np.ndarray]:

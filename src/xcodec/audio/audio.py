@@ -15,6 +15,7 @@ from xcodec.audio.resampling import resampled
 from xcodec.audio.source import AudioSource
 from xcodec.audio.writing import write
 from xcodec.errors import AudioError
+from xcodec.notebook import player
 
 __all__ = ["Audio"]
 
@@ -47,6 +48,10 @@ class Audio:
         if not isinstance(other, Audio):
             return NotImplemented
         return self.sampling_rate == other.sampling_rate and np.array_equal(self.samples, other.samples)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: a player of at most the first minute."""
+        return player(self.samples, self.sampling_rate)
 
     @property
     def num_channels(self) -> int:
