@@ -3,8 +3,8 @@
 Everything else about the build is in pyproject.toml.
 """
 
-import platform
 import runpy
+import sysconfig
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -28,7 +28,17 @@ AVX512 = [
     "-mprefer-vector-width=512",
     "-Wno-maybe-uninitialized",  # of what GCC 12's own header leaves undefined on purpose
 ]
-VARIANTS = {"avx2": ["-mavx2", "-mfma"], "avx512": AVX512, "avx512bf16": [*AVX512, "-mavx512bf16"]}
+X86 = {"baseline": [], "avx2": ["-mavx2", "-mfma"], "avx512": AVX512, "avx512bf16": [*AVX512, "-mavx512bf16"]}
+ARM = {"neon": []}
+ARM_LINUX = {"neon": [], "neonbf16": ["-march=armv8.2-a+bf16"]}
+# By the platform that is built for, which _PYTHON_HOST_PLATFORM names where it is not this one; the first must compile.
+VARIANTS = {
+    "linux-x86_64": X86,
+    "macosx-x86_64": X86,
+    "win-amd64": X86,
+    "linux-aarch64": ARM_LINUX,
+    "macosx-arm64": ARM,
+}
 
 
 class BuildKernels(build_ext):
@@ -44,13 +54,17 @@ class BuildKernels(build_ext):
         return []
 
     def build_extension(self, ext: Extension) -> None:
-        """Compile the sources for the baseline, each variant that the compiler knows, and the interface to them."""
-        objects = self._compile(ext, "baseline", [("XCODEC_VARIANT", "baseline")], [])
+        """Compile the sources for each variant that the compiler knows, and the interface to them."""
+        system, *_, machine = sysconfig.get_platform().split("-")
+        variants: dict[str, list[str]] = VARIANTS.get(f"{system}-{machine}", {"baseline": []})
+        objects: list[str] = []
         interface: list[tuple[str, str | None]] = [("XCODEC_INTERFACE", str(INTERFACE))]
-        for variant, flags in VARIANTS.items() if platform.machine().lower() in ("x86_64", "amd64") else ():
+        for variant, flags in variants.items():
             try:
                 objects += self._compile(ext, variant, [("XCODEC_VARIANT", variant)], flags)
             except CompileError as error:
+                if not objects:
+                    raise
                 self.warn(f"the kernels are built without their {variant} variant: {error}")
             else:
                 interface.append((f"XCODEC_{variant.upper()}", None))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from kernel_builds import ARM, needs_emulator
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -85,3 +87,13 @@ def test_a_wheel_with_kernels_is_for_its_platform_and_every_python(unpacked: Pat
         pytest.skip("needs a C++ compiler")
     assert "-py3-none-" in wheel.name
     assert "xcodec/kernels/libxcodec.so" in names_of(wheel)
+
+
+@pytest.mark.slow
+@needs_emulator
+def test_a_wheel_is_made_for_another_processor_too(unpacked: Path, tmp_path: Path) -> None:
+    cross = {"_PYTHON_HOST_PLATFORM": "linux-aarch64", "CC": ARM.compiler, "CXX": ARM.compiler}
+    wheel = build("wheel", unpacked, tmp_path / "built", **cross)
+    assert wheel.name.endswith("-py3-none-linux_aarch64.whl")
+    with zipfile.ZipFile(wheel) as opened:
+        assert opened.read("xcodec/kernels/libxcodec.so")[18:20] == b"\xb7\x00"  # ELF's number for aarch64

@@ -2,6 +2,7 @@
 
 import copy
 import ctypes
+import dataclasses
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from builders import prepare, speech
+from kernel_builds import ARM, EMULATED, NATIVE_HERE, every_variant, native, needs_emulator, serving
 from xcodec import InputError, kernels
 from xcodec.kernels.library import library
 from xcodec.kernels.signatures import SIGNATURES
@@ -24,9 +26,7 @@ from xcodec.modules.snake import AntiAliasedActivation, Snake, SnakeBeta
 from xcodec.modules.time import Whole
 
 ROOT = Path(__file__).parents[2]
-NATIVE = kernels.variants()[1:]
-native = pytest.mark.parametrize("variant", NATIVE)
-needs_native = pytest.mark.skipif(not NATIVE, reason="the kernel was not compiled")
+needs_native = pytest.mark.skipif(not NATIVE_HERE, reason="the kernel was not compiled")
 # Clips shorter than the filters; one step to each side of a tile's border, and beyond the next one by less than the
 # filters reach; channels that fill no vector, and more than one task takes.
 SIZES = [(5, 1), (16, 2), (17, 3), (48, 5), (3, 127), (48, 128), (33, 129), (20, 131), (1, 258), (300, 400), (531, 30)]
@@ -67,35 +67,35 @@ def error(found: Tensor, expected: Tensor) -> float:
     return float((found.double() - expected).abs().max() / expected.abs().max())
 
 
-@native
+@every_variant
 @both
 @sizes
 def test_it_is_its_definition(variant, make, channels, steps):
     x, module = clips(channels, steps), make(channels)
-    with kernels.use(variant):
+    with serving(variant):
         y = module(x)
     assert y.shape == x.shape
     assert error(y, in_float64(module, x)) < 5e-6
 
 
-@native
+@every_variant
 def test_it_is_no_less_exact_than_torch(variant):
     x, module = clips(64, 5000), activation(64)
     expected = in_float64(module, x)
     found = {}
     for name in ("torch", variant):
-        with kernels.use(name):
+        with serving(name):
             found[name] = float((module(x).double() - expected).square().mean())
     assert found[variant] <= 1.05 * found["torch"]
 
 
-@native
+@every_variant
 @pytest.mark.parametrize("largest", [1.0, 1e2, 1e4, 1e6])
 def test_the_wave_is_more_exact_than_a_sine_of_a_rounded_product(variant, largest):
     """Filters that pass everything leave x + gain * sin^2(alpha x) alone."""
     torch.manual_seed(0)
     x, alpha, gain = largest * torch.randn(1, 4000, 16), torch.rand(16) + 0.5, torch.rand(16) * 10 * largest
-    with kernels.use(variant):
+    with serving(variant):
         ours = kernels.anti_aliased_snake(x, alpha, gain, PASS, None)
     torchs = x + gain * (alpha * x).sin().square()
     exact = x.double() + gain.double() * (alpha.double() * x.double()).sin().square()
@@ -103,37 +103,37 @@ def test_the_wave_is_more_exact_than_a_sine_of_a_rounded_product(variant, larges
     assert (ours - exact).abs().max() <= 1.2 * (torchs - exact).abs().max()
 
 
-@native
+@every_variant
 def test_the_wave_stays_in_bounds_where_float32_has_no_fractions(variant):
     x, ones = torch.randn(1, 200, 16) * 1e12, torch.ones(16)
-    with kernels.use(variant):
+    with serving(variant):
         y = kernels.anti_aliased_snake(x, ones, 1e12 * ones, PASS, None)
     assert ((y - x).abs() <= 1.0001e12).all()
 
 
-@native
+@every_variant
 def test_infinity_and_nan_reach_the_output(variant):
     for value in (float("inf"), float("nan")):
         x = clips(16, 40)
         x[0, 3, 20] = value
-        with kernels.use(variant):
+        with serving(variant):
             y = activation(16)(x)
         assert not y[0, 3, 18:23].isfinite().any()
         assert y[0, :3].isfinite().all()
         assert y[1:].isfinite().all()
 
 
-@native
+@every_variant
 @both
 def test_bfloat16_is_float32_rounded_once(variant, make):
     x, module = clips(37, 300).bfloat16(), make(37)
-    with kernels.use(variant):
+    with serving(variant):
         y, wide = module(x), module(x.float())
     assert y.dtype == torch.bfloat16
     assert torch.equal(y, wide.bfloat16())
 
 
-@native
+@every_variant
 @both
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_clip_ends_where_its_length_says(variant, make, dtype):
@@ -142,7 +142,7 @@ def test_a_clip_ends_where_its_length_says(variant, make, dtype):
     x = torch.randn(len(lengths), 20, 300).to(dtype)
     for clip, n in zip(x, lengths, strict=True):
         clip[:, n:] = float("nan")
-    with kernels.use(variant):
+    with serving(variant):
         together = module(x, lengths)
         for i, n in enumerate(lengths):
             assert together[i, :, n:].eq(0).all()
@@ -150,7 +150,7 @@ def test_a_clip_ends_where_its_length_says(variant, make, dtype):
                 assert torch.equal(together[i, :, :n], module(x[i : i + 1, :, :n])[0]), f"clip of {n} steps"
 
 
-@native
+@every_variant
 @both
 @sizes
 @pytest.mark.gradients
@@ -163,13 +163,13 @@ def test_gradients_are_those_of_the_definition(variant, make, channels, steps):
         with kernels.use("torch"):
             expected = torch.autograd.grad(wide(source, lengths), [source, *wide.parameters()], grad.double())
         source = x.clone().requires_grad_()
-        with kernels.use(variant):
+        with serving(variant):
             found = torch.autograd.grad(module(source, lengths), [source, *module.parameters()], grad)
         for ours, theirs in zip(found, expected, strict=True):  # of x, and of each parameter
             assert error(ours, theirs) < 1e-4
 
 
-@native
+@every_variant
 @both
 @pytest.mark.gradients
 def test_gradients_in_bfloat16(variant, make):
@@ -180,7 +180,7 @@ def test_gradients_in_bfloat16(variant, make):
         source = x.clone().requires_grad_()
         return torch.autograd.grad(module(source), [source, *module.parameters()], grad)
 
-    with kernels.use(variant):
+    with serving(variant):
         narrow, wide = gradients(x, grad), gradients(x.float(), grad.float())
     assert torch.equal(narrow[0], wide[0].bfloat16())
     assert all(torch.equal(a, b) for a, b in zip(narrow[1:], wide[1:], strict=True))
@@ -288,8 +288,15 @@ def test_every_variant_gives_the_same_codes(tiny, variant):
     inputs = prepare(speech(3.0), speech(1.0))
     with kernels.use("torch"):
         expected = tiny.encode(**inputs).audio_codes
-    with kernels.use(variant):
+    with serving(variant):
         assert torch.equal(tiny.encode(**inputs).audio_codes, expected)
+
+
+@needs_emulator
+def test_a_processor_is_asked_for_nothing_that_it_does_not_have():
+    assert ARM.variants == ("neon", "neonbf16")
+    older = dataclasses.replace(ARM, emulator=(*EMULATED, "-cpu", "cortex-a72"))
+    assert older.variants == ("neon",)
 
 
 def test_the_fastest_variant_serves_unless_another_is_asked_for():

@@ -6,13 +6,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from builders import randomized
+from kernel_builds import NATIVE_HERE, every_variant, serving
 from xcodec import InputError, kernels
 from xcodec.modules.attention import DistanceBias, RelativeKeySelfAttention, SelfAttention
 from xcodec.modules.hubert import HubertAttention
 from xcodec.modules.wavlm import GatedRelativeAttention
 
-NATIVE = kernels.variants()[1:]
-native = pytest.mark.parametrize("variant", NATIVE)
 # (batch, queries, keys, heads, key_heads, head_dim): fewer and more than a block of keys; groups of queries that are
 # not full; heads that fill no vector, one, several, and more than the kernel's sums.
 SIZES = [
@@ -42,34 +41,34 @@ def definition(q: Tensor, k: Tensor, v: Tensor, scores: Tensor | float = 0.0) ->
     return (weights @ v).transpose(1, 2)
 
 
-@native
+@every_variant
 @sizes
 def test_it_is_its_definition(variant, size):
     q, k, v = inputs(*size)
-    with kernels.use(variant):
+    with serving(variant):
         y = kernels.attention(q, k, v)
     assert (y - definition(q, k, v)).abs().max() < 1e-5
 
 
-@native
+@every_variant
 @sizes
 @pytest.mark.parametrize(("left", "distances"), [(0, 1), (64, 73), (5, 9), (400, 801)])
 def test_relative_keys_add_their_query_s_bias_of_the_distance(variant, size, left, distances):
     q, k, v = inputs(*size)
     bias = DistanceBias(torch.randn(*q.shape[:3], distances), left)
     start = min(11, k.shape[1] - 1)
-    with kernels.use(variant):
+    with serving(variant):
         y = kernels.attention(q, k, v, bias.table, None, left, start)
     assert (y - definition(q, k, v, bias.scores(start, q.shape[1], k.shape[1]))).abs().max() < 1e-5
 
 
-@native
+@every_variant
 @sizes
 def test_gates_open_and_close_the_biases_of_a_shared_table(variant, size):
     q, k, v = inputs(*size)
     left = max(size[1:3]) + 3
     bias = DistanceBias(torch.randn(1, 1, q.shape[2], 2 * left + 1), left, torch.randn(*q.shape[:3]))
-    with kernels.use(variant):
+    with serving(variant):
         y = kernels.attention(q, k, v, bias.table, bias.gates, left)
     assert (y - definition(q, k, v, bias.scores(0, q.shape[1], k.shape[1]))).abs().max() < 1e-5
 
@@ -83,7 +82,7 @@ def test_scores_by_distance_are_the_table_s_entries():
             assert scores[0, 0, query, key] == 10 * table[0, 0, 0, distance + 2]
 
 
-@native
+@every_variant
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_clip_gets_bit_for_bit_what_it_gets_alone(variant, dtype):
     lengths = torch.tensor([1, 63, 64, 65, 200, 0])
@@ -91,7 +90,7 @@ def test_a_clip_gets_bit_for_bit_what_it_gets_alone(variant, dtype):
     table = torch.randn(6, 150, 4, 9)
     for i, n in enumerate(lengths):
         k[i, n:] = v[i, n:] = float("nan")
-    with kernels.use(variant):
+    with serving(variant):
         together = kernels.attention(q, k, v, table, None, 4, 0, lengths)
         for i, n in enumerate(lengths[:-1]):
             own = slice(i, i + 1)
@@ -100,12 +99,12 @@ def test_a_clip_gets_bit_for_bit_what_it_gets_alone(variant, dtype):
     assert together[-1].eq(0).all(), "no keys, nothing to attend to"
 
 
-@native
+@every_variant
 def test_neither_threads_nor_blocks_of_queries_change_a_bit(variant):
     q, k, v = inputs(1, 500, 500, 2, 2, 64)
     table = torch.randn(1, 500, 2, 73)
     before = torch.get_num_threads()
-    with kernels.use(variant):
+    with serving(variant):
         whole = kernels.attention(q, k, v, table, None, 64)
         blocks = [
             kernels.attention(q[:, i : i + 77], k, v, table[:, i : i + 77], None, 64, i) for i in range(0, 500, 77)
@@ -119,64 +118,64 @@ def test_neither_threads_nor_blocks_of_queries_change_a_bit(variant):
     assert torch.equal(threaded, whole)
 
 
-@native
+@every_variant
 @pytest.mark.parametrize("head_dim", [16, 20, 33, 64])
 def test_bfloat16_is_as_close_as_torchs_own(variant, head_dim):
     """Without products of bfloat16, which take a head_dim that is a power of 4, it is float32 rounded once."""
     q, k, v = (x.bfloat16() for x in inputs(2, 70, 91, 2, 2, head_dim))
     true = definition(*(x.double() for x in (q, k, v)))
     torchs = F.scaled_dot_product_attention(*(x.transpose(1, 2) for x in (q, k, v))).transpose(1, 2)
-    with kernels.use(variant):
+    with serving(variant):
         y, wide = kernels.attention(q, k, v), kernels.attention(q.float(), k.float(), v.float())
     assert y.dtype == torch.bfloat16
     assert (y - true).square().mean() < 1.3 * (torchs - true).square().mean()
-    if variant != "avx512bf16" or head_dim in (20, 33):
+    if not variant.endswith("bf16") or head_dim in (20, 33):
         assert torch.equal(y, wide.bfloat16())
 
 
-@native
+@every_variant
 def test_large_scores_do_not_overflow(variant):
     q, k, v = inputs(1, 20, 150, 2, 2, 16)
-    with kernels.use(variant):
+    with serving(variant):
         y = kernels.attention(1e4 * q, k, v)
     best = (q.transpose(1, 2) @ k.transpose(1, 2).mT).argmax(-1)  # (1, heads, queries)
     picked = v.transpose(1, 2).gather(2, best[..., None].expand(-1, -1, -1, 16)).transpose(1, 2)
     assert torch.allclose(y, picked, atol=1e-3)
 
 
-@native
+@every_variant
 def test_keys_that_are_never_seen_before_those_that_are(variant):
     """A bias of minus infinity over whole blocks of keys, and then none."""
     q, k, v = inputs(1, 150, 150, 2, 2, 16)
     bias = DistanceBias(torch.zeros(1, 1, 2, 299), 149)
     bias.table[..., : 149 - 20] = -torch.inf
-    with kernels.use(variant):
+    with serving(variant):
         y = kernels.attention(q, k, v, bias.table, None, 149)
     assert (y - definition(q, k, v, bias.scores(0, 150, 150))).abs().max() < 1e-5
 
 
-@native
+@every_variant
 @pytest.mark.parametrize("size", [(0, 3, 4, 2, 2, 8), (2, 0, 4, 2, 2, 8), (2, 3, 0, 2, 2, 8)], ids=str)
 def test_nothing_gives_nothing(variant, size):
     q, k, v = torch.randn(*size[:2], *size[3:5][:1], size[5]), *torch.randn(2, size[0], size[2], size[4], size[5])
-    with kernels.use(variant):
+    with serving(variant):
         y = kernels.attention(q, k, v)
     assert y.shape == q.shape
     assert y.eq(0).all()
 
 
-@native
+@every_variant
 def test_what_is_no_number_reaches_its_own_query_alone(variant):
     q, k, v = inputs(1, 20, 150, 2, 2, 16)
     q[0, 7, 1, 3] = float("nan")
-    with kernels.use(variant):
+    with serving(variant):
         y = kernels.attention(q, k, v)
     assert y[0, 7, 1].isnan().all()
     y[0, 7, 1] = 0.0
     assert y.isfinite().all()
 
 
-@pytest.mark.skipif(not NATIVE, reason="the kernel was not compiled")
+@pytest.mark.skipif(not NATIVE_HERE, reason="the kernel was not compiled")
 def test_it_is_a_well_behaved_torch_operator():
     q, k, v = inputs(2, 9, 12, 4, 2, 8)
     lengths = torch.tensor([12, 5])
@@ -210,7 +209,7 @@ KINDS = {
 }
 
 
-@native
+@every_variant
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_gives_with_the_kernel_what_torch_gives(kind, variant):
     layer = randomized(KINDS[kind]())
@@ -218,7 +217,7 @@ def test_every_kind_gives_with_the_kernel_what_torch_gives(kind, variant):
     biases = layer.distance_biases(90) if kind == "WavLM" else None
     with torch.no_grad(), kernels.use("torch"):
         expected = layer(x, lengths, biases)
-    with torch.no_grad(), kernels.use(variant):
+    with torch.no_grad(), serving(variant):
         found = layer(x, lengths, biases)
     for clip, n in enumerate(lengths):
         assert (found[clip, :n] - expected[clip, :n]).abs().max() < 1e-5 * expected.abs().max()

@@ -42,10 +42,12 @@ struct Queries {
 
 using AttentionFunction = void (*)(const Attention&, const Queries&, float* scratch);
 
-void attention_avx512bf16(const Attention&, const Queries&, float* scratch);
-void attention_avx512(const Attention&, const Queries&, float* scratch);
-void attention_avx2(const Attention&, const Queries&, float* scratch);
 void attention_baseline(const Attention&, const Queries&, float* scratch);
+void attention_avx2(const Attention&, const Queries&, float* scratch);
+void attention_avx512(const Attention&, const Queries&, float* scratch);
+void attention_avx512bf16(const Attention&, const Queries&, float* scratch);
+void attention_neon(const Attention&, const Queries&, float* scratch);
+void attention_neonbf16(const Attention&, const Queries&, float* scratch);
 
 }  // namespace xcodec
 
@@ -131,7 +133,7 @@ inline void multiply(float* c, int64_t c_row, const float* a, int64_t a_row, con
 template <bool PAIRS>
 void multiply(float* c, int64_t c_row, const float* a, int64_t a_row, const float* b, int64_t b_row, int64_t depth,
               int64_t columns) {
-  constexpr int MOST = LANES == 16 ? 4 : 2;  // vectors of sums for which there are registers
+  constexpr int MOST = REGISTERS == 32 ? 4 : 2;  // vectors of sums for which there are registers
   int64_t j = 0;
   for (; j + MOST * LANES <= columns; j += MOST * LANES)
     multiply<PAIRS, MOST>(c + j, c_row, a, a_row, b + j, b_row, depth);

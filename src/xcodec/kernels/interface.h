@@ -17,12 +17,18 @@
 
 namespace xcodec {
 
-constexpr int VARIANTS = 4;
+constexpr int VARIANTS = 6;
 enum Status { DONE = 0, OUT_OF_MEMORY = 1, UNKNOWN_VARIANT = 2 };
 
 // The functions whose names begin with `stem`, by the number of their variant: null where one was not compiled.
-#define XCODEC_VARIANTS(stem) \
-  {stem##baseline, XCODEC_IF_AVX2(stem##avx2), XCODEC_IF_AVX512(stem##avx512), XCODEC_IF_AVX512BF16(stem##avx512bf16)}
+#define XCODEC_VARIANTS(stem)                                                                          \
+  {XCODEC_IF_BASELINE(stem##baseline),     XCODEC_IF_AVX2(stem##avx2), XCODEC_IF_AVX512(stem##avx512), \
+   XCODEC_IF_AVX512BF16(stem##avx512bf16), XCODEC_IF_NEON(stem##neon), XCODEC_IF_NEONBF16(stem##neonbf16)}
+#ifdef XCODEC_BASELINE
+#define XCODEC_IF_BASELINE(function) function
+#else
+#define XCODEC_IF_BASELINE(function) nullptr
+#endif
 #ifdef XCODEC_AVX2
 #define XCODEC_IF_AVX2(function) function
 #else
@@ -37,6 +43,16 @@ enum Status { DONE = 0, OUT_OF_MEMORY = 1, UNKNOWN_VARIANT = 2 };
 #define XCODEC_IF_AVX512BF16(function) function
 #else
 #define XCODEC_IF_AVX512BF16(function) nullptr
+#endif
+#ifdef XCODEC_NEON
+#define XCODEC_IF_NEON(function) function
+#else
+#define XCODEC_IF_NEON(function) nullptr
+#endif
+#ifdef XCODEC_NEONBF16
+#define XCODEC_IF_NEONBF16(function) function
+#else
+#define XCODEC_IF_NEONBF16(function) nullptr
 #endif
 
 template <typename Function>

@@ -33,7 +33,8 @@ TORCH = "torch"
 
 ENVIRONMENT = "XCODEC_KERNEL"
 PATH = Path(__file__).with_name("libxcodec.so")
-NATIVE = ("baseline", "avx2", "avx512", "avx512bf16")  # slowest first; a variant's place is its number in the library
+# Those of a processor slowest first; a variant's place is its number in the library.
+NATIVE = ("baseline", "avx2", "avx512", "avx512bf16", "neon", "neonbf16")
 DTYPES = (torch.float32, torch.bfloat16)
 OUT_OF_MEMORY = 1
 

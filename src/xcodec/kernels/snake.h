@@ -38,10 +38,12 @@ using TileFunction = void (*)(const Job&, const Tile&, float* scratch);
 #define XCODEC_DECLARE(variant)                                    \
   void forward_##variant(const Job&, const Tile&, float* scratch); \
   void backward_##variant(const Job&, const Tile&, float* scratch);
-XCODEC_DECLARE(avx512bf16)
-XCODEC_DECLARE(avx512)
-XCODEC_DECLARE(avx2)
 XCODEC_DECLARE(baseline)
+XCODEC_DECLARE(avx2)
+XCODEC_DECLARE(avx512)
+XCODEC_DECLARE(avx512bf16)
+XCODEC_DECLARE(neon)
+XCODEC_DECLARE(neonbf16)
 
 }  // namespace xcodec
 
@@ -57,16 +59,12 @@ namespace {
 // Rounding u * alpha first, as a sine of a product must, loses |u * alpha| * 2^-24. Here the product with
 // alpha / pi = high + low is formed without rounding until the whole turns are gone, so large arguments lose nothing.
 inline Vec fraction_of_turn(Vec u, Vec high, Vec low) {
-#if defined(__AVX2__) || defined(__AVX512F__)
-  Vec turns = nearest(u * high);
-  return fused(u, low, fused(u, high, -turns));
-#else
+  const Vec turns = nearest(u * high);
+  if constexpr (FUSES) return fused(u, low, fused(u, high, -turns));
   const Bits upper_half = Bits{} + (int32_t)0xfffff000;  // 12 bits times 12 bits is exact in float32
-  Vec u_upper = (Vec)((Bits)u & upper_half), high_upper = (Vec)((Bits)high & upper_half);
-  Vec u_lower = u - u_upper, rest = (high - high_upper) + low;
-  Vec turns = nearest(u * high);
+  const Vec u_upper = (Vec)((Bits)u & upper_half), high_upper = (Vec)((Bits)high & upper_half);
+  const Vec u_lower = u - u_upper, rest = (high - high_upper) + low;
   return ((u_upper * high_upper - turns) + u_lower * high_upper) + u * rest;
-#endif
 }
 
 // sin^2(pi r) for the square of r in [0, 0.25], within 3e-8: a minimax polynomial without constant term.

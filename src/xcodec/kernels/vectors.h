@@ -9,6 +9,8 @@
 
 #if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 // A function's name in the variant that is compiled.
@@ -25,6 +27,11 @@ constexpr int LANES = 16;
 constexpr int LANES = 8;
 #else
 constexpr int LANES = 4;
+#endif
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int REGISTERS = 32;
+#else
+constexpr int REGISTERS = 16;
 #endif
 typedef float Vec __attribute__((vector_size(LANES * sizeof(float))));
 typedef int32_t Bits __attribute__((vector_size(LANES * sizeof(float))));
@@ -43,11 +50,16 @@ inline Vec splat_bits(const float* p) {
   return (Vec)(bits - Bits{});
 }
 
-// fused: a * b + c, rounded once where the instruction set does so.
+// fused: a * b + c, rounded once where FUSES says so.
 // nearest: the nearest whole number.
 // at_most: the smaller of the two; of a v that is no number, the bound.
 // at_least: the larger of the two; of a v that is no number, v.
 // all_at_most: whether every lane is a number and at most its bound.
+#if defined(__AVX512F__) || defined(__AVX2__) || defined(__aarch64__)
+constexpr bool FUSES = true;
+#else
+constexpr bool FUSES = false;
+#endif
 #if defined(__AVX512F__)
 inline Vec fused(Vec a, Vec b, Vec c) { return (Vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
 inline Vec nearest(Vec v) { return (Vec)_mm512_roundscale_ps((__m512)v, 0x08); }
@@ -62,6 +74,12 @@ inline Vec at_least(Vec bound, Vec v) { return (Vec)_mm256_max_ps((__m256)bound,
 inline bool all_at_most(Vec v, Vec bound) {
   return _mm256_movemask_ps(_mm256_cmp_ps((__m256)v, (__m256)bound, _CMP_LE_OQ)) == 0xff;
 }
+#elif defined(__aarch64__)
+inline Vec fused(Vec a, Vec b, Vec c) { return (Vec)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
+inline Vec nearest(Vec v) { return (Vec)vrndnq_f32((float32x4_t)v); }
+inline Vec at_most(Vec v, Vec bound) { return (Vec)vminnmq_f32((float32x4_t)v, (float32x4_t)bound); }
+inline Vec at_least(Vec bound, Vec v) { return bound > v ? bound : v; }
+inline bool all_at_most(Vec v, Vec bound) { return vminvq_u32(vcleq_f32((float32x4_t)v, (float32x4_t)bound)) != 0; }
 #else
 inline Vec nearest(Vec v) {
   const Vec magic = splat(12582912.0f);  // 1.5 * 2^23: beyond it there are no fractions (holds below 2^22)
@@ -92,6 +110,8 @@ inline void narrow(float* p, Vec v) { store(p, v); }
 inline void narrow(uint16_t* p, Vec v) {
 #if defined(__AVX512BF16__)
   const __m256bh half = _mm512_cvtneps_pbh((__m512)v);
+#elif defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+  const bfloat16x4_t half = vcvt_bf16_f32((float32x4_t)v);
 #else
   Bits bits = (Bits)v;
   Bits rounded = bits + 0x7fff + ((bits >> 16) & 1);  // to nearest, ties to even
@@ -107,6 +127,12 @@ inline void narrow(uint16_t* p, Vec v) {
 constexpr bool HAS_PAIRS = true;
 inline Vec fused_pairs(Vec a, Vec b, Vec c) {
   return (Vec)_mm512_dpbf16_ps((__m512)c, (__m512bh)(__m512)a, (__m512bh)(__m512)b);
+}
+#elif defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+constexpr bool HAS_PAIRS = true;
+inline Vec fused_pairs(Vec a, Vec b, Vec c) {
+  return (Vec)vbfdotq_f32((float32x4_t)c, vreinterpretq_bf16_f32((float32x4_t)a),
+                          vreinterpretq_bf16_f32((float32x4_t)b));
 }
 #else
 constexpr bool HAS_PAIRS = false;
