@@ -72,7 +72,7 @@ def folder_written_whole(folder: Path) -> Iterator[Path]:
         retired = part.with_name(f"{part.stem}.{folder.name}.old")
         try:
             yield part
-            for path in part.iterdir():
+            for path in filter(Path.is_file, part.rglob("*")):
                 with path.open("r+b") as file:
                     os.fsync(file.fileno())
             if folder.exists():

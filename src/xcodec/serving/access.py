@@ -15,7 +15,9 @@ __all__ = ["Access", "BodyLimit", "Counted"]
 KEY_PROTOCOL = "xcodec-api-key."
 """What a browser, which can give a WebSocket no header, puts before the key in the name of a subprotocol."""
 
-OPEN_PATHS = ("/", "/health")
+OPEN_PATHS = ("/", "/health", "/page.json")
+OPEN_FOLDERS = ("/page/", "/onnxruntime/")
+"""What needs no key: the page, which asks its visitor for it."""
 
 
 class Access:
@@ -47,7 +49,7 @@ class Access:
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != headers.get("host"):
             return Fault(403, f"pages of {origin[:100]} may not ask this server", "other_origin")
-        if self._key is None or scope["path"] in OPEN_PATHS:
+        if self._key is None or scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_FOLDERS):
             return None
         if any(hmac.compare_digest(given.encode(), self._key.encode()) for given in given_keys(headers)):
             return None

@@ -1,10 +1,9 @@
-"""What the server is and how it does: the page, models, health and metrics."""
+"""What the server is and how it does: models, health and metrics."""
 
-from importlib.resources import files
 from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import JSONResponse, Response
 
 from xcodec import __version__
 from xcodec.serving.faults import Fault
@@ -16,7 +15,6 @@ __all__ = ["router"]
 def router(service: Service) -> APIRouter:
     """Make the routes."""
     routes, codec = APIRouter(tags=["status"]), service.codec
-    page = (files("xcodec.serving") / "page.html").read_text("utf-8")
 
     def models() -> dict[str, dict[str, Any]]:
         shared = {"object": "model", "created": 0, "owned_by": "xcodec"}
@@ -28,15 +26,12 @@ def router(service: Service) -> APIRouter:
             "frame_rate": codec.frame_rate,
             "codebook_sizes": codec.codebook_sizes,
             "bandwidths": codec.bandwidths,
+            "quantization_levels": codec.model.quantization_levels,
+            "precision": codec.precision.value,
             "identity": vars(codec.identity),
         }
         speaker = service.speaker
         return {codec.name: told} | ({} if speaker is None else {speaker.name: {"id": speaker.name, **shared}})
-
-    @routes.get("/", response_class=HTMLResponse)
-    def index() -> str:
-        """Show the page."""
-        return page
 
     @routes.get("/v1/models")
     def list_models() -> dict[str, Any]:
