@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ import pytest
 import xcodec
 from cli_builders import SPEECH, files_in, finish, run, save_tiny, start
 from waiting import PATIENCE, wait_until
+from xcodec.cli.app import COMMANDS as SUMMARIES
+from xcodec.cli.manual import manual
 from xcodec.codes import Codes
 
 
@@ -53,6 +56,37 @@ def test_the_tests_do_not_depend_on_the_terminal_that_they_are_run_in() -> None:
     command = [sys.executable, "-m", "pytest", *files, *chosen]
     shown = subprocess.run(command, capture_output=True, text=True, env=unlike_ours, cwd=Path(__file__).parents[2])
     assert shown.returncode == 0, shown.stdout
+
+
+def modules_of(*arguments: object) -> set[str]:
+    """What a run of the program imports, by the names of packages and, of this one, of modules."""
+    code = (
+        "import sys\nfrom xcodec.cli import main\ntry: main()\nexcept SystemExit as done: assert not done.code\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    words = [sys.executable, "-c", code, *map(str, arguments)]
+    names = subprocess.run(words, capture_output=True, text=True, check=True).stderr.splitlines()[-1].split()
+    return {name if name.startswith("xcodec.") else name.split(".")[0] for name in names}
+
+
+def test_help_imports_no_command_and_nothing_that_computes() -> None:
+    names = modules_of("--help")
+    assert not names & {"torch", "transformers", "numpy", "pydantic", "fsspec", "soundfile", "huggingface_hub"}
+    ours = {name for name in names if name.startswith("xcodec.")}
+    assert ours == {"xcodec.cli", "xcodec.cli.app", "xcodec.cli.manual"}
+
+
+def test_to_tell_what_codes_are_no_model_and_no_audio_is_imported(tmp_path: Path) -> None:
+    Codes([[1, 2, 3]], 50.0, 900, 16000, 16000, (65536,)).save(tmp_path / "a.codes")
+    names = modules_of("info", tmp_path / "a.codes")
+    assert not names & {"torch", "transformers", "fsspec", "soundfile", "soxr", "huggingface_hub", "asyncio"}
+    assert "xcodec.codes" in names
+    assert not [name for name in names if name.startswith(("xcodec.audio", "xcodec.models", "xcodec.cli.serve"))]
+
+
+@pytest.mark.parametrize("name", SUMMARIES)
+def test_a_command_is_listed_by_how_its_manual_begins(name: str) -> None:
+    assert SUMMARIES[name] == manual(import_module(f"xcodec.cli.{name}").HELP).split("\n\n")[0]
 
 
 def test_the_version_is_told() -> None:

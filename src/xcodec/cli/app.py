@@ -1,31 +1,19 @@
 """The program: its commands, its manual page, and what surrounds a run.
 
-Nothing here or in the modules of the commands imports torch before a command does its work, so that `--help` is quick.
+A command's module is imported when that command is asked for, and torch not before it does its work: `xcodec --help` is
+quick, and so is `xcodec info` of a file of codes.
 """
 
 import signal
 import sys
 import warnings
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from xcodec import __version__
-from xcodec.cli import (
-    convert,
-    decode,
-    detokenize,
-    encode,
-    evaluate,
-    export,
-    info,
-    reconstruct,
-    say,
-    serve,
-    tokenize,
-    train,
-)
-from xcodec.cli.failures import Command
 from xcodec.cli.manual import manual
 
 __all__ = ["app", "run"]
@@ -80,33 +68,79 @@ EPILOG = """\
 
 `xcodec COMMAND --help` is the manual of a command."""
 
+COMMANDS = {
+    "encode": "Encode recordings as files of codes.",
+    "decode": "Decode files of codes to recordings.",
+    "reconstruct": "Encode recordings and decode the codes: hear what a codec keeps.",
+    "say": "Say a text with a language model such as LLaSA.",
+    "serve": "Serve a codec over HTTP and WebSocket.",
+    "detokenize": "Decode the codes of `xcodec tokenize` to recordings.",
+    "train": "Train a codec by a recipe: from nothing, from a checkpoint, or on from where the run in OUT was left.",
+    "evaluate": "Measure how much of recordings a codec keeps.",
+    "info": "Tell what a model, a file of codes or a recording is.",
+    "convert": "Convert a checkpoint of any codec to the layout that xcodec and transformers read.",
+    "export": "Write a codec as ONNX, which runs without torch.",
+    "tokenize": "Tokenize a data set: recordings become Parquet files of codes.",
+}
+"""Of each command, which is a module of its own, how its manual begins."""
+
+
+class Commands(TyperGroup):
+    """The commands by name; until one is asked for, it is nothing but that and the beginning of its manual."""
+
+    @property
+    def commands(self) -> dict[str, Any]:
+        """All of them, built."""
+        return {name: built(name) for name in COMMANDS}
+
+    @commands.setter
+    def commands(self, given: object) -> None:
+        """Leave it to COMMANDS; the base class sets what was registered, which is nothing."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+        """Name them in order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        """Say what one is called and does; None where there is no such."""
+        return TyperCommand(cmd_name, help=COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the one that `args` ask for, and build it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command if command is None else built(str(command.name)), rest
+
+
+def built(name: str) -> Any:
+    """Import a command, with its options and its manual."""
+    module = import_module(f"xcodec.cli.{name}")
+    if name == "tokenize":  # which has commands of its own
+        return typer.main.get_command(module.app)
+    from xcodec.cli.failures import Command
+
+    alone = typer.Typer(add_completion=False, rich_markup_mode="rich", context_settings=CONTEXT)
+    alone.command(
+        name,
+        cls=Command,
+        help=manual(module.HELP),
+        epilog=manual(module.EPILOG),
+        no_args_is_help=name != "serve",
+    )(module.command)
+    return typer.main.get_command(alone)
+
+
+CONTEXT = {"help_option_names": ["--help", "-h"]}
+
 app = typer.Typer(
     name="xcodec",
+    cls=Commands,
     help=manual(HELP),
     epilog=manual(EPILOG),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
-    context_settings={"help_option_names": ["--help", "-h"]},
+    context_settings=CONTEXT,
 )
-COMMANDS = {
-    "encode": encode,
-    "decode": decode,
-    "reconstruct": reconstruct,
-    "say": say,
-    "serve": serve,
-    "detokenize": detokenize,
-    "train": train,
-    "evaluate": evaluate,
-    "info": info,
-    "convert": convert,
-    "export": export,
-}
-for name, module in COMMANDS.items():
-    text, epilog = manual(module.HELP), manual(module.EPILOG)
-    needs_arguments = module is not serve
-    app.command(name, cls=Command, help=text, epilog=epilog, no_args_is_help=needs_arguments)(module.command)
-app.add_typer(tokenize.app, name="tokenize")
 
 
 def show_version(wanted: bool) -> None:

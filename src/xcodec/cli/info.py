@@ -132,12 +132,13 @@ def expand(subject: str, failures: list[Failure]) -> "Iterator[str | Source]":
     Yields:
         What was named here as it is called, and what is elsewhere as a source to fetch.
     """
+    path = home(subject)
+    if subject == BUILT_IN or (subject != STANDARD and os.path.isfile(path)):  # noqa: PTH113  (a name that is too long is a no)
+        yield subject
+        return
     from xcodec.audio import MEDIA_SUFFIXES
 
-    path = home(subject)
-    if subject == BUILT_IN:
-        yield subject
-    elif subject == STANDARD or is_remote(subject):
+    if subject == STANDARD or is_remote(subject):
         found, vain = find_files([subject], (*MEDIA_SUFFIXES, CODES_SUFFIX))
         failures += vain
         yield from (item.source for item in found)
@@ -177,8 +178,6 @@ def kind_of(subject: str) -> Callable[[str], Iterator[Fact]]:
     Raises:
         CheckpointError: where it is the file of a checkpoint that is a folder.
     """
-    from xcodec.audio import MEDIA_SUFFIXES
-
     path = home(subject)
     if path.is_file():
         if path.suffix in CHECKPOINT_SUFFIXES and not holds_codes(path):
@@ -193,6 +192,8 @@ def kind_of(subject: str) -> Callable[[str], Iterator[Fact]]:
         return codes_facts if path.suffix == CODES_SUFFIX or head[8:] == b"{" else audio_facts
     if path.suffix == CODES_SUFFIX:
         return codes_facts
+    from xcodec.audio import MEDIA_SUFFIXES
+
     return audio_facts if path.suffix.lower() in MEDIA_SUFFIXES else model_facts
 
 
