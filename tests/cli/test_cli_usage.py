@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
+from types import GenericAlias
 from typing import Annotated, Any
 
 import pytest
@@ -13,6 +14,7 @@ from typer.main import get_command
 
 from cli_builders import COMMANDS, SPEECH, run, save_tiny
 from xcodec.audio import Audio
+from xcodec.cli import values
 from xcodec.cli.app import app
 from xcodec.cli.groups import with_groups
 from xcodec.codec import Codec
@@ -173,3 +175,11 @@ def test_a_group_of_options_is_an_option_for_each_field() -> None:
     assert taken == ["box", Size(4, True), 1]
     assert list(signature(command).parameters) == ["name", "width", "deep", "last"]
     assert command.__doc__ == "Take a size."
+
+
+def test_checks_of_values_are_annotated_so_that_typer_reads_them_on_python_3_10() -> None:
+    """There `list[str]` passes for a type and is none, and the program did not start."""
+    checks = [getattr(values, name) for name in values.__all__]
+    annotations = [parameter.annotation for check in checks for parameter in signature(check).parameters.values()]
+    assert annotations
+    assert not any(isinstance(annotation, GenericAlias) for annotation in annotations)

@@ -13,6 +13,8 @@ from xcodec.errors import InputError
 __all__ = ["from_files", "known_channel", "known_size", "not_empty", "path_to_write", "to_file", "to_file_or_pipe"]
 
 Named = TypeVar("Named", str, list[str], str | None)
+# typer asks of a callback's annotation whether it is a subclass, which on Python 3.10 fails for `list[str]` itself.
+Names = TypeVar("Names", bound=list[str])
 
 
 def not_empty(value: Named) -> Named:
@@ -55,7 +57,7 @@ def path_to_write(text: str) -> Path:
     return home(to_file(text))
 
 
-def from_files(values: list[str]) -> list[str]:
+def from_files(values: Names) -> Names:
     """Refuse inputs that are no files here.
 
     Raises:
@@ -64,7 +66,8 @@ def from_files(values: list[str]) -> list[str]:
     for value in values:
         if value == STANDARD or is_remote(value):
             raise typer.BadParameter(f"'{value}': this command reads files here; copy it into one first")
-    return not_empty(values)
+    not_empty(values)
+    return values
 
 
 def known_channel(value: str) -> str:
