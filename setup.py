@@ -28,7 +28,8 @@ AVX512 = [
     "-mprefer-vector-width=512",
     "-Wno-maybe-uninitialized",  # of what GCC 12's own header leaves undefined on purpose
 ]
-X86 = {"baseline": [], "avx2": ["-mavx2", "-mfma"], "avx512": AVX512, "avx512bf16": [*AVX512, "-mavx512bf16"]}
+BF16 = [*AVX512, "-mavx512bf16", "-mavx512vnni"]
+X86 = {"baseline": [], "avx2": ["-mavx2", "-mfma"], "avx512": AVX512, "avx512bf16": BF16}
 ARM = {"neon": []}
 ARM_LINUX = {"neon": [], "neonbf16": ["-march=armv8.2-a+bf16"]}
 # By the platform that is built for, which _PYTHON_HOST_PLATFORM names where it is not this one; the first must compile.

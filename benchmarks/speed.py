@@ -51,7 +51,7 @@ from xcodec import kernels
 from xcodec.device import Precision
 from xcodec.models.acoustic import AcousticEncoder
 from xcodec.models.registry import FAMILIES
-from xcodec.modules.int8 import quantize_linear_maps
+from xcodec.modules.int8 import quantize_weights
 from xcodec.modules.packing import pack_weights
 
 RATE = 16000  # Hz
@@ -80,7 +80,7 @@ def load_model(contender: str, name: str, precision: Precision, folder: str) -> 
         return model
     model = model.to(precision.floating_point)
     if precision is Precision.INT8:
-        quantize_linear_maps(model)
+        quantize_weights(model)
     model.pack_weights()  # as Codec.from_pretrained does
     if contender == COMPILED:
         model.compile_layers()

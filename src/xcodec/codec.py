@@ -17,7 +17,7 @@ from xcodec.models.checkpoint import HUB_ARGUMENTS, public_name
 from xcodec.models.codec_model import CodecModel
 from xcodec.models.feature_extraction import WaveformFeatureExtractor
 from xcodec.models.identity import fingerprint_model
-from xcodec.modules.int8 import is_int8, quantize_linear_maps
+from xcodec.modules.int8 import is_int8, quantize_weights
 from xcodec.modules.packing import Packable
 from xcodec.recording_codec import BATCH_SECONDS, AudioSource, CodesSource, RecordingCodec
 
@@ -111,7 +111,7 @@ class Codec(RecordingCodec):
         model.max_memory = max_bytes
         torch.nn.Module.to(model, chosen_device)
         if precision is Precision.INT8:
-            quantize_linear_maps(model)
+            quantize_weights(model)
         if compile:
             model.compile_layers()
         if pack:

@@ -5,14 +5,18 @@ XCODEC_KERNEL, if it is set before the package is imported.
 """
 
 from xcodec.kernels.attention_operator import attention
+from xcodec.kernels.integer_operator import DEEPEST, PANEL, integer_conv
 from xcodec.kernels.library import TORCH, is_stale, serves, use, variant, variants
 from xcodec.kernels.snake_operator import anti_aliased_snake, anti_aliased_snake_planar, serves_planar, snake
 
 __all__ = [
+    "DEEPEST",
+    "PANEL",
     "TORCH",
     "anti_aliased_snake",
     "anti_aliased_snake_planar",
     "attention",
+    "integer_conv",
     "is_stale",
     "serves",
     "serves_planar",

@@ -12,7 +12,7 @@
 XCODEC_EXPORT int xcodec_interface() { return XCODEC_INTERFACE; }
 
 // The variants that were compiled and that this processor runs: bit 0 baseline, bit 1 AVX2, bit 2 AVX-512, bit 3
-// AVX-512 with its products of bfloat16, bit 4 NEON, bit 5 NEON with its products of bfloat16.
+// AVX-512 with its products of bfloat16 and of small whole numbers, bit 4 NEON, bit 5 NEON with its products of bfloat16.
 XCODEC_EXPORT int xcodec_variants() {
   int variants = 0;
 #ifdef XCODEC_BASELINE
@@ -27,7 +27,7 @@ XCODEC_EXPORT int xcodec_variants() {
     variants |= 4;
 #endif
 #ifdef XCODEC_AVX512BF16
-  if (variants & 4 && __builtin_cpu_supports("avx512bf16")) variants |= 8;
+  if (variants & 4 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni")) variants |= 8;
 #endif
 #ifdef XCODEC_NEON
   variants |= 16;

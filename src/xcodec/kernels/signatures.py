@@ -67,6 +67,28 @@ SIGNATURES: dict[str, dict[str, type]] = {
         "threads": c_int,
         "parallel_for": c_void_p,
     },
+    "xcodec_integer_conv": {
+        "variant": c_int,
+        "bfloat16": c_int64,
+        "wide": c_int64,
+        "x": c_void_p,
+        "weight": c_void_p,
+        "scale": c_void_p,
+        "bias": c_void_p,
+        "out": c_void_p,
+        "batch": c_int64,
+        "time": c_int64,
+        "channels": c_int64,
+        "steps": c_int64,
+        "outputs": c_int64,
+        "taps": c_int64,
+        "stride": c_int64,
+        "dilation": c_int64,
+        "padding": c_int64,
+        "most": c_int64,
+        "threads": c_int,
+        "parallel_for": c_void_p,
+    },
 }
 """Of each exported function its arguments' names and types, in order, as its declaration in C++ has them."""
 

@@ -1,94 +1,137 @@
-"""Linear maps in int8, on the CPU: a quarter of the weights' memory, and faster where the processor has VNNI.
+"""Linear maps and convolutions in whole numbers, on the CPU: faster than float32, and a half or a quarter of its memory.
 
-A weight has one scale for each output, kept; an input has one for each step, found as it comes. So a step's result
-depends on that step alone, and a batch changes no more than float32's last digit does, where that digit decides which
-way a number rounds.
+The weights of layers that stand in a row of their like, where most of them are, are rounded to int8; those of the rest,
+which decide more of the codes, to int16. Inputs become int16, each step by a scale of its own, found as it comes: so a
+step's result depends on that step alone, and neither data to calibrate by nor a file of scales is needed. What has fewer
+than 64 inputs or outputs keeps its floats, the quantizer's maps among them.
 """
-
-from functools import cache
 
 import torch
 from torch import Tensor, nn
 
+from xcodec import kernels
 from xcodec.errors import InputError
+from xcodec.modules.conv import MaskedConv1d
+from xcodec.modules.lengths import zero_past_end
 from xcodec.modules.linear import Linear, PointwiseConv
 
-__all__ = ["Int8Linear", "is_int8", "quantize_linear_maps"]
+__all__ = ["IntegerConv1d", "IntegerLinear", "is_int8", "quantize_weights"]
 
-LARGEST = 127  # symmetric: -128 is left out
-NARROW = 64  # maps with fewer inputs or outputs cost nothing, and the quantizer's are among them
-ROWS = 512  # in one product: its intermediate results stay in the cache
+NARROW = 64
+LARGEST = {torch.int8: 127, torch.int16: 4095}  # of a weight, symmetric; 4095 leaves the inputs as many bits or more
+INT16, INT32 = 2**15 - 1, 2**31 - 1
 
 
-class Int8Linear(nn.Module):
-    """A linear map whose weight and input are rounded to int8; sums are exact, in int32.
+class IntegerWeight(nn.Module):
+    """A rounded weight, in the order in which the kernel reads it.
 
     Args:
-        weight: floating point, shape (out_features, in_features).
-        bias: shape (out_features,), or None.
+        weight: floating point, shape (outputs, channels, taps).
+        bias: shape (outputs,), or None.
+        dtype: int8 or int16.
+
+    Attributes:
+        weight: shape (panels, taps, pairs, kernels.PANEL, 2), as `kernels.integer_conv` takes it.
+        scale: of each output, padded to whole panels; `bias` likewise.
+        most: the largest whole number that an input may become.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> None:
         super().__init__()
-        self.out_features, self.in_features = weight.shape
-        rounded, scale = quantized(weight.detach())
-        self.weight = nn.Parameter(rounded, requires_grad=False)
-        self.scale = nn.Parameter(scale.squeeze(-1), requires_grad=False)  # (out_features,)
-        self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
+        self.outputs, channels, taps = weight.shape
+        missing = -self.outputs % kernels.PANEL
+        rounded, scale = quantized(weight.detach().float(), dtype)
+        rounded = nn.functional.pad(rounded, (0, 0, 0, channels % 2, 0, missing))
+        offset = torch.zeros(self.outputs) if bias is None else bias.detach().float()
+        self.most = largest_input(rounded)
+        panels = rounded.view(-1, kernels.PANEL, (channels + 1) // 2, 2, taps).permute(0, 4, 2, 1, 3)
+        self.weight = nn.Parameter(panels.contiguous(), requires_grad=False)
+        self.scale = nn.Parameter(nn.functional.pad(scale, (0, missing)), requires_grad=False)
+        self.bias = nn.Parameter(nn.functional.pad(offset, (0, missing)), requires_grad=False)
+
+    def forward(self, x: Tensor, stride: int = 1, dilation: int = 1, padding: int = 0) -> Tensor:
+        """Convolve `x` of shape (batch, time, channels) to (batch, steps, outputs)."""
+        return kernels.integer_conv(
+            x, self.weight, self.scale, self.bias, self.outputs, self.most, stride, dilation, padding
+        )
+
+
+def quantized(weight: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Round each output by its own scale: whole numbers of the shape of `weight`, and float32 scales (outputs,)."""
+    scale = weight.abs().amax((1, 2)).div_(LARGEST[dtype]).clamp_min_(torch.finfo(torch.float32).tiny)
+    return (weight / scale[:, None, None]).round_().to(dtype), scale
+
+
+def largest_input(rounded: Tensor) -> int:
+    """Find what inputs may become, at most, for sums over a tap and a block of channels to stay within int32."""
+    blocks = rounded.split(kernels.DEEPEST, 1)
+    sums = max(int(block.abs().sum(1, dtype=torch.int64).max()) for block in blocks)
+    return min(INT16, INT32 // max(sums, 1))
+
+
+class IntegerLinear(nn.Module):
+    """A linear map in whole numbers.
+
+    Args:
+        linear: the map, whose weights are rounded.
+        dtype: int8 or int16.
+    """
+
+    def __init__(self, linear: Linear | PointwiseConv, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.out_features, self.in_features = linear.weight.shape[:2]
+        self.rounded = IntegerWeight(linear.weight.flatten(1)[..., None], linear.bias, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` of shape (..., in_features) to (..., out_features), of the dtype of `x`."""
-        rows = x.reshape(-1, self.in_features)
-        if torch.compiler.is_compiling():  # a graph of several products would serve only lengths of as many
-            return self._mapped(rows).to(x.dtype).view(*x.shape[:-1], self.out_features)
-        y = x.new_empty(len(rows), self.out_features)
-        for some, into in zip(rows.split(ROWS), y.split(ROWS), strict=True):
-            into.copy_(self._mapped(some))
+        y: Tensor = self.rounded(x.reshape(1, -1, self.in_features))
         return y.view(*x.shape[:-1], self.out_features)
 
-    def _mapped(self, rows: Tensor) -> Tensor:
-        """(rows, in_features) -> float32 (rows, out_features)."""
-        rounded, scale = quantized(rows)
-        sums = (torch._int_mm(rounded, self.weight.T) * scale).mul_(self.scale)
-        return sums if self.bias is None else sums.add_(self.bias)
+
+class IntegerConv1d(MaskedConv1d):
+    """A convolution in whole numbers.
+
+    Args:
+        conv: the convolution, in one group, whose weights are rounded.
+    """
+
+    def __init__(self, conv: MaskedConv1d) -> None:
+        geometry = conv.kernel_size[0], conv.stride[0], conv.padding[0], conv.dilation[0]
+        super().__init__(conv.in_channels, conv.out_channels, *geometry, bias=False, device="meta")
+        del self.weight
+        self.rounded = IntegerWeight(conv.weight, conv.bias, torch.int16)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Convolve `x` of shape (batch, in_channels, time), as `MaskedConv1d` does; the result is channels-last."""
+        x = zero_past_end(x, lengths)
+        y: Tensor = self.rounded(x.transpose(1, 2), self.stride[0], self.dilation[0], int(self.padding[0]))
+        return y.transpose(1, 2)
 
 
-def quantized(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Round each row by its own scale: int8 of the shape of `rows`, and float32 scales (rows, 1)."""
-    rows = rows.float()
-    scale = torch.linalg.vector_norm(rows, torch.inf, -1, keepdim=True).div_(LARGEST)
-    scale.clamp_min_(torch.finfo(torch.float32).tiny)
-    return (rows / scale).round_().to(torch.int8), scale
+def quantize_weights(model: nn.Module) -> None:
+    """Put maps and convolutions in whole numbers in the place of a model's, all but narrow ones and those in groups.
 
-
-def quantize_linear_maps(model: nn.Module) -> None:
-    """Put int8 maps in the place of a model's linear maps, all but narrow ones. It can no longer be trained or saved.
+    It can no longer be trained or saved.
 
     Raises:
-        InputError: where it is not on a CPU, or the processor's int8 products overflow.
+        InputError: where it is not on a CPU.
     """
-    maps = [
-        (parent, name, child)
-        for parent in model.modules()
-        for name, child in parent.named_children()
-        if isinstance(child, (Linear, PointwiseConv)) and min(child.weight.shape[:2]) >= NARROW
-    ]
-    if any(child.weight.device.type != "cpu" for _, _, child in maps):
+    if any(parameter.device.type != "cpu" for parameter in model.parameters()):
         raise InputError("int8 is for the CPU; on a GPU give bfloat16 or float16")
-    if not sums_are_exact():
-        raise InputError("this processor's int8 products overflow (it lacks VNNI)", remedy="give float32 or bfloat16")
-    while maps:  # each float weight goes before the next is rounded
-        parent, name, child = maps.pop()
-        setattr(parent, name, Int8Linear(child.weight.flatten(1), child.bias))
+    _exchange(model, torch.int16)
+
+
+def _exchange(module: nn.Module, dtype: torch.dtype) -> None:
+    """Exchange the children of a module; maps become of `dtype`, and int8 in lists of layers."""
+    for name, child in list(module.named_children()):
+        if isinstance(child, (Linear, PointwiseConv)) and min(child.weight.shape[:2]) >= NARROW:
+            setattr(module, name, IntegerLinear(child, dtype))
+        elif type(child) is MaskedConv1d and child.groups == 1 and min(child.weight.shape[:2]) >= NARROW:
+            setattr(module, name, IntegerConv1d(child))
+        else:
+            _exchange(child, torch.int8 if isinstance(child, nn.ModuleList) else dtype)
 
 
 def is_int8(model: nn.Module) -> bool:
-    """Tell whether a model has int8 maps."""
-    return any(isinstance(module, Int8Linear) for module in model.modules())
-
-
-@cache
-def sums_are_exact() -> bool:
-    """Test whether products of the largest numbers add up: without VNNI they may be added in 16 bits and overflow."""
-    largest = torch.full((32, 64), LARGEST, dtype=torch.int8)
-    return bool((torch._int_mm(largest, largest.T) == 64 * LARGEST**2).all())
+    """Tell whether a model has weights in whole numbers."""
+    return any(isinstance(module, IntegerWeight) for module in model.modules())
