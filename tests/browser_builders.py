@@ -96,4 +96,10 @@ def silent_and_sharp(page: Any) -> None:
     assert levels[0] == 1
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
     assert page.evaluate("document.documentElement.lang") == "en"
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    sticking_out = page.evaluate(
+        """() => [...document.querySelectorAll("body *")]
+          .filter((each) => !each.parentElement.closest(".scroll"))
+          .filter((each) => each.getBoundingClientRect().right > innerWidth + 1)
+          .map((each) => each.outerHTML.slice(0, 200))"""
+    )
+    assert sticking_out == []

@@ -48,10 +48,11 @@ def page(evaluation: Evaluation) -> str:
     """
     try:
         from jinja2 import Environment, StrictUndefined
+        from markupsafe import Markup
     except ImportError as error:
         raise MissingExtraError("pip install 'xcodec[eval]' (jinja2, which fills the page)") from error
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-    template = environment.from_string(files("xcodec.evaluation").joinpath("page.html").read_text(encoding="utf-8"))
+    template = environment.from_string(own_file("page.html"))
     clips = evaluation.clips
     facts = record(evaluation)
     return template.render(
@@ -79,6 +80,7 @@ def page(evaluation: Evaluation) -> str:
             ("intervals", facts["intervals"]),
             ("versions", ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
         ],
+        script=Markup(own_file("player.js") + own_file("page.js")),
         none_text=NONE,
         bitrate_text=bitrate_text,
         colour=_colour,
@@ -87,6 +89,11 @@ def page(evaluation: Evaluation) -> str:
         mean_text=mean_text,
         support_text=support_text,
     )
+
+
+def own_file(name: str) -> str:
+    """Read a file that lies beside this one."""
+    return files("xcodec.evaluation").joinpath(name).read_text(encoding="utf-8")
 
 
 def _best(evaluation: Evaluation, scale: Scale) -> str | None:
