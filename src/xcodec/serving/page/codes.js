@@ -100,8 +100,9 @@ export class Codes {
     return other.ids.some((row, k) => this.ids[k]?.[t] !== row[t]);
   }
 
-  /** The same without the last codebook. */
+  /** The same without the last codebook, where there are others. */
   withoutLastCodebook() {
+    if (this.ids.length === 1) return this;
     return new Codes({ ...this, ids: this.ids.slice(0, -1), codebookSizes: this.codebookSizes.slice(0, -1) });
   }
 

@@ -8,14 +8,19 @@ export class Editing extends EventTarget {
   #clip = null;
   #clips = [];
 
-  /** It dispatches "change", with `clips`, when codes have been changed. */
+  /** It dispatches "change" with what gives the clips that are to change, each with its versions to be. */
   constructor() {
     super();
     byId("flip-rate").addEventListener("input", () => this.#showRate());
-    byId("flip").addEventListener("click", () => this.#change(this.#clip.codes.withBitsFlipped(this.#rate)));
-    byId("drop-codebook").addEventListener("click", () => this.#change(this.#clip.codes.withoutLastCodebook()));
-    byId("undo").addEventListener("click", () => this.#changed(() => this.#clip.undo()));
-    byId("restore").addEventListener("click", () => this.#changed(() => this.#clip.restore()));
+    byId("flip").addEventListener("click", () => {
+      const rate = this.#rate;
+      this.#change((clip) => clip.with(clip.codes.withBitsFlipped(rate)));
+    });
+    byId("drop-codebook").addEventListener("click", () => {
+      this.#change((clip) => clip.with(clip.codes.withoutLastCodebook()));
+    });
+    byId("undo").addEventListener("click", () => this.#change((clip) => clip.withoutLast()));
+    byId("restore").addEventListener("click", () => this.#change((clip) => clip.withoutAny()));
     byId("swap").addEventListener("click", () => this.#swap());
     this.#showRate();
   }
@@ -62,34 +67,34 @@ export class Editing extends EventTarget {
       button.type = "button";
       button.textContent = digit + 1;
       button.setAttribute("aria-label", `Hold digit ${digit + 1}`);
-      button.addEventListener("click", () => this.#change(this.#clip.codes.withDigitHeld(digit, levels)));
+      button.addEventListener("click", () => {
+        this.#change((clip) => clip.with(clip.codes.withDigitHeld(digit, levels)));
+      });
       return button;
     });
     byId("digits").replaceChildren(...buttons);
   }
 
   #swap() {
-    const other = this.#clips[Number(byId("other-clip").value)];
-    const [mine, theirs] = [this.#clip.codes, other.codes];
-    if (mine.ids.length !== theirs.ids.length) {
-      this.dispatchEvent(new CustomEvent("refuse", { detail: "The two recordings have different numbers of codebooks." }));
-      return;
-    }
-    this.#clip.change(mine.withSecondHalfOf(theirs));
-    other.change(theirs.withSecondHalfOf(mine));
-    this.#tell([this.#clip, other]);
+    const [clip, other] = [this.#clip, this.#clips[Number(byId("other-clip").value)]];
+    this.#tell(() => {
+      const [mine, theirs] = [clip.codes, other.codes];
+      if (mine.ids.length !== theirs.ids.length) {
+        throw new Error("The two recordings have different numbers of codebooks.");
+      }
+      return [
+        [clip, clip.with(mine.withSecondHalfOf(theirs))],
+        [other, other.with(theirs.withSecondHalfOf(mine))],
+      ];
+    });
   }
 
-  #change(codes) {
-    this.#changed(() => this.#clip.change(codes));
+  #change(versionsOf) {
+    const clip = this.#clip;
+    this.#tell(() => [[clip, versionsOf(clip)]]);
   }
 
-  #changed(action) {
-    action();
-    this.#tell([this.#clip]);
-  }
-
-  #tell(clips) {
-    this.dispatchEvent(new CustomEvent("change", { detail: clips }));
+  #tell(changes) {
+    this.dispatchEvent(new CustomEvent("change", { detail: changes }));
   }
 }

@@ -69,10 +69,21 @@ async function take(file) {
   const recording = await Recording.read(file, context);
   const [chosen, rate] = [codec(), bandwidth()];
   const { codes, reconstruction } = await passed(recording, chosen, rate);
-  const clip = new Clip(recording, chosen, rate, codes);
-  clip.reconstruction = reconstruction;
+  const clip = new Clip(recording, chosen, rate, codes, reconstruction);
   clips.push(clip);
   await choose(clip);
+}
+
+/** Decode what clips are to become, and let them become it; where that fails, none has changed. */
+async function change(changes) {
+  const decoded = [];
+  for (const [clip, versions] of changes) {
+    const [reconstruction, seconds] = await timed(() => clip.codec.decode(versions.at(-1)));
+    decoded.push(() => clip.settle(versions, reconstruction));
+    tell(`${clip.name}: decoded in ${seconds.toFixed(2)} s.`);
+  }
+  for (const settle of decoded) settle();
+  await choose(current);
 }
 
 async function choose(clip) {
@@ -102,8 +113,7 @@ async function useChoices(clip) {
   const [chosen, rate] = [codec(), bandwidth()];
   if (clip.codec !== chosen || clip.bandwidth !== rate) {
     const { codes, reconstruction } = await passed(clip.recording, chosen, rate);
-    clip.encodedAnew(chosen, rate, codes);
-    clip.reconstruction = reconstruction;
+    clip.encodedAnew(chosen, rate, codes, reconstruction);
   }
   await choose(clip);
 }
@@ -140,17 +150,7 @@ async function start() {
   showChoices();
   installIntake((files) => files.forEach((file) => enqueue(() => take(file))));
   installSaving(() => current);
-  editing.addEventListener("refuse", ({ detail }) => tellError(new Error(detail)));
-  editing.addEventListener("change", ({ detail: changed }) =>
-    enqueue(async () => {
-      for (const clip of changed) {
-        const [reconstruction, seconds] = await timed(() => clip.codec.decode(clip.codes));
-        clip.reconstruction = reconstruction;
-        tell(`${clip.name}: decoded in ${seconds.toFixed(2)} s.`);
-      }
-      await choose(current);
-    }),
-  );
+  editing.addEventListener("change", ({ detail: changes }) => enqueue(() => change(changes())));
   tell("Ready.");
   document.body.classList.add("ready");
 }
