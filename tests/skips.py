@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 
-INSTALL = re.compile(r"(apt-get|pip) install ['\"]?([^'\"]+)['\"]?")
+INSTALL = re.compile(r"(apt-get|pip|npm) install (?:--no-save )?['\"]?([^'\"]+)['\"]?")
 
 
 def lines_about_skipped(skipped: Iterable[tuple[str, str]]) -> list[str]:
@@ -25,7 +25,7 @@ def lines_about_skipped(skipped: Iterable[tuple[str, str]]) -> list[str]:
         lines.append(f"{' and '.join(counts)}: {reason}")
         if found := INSTALL.search(reason):
             wanted[found[1]].update(found[2].split())
-    commands = {"apt-get": "apt-get install {}", "pip": ".venv/bin/pip install {}"}
+    commands = {"apt-get": "apt-get install {}", "pip": ".venv/bin/pip install {}", "npm": "npm install --no-save {}"}
     for installer, packages in sorted(wanted.items()):
         quoted = (f"'{package}'" if "[" in package else package for package in sorted(packages))
         lines.append(f"to run them: {commands[installer].format(' '.join(quoted))}")

@@ -40,6 +40,7 @@ OPTIONS = {
     "convert": "--overwrite --config --num-semantic-layers --semantic-encoder --model-type --decoder --decodes "
     "--codes-per-second --num-attention-heads",
     "export": "--encoder --decoder --dtype --opset --overwrite",
+    "page": "--output/-o --onnxruntime",
     "tokenize run": "--output/-o --root --channel --verify --ignore-unreadable --engine --shard-hours --part "
     f"--plan-only --retry-failed --bandwidth/-b {CODEC} --compile --batch-seconds --workers --file-seconds --longest "
     "--actors --stall-minutes",

@@ -80,6 +80,7 @@ COMMANDS = {
     "info": "Tell what a model, a file of codes or a recording is.",
     "convert": "Convert a checkpoint of any codec to the layout that xcodec and transformers read.",
     "export": "Write a codec as ONNX, which runs without torch.",
+    "page": "Write the page that encodes and decodes in the browser, as static files.",
     "tokenize": "Tokenize a data set: recordings become Parquet files of codes.",
 }
 """Of each command, which is a module of its own, how its manual begins."""

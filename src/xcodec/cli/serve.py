@@ -34,6 +34,7 @@ unless --host says otherwise: give it an --api-key then.
   POST /v1/audio/speech      a text in, speech out while it is made, as OpenAI
                              has it: with --llm
   POST /v1/audio/voices      a recording and its text become a voice: with --voices
+  GET  /                     a page to hear and see all of it
   GET  /v1/models, /health, /metrics
 
 On SIGTERM it takes nothing new, and ends when those who have begun are done.
@@ -75,6 +76,16 @@ class ServerOptions:
             help="Refuse who does not give it; better in the environment than here, where others see it.",
             callback=not_empty,
             show_default=False,
+        ),
+    ] = None
+    web: Annotated[
+        str | None,
+        typer.Option(
+            "--web",
+            metavar="DIR",
+            help="What `xcodec page` wrote: codecs that the page runs in the browser.",
+            show_default=False,
+            callback=not_empty,
         ),
     ] = None
     threads: Annotated[
@@ -204,7 +215,8 @@ def command(*, codec: CodecOptions, speech: SpeechOptions, server: ServerOptions
     def told() -> None:
         errors().print(f"serving {service.codec.name} at http://{address}:{port}", soft_wrap=True, markup=False)
 
-    server_for(create_app(service, server.api_key), service, server.drain_seconds, told).run(sockets=[listening])
+    app = create_app(service, server.api_key, None if server.web is None else home(server.web))
+    server_for(app, service, server.drain_seconds, told).run(sockets=[listening])
 
 
 def load(speech: SpeechOptions, codec: "Codec", device: str) -> "Speaker":
