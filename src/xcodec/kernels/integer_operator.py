@@ -41,7 +41,7 @@ def integer_conv(
         padding: steps of zeros before the input and after it.
 
     Returns:
-        The dtype of `x`, (batch, steps, outputs), contiguous.
+        The dtype of `x`, (batch, steps, outputs), contiguous; no steps where the input has fewer than the taps span.
 
     Raises:
         InputError: where a shape or dtype does not fit.
@@ -53,7 +53,7 @@ def integer_conv(
 
 
 def _steps(time: int, taps: int, stride: int, dilation: int, padding: int) -> int:
-    return (time + 2 * padding - dilation * (taps - 1) - 1) // stride + 1
+    return max(0, (time + 2 * padding - dilation * (taps - 1) - 1) // stride + 1)
 
 
 def _integer_conv(
@@ -73,10 +73,6 @@ def _integer_conv(
     batch, time, channels = x.shape
     taps = weight.shape[1]
     steps = _steps(time, taps, stride, dilation, padding)
-    if steps < 1:
-        raise InputError(
-            f"expected as many steps as {taps} taps span, got {time} and {padding} of zeros on both sides", argument="x"
-        )
     y = x.new_empty(batch, steps, outputs)
     if y.numel() == 0:
         return y

@@ -1,9 +1,9 @@
-"""Linear maps and convolutions in whole numbers, on the CPU: faster than float32, and a half or a quarter of its memory.
+"""Linear maps and convolutions in whole numbers, on the CPU: faster than float32, in half or a quarter of its memory.
 
-The weights of layers that stand in a row of their like, where most of them are, are rounded to int8; those of the rest,
-which decide more of the codes, to int16. Inputs become int16, each step by a scale of its own, found as it comes: so a
-step's result depends on that step alone, and neither data to calibrate by nor a file of scales is needed. What has fewer
-than 64 inputs or outputs keeps its floats, the quantizer's maps among them.
+The weights of maps that stand in a list of layers, where most are, are rounded to int8; those of the rest, which decide
+more of the codes, to int16. Inputs become int16, each step by a scale of its own, found as it comes: so a step's result
+depends on that step alone, and neither data to calibrate by nor a file of scales is needed. What has fewer than 64
+inputs or outputs keeps its floats, the quantizer's maps among them.
 """
 
 import torch
