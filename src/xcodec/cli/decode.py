@@ -107,7 +107,12 @@ def command(
     transform = partial(decode, decoding, run.batch_seconds)
     to_standard_output = output == STANDARD
     Run(
-        "Decoded", partial(read, decoding), load, transform, run.batch_seconds, to_standard_output=to_standard_output
+        "Decoded",
+        partial(read, decoding),
+        partial(load, pack=run.compiled),
+        transform,
+        run.batch_seconds,
+        to_standard_output=to_standard_output,
     ).do(jobs, failures)
 
 

@@ -75,7 +75,7 @@ def command(inputs: Inputs, output: Output, encoding: EncodingOptions, codec: Co
 
     reader = RecordingReader(encoding.channel, encoding.longest)
     jobs, failures = plan(inputs, output, MEDIA_SUFFIXES, codes_name, run.overwrite, reader.count_channels)
-    load = partial(codec.load, max_memory=run.max_memory, compiled=run.compiled, encoder_only=True)
+    load = partial(codec.load, max_memory=run.max_memory, compiled=run.compiled, pack=run.compiled, encoder_only=True)
     Run(
         "Encoded",
         reader.read,

@@ -70,7 +70,7 @@ def command(
     rename = partial(audio_name, suffix=output_suffix(audio_format, inputs, output))
     reader = RecordingReader(encoding.channel, encoding.longest)
     jobs, failures = plan(inputs, output, MEDIA_SUFFIXES, rename, run.overwrite, reader.count_channels)
-    load = partial(codec.load, max_memory=run.max_memory, compiled=run.compiled)
+    load = partial(codec.load, max_memory=run.max_memory, compiled=run.compiled, pack=run.compiled)
     Run(
         "Reconstructed",
         reader.read,
