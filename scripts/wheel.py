@@ -3,13 +3,15 @@
     python scripts/wheel.py [--no-trial]
 
 A wheel for Linux is given the tag manylinux_2_28, whose promises auditwheel checks. One for aarch64 is made too, where
-there is a compiler for that (apt-get install g++-aarch64-linux-gnu). The trial installs the wheel where no compiler is
+there is a compiler for that (apt-get install g++-aarch64-linux-gnu); its tag is the oldest manylinux whose promises it
+keeps, and it must not ask for more than the other. The trial installs the wheel where no compiler is
 found, and there encodes and decodes a recording by the command line.
 """
 
 import argparse
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +23,7 @@ ROOT = Path(__file__).parent.parent
 DIST = ROOT / "dist"
 RECORDING = ROOT / "tests" / "audio" / "austen-0880.wav"
 CROSS = "aarch64-linux-gnu-g++"
+GLIBC = "2_28"
 
 
 def run(*command: object, **variables: str) -> str:
@@ -53,13 +56,20 @@ def build() -> Path:
 
 
 def for_every_linux(wheel: Path, machine: str) -> Path:
-    """Replace a wheel for this Linux by one for every Linux with glibc 2.28, if it holds compiled code; the wheel."""
+    """Replace a wheel for this Linux by one for every Linux with glibc 2.28, if it holds compiled code; the wheel.
+
+    auditwheel takes names of platforms of this machine alone, but finds those that fit any.
+    """
     if "-linux_" not in wheel.name:
         return wheel
-    tag = f"manylinux_2_28_{machine}"
+    tag = f"manylinux_{GLIBC}_{machine}" if machine == platform.machine() else "auto"
     run(sys.executable, "-m", "auditwheel", "repair", "--plat", tag, "--wheel-dir", DIST, wheel)
     wheel.unlink()
-    return next(DIST.glob(f"*{tag}*.whl"))
+    (repaired,) = DIST.glob(f"*manylinux_*_{machine}.whl")
+    oldest = re.search(r"manylinux_(\d+)_(\d+)_", repaired.name)
+    if oldest is None or tuple(map(int, oldest.groups())) > tuple(map(int, GLIBC.split("_"))):
+        sys.exit(f"{repaired.name} needs a newer glibc than {GLIBC.replace('_', '.')}")
+    return repaired
 
 
 def trial(wheel: Path) -> None:
