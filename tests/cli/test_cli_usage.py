@@ -45,7 +45,12 @@ OPTIONS = {
     f"--plan-only --retry-failed --bandwidth/-b {CODEC} --compile --batch-seconds --workers --file-seconds --longest "
     "--actors --stall-minutes",
     "tokenize status": "--json",
-    "tokenize export": "--to --output/-o --tokenizer --text --overwrite",
+    "tokenize export": "--to --output/-o --text",
+    "llasa init": f"{CODEC} --set --seed",
+    "llasa prepare": "--llm --text --length --val-every --cut --overwrite",
+    "llasa train": "--output/-o --epochs --steps --batch-size --accumulate --learning-rate --warmup-steps "
+    "--weight-decay --clip --seed --dtype --lora --lora-alpha --lora-tokens --checkpoint-minutes --validation-minutes "
+    "--keep --log-steps --minutes --threads --device",
 }
 """Of each command, in the order of its manual."""
 

@@ -2,6 +2,7 @@
 
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -342,6 +343,7 @@ def test_a_row_is_as_llasas_scripts_read_it(
 ) -> None:
     writer = write(tmp_path / "rows", prompts, [(TEXT, codes)])
     assert sorted(path.name for path in (tmp_path / "rows").iterdir()) == [
+        "rows.json",
         "train_input_ids.memmap",
         "train_input_ids_shape.npy",
     ]
@@ -396,6 +398,25 @@ def test_rows_that_are_too_long_are_cut_and_counted(tmp_path: Path, prompts: Pro
     assert rows.parts(0)[1].tolist() == codes.ids[0, : 64 - 7 - 1].tolist()
     assert rows[0]["labels"][-1] == 268 + codes.ids[0, 55]
     assert rows[1]["labels"][-1] == 265
+
+
+def test_rows_tell_whose_codes_and_which_ids_they_are(tmp_path: Path, prompts: Prompts, codes: Codes) -> None:
+    writer = write(tmp_path / "rows", prompts, [("a", codes), ("b", [1])], length=256)
+    assert writer.codec == codes.codec
+    assert TrainingRows(tmp_path / "rows", prompts).codec == codes.codec
+    other = replace(codes, codec=replace(codes.codec, weights_hash="0" * 64))
+    with TrainingRowsWriter(tmp_path / "more", prompts, length=256, codec=codes.codec, cut=False) as rows:
+        rows.write("a", codes)
+        with pytest.raises(InputError, match=r"the codes were made by mini .*, and the rows hold those of mini"):
+            rows.write("b", other)
+        with pytest.raises(InputError, match="text and speech are longer than a row, 256 ids"):
+            rows.write("b" * 200, codes)
+    assert rows.report.train == 1
+    (tmp_path / "rows/rows.json").write_text('{"codec": 3}')
+    with pytest.raises(InputError, match=r"rows.json: does not tell what the rows hold"):
+        TrainingRows(tmp_path / "rows", prompts)
+    (tmp_path / "rows/rows.json").unlink()
+    assert TrainingRows(tmp_path / "rows", prompts).codec is None  # as of LLaSA's own scripts
 
 
 def test_a_bad_row_is_refused_and_the_next_may_come(tmp_path: Path, prompts: Prompts) -> None:

@@ -13,7 +13,6 @@ import soundfile
 from typer.testing import CliRunner
 
 import builders
-from llasa_builders import text_tokenizer
 from tokenize_builders import counts, output_of, poison_readers, save_tiny, write_clips
 from waiting import PATIENCE, wait_until
 from xcodec.audio import Audio
@@ -108,23 +107,6 @@ def test_an_output_is_exported(form: str, finished: Path, tmp_path: Path) -> Non
     assert code == 0
     assert told.endswith("made: 6 recordings")
     assert any((tmp_path / "made").rglob("*.*"))
-
-
-def test_rows_for_a_language_model_replace_others_when_told_to(model: Path, tmp_path: Path) -> None:
-    text_tokenizer().save_pretrained(tmp_path / "tokenizer")
-    row = {"path": str(builders.RECORDINGS[1]), "text": "he was not an ill disposed young man"}
-    (tmp_path / "m.jsonl").write_text(json.dumps(row))
-    assert run("tokenize", tmp_path / "m.jsonl", "-o", tmp_path / "out", "-m", model)[0] == 0
-    export = ("tokenize", "export", tmp_path / "out", "--to", "llasa", "-o", tmp_path / "rows")
-    assert "--to llasa needs --tokenizer" in run(*export)[1]
-    export = (*export, "--tokenizer", tmp_path / "tokenizer")
-    code, told = run(*export)
-    assert code == 0
-    assert "1 rows to train" in told
-    code, told = run(*export)
-    assert code == 1
-    assert "holds rows already; give another folder, or --overwrite" in told
-    assert run(*export, "--overwrite")[0] == 0
 
 
 def test_an_output_is_decoded_to_recordings(finished: Path, model: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import builders
 import xcodec_builders
-from llasa_builders import text_tokenizer
+from llasa_builders import small_llama, text_tokenizer
 from tokenize_builders import job_for, run, save_tiny, write_clips
 from xcodec.audio import Audio
 from xcodec.codec import Codec
@@ -19,7 +19,7 @@ from xcodec.llasa import Prompts, SpeechTokens, TrainingRows
 from xcodec.models.xcodec import XcodecFeatureExtractor
 from xcodec.tokenization.detokenize import detokenize
 from xcodec.tokenization.exports import EXPORTS
-from xcodec.tokenization.exports.llasa import export_llasa
+from xcodec.tokenization.exports.llasa import prepare_rows
 from xcodec.tokenization.inputs import Inputs
 from xcodec.tokenization.run import prepare
 from xcodec.tokenization.tokens import Tokens, path_below
@@ -84,13 +84,16 @@ def test_tars_hold_a_sample_of_array_and_json_for_each_row(tokens: Tokens, tmp_p
 
 def test_training_rows_hold_texts_and_codes_and_what_makes_none_is_counted(tokens: Tokens, tmp_path: Path) -> None:
     tokenizer = text_tokenizer()
-    tokenizer.save_pretrained(tmp_path / "tokenizer")
-    report = export_llasa(tokens, tmp_path / "rows", str(tmp_path / "tokenizer"))
-    assert (report.rows.train, report.rows.val) == (4, 0)
-    assert sum(report.skipped.values()) == 3
-    assert "2 skipped: the text is empty" in str(report)
     prompts = Prompts(tokenizer, SpeechTokens.add(tokenizer))
+    small_llama(len(tokenizer)).save_pretrained(tmp_path / "llm")
+    tokenizer.save_pretrained(tmp_path / "llm")
+    report = prepare_rows(tokens, tmp_path / "rows", str(tmp_path / "llm"))
+    assert str(report) == "4 rows to train and 0 to validate; 3 left out"
+    assert any(line.startswith("2 left out, such as") and "the text is empty" in line for line in report.reasons())
+    assert not report.codec_is_known
     rows = TrainingRows(tmp_path / "rows", prompts)
+    assert rows.codec is not None
+    assert rows.codec.weights_hash == tokens.codec["weights_hash"]
     said = [row for row in tokens.rows() if row.carried["text"] in (TEXTS[0], *TEXTS[3:4], *TEXTS[5:])]
     for i, row in enumerate(said):
         text_ids, codes = rows.parts(i)
@@ -98,12 +101,12 @@ def test_training_rows_hold_texts_and_codes_and_what_makes_none_is_counted(token
         assert np.array_equal(codes, row.codes[0])
 
 
-def test_training_rows_need_a_text_and_a_tokenizer(tokens: Tokens, tmp_path: Path) -> None:
+def test_training_rows_need_a_text_and_a_language_model(tokens: Tokens, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"carries no column 'words' \(it carries text, speaker\)"):
-        export_llasa(tokens, tmp_path / "rows", "none", "words")
+        prepare_rows(tokens, tmp_path / "rows", "none", text_column="words")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(CheckpointError, match=r"no tokenizer that can be loaded"):
-        export_llasa(tokens, tmp_path / "rows", str(tmp_path / "empty"))
+    with pytest.raises(CheckpointError, match=r"is a folder without config.json"):
+        prepare_rows(tokens, tmp_path / "rows", str(tmp_path / "empty"))
 
 
 @pytest.mark.parametrize("form", EXPORTS)
@@ -179,7 +182,7 @@ def test_several_codebooks_are_lists_of_lists(tmp_path: Path) -> None:
     assert np.load(tmp_path / "npy/a.wav.npy").shape == (8, 50)
     assert detokenize(tokens, codec, tmp_path / "audio").written == 1
     with pytest.raises(InputError, match=r"carries no column 'text' \(it carries none\)"):
-        export_llasa(tokens, tmp_path / "rows", "none")
+        prepare_rows(tokens, tmp_path / "rows", "none")
 
 
 # Ids that are no names of files, and damaged codes

@@ -41,6 +41,7 @@ recording becomes does not depend on which others are encoded with it.
   xcodec tokenize corpus/ -o tokens/       a data set, to Parquet of codes
   xcodec detokenize tokens/ -o decoded/    and back
   xcodec train mini --data data/speech -o runs/mini   a codec of your own
+  xcodec llasa train my-llm/ rows/ -o run/            a language model that speaks
 
 [bold]Models[/bold]
 
@@ -76,6 +77,7 @@ COMMANDS = {
     "serve": "Serve a codec over HTTP and WebSocket.",
     "detokenize": "Decode the codes of `xcodec tokenize` to recordings.",
     "train": "Train a codec by a recipe: from nothing, from a checkpoint, or on from where the run in OUT was left.",
+    "llasa": "Make a language model that speaks, of a language model, recordings and their texts.",
     "evaluate": "Measure how much of recordings a codec keeps.",
     "info": "Tell what a model, a file of codes or a recording is.",
     "convert": "Convert a checkpoint of any codec to the layout that xcodec and transformers read.",
@@ -115,7 +117,7 @@ class Commands(TyperGroup):
 def built(name: str) -> Any:
     """Import a command, with its options and its manual."""
     module = import_module(f"xcodec.cli.{name}")
-    if name == "tokenize":  # which has commands of its own
+    if hasattr(module, "app"):  # it has commands of its own
         return typer.main.get_command(module.app)
     from xcodec.cli.failures import Command
 

@@ -85,8 +85,9 @@ Write the codes of a finished output in another form.
   npy          OUT's ids as a tree of .npy files, shape (T,) or (K, T)
   webdataset   one tar for each shard: NUMBER.npy and NUMBER.json
   jsonl        codes.jsonl, an object for each recording
-  llasa        the memory maps that LLaSA's training reads, with --tokenizer
-  omnivoice    the shards that OmniVoice's training reads, and their data.lst"""
+  omnivoice    the shards that OmniVoice's training reads, and their data.lst
+
+`xcodec llasa prepare` makes rows for LLaSA and its relatives."""
 
 
 class Form(str, Enum):
@@ -95,7 +96,6 @@ class Form(str, Enum):
     NPY = "npy"
     WEBDATASET = "webdataset"
     JSONL = "jsonl"
-    LLASA = "llasa"
     OMNIVOICE = "omnivoice"
 
 
@@ -244,32 +244,15 @@ def export(
         str,
         typer.Option("--output", "-o", metavar="DIR", help="Folder to write to.", callback=to_file),
     ],
-    tokenizer: Annotated[
-        str | None,
-        typer.Option("--tokenizer", metavar="NAME", help="llasa: folder or hub id of the language model's tokenizer."),
-    ] = None,
-    text: Annotated[str, typer.Option("--text", metavar="COLUMN", help="llasa, omnivoice: the column of texts.")] = (
-        "text"
-    ),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="llasa: replace rows that DIR holds.")] = False,
+    text: Annotated[str, typer.Option("--text", metavar="COLUMN", help="omnivoice: the column of texts.")] = "text",
 ) -> None:
     """Write the codes of a finished output in another form."""
-    from xcodec.tokenization.exports import EXPORTS, ExportReport
+    from xcodec.tokenization.exports import EXPORTS
     from xcodec.tokenization.exports.omnivoice import export_omnivoice
     from xcodec.tokenization.tokens import Tokens
 
-    if overwrite and form is not Form.LLASA:
-        raise typer.BadParameter(
-            f"--overwrite is for --to llasa; for --to {form.value} remove what {destination} holds"
-        )
     tokens = Tokens(home(folder))
-    if form is Form.LLASA:
-        if tokenizer is None:
-            raise typer.BadParameter("--to llasa needs --tokenizer")
-        from xcodec.tokenization.exports.llasa import LlasaReport, export_llasa
-
-        report: LlasaReport | ExportReport = export_llasa(tokens, home(destination), tokenizer, text, overwrite)
-    elif form is Form.OMNIVOICE:
+    if form is Form.OMNIVOICE:
         report = export_omnivoice(tokens, home(destination), text)
     else:
         report = EXPORTS[form.value](tokens, home(destination))

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -9,12 +10,13 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from xcodec.codes import CodecIdentity
 from xcodec.device import choose_device, choose_dtype
-from xcodec.errors import CheckpointError, InputError, first_line, some_of
+from xcodec.errors import CheckpointError, CodesError, InputError, first_line, some_of
 from xcodec.models.auto import no_progress_bars
 from xcodec.models.checkpoint import HUB_ARGUMENTS, read_config, resolve_checkpoint
 
-__all__ = ["codec_named_by", "load_language_model", "load_tokenizer"]
+__all__ = ["codec_identity_named_by", "codec_named_by", "load_language_model", "load_tokenizer"]
 
 TOKENIZER_FILES = ("*.jinja", "*.txt", "tokenizer.model")
 
@@ -68,7 +70,8 @@ def load_tokenizer(name_or_path: str | os.PathLike[str], folder: str | os.PathLi
         CheckpointError: where there is none.
     """
     try:
-        return AutoTokenizer.from_pretrained(name_or_path if folder is None else folder)
+        given = Path(name_or_path).expanduser()
+        return AutoTokenizer.from_pretrained(folder or (given if given.is_dir() else name_or_path))
     except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
         raise CheckpointError(
             f"holds no tokenizer that transformers reads: {first_line(error)}", subject=name_or_path
@@ -88,10 +91,37 @@ def codec_named_by(
         CheckpointError: where the language model is not found.
         InputError: where what stands there is no name.
     """
-    folder = resolve_checkpoint(os.fspath(name_or_path), others=TOKENIZER_FILES, **hub_arguments)
-    codec = read_config(folder).get("codec")
+    codec = config_of(name_or_path, hub_arguments).get("codec")
     if codec is not None and not (isinstance(codec, str) and codec):
         raise InputError(
             f"its config names {codec!r} as codec; expected a folder, a hub id or mini", subject=name_or_path
         )
     return codec
+
+
+def codec_identity_named_by(
+    name_or_path: str | os.PathLike[str], hub_arguments: Mapping[str, Any] = MappingProxyType({})
+) -> CodecIdentity | None:
+    """The codec whose codes a language model was given tokens for, as its config.json says in `codec_identity`.
+
+    Args:
+        name_or_path: of the language model, a folder or a hub id.
+        hub_arguments: for a hub id.
+
+    Returns:
+        None where it does not say, as the published models do not.
+
+    Raises:
+        CheckpointError: where the language model is not found.
+        InputError: where what stands there identifies no model.
+    """
+    told = config_of(name_or_path, hub_arguments).get("codec_identity")
+    try:
+        return None if told is None else CodecIdentity(**told)
+    except (TypeError, CodesError) as error:
+        raise InputError(f"its config's codec_identity tells no model: {error}", subject=name_or_path) from None
+
+
+def config_of(name_or_path: str | os.PathLike[str], hub_arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the config.json of a language model."""
+    return read_config(resolve_checkpoint(os.fspath(name_or_path), weights=False, **hub_arguments))

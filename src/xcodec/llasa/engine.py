@@ -72,7 +72,7 @@ class Engine(ABC):
 
         Args:
             prompts: of ids.
-            samplings: one for each, which differ in their seeds only.
+            samplings: one for each.
 
         Yields:
             The number of a prompt, and a piece of its answer.

@@ -1,42 +1,47 @@
-"""transformers' `generate` as an engine: only speech can be sampled, and ids come out while it runs."""
+"""A model of transformers as an engine: prompts that are being answered at the same time share its steps."""
 
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
-from transformers.generation import (
-    BaseStreamer,
-    RepetitionPenaltyLogitsProcessor,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
 
 from xcodec.errors import InputError
 from xcodec.llasa.answer import Piece
+from xcodec.llasa.drawing import OnlySpeech, choose, source_of
 from xcodec.llasa.engine import Engine, Sampling
+from xcodec.llasa.running import RunningRows
 from xcodec.llasa.tokens import SpeechTokens
 
-__all__ = ["TransformersEngine"]
+__all__ = ["MOST_ROWS", "TransformersEngine"]
+
+MOST_ROWS = 64
+"""Prompts that are answered at the same time; further ones wait until one has ended."""
+
+Event: TypeAlias = tuple[int, int | BaseException | None]
+"""The number of a prompt; and an id that follows it, or what went wrong, or None after the last."""
 
 
 class TransformersEngine(Engine):
     """A causal language model of transformers.
 
+    `stream` and `batch` may be called from many threads: whatever is asked while others are being answered joins them
+    between two steps, and leaves when it has ended or is closed. What an answer is does not depend on the others. A
+    thread takes the steps while there is something to answer.
+
     Args:
-        model: any that has `generate`; it is put into evaluation mode.
+        model: with attention, and a cache of keys and values; it is put into evaluation mode.
         tokens: the speech tokens of its vocabulary.
+        most_rows: prompts that are answered at the same time.
 
     Raises:
-        InputError: where the model has fewer rows than the vocabulary has ids.
+        InputError: where the model has fewer rows than the vocabulary has ids, or keeps another state than a cache.
     """
 
-    def __init__(self, model: Any, tokens: SpeechTokens) -> None:
+    def __init__(self, model: Any, tokens: SpeechTokens, most_rows: int = MOST_ROWS) -> None:
         rows = model.get_output_embeddings().weight.shape[0]
         if rows < len(tokens.codes):
             raise InputError(
@@ -44,12 +49,19 @@ class TransformersEngine(Engine):
                 remedy="give the model that was trained with this tokenizer, or make room with SpeechTokens.fit "
                 "and train it",
             )
-        self.model, self.tokens = model.train(False), tokens
+        if getattr(model, "_is_stateful", False):
+            raise InputError(
+                f"{type(model).__name__} keeps another state than keys and values; give one with attention"
+            )
+        self.model, self.tokens, self.most_rows = model.train(False), tokens, most_rows
         self.context: int | None = getattr(model.config, "max_position_embeddings", None)
         """The longest prompt and answer together, in tokens."""
+        self._lock = threading.Lock()
+        self._waiting: list[Request] = []
+        self._thread: threading.Thread | None = None
 
     def stream(self, prompt: Sequence[int], sampling: Sampling) -> Generator[Piece, None, None]:
-        """Yield the ids that follow a prompt, one by one, while `generate` runs in a thread."""
+        """Yield the ids that follow a prompt, one by one, as soon as each is there."""
         with closing(self.batch([prompt], [sampling])) as pieces:
             for _, piece in pieces:
                 yield piece
@@ -57,23 +69,27 @@ class TransformersEngine(Engine):
     def batch(
         self, prompts: Sequence[Sequence[int]], samplings: Sequence[Sampling]
     ) -> Generator[tuple[int, Piece], None, None]:
-        """Yield the ids that follow several prompts, which are padded on the left and run together.
+        """Yield the ids that follow several prompts, each by a sampling of its own.
 
         Raises:
             InputError: for a prompt that leaves no room to answer.
         """
-        room = [self._room(prompt, sampling) for prompt, sampling in zip(prompts, samplings, strict=True)]
-        run = GenerationThread(self.model, self._inputs(prompts, samplings, max(room)))
+        events: SimpleQueue[Event] = SimpleQueue()
+        pairs = enumerate(zip(prompts, samplings, strict=True))
+        requests = [Request(i, prompt, how, self._room(prompt, how), events) for i, (prompt, how) in pairs]
+        self._begin(requests)
+        open_requests = len(requests)
         try:
-            going = dict(enumerate(room))  # which rows have not ended, and how many tokens they may still give
-            for step in run:
-                for i in list(going):
-                    yield i, int(step[i])
-                    going[i] -= 1
-                    if int(step[i]) == self.tokens.end_id or not going[i]:
-                        del going[i]
+            while open_requests:
+                number, event = events.get()
+                if isinstance(event, BaseException):
+                    raise event
+                if event is None:
+                    open_requests -= 1
+                else:
+                    yield number, event
         finally:
-            run.stop()
+            self._end(requests)
 
     def _room(self, prompt: Sequence[int], sampling: Sampling) -> int:
         """Compute how many tokens may follow: the codes and an end marker, as far as the context goes."""
@@ -87,137 +103,105 @@ class TransformersEngine(Engine):
             )
         return min(wanted, self.context - len(prompt))
 
-    def _inputs(self, prompts: Sequence[Sequence[int]], samplings: Sequence[Sampling], room: int) -> dict[str, Any]:
-        width = max(map(len, prompts))
-        # A token that is neither code nor end marker, so that no penalty and no count sees the padding.
-        ids = torch.full((len(prompts), width), self.tokens.start_id)
-        mask = torch.zeros_like(ids)
-        for i, prompt in enumerate(prompts):
-            ids[i, width - len(prompt) :] = torch.tensor(prompt)
-            mask[i, width - len(prompt) :] = 1
-        device = self.model.device
-        choose = choosers(samplings, OnlySpeech(self.tokens, width, device))
-        return {
-            "input_ids": ids.to(device),
-            "attention_mask": mask.to(device),
-            "logits_processor": choose,
-            # Whatever the model's own generation_config says, the processors above choose.
-            "generation_config": GenerationConfig(
-                do_sample=False,
-                num_beams=1,
-                max_new_tokens=room,
-                eos_token_id=self.tokens.end_id,
-                pad_token_id=self.tokens.start_id,
-                repetition_penalty=1.0,
-                use_cache=True,
-            ),
-        }
+    def _begin(self, requests: Sequence["Request"]) -> None:
+        """Let requests wait for the next step, and see that there is one."""
+        with self._lock:
+            self._waiting += requests
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="generate", daemon=True)
+                self._thread.start()
 
+    def _end(self, requests: Sequence["Request"]) -> None:
+        """Let requests leave, and wait until the model works on none of them."""
+        with self._lock:
+            for request in requests:
+                request.is_wanted = False
+                if request in self._waiting:
+                    self._waiting.remove(request)
+                    request.has_left.set()
+        for request in requests:
+            request.has_left.wait()
 
-class GenerationThread(BaseStreamer):
-    """One call of `generate`, in a thread. Iterating gives the ids of each step, shape (batch,), or what it raised."""
+    def _next(self, num_running: int) -> list["Request"] | None:
+        """Take those that join at this step; None ends the thread, where there is nothing to do."""
+        with self._lock:
+            joining = self._waiting[: self.most_rows - num_running]
+            del self._waiting[: len(joining)]
+            if not num_running and not joining:
+                self._thread = None
+                return None
+            return joining
 
-    def __init__(self, model: Any, inputs: dict[str, Any]) -> None:
-        self._steps: SimpleQueue[Tensor | BaseException | None] = SimpleQueue()
-        self._stopped = threading.Event()
-        self._prompt_seen = False
-        self._thread = threading.Thread(target=self._generate, args=(model, inputs), name="generate", daemon=True)
-        self._thread.start()
+    @torch.inference_mode()
+    def _run(self) -> None:
+        """Take steps until nothing is left to answer."""
+        rows, running = RunningRows(self.model, self.tokens.start_id), list[Request]()
+        only_speech = OnlySpeech(self.tokens, self.model.device)
+        scores: Tensor | None = None
+        while (joining := self._next(len(running))) is not None:
+            try:
+                scores = self._joined(rows, running, scores, joining)
+                if scores is None:
+                    continue
+                speech = only_speech(scores, [request.num_given > 0 for request in running])
+                samplings, sources = zip(*((each.sampling, each.source) for each in running), strict=True)
+                chosen = choose(speech, rows.ids, samplings, sources)
+                going = [i for i, id_ in enumerate(chosen.tolist()) if running[i].give(id_, self.tokens.end_id)]
+                running = [running[i] for i in going]
+                rows.keep(going)
+                scores = rows.step(chosen[going]) if going else None
+            except BaseException as error:  # whatever it is, it belongs to those who wait
+                for request in running:
+                    request.leave(error)
+                rows, running, scores = RunningRows(self.model, self.tokens.start_id), [], None
 
-    def __iter__(self) -> Generator[Tensor, None, None]:
-        while (step := self._steps.get()) is not None:
-            if isinstance(step, BaseException):
-                raise step
-            yield step
+    def _joined(
+        self, rows: RunningRows, running: list["Request"], scores: Tensor | None, joining: list["Request"]
+    ) -> Tensor | None:
+        """Read the prompts of those that join, and give the scores of what follows in every row.
 
-    def stop(self) -> None:
-        """End it at its next step, and wait for that."""
-        self._stopped.set()
-        self._thread.join()
-
-    def _generate(self, model: Any, inputs: dict[str, Any]) -> None:
-        stop = WhenStopped(self._stopped)
+        What goes wrong then, such as too little memory for a long prompt, does not concern those who were there before.
+        """
+        if not joining:
+            return scores
         try:
-            model.generate(**inputs, streamer=self, stopping_criteria=StoppingCriteriaList([stop]))
-        except BaseException as error:  # whatever it is, it belongs to the one who waits
-            self._steps.put(error)
-        else:
-            self._steps.put(None)
-
-    def put(self, value: Tensor) -> None:
-        """Take what `generate` gives: the prompt first, then the ids of each step."""
-        if self._prompt_seen:
-            self._steps.put(value)
-        self._prompt_seen = True
-
-    def end(self) -> None:
-        """Take notice of the end, which `generate` tells by returning too."""
+            further = rows.join([request.prompt for request in joining])
+        except BaseException as error:
+            for request in joining:
+                request.leave(error)
+            return scores
+        running += joining
+        return further if scores is None else torch.cat([scores, further])
 
 
-class WhenStopped(StoppingCriteria):
-    """Ends `generate` when somebody says so."""
+class Request:
+    """A prompt that is being answered.
 
-    def __init__(self, stopped: threading.Event) -> None:
-        self.stopped = stopped
-
-    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
-        del scores
-        return torch.full((len(input_ids),), self.stopped.is_set(), device=input_ids.device)
-
-
-def choosers(samplings: Sequence[Sampling], only_speech: "OnlySpeech") -> LogitsProcessorList:
-    """List what is done to the scores of each step, in transformers' order; the last leaves one token with a chance."""
-    sampling = samplings[0]
-    chain = LogitsProcessorList([only_speech])
-    if sampling.repetition_penalty != 1:
-        chain.append(RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty))
-    if sampling.temperature == 0:
-        return chain
-    chain.append(TemperatureLogitsWarper(float(sampling.temperature)))
-    if sampling.top_k:
-        chain.append(TopKLogitsWarper(sampling.top_k))
-    if sampling.top_p < 1:
-        chain.append(TopPLogitsWarper(float(sampling.top_p)))
-    chain.append(Draw([each.seed for each in samplings]))
-    return chain
-
-
-class OnlySpeech(LogitsProcessor):
-    """Leaves a chance to codes, and to the end marker once there is a code."""
-
-    def __init__(self, tokens: SpeechTokens, prompt_length: int, device: torch.device) -> None:
-        self.codes = torch.tensor(tokens.ids, device=device)
-        self.end_id, self.prompt_length = tokens.end_id, prompt_length
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        only = torch.full_like(scores, -torch.inf)
-        only[:, self.codes] = scores[:, self.codes]
-        if input_ids.shape[1] > self.prompt_length:
-            only[:, self.end_id] = scores[:, self.end_id]
-        return only
-
-
-class Draw(LogitsProcessor):
-    """Draws a token for each row, from that row's own source of chance; torch's global one is not touched.
-
-    So what a row becomes depends on its seed, and not on the rows beside it. The chance comes from the CPU, wherever
-    the scores are.
+    Attributes:
+        is_wanted: whether somebody still listens.
+        has_left: set when the model works on it no more.
+        num_given: ids that were given.
     """
 
-    def __init__(self, seeds: Sequence[int | None]) -> None:
-        self.sources = [torch.Generator() for _ in seeds]
-        for source, seed in zip(self.sources, seeds, strict=True):
-            if seed is None:
-                source.seed()
-            else:
-                source.manual_seed(seed)
+    def __init__(
+        self, number: int, prompt: Sequence[int], sampling: Sampling, room: int, events: "SimpleQueue[Event]"
+    ) -> None:
+        self.number, self.prompt, self.sampling, self.room = number, prompt, sampling, room
+        self.source = source_of(sampling.seed)
+        self.is_wanted, self.has_left, self.num_given = True, threading.Event(), 0
+        self._events = events
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        del input_ids
-        reached = scores.float().softmax(-1).cumsum(-1)
-        chance = torch.stack([torch.rand(1, generator=source) for source in self.sources]).to(scores.device)
-        total = reached[:, -1:]
-        # Below the total, so that the first sum above it is that of a token with a chance.
-        target = torch.minimum(chance * total, torch.nextafter(total, torch.zeros_like(total)))
-        drawn = torch.searchsorted(reached, target, right=True)
-        return torch.full_like(scores, -torch.inf).scatter_(1, drawn, 0.0)
+    def give(self, id_: int, end_id: int) -> bool:
+        """Give an id to whoever listens, and tell whether more are to follow."""
+        if self.is_wanted:
+            self._events.put((self.number, id_))
+            self.num_given += 1
+            if id_ != end_id and self.num_given < self.room:
+                return True
+        self.leave(None)
+        return False
+
+    def leave(self, why: BaseException | None) -> None:
+        """Say that nothing more comes, and why."""
+        self._events.put((self.number, why))
+        self.has_left.set()

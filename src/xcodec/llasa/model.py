@@ -17,7 +17,7 @@ from xcodec.codec import Codec
 from xcodec.codes import Codes
 from xcodec.errors import CodesError, InputError, about
 from xcodec.llasa.answer import AnswerParser, Piece
-from xcodec.llasa.checkpoint import codec_named_by, load_language_model
+from xcodec.llasa.checkpoint import codec_identity_named_by, codec_named_by, load_language_model
 from xcodec.llasa.engine import Engine, Sampling
 from xcodec.llasa.generation import TransformersEngine
 from xcodec.llasa.prompt import Prompts, Voice
@@ -115,6 +115,13 @@ class Llasa:
             codec = codec_named_by(llm, hub_arguments) or RELEASED_CODEC
         if not isinstance(codec, Codec):
             codec = Codec.from_pretrained(codec, device=device)
+        maker = codec_identity_named_by(llm, hub_arguments)
+        if maker is not None and not codec.takes_codes_of(maker):
+            raise InputError(
+                f"speaks the codes of {maker}, and the codec is {codec.identity}",
+                subject=llm,
+                remedy="give the codec that it was trained with",
+            )
         return cls.of(model, tokenizer, codec, convention)
 
     @overload

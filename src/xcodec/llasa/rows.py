@@ -1,27 +1,32 @@
 """The training format of LLaSA: each row a text and its speech as ids, in a file that is mapped into memory."""
 
+import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 
+from xcodec.codes import CodecIdentity, Codes
 from xcodec.errors import CodesError, InputError
 from xcodec.files import folder_written_whole
 from xcodec.llasa.prompt import Prompts
-from xcodec.llasa.tokens import CodesLike
+from xcodec.llasa.tokens import CodesLike, SpeechTokens
 
-__all__ = ["ROW_LENGTH", "RowsReport", "TrainingRows", "TrainingRowsWriter"]
+__all__ = ["ROW_LENGTH", "RowsReport", "TrainingRows", "TrainingRowsWriter", "codebook_size_of"]
 
 ROW_LENGTH = 2048
 IGNORED = -100
 """The label of what is not learned, as torch's cross entropy has it."""
 
 SPLITS = ("train", "val")
+TOLD = "rows.json"
+"""What is told of the rows: which ids are speech, and which codec's. Rows that LLaSA's own scripts wrote lack it."""
 
 
 def names(split: str) -> tuple[str, str]:
@@ -65,8 +70,9 @@ class TrainingRowsWriter:
         print(rows.report)
 
     A row is the text's ids between their markers, SPEECH_GENERATION_START, the codes' ids, SPEECH_GENERATION_END, and
-    the tokenizer's pad id up to the end. What is longer is cut. One row in `val_every` is for validation: the last of
-    each full group, so that a small data set is all training. Where there is none, there are no files for it.
+    the tokenizer's pad id up to the end. What is longer is cut, or refused. One row in `val_every` is for validation:
+    the last of each full group, so that a small data set is all training. Where there is none, there are no files for
+    it.
 
     Args:
         folder: to write; it must not be there, or be empty.
@@ -74,6 +80,8 @@ class TrainingRowsWriter:
             `SpeechTokens.at_offset`.
         length: ids in a row.
         val_every: one row in so many is for validation; None is for none.
+        cut: whether what is longer than a row loses its end; else it is refused.
+        codec: whose codes they are; None is that of the first `Codes` that tell.
         overwrite: whether to replace a folder that holds such rows and nothing else.
 
     Raises:
@@ -87,6 +95,8 @@ class TrainingRowsWriter:
         *,
         length: int = ROW_LENGTH,
         val_every: int | None = 100,
+        cut: bool = True,
+        codec: CodecIdentity | None = None,
         overwrite: bool = False,
     ) -> None:
         if length < 8 or (val_every is not None and val_every < 2):
@@ -102,6 +112,7 @@ class TrainingRowsWriter:
         self.folder = Path(folder).expanduser().absolute()
         check_folder(self.folder, overwrite)
         self.prompts, self.length, self.val_every, self.pad_id = prompts, length, val_every, int(pad_id)
+        self.cut, self.codec = cut, codec
         self.report = RowsReport()
         self._open = ExitStack()
         self._partial: Path | None = None
@@ -120,16 +131,20 @@ class TrainingRowsWriter:
             codes: how it sounds: `Codes` of one codebook, or their ids, shape (T,) or (1, T).
 
         Raises:
-            InputError: for an empty text, one with special tokens, or codes that the vocabulary does not have. Nothing
-                was written then, and the next row may be.
+            InputError: for an empty text, one with special tokens, codes that the vocabulary does not have or that
+                another codec made, or a row that is too long and may not be cut. Nothing was written then, and the next
+                row may be.
         """
         if self._partial is None:
             raise InputError("rows are written inside `with TrainingRowsWriter(...) as rows:`")
         tokens = self.prompts.tokens
+        self._check_maker(codes)
         text_ids, code_ids = self.prompts.text_ids(text), tokens.to_ids(codes)
         if not len(code_ids):
-            raise InputError(f"no codes for {text[:60]!r}", remedy="leave such a row out")
+            raise InputError("there are no codes", remedy="leave such a row out")
         row = np.array([*text_ids, tokens.start_id, *code_ids, tokens.end_id], dtype=np.int32)
+        if len(row) > self.length and not self.cut:
+            raise InputError(f"text and speech are longer than a row, {self.length:,} ids")
         if len(text_ids) + 1 >= self.length:
             self.report = replace(self.report, left_out=self.report.left_out + 1)
             return
@@ -146,10 +161,16 @@ class TrainingRowsWriter:
             truncated=self.report.truncated + (len(row) > self.length),
         )
 
+    def _check_maker(self, codes: CodesLike) -> None:
+        maker = codes.codec if isinstance(codes, Codes) else None
+        self.codec = self.codec or maker
+        if maker is not None and self.codec is not None and not maker.same_model(self.codec):
+            raise InputError(f"the codes were made by {maker}, and the rows hold those of {self.codec}")
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._partial = None
+        partial, self._partial = self._partial, None
         if error is not None:
             self._open.__exit__(kind, error, traceback)
             return
@@ -159,6 +180,9 @@ class TrainingRowsWriter:
             for split, file in self._files.items():
                 shape = np.array([getattr(self.report, split), self.length])
                 np.save(Path(file.name).with_name(names(split)[1]), shape)
+            assert partial is not None
+            told = {"speech": ids_of_speech(self.prompts.tokens), "codec": self.codec and asdict(self.codec)}
+            (partial / TOLD).write_text(json.dumps(told, indent=2) + "\n")
 
 
 class TrainingRows(torch.utils.data.Dataset[dict[str, list[int]]]):
@@ -174,7 +198,7 @@ class TrainingRows(torch.utils.data.Dataset[dict[str, list[int]]]):
         split: "train" or "val".
 
     Raises:
-        InputError: where the files are not there, or do not fit together.
+        InputError: where the files are not there, do not fit together, or were written for another vocabulary.
     """
 
     def __init__(self, folder: str | Path, prompts: Prompts, split: str = "train") -> None:
@@ -193,6 +217,14 @@ class TrainingRows(torch.utils.data.Dataset[dict[str, list[int]]]):
                 "4; the files are damaged or not of each other",
                 subject=ids,
             )
+        told = read_told(ids.with_name(TOLD))
+        if told.get("speech", expected := ids_of_speech(prompts.tokens)) != expected:
+            raise InputError(
+                f"were written for another vocabulary: {told['speech']}, where the language model has {expected}",
+                subject=ids.parent,
+                remedy="prepare rows for this language model",
+            )
+        self.codec = None if told.get("codec") is None else CodecIdentity(**told["codec"])
         self.path = ids
         self.rows: np.ndarray = np.memmap(ids, dtype=np.int32, mode="r", shape=(num_rows, length))
 
@@ -201,6 +233,13 @@ class TrainingRows(torch.utils.data.Dataset[dict[str, list[int]]]):
 
     def __iter__(self) -> Iterator[dict[str, list[int]]]:
         return (self[i] for i in range(len(self)))
+
+    def fingerprint(self) -> str:
+        """Hash the number of rows, their length, and up to 1,000 of them, SHA-256 in hexadecimal."""
+        state = hashlib.sha256(repr(self.rows.shape).encode())
+        for index in range(0, len(self), max(1, len(self) // 1000)):
+            state.update(self.rows[index].tobytes())
+        return state.hexdigest()
 
     def parts(self, index: int) -> tuple[list[int], np.ndarray]:
         """Return the text's ids with their markers, and the codes, int64 of shape (T,), of a row.
@@ -237,6 +276,30 @@ class TrainingRows(torch.utils.data.Dataset[dict[str, list[int]]]):
         return row[: starts[0]].tolist(), row[starts[0] : end]
 
 
+def ids_of_speech(tokens: SpeechTokens) -> dict[str, int]:
+    """Return what tells one vocabulary's speech from another's."""
+    first, size = int(tokens.ids[0]), tokens.codebook_size
+    return {"start_id": tokens.start_id, "end_id": tokens.end_id, "first_code_id": first, "codes": size}
+
+
+def read_told(path: Path) -> dict[str, Any]:
+    """Read what a folder of rows tells of itself; nothing where it tells nothing."""
+    if not path.is_file():
+        return {}
+    try:
+        told = json.loads(path.read_text())
+        codec = told.get("codec")
+        _ = codec is None or CodecIdentity(**codec)
+    except (ValueError, TypeError, AttributeError, CodesError) as error:
+        raise InputError(f"does not tell what the rows hold ({error})", subject=path) from None
+    return dict(told)
+
+
+def codebook_size_of(folder: Path) -> int:
+    """Tell how many codes there are of the codec whose codes rows hold: X-Codec2's 65,536 where they do not tell."""
+    return int(read_told(folder.expanduser() / TOLD).get("speech", {}).get("codes", 65536))
+
+
 def check_folder(folder: Path, overwrite: bool) -> None:
     """Refuse to replace anything but rows that may be replaced."""
     if not folder.exists():
@@ -244,7 +307,7 @@ def check_folder(folder: Path, overwrite: bool) -> None:
     if not folder.is_dir():
         raise InputError("is a file; rows are written as a folder", subject=folder)
     held = {path.name for path in folder.iterdir()}
-    if others := sorted(held - {name for split in SPLITS for name in names(split)}):
+    if others := sorted(held - {TOLD, *(name for split in SPLITS for name in names(split))}):
         raise InputError(f"holds {others[0]}, which is no file of rows", subject=folder, remedy="give another folder")
     if held and not overwrite:
         raise InputError("holds rows already", subject=folder, remedy="give another folder, or overwrite=True")

@@ -114,7 +114,8 @@ class SpeechTokens:
         if missing := [token for token in used if token not in vocabulary]:
             raise InputError(
                 f"the tokenizer lacks {len(missing)} of the {len(used)} tokens of speech, the first {missing[0]}",
-                remedy="give that of a model trained to speak, or put them in with SpeechTokens.add",
+                remedy="give that of a model trained to speak, or put them in with `xcodec llasa init` or "
+                "SpeechTokens.add",
             )
         ids = np.array([vocabulary[code] for code in codes])
         return cls(ids, vocabulary[convention.speech_start], vocabulary[convention.speech_end], convention)

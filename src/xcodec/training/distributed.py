@@ -60,6 +60,14 @@ class Processes:
         dist.all_reduce(flag, dist.ReduceOp.MAX)
         return bool(flag)
 
+    def total(self, here: float) -> float:
+        """Add up a number over the processes."""
+        if self.count == 1:
+            return here
+        number = torch.tensor(here, device=self.device, dtype=torch.float32)
+        dist.all_reduce(number)
+        return float(number)
+
     def wait(self) -> None:
         """Go on when all have come here."""
         if self.count > 1:

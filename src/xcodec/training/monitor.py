@@ -105,6 +105,14 @@ class Monitor(AbstractContextManager["Monitor"]):
                     self._writer.add_scalar(f"training/{name}", value, step)
             self._begin()
 
+    def validation_loss(self, step: int, loss: float) -> None:
+        """Take note of what a language model's loss is on rows that it does not learn."""
+        if not self.is_first:
+            return
+        logger.info("validation at step %d: loss %.4g", step, loss)
+        if self._writer is not None:
+            self._writer.add_scalar("validation/loss", loss, step)
+
     def validation(self, step: int, measured: Validation) -> None:
         """Take note of a validation, which the first process alone makes."""
         logger.info("validation at step %d: %s", step, measured)

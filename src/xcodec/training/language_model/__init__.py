@@ -1,0 +1,1 @@
+"""Rows of texts and codes teach a language model to speak."""
