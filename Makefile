@@ -1,7 +1,10 @@
 # make demo   the main job: a recording becomes codes and comes back, through the built-in model
 # make test   everything that is tested, the released size included
 # make wheel  a wheel and a source distribution in dist/, checked, and the wheel tried where no compiler is
-# All set up .venv by themselves.
+# make docs   the site in build/site, tutorials executed: open build/site/index.html
+# make matrix the wheel on every Python that is here, with the oldest and the newest of what it stands on
+# make gpu    ten minutes on a machine with a GPU, well spent: tests, tables, training; `make gpu MINUTES=2` for less
+# All but gpu set up .venv by themselves.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -16,7 +19,7 @@ export MALLOC_TRIM_THRESHOLD_ = 17179869184
 IN_TWO := -n 2 --dist loadfile
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: demo test test-fast lint types format wheel clean
+.PHONY: demo test test-fast lint types format docs wheel matrix gpu clean
 
 demo: $(READY)
 	$(BIN)/python scripts/demo.py
@@ -31,6 +34,10 @@ lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/clang-format --dry-run --Werror $(KERNELS)
+	$(BIN)/typos
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/zizmor --offline --quiet .github/workflows
+	! command -v actionlint >/dev/null || actionlint
 
 types: $(READY)
 	$(BIN)/mypy
@@ -40,9 +47,21 @@ format: $(READY)
 	$(BIN)/ruff format
 	$(BIN)/clang-format -i $(KERNELS)
 
+docs: $(READY)
+	$(BIN)/python scripts/documentation.py
+	$(BIN)/python -m mkdocs build --quiet
+
 wheel: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group release
 	$(BIN)/python scripts/wheel.py
+
+matrix: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group matrix
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m nox --stop-on-first-error
+
+MINUTES ?= 10
+gpu:
+	$(PYTHON) scripts/gpu.py --minutes $(MINUTES)
 
 $(READY): pyproject.toml setup.py constraints.txt $(KERNELS) src/xcodec/kernels/signatures.py
 	$(PYTHON) -m venv .venv
@@ -51,4 +70,4 @@ $(READY): pyproject.toml setup.py constraints.txt $(KERNELS) src/xcodec/kernels/
 	touch $(READY)
 
 clean:
-	rm -rf .venv build dist demo-output .pytest_cache .ruff_cache .mypy_cache
+	rm -rf .venv .nox build dist demo-output gpu-output .pytest_cache .ruff_cache .mypy_cache

@@ -1,5 +1,6 @@
 """What is distributed: a source distribution that can test itself, and a wheel that says what it runs on."""
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -101,3 +102,19 @@ def test_a_wheel_is_made_for_another_processor_too(unpacked: Path, tmp_path: Pat
     assert wheel.name.endswith("-py3-none-linux_aarch64.whl")
     with zipfile.ZipFile(wheel) as opened:
         assert opened.read("xcodec/kernels/libxcodec.so")[18:20] == b"\xb7\x00"  # ELF's number for aarch64
+
+
+def test_every_extra_that_the_sources_name_is_one_and_all_has_each() -> None:
+    tomllib = pytest.importorskip("tomllib", reason="needs Python 3.11")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named: set[str] = set()
+    for path in (ROOT / "src").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        named |= set(re.findall(r'\brequire\((?:\w+|"[^"]+"), "(\w+)"', text))
+        for inside in re.findall(r"xcodec\[([a-z,]+)\]", text):
+            named |= set(inside.split(","))
+    assert {"formats", "tokenize", "serve", "onnx", "eval", "train", "ray"} <= set(extras)
+    assert len(named) > 7
+    assert named <= set(extras)
+    (everything,) = extras["all"]
+    assert set(re.findall(r"\[(.*)\]", everything)[0].split(",")) == set(extras) - {"all", "dev"}
