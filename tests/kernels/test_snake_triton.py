@@ -351,6 +351,7 @@ def test_it_compiles_for_a_gpu_where_there_is_none(tmp_path, monkeypatch):
 
 
 @needs_triton
+@pytest.mark.gpu
 @needs_gpu
 @pytest.mark.parametrize("dtype", [torch.float32, *HALVES])
 def test_on_a_gpu_it_is_its_definition(dtype):
