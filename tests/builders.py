@@ -149,7 +149,7 @@ def tiny_distill(seed: int = 0, **fields: Any) -> DistillNeuCodecModel:
 def codec_to_export() -> Codec:
     """A random X-Codec2 of as few layers as there can be: what exporting takes grows with their number."""
     semantic = TINY["semantic_model_config"] | {"num_hidden_layers": 1}
-    model = tiny_model(num_hidden_layers=1, downsampling_ratios=[16, 20], semantic_model_config=semantic)
+    model = tiny_model(num_hidden_layers=1, downsampling_ratios=[320], semantic_model_config=semantic)
     return Codec(model, FAMILY.feature_extractor(), name="tiny")
 
 

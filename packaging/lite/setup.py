@@ -10,6 +10,7 @@ SOURCE = Path("../../src/xcodec")
 PACKAGES = ["xcodec", "xcodec.audio", "xcodec.runtime"]
 MODULES = [
     "batching",
+    "code_stream",
     "codes",
     "errors",
     "files",

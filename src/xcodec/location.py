@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import fsspec
-
 from xcodec.errors import InputError, MissingExtraError, first_line
 
 __all__ = [
@@ -111,6 +109,8 @@ class Location:
             InputError: for an unknown protocol or an unusable URL.
             MissingExtraError: where fsspec needs a library for the protocol.
         """
+        import fsspec  # late: it would be a quarter of what `xcodec.runtime` imports
+
         if not is_url(text):
             path = os.path.abspath(Path(as_path(text)).expanduser())  # noqa: PTH100  (links stay as they are named)
             return cls(fsspec.filesystem("file"), path, True)
@@ -228,6 +228,8 @@ class StandardInput(Location):
     @classmethod
     def read(cls) -> "StandardInput":
         """Take all that comes, to its end."""
+        import fsspec
+
         kept = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as this does)
         shutil.copyfileobj(sys.stdin.buffer, kept)
         return cls(fsspec.filesystem("file"), f"{os.getcwd()}/standard input", True, kept)  # noqa: PTH109

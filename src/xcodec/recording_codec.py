@@ -59,6 +59,14 @@ class CodecFormat(Protocol):
     def decodes(self) -> CodecIdentity | None:
         """The model whose codes are decoded, where that is another one."""
 
+    @property
+    def lookahead(self) -> int | None:
+        """How many codes after its own a code's audio depends on; None where on all that come."""
+
+    @property
+    def looks_ahead_once(self) -> bool:
+        """Whether a stream makes no more of codes that it looks ahead at than of those to come."""
+
     def samples_of(self, num_codes: int) -> int:
         """Tell of how many samples so many codes are made, where more audio follows them."""
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import xcodec_builders
-from builders import speech, tiny_causal, tiny_neucodec
+from builders import speech, tiny_causal, tiny_distill, tiny_neucodec
 from xcodec import CheckpointError, Codec, InputError, XcodecError
 from xcodec.export import comparison, export_codec, onnx_file
 from xcodec.export.blocks import LEFT_OUT, portable
@@ -103,7 +103,12 @@ def test_the_manifest_says_what_the_codec_is(exported: tuple[Codec, Path]) -> No
     assert manifest["config"]["model_type"] == "xcodec2"
     assert (manifest["sampling_rate"], manifest["hop_length"], manifest["opset"]) == (16000, 320, 18)
     assert manifest["codebook_sizes"] == [65536]
-    assert sorted(path.name for path in folder.iterdir()) == ["codec.json", "decoder.onnx", "encoder.onnx"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "codec.json",
+        "decoder.onnx",
+        "decoder_step.onnx",
+        "encoder.onnx",
+    ]
 
 
 def test_large_weights_get_a_file_of_their_own(exported: tuple[Codec, Path], tmp_path: Path) -> None:
@@ -194,6 +199,15 @@ def test_a_codebook_that_is_left_out_adds_nothing() -> None:
     assert torch.equal(optional.decode(codes), quantizer.decode(codes[:, :2]))
 
 
+def test_local_attention_and_convolutions_of_a_whole_clip_give_the_codes_that_stretches_give() -> None:
+    model = tiny_distill()
+    clips = [speech(samples=samples) for samples in (32000, 9000, 700, 1)]
+    inputs = feature_extractor_of(model)(clips, sampling_rate=16000, return_tensors="pt")
+    expected = model.encode_clips(inputs["input_values"], inputs["padding_mask"])
+    codes = portable(model).encode_clips(inputs["input_values"], inputs["padding_mask"])
+    assert torch.equal(codes.codes, expected.codes)
+
+
 # Other families, which takes minutes.
 
 SIZES = {"acoustic_model_config": xcodec_builders.TINY_ACOUSTIC, "semantic_model_config": xcodec_builders.TINY_SEMANTIC}
@@ -203,6 +217,7 @@ OTHERS = {
     "xcodec with HuBERT": lambda: xcodec_builders.random_xcodec("hubert", **SIZES),
     "xcodec with WavLM": lambda: xcodec_builders.random_xcodec("wavlm", **SIZES),
     "higgs": xcodec_builders.tiny_higgs,
+    "distill": tiny_distill,
 }
 
 
@@ -211,7 +226,7 @@ OTHERS = {
 def test_other_families_are_exported(name: str, tmp_path: Path) -> None:
     model = OTHERS[name]()
     codec = Codec(model, feature_extractor_of(model))
-    export = export_codec(codec, tmp_path / "out")
+    export = export_codec(codec, tmp_path / "out", stream=name == "causal")
     assert export.agreement.ties <= 0.005 * export.agreement.codes
     runtime = RuntimeCodec(tmp_path / "out")
     clip = speech(1.0)

@@ -13,8 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xcodec.export.local_blocks import OnePassConvEncoder, WindowedTransformer
+from xcodec.models.distill_neucodec.acoustic import ConvEncoder
 from xcodec.modules.fbank import KaldiFbank
 from xcodec.modules.istft import ISTFTHead
+from xcodec.modules.local_attention import LocalTransformer
 from xcodec.modules.snake import FILTER_TAPS, RATIO, AntiAliasedActivation
 from xcodec.quantizers.rvq import VectorQuantizer
 from xcodec.runtime.manifest import LEFT_OUT
@@ -91,7 +94,7 @@ class MatrixISTFTHead(ISTFTHead):
 def extended(x: Tensor, lengths: Tensor, before: int, after: int) -> Tensor:
     """Extend clips by their first and last valid steps: (batch, channels, time) to (..., before + time + after)."""
     steps = torch.arange(-before, x.shape[-1] + after, device=x.device).clamp(min=0)
-    return x.gather(-1, torch.minimum(steps, lengths[:, None] - 1)[:, None].expand(-1, x.shape[1], -1))
+    return x.gather(-1, torch.minimum(steps, lengths.unsqueeze(1) - 1).unsqueeze(1).expand(-1, x.shape[1], -1))
 
 
 class TwoPhaseActivation(AntiAliasedActivation):
@@ -144,4 +147,6 @@ REPLACEMENTS: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
     ISTFTHead: MatrixISTFTHead,
     AntiAliasedActivation: TwoPhaseActivation,
     VectorQuantizer: OptionalVectorQuantizer,
+    ConvEncoder: OnePassConvEncoder,
+    LocalTransformer: WindowedTransformer,
 }

@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 
 from xcodec.audio import Audio
+from xcodec.code_stream import CodeStream
 from xcodec.codec import Codec
 from xcodec.errors import XcodecError
 from xcodec.runtime import Codec as RuntimeCodec
+from xcodec.runtime import StreamDecoder as ExportedStream
+from xcodec.streaming import StreamDecoder
 
 __all__ = ["Agreement", "compare"]
 
@@ -42,7 +45,9 @@ class Agreement:
         return ", ".join(told)
 
 
-def compare(codec: Codec, exported: RuntimeCodec, has_encoder: bool, has_decoder: bool) -> Agreement:
+def compare(
+    codec: Codec, exported: RuntimeCodec, has_encoder: bool, has_decoder: bool, has_step: bool = False
+) -> Agreement:
     """Encode and decode speech with both, each clip alone and all in one padded batch.
 
     Args:
@@ -50,6 +55,7 @@ def compare(codec: Codec, exported: RuntimeCodec, has_encoder: bool, has_decoder
         exported: what came of it.
         has_encoder: whether there is an encoder in it.
         has_decoder: whether there is a decoder in it.
+        has_step: whether there is a decoder's step in it.
 
     Raises:
         XcodecError: where float32 weights make other codes than a few ties, or audio that differs by more than 1e-4.
@@ -67,18 +73,26 @@ def compare(codec: Codec, exported: RuntimeCodec, has_encoder: bool, has_decoder
         for found in (exported.encode_samples(clips, None), encoded_together(exported.encoder, clips)):
             codes += sum(clip.size for clip in ids)
             ties += sum(int((a != b).sum()) for a, b in zip(ids, found, strict=True))
-    error = None
+    errors = []
     if has_decoder:
         expected = codec.decode_ids(ids)
-        error = max(
-            float(np.abs(a - b).max())
-            for found in (exported.decode_ids(ids), decoded_together(exported.decoder, ids))
-            for a, b in zip(expected, found, strict=True)
-        )
+        for found in (exported.decode_ids(ids), decoded_together(exported.decoder, ids)):
+            errors += [float(np.abs(a - b).max()) for a, b in zip(expected, found, strict=True)]
+    if has_step:
+        streams = [decoded_as_stream(stream, ids[0]) for stream in (StreamDecoder(codec), ExportedStream(exported))]
+        errors.append(float(np.abs(streams[0] - streams[1]).max()))
+    error = max(errors, default=None)
     agreement = Agreement(codes, ties, error)
     if exported.manifest.dtype == "float32" and (ties > MOST_TIES * codes or (error or 0.0) > MOST_ERROR):
         raise XcodecError(f"the exported graphs do not do what torch does: {agreement}", subject=codec.name)
     return agreement
+
+
+def decoded_as_stream(stream: CodeStream, ids: np.ndarray) -> np.ndarray:
+    """Decode a clip of (codebooks, frames) as it comes, in pushes of several sizes: its samples."""
+    starts = [0, 1, 12, 13, 40]
+    pieces = [stream.push(ids[:, i:j]) for i, j in zip(starts, [*starts[1:], None], strict=True)]
+    return np.concatenate([piece.samples[0] for piece in (*pieces, stream.flush()) if piece is not None])
 
 
 def encoded_together(encoder: Any, clips: list[np.ndarray]) -> list[np.ndarray]:

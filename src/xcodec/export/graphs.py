@@ -1,9 +1,8 @@
-"""The two halves of a codec as graphs that take padded batches with their lengths, and prepare clips themselves."""
+"""The two halves of a codec as graphs that take padded batches with their lengths."""
 
 from abc import abstractmethod
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import Dim
 
@@ -44,10 +43,20 @@ class Graph(nn.Module):
 
 
 class EncoderGraph(Graph):
-    """From waveforms to codes: pads to whole hops, computes features, encodes."""
+    """From waveforms of whole hops to codes: computes features, encodes."""
 
     inputs = ("audio", "lengths")
     outputs = ("codes", "code_lengths")
+
+    @property
+    def hop_length(self) -> int:
+        """Of how many samples the waveforms are whole numbers."""
+        return self.model.latent_hop_length
+
+    @property
+    def least_padding(self) -> int:
+        """How many samples each waveform has at least past its clip's end."""
+        return self.model.appended_samples
 
     def forward(self, audio: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Encode.
@@ -60,24 +69,21 @@ class EncoderGraph(Graph):
             Codes, int64 (batch, codebooks, frames), 0 past a clip's end; and how many frames each clip has, int64
             (batch,).
         """
-        hop_length, appended = self.model.latent_hop_length, self.model.appended_samples
-        num_hops = (audio.shape[1] + appended + hop_length - 1) // hop_length
-        waveform = F.pad(audio, (0, hop_length))[:, None, : num_hops * hop_length]
-        mask = valid_steps(lengths + appended, num_hops * hop_length)
-        encoded = self.model.encode_clips(zero_past_end(waveform, lengths), mask)
+        mask = valid_steps(lengths + self.least_padding, audio.shape[1])
+        encoded = self.model.encode_clips(zero_past_end(audio.unsqueeze(1), lengths), mask)
         assert encoded.lengths is not None, "there is a mask"
         return encoded.codes, encoded.lengths
 
     def examples(self) -> tuple[Tensor, ...]:
         """`Graph.examples`."""
-        num_samples = EXAMPLE_CODES * self.model.hop_length + 1
-        return torch.zeros(2, num_samples), torch.tensor([num_samples, num_samples // 2])
+        num_samples = EXAMPLE_CODES * self.model.hop_length
+        return torch.zeros(2, num_samples), torch.tensor([num_samples - self.least_padding, num_samples // 2])
 
     @property
     def dynamic_shapes(self) -> dict[str, dict[int, Dim]]:
         """`Graph.dynamic_shapes`."""
         batch = Dim("batch")
-        return {"audio": {0: batch, 1: Dim("samples")}, "lengths": {0: batch}}
+        return {"audio": {0: batch, 1: self.hop_length * Dim("hops")}, "lengths": {0: batch}}
 
 
 class DecoderGraph(Graph):

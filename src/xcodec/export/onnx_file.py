@@ -6,12 +6,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from xcodec import kernels
 from xcodec.errors import InputError, first_line, require
-from xcodec.export.graphs import Graph
+from xcodec.export.graphs import EncoderGraph, Graph
+from xcodec.export.program import traced, translated_in_place
 
 __all__ = ["OLDEST_OPSET", "write_onnx"]
 
@@ -44,28 +45,28 @@ def write_onnx(graph: Graph, path: Path, opset: int, largest: int = LARGEST_FILE
     # Of half precision ONNX Runtime would write what a CPU makes of it: casts to float32 around every operator.
     is_half = graph.model.dtype == torch.float16
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        traced = path if is_half else Path(scratch, path.name)
+        unsimplified = path if is_half else Path(scratch, path.name)
         try:
-            with quiet(), torch.no_grad(), kernels.use(kernels.TORCH):
-                program = torch.onnx.export(
-                    graph,
-                    graph.examples(),
+            with quiet(), torch.no_grad():
+                translated = torch.onnx.export(
+                    translated_in_place(traced(graph)),
                     input_names=graph.inputs,
                     output_names=graph.outputs,
-                    dynamic_shapes=graph.dynamic_shapes,
                     opset_version=opset,
                     dynamo=True,
                     optimize=is_half,
                     verbose=False,
                 )
-            assert program is not None
-            for node in program.model.graph.all_nodes():  # where in whose files it was made
+            assert translated is not None
+            if isinstance(graph, EncoderGraph):
+                pad_to_whole_hops(translated.model, graph)
+            for node in translated.model.graph.all_nodes():  # where in whose files it was made
                 node.metadata_props.clear()
-            weights = [value.const_value for value in program.model.graph.initializers.values()]
+            weights = [value.const_value for value in translated.model.graph.initializers.values()]
             is_large = sum(weight.nbytes for weight in weights if weight is not None) > largest
-            program.save(traced, external_data=is_large)
+            translated.save(unsimplified, external_data=is_large)
             if not is_half:
-                simplify(traced, path, is_large)
+                simplify(unsimplified, path, is_large)
             onnx.checker.check_model(path)
         except Exception as error:  # the exporter has many, and says in them what it does not know
             family = graph.model.config.model_type
@@ -103,6 +104,41 @@ def simplify(source: Path, target: Path, is_large: bool) -> None:
     for opset in [each for each in simplified.opset_import if each.domain]:  # ONNX Runtime's own, which none uses
         simplified.opset_import.remove(opset)
     target.write_bytes(simplified.SerializeToString())
+
+
+def pad_to_whole_hops(model: Any, graph: EncoderGraph) -> None:
+    """Let an encoder take waveforms of any length: what it asks for past their ends is put there first.
+
+    It is done here rather than traced, since the sizes of all else are simple only as multiples of a hop.
+
+    Args:
+        model: of onnx_ir, in which audio (batch, samples) is the first input.
+        graph: what it was made of.
+    """
+    import onnx_ir as ir
+
+    padded = model.graph.inputs[0]
+    audio = ir.Value(name=padded.name, type=padded.type, shape=ir.Shape([padded.shape[0], "samples"]))
+    padded.name = "whole_hops"
+    nodes: list[Any] = []
+
+    def made(operator: str, *inputs: Any, **attributes: int) -> Any:
+        nodes.append(ir.node(operator, inputs, attributes))
+        return nodes[-1].outputs[0]
+
+    def constant(*numbers: int) -> Any:
+        nodes.append(ir.node("Constant", [], {"value": ir.tensor(numbers, dtype=ir.DataType.INT64)}))
+        return nodes[-1].outputs[0]
+
+    hop_length = constant(graph.hop_length)
+    samples = made("Shape", audio, start=1, end=2)
+    hops = made("Div", made("Add", samples, constant(graph.least_padding + graph.hop_length - 1)), hop_length)
+    missing = made("Sub", made("Mul", hops, hop_length), samples)
+    whole = made("Pad", audio, made("Concat", constant(0, 0, 0), missing, axis=0))
+    whole.type, whole.shape = padded.type, padded.shape
+    ir.convenience.replace_all_uses_with(padded, whole)
+    model.graph.inputs[0] = audio
+    model.graph.insert_before(model.graph[0], nodes)
 
 
 @contextmanager

@@ -212,14 +212,14 @@ class BlockwiseAttention(nn.Module, ABC):
         """
         bias = self.distance_bias(x, q, biases)
         first = start if isinstance(start, int) else 0  # which matters to biases alone, and these have no streams
-        if not self.is_short(q, k) and self._is_native(q, k, v, *(() if biases is None else (biases,))):
+        if self._is_native(q, k, v, *(() if biases is None else (biases,))) and not self.is_short(q, k):
             table, gates, left = (None, None, 0) if bias is None else (bias.table.float(), bias.gates, bias.left)
             gates = None if gates is None else gates.float()
             return kernels.attention(q, k, v, table, gates, left, first, lengths)
         mask = None if lengths is None else valid_steps(lengths, k.shape[1])[:, None, None]
         if bias is not None:
-            scores = bias.scores(first, x.shape[1], k.shape[1]).to(q.dtype)
-            mask = scores if mask is None else scores.masked_fill_(~mask, -torch.inf)
+            scores = bias.scores(first, x.shape[1], k.shape[1])
+            mask = (scores if mask is None else scores.masked_fill_(~mask, -torch.inf)).to(q.dtype)
         return self.softmax_weighted(q, k, v, mask)
 
     @staticmethod

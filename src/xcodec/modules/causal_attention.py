@@ -65,12 +65,11 @@ class CausalSelfAttention(SelfAttention):
             first = 0 if self.window is None else max(0, start - self.window + 1)
             k, v = k[:, first : start + num_queries], v[:, first : start + num_queries]
             start -= first
-        if all_alike and not self.is_short(q, k) and self._is_native(q, k, v):
+        if all_alike and self._is_native(q, k, v) and not self.is_short(q, k):
             assert isinstance(start, int)
             return kernels.attention(q, k, v, self._bias_table(q), None, self.window or 0, start, None)
         num_keys = k.shape[1]
-        sees_all = self.window is None or num_keys <= self.window
-        if all_alike and sees_all and num_queries in (1, num_keys):
+        if all_alike and (self.window is None or num_keys <= self.window) and num_queries in (1, num_keys):
             is_causal = bool(num_queries > 1)  # of a graph that is traced, a number is a symbol, and so is this
             return self.softmax_weighted(q, k, v, None, is_causal)
         return self.softmax_weighted(q, k, v, self._seen(start, num_queries, num_keys, q.device))

@@ -58,7 +58,15 @@ class ConvNeXtUnit(nn.Module):
         Returns:
             The shape of `x`; and the squares that the gain is decided by, summed over channels, (batch, time).
         """
+        wide, energy = self.widened(x, lengths)
+        return self.added(x, wide, gain), energy
+
+    def widened(self, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Compute what the norm reads, (batch, time, wide channels), and the squares that decide its gain."""
         wide = self.fc1(self.conv(x, lengths).transpose(1, 2))  # -> (batch, time, channels)
         wide = self.snake(wide.transpose(1, 2)).transpose(1, 2)
-        energy = torch.linalg.vector_norm(at_least_float32(wide.detach()), dim=2).square()
-        return x + self.fc2(self.norm(wide, gain)).transpose(1, 2), energy
+        return wide, torch.linalg.vector_norm(at_least_float32(wide.detach()), dim=2).square()
+
+    def added(self, x: Tensor, wide: Tensor, gain: Tensor) -> Tensor:
+        """Add to `x` what comes of `widened` by a gain."""
+        return x + self.fc2(self.norm(wide, gain)).transpose(1, 2)

@@ -21,7 +21,7 @@ def valid_steps(lengths: Tensor, num_steps: int) -> Tensor:
     Returns:
         A bool tensor of shape (batch, num_steps), True on valid steps.
     """
-    return torch.arange(num_steps, device=lengths.device) < lengths[:, None]
+    return torch.arange(num_steps, device=lengths.device) < lengths.unsqueeze(1)
 
 
 def zero_past_end(x: Tensor, lengths: Tensor | None) -> Tensor:
@@ -29,12 +29,12 @@ def zero_past_end(x: Tensor, lengths: Tensor | None) -> Tensor:
     if lengths is None:
         return x
     # Not masked_fill: it would lay a channels-last tensor out anew.
-    return torch.where(valid_steps(lengths, x.shape[-1])[:, None], x, 0.0)
+    return torch.where(valid_steps(lengths, x.shape[-1]).unsqueeze(1), x, 0.0)
 
 
 def replicate_past_end(x: Tensor, lengths: Tensor | None) -> Tensor:
     """Repeat each clip's last valid step past its end in `x` of shape (batch, channels, time)."""
     if lengths is None:
         return x
-    last = (lengths - 1).clamp(min=0)[:, None, None].expand(-1, x.shape[1], 1)
-    return torch.where(valid_steps(lengths, x.shape[-1])[:, None], x, x.gather(-1, last))
+    last = (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, x.shape[1], 1)
+    return torch.where(valid_steps(lengths, x.shape[-1]).unsqueeze(1), x, x.gather(-1, last))

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from xcodec.modules.lengths import zero_past_end
+from xcodec.modules.lengths import valid_steps, zero_past_end
 
 __all__ = ["MaskedGroupNorm", "TimeNorm"]
 
@@ -15,16 +15,15 @@ class MaskedGroupNorm(nn.GroupNorm):
         """Normalise `x` of shape (batch, channels, time); `lengths` counts valid steps, shape (batch,)."""
         if lengths is None:
             return super().forward(x)
-        # (batch, channels, time) -> (batch, groups, channels_per_group * time)
-        batch, channels, time = x.shape
-        count = (lengths * (channels // self.num_groups))[:, None, None]
-        wide = zero_past_end(x.float(), lengths)
-        mean = wide.reshape(batch, self.num_groups, -1).sum(-1, keepdim=True) / count
-        centred = wide.reshape(batch, self.num_groups, -1) - mean
-        deviation = zero_past_end(centred.view(batch, channels, time), lengths).view(batch, self.num_groups, -1)
-        variance = deviation.square().sum(-1, keepdim=True) / count
-        normal = (centred / (variance + self.eps).sqrt()).view(batch, channels, time).to(x.dtype)
-        return normal * self.weight[:, None] + self.bias[:, None]
+        # (batch, channels, time) -> (batch, groups, channels_per_group, time)
+        wide = x.float().unflatten(1, (self.num_groups, -1))
+        valid = valid_steps(lengths, x.shape[2]).unsqueeze(1).unsqueeze(1)
+        count = (lengths * (self.num_channels // self.num_groups)).view(-1, 1, 1, 1)
+        mean = torch.where(valid, wide, 0.0).sum((2, 3), keepdim=True) / count
+        centred = torch.where(valid, wide - mean, 0.0)
+        variance = centred.square().sum((2, 3), keepdim=True) / count
+        normal = (centred / (variance + self.eps).sqrt()).flatten(1, 2).to(x.dtype)
+        return normal * self.weight.unsqueeze(1) + self.bias.unsqueeze(1)
 
     def moments(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Sum up a stretch of time; the moments of several stretches are the sum of theirs.

@@ -51,7 +51,7 @@ class SnakeBeta(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Activate `x` of shape (batch, channels, time)."""
         alpha, gain = self.alpha_and_gain()
-        return x + (x * alpha[:, None]).sin().square() * gain[:, None]
+        return x + (x * alpha.unsqueeze(1)).sin().square() * gain.unsqueeze(1)
 
 
 def at_least_float32(x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from xcodec.modules.autocast import without_autocast
 from xcodec.modules.linear import Linear
 
 __all__ = ["FSQ"]
@@ -48,7 +49,7 @@ class FSQ(nn.Module):
 
     def project(self, x: Tensor) -> Tensor:
         """Project latents (batch, time, dim) to the dimensions that are rounded: (batch, time, number of levels)."""
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x):
             projected: Tensor = self.project_in(x.to(self.project_in.weight.dtype))
         return projected
 
@@ -62,7 +63,7 @@ class FSQ(nn.Module):
         Returns:
             As `forward`.
         """
-        with torch.autocast(projected.device.type, enabled=False):
+        with without_autocast(projected):
             bounded = self.bound(self.bound(projected.float()))
             rounded = bounded.round()
             half = self._level_tensor(projected.device) // 2

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xcodec.modules.autocast import without_autocast
 from xcodec.modules.linear import Linear, linear
 
 __all__ = ["Codebook", "ResidualVectorQuantizer"]
@@ -123,7 +124,7 @@ class ResidualVectorQuantizer(nn.Module):
             Codes, int64, shape (batch, num_quantizers, time).
         """
         codes = []
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x):
             residual = x.float()
             for stage in self.stages[:num_quantizers]:
                 codes.append(stage.encode(residual))

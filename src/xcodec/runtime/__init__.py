@@ -5,9 +5,11 @@
     codec = Codec("mini-onnx/")
     codes = codec.encode("speech.wav")
 
-`Codec` has the interface of `xcodec.Codec`, and reads and writes the same `Codes`.
+`Codec` has the interface of `xcodec.Codec`, and reads and writes the same `Codes`; `StreamDecoder` that of
+`xcodec.StreamDecoder`, where the decoder's step was exported too.
 """
 
 from xcodec.runtime.codec import Codec
+from xcodec.runtime.stream_decoder import StreamDecoder
 
-__all__ = ["Codec"]
+__all__ = ["Codec", "StreamDecoder"]

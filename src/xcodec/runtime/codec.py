@@ -11,7 +11,7 @@ import numpy as np
 from xcodec.codes import CodecIdentity
 from xcodec.errors import CheckpointError, InputError, first_line, require
 from xcodec.recording_codec import RecordingCodec
-from xcodec.runtime.manifest import DECODER, ENCODER, LEFT_OUT, Manifest
+from xcodec.runtime.manifest import DECODER, DECODER_STEP, ENCODER, LEFT_OUT, ONNX, Manifest
 
 __all__ = ["Codec"]
 
@@ -70,6 +70,11 @@ class Codec(RecordingCodec):
         """The session of the decoder's graph."""
         return self._session(DECODER)
 
+    @cached_property
+    def decoder_step(self) -> Any:
+        """The session of the graph of a decoder's next step, which `StreamDecoder` runs."""
+        return self._session(DECODER_STEP)
+
     def encode_samples(self, clips: list[np.ndarray], bandwidth: float | None) -> list[np.ndarray]:
         """`RecordingCodec.encode_samples`."""
         codebooks = self.manifest.codebooks_at(bandwidth)
@@ -97,11 +102,16 @@ class Codec(RecordingCodec):
         return np.asarray(samples[:length])
 
     def _session(self, name: str) -> Any:
+        if self.manifest.graphs != ONNX:
+            raise CheckpointError(
+                f"holds programs of {self.manifest.graphs}",
+                subject=self.folder,
+                remedy="export the model again, without --format",
+            )
         path = self.folder / name
         if not path.is_file():
-            raise CheckpointError(
-                f"there is no {name}", subject=self.folder, remedy="export the model again, both halves of it"
-            )
+            again = "export the model again, " + ("with --stream" if name == DECODER_STEP else "both halves of it")
+            raise CheckpointError(f"there is no {name}", subject=self.folder, remedy=again)
         options = self._onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads or 0
         options.log_severity_level = ERROR

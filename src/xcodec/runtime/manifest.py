@@ -10,12 +10,14 @@ from typing import Any
 from xcodec.codes import CodecIdentity
 from xcodec.errors import CheckpointError, InputError, first_line
 
-__all__ = ["DECODER", "ENCODER", "LEFT_OUT", "MANIFEST", "Manifest"]
+__all__ = ["DECODER", "DECODER_STEP", "ENCODER", "LEFT_OUT", "MANIFEST", "ONNX", "Manifest"]
 
 MANIFEST = "codec.json"
 ENCODER = "encoder.onnx"
 DECODER = "decoder.onnx"
+DECODER_STEP = "decoder_step.onnx"
 FORMAT = "xcodec.onnx"
+ONNX = "onnx"
 FORMAT_VERSION = 1
 LEFT_OUT = -1  # in place of the codes of a codebook that a stream does without
 
@@ -41,6 +43,9 @@ class Manifest:
         dtype: of the weights.
         opset: of ONNX's operators.
         versions: of what made it, by name.
+        lookahead: how many codes after its own a code's audio depends on; None where on all that come.
+        looks_ahead_once: whether a stream makes no more of codes that it looks ahead at than of those to come.
+        graphs: of which kind they are, "onnx" or "torch".
     """
 
     name: str
@@ -59,6 +64,9 @@ class Manifest:
     dtype: str
     opset: int
     versions: dict[str, str]
+    lookahead: int | None = None
+    looks_ahead_once: bool = False
+    graphs: str = ONNX
 
     def samples_of(self, num_codes: int) -> int:
         """Tell of how many samples so many codes are made, where more audio follows them."""

@@ -1,89 +1,21 @@
-"""Codes that arrive one by one become audio that leaves piece by piece."""
+"""Codes that arrive one by one become audio that leaves piece by piece, decoded by torch."""
 
-from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 
-from xcodec.audio import Audio
+from xcodec.code_stream import Auto, CodeStream, DecoderState, Window
 from xcodec.codec import Codec
-from xcodec.errors import CodesError, InputError
-from xcodec.modules.time import Past, Streamed
-from xcodec.streaming.windows import check_windows
+from xcodec.errors import InputError
+from xcodec.modules.time import Streamed
 
 __all__ = ["DecoderState", "StreamDecoder"]
 
-CONTEXT = 500  # frames
-LOOKAHEAD = 10  # frames
-CHUNK = 10  # frames
-MOST = 100  # frames in a window whose length is free
 
-Ids: TypeAlias = ArrayLike
-"""Codes: a number, numbers (frames,), or (codebooks, frames)."""
-Auto: TypeAlias = Literal["auto"]
-
-
-@dataclass
-class DecoderState:
-    """One stream: the frames that are not final yet, and what is kept of those that are.
-
-    Attributes:
-        ids: the frames from `done` on, (codebooks, frames).
-        done: frames whose audio has left.
-        after: what the last window said comes after them, float32 (samples,): the next one fades in over it.
-        past: what the model carries on; None where the stream begins.
-        pieces: how many pieces of audio have left.
-        ended: whether no more codes come.
-    """
-
-    ids: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
-    done: int = 0
-    after: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
-    past: Past | None = None
-    pieces: int = 0
-    ended: bool = False
-
-    @property
-    def received(self) -> int:
-        """Frames that have come so far."""
-        return self.done + self.ids.shape[1]
-
-
-@dataclass(frozen=True)
-class Window:
-    """The next frames of a stream: the first `num_final` are wanted, and the others are looked ahead at.
-
-    Attributes:
-        stream: whose frames they are.
-        ids: their codes, (codebooks, frames).
-        num_final: how many of them are wanted.
-        past: what the model carries on from before them; None where the stream begins.
-    """
-
-    stream: "StreamDecoder"
-    ids: np.ndarray
-    num_final: int
-    past: Past | None
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether it shows a stream from its beginning to its end: it is then decoded as a whole recording is."""
-        state = self.stream.state
-        return state.ended and self.past is None and self.num_final == state.ids.shape[1]
-
-    @property
-    def kind(self) -> Hashable:
-        """What windows that can be a batch have in common."""
-        past = None if self.past is None else self.past.shape
-        return self.ids.shape, self.num_final, past, self.stream.context
-
-
-class StreamDecoder:
+class StreamDecoder(CodeStream):
     """Decode a stream of codes; many may share one codec.
 
     Audio of a frame leaves when it is decoded with `lookahead` frames after it. What convolutions reach of the past is
@@ -115,189 +47,24 @@ class StreamDecoder:
         lookahead: int | Auto = "auto",
         chunk: int | Sequence[int] | Auto = "auto",
     ) -> None:
-        model = codec.model
-        if not model.has_decoder:
+        if not codec.model.has_decoder:
             raise InputError(
                 "the codec was loaded with encoder_only=True and has no decoder", remedy="load it without that"
             )
-        if context == "auto":
-            context = CONTEXT if model.lookahead is None else None
-        if lookahead == "auto":
-            lookahead = LOOKAHEAD if model.lookahead is None else model.lookahead
-        if chunk == "auto":
-            chunk = 1 if model.looks_ahead_once else CHUNK
-        chunks = tuple(chunk) if isinstance(chunk, list | tuple) else (chunk,)
-        least = model.lookahead if model.looks_ahead_once and model.lookahead is not None else 1
-        for frames in chunks or (0,):
-            check_windows(0 if context is None else context, lookahead, frames, least)
-        self.is_exact = model.lookahead is not None and lookahead >= model.lookahead
-        self.codec = codec
-        self.context, self.lookahead, self.chunks = context, lookahead, chunks
-        self.state = DecoderState()
-
-    def push(self, ids: Ids) -> Audio | None:
-        """Take the next codes of the stream, and give the audio that has become final; None where none has.
-
-        Args:
-            ids: one code, codes (frames,) of a single codebook, or (codebooks, frames); as many codebooks each time.
-
-        Raises:
-            CodesError: for what is no code of this codec. The stream is then as it was.
-        """
-        return self.push_many([self], [ids])[0]
-
-    def flush(self) -> Audio | None:
-        """End the stream and give the rest of its audio; the next `push` begins a new stream."""
-        self.end()
-        [piece] = self._all_ready([self])
-        self.state = DecoderState()
-        return piece
+        super().__init__(codec, context, lookahead, chunk)
 
     @staticmethod
-    def push_many(streams: Sequence["StreamDecoder"], ids: Sequence[Ids]) -> list[Audio | None]:
-        """Push to several streams of one codec, decoding their windows as one batch; each gets what it gets alone.
-
-        Raises:
-            CodesError: as `push`; no stream has then changed.
-            InputError: where the streams do not share one codec, one comes twice, or there are not as many `ids`.
-        """
-        if len(streams) != len(ids) or len({id(stream.codec) for stream in streams}) > 1:
-            raise InputError(f"{len(streams)} streams and {len(ids)} pushes: expected one for each, of one codec")
-        if len({id(stream) for stream in streams}) < len(streams):
-            raise InputError("a stream comes twice: give its codes in one push, one after the other")
-        checked = [stream._checked(pushed) for stream, pushed in zip(streams, ids, strict=True)]
-        for stream, columns in zip(streams, checked, strict=True):
-            stream._append(columns)
-        return StreamDecoder._all_ready(streams)
-
-    # Step by step, for whoever says when which stream is decoded
-
-    def take(self, ids: Ids) -> None:
-        """Take the next codes, as `push` does, and decode nothing yet."""
-        self._append(self._checked(ids))
-
-    def end(self) -> None:
-        """Say that no more codes come: all that are there are the last window or two."""
-        self.state.ended = True
-
-    @property
-    def kind(self) -> Hashable | None:
-        """What streams have in common whose next windows can be one batch; None where the next has not come whole."""
-        window = self._next_window()
-        return None if window is None else window.kind
-
-    @staticmethod
-    def step(streams: Sequence["StreamDecoder"]) -> list[Audio]:
-        """Decode the next window of each of several streams of one codec, those alike as one batch.
-
-        On the CPU each gets bit for bit what it gets alone.
-
-        Args:
-            streams: each once, and none whose `kind` is None.
-        """
-        windows = [stream._next_window() for stream in streams]
-        return decode_onwards([window for window in windows if window is not None])
-
-    @staticmethod
-    def _all_ready(streams: Sequence["StreamDecoder"]) -> list[Audio | None]:
-        """Decode of each stream all windows that have come whole."""
-        pieces: dict[StreamDecoder, list[Audio]] = {stream: [] for stream in streams}
-        while ready := [stream for stream in streams if stream.kind is not None]:
-            for stream, piece in zip(ready, StreamDecoder.step(ready), strict=True):
-                pieces[stream].append(piece)
-        return [joined(parts) for parts in pieces.values()]
-
-    def _append(self, columns: np.ndarray) -> None:
-        state = self.state
-        state.ids = np.concatenate([state.ids, columns], 1) if state.received else columns
-
-    def _checked(self, ids: Ids) -> np.ndarray:
-        """Codes as (codebooks, frames), int64."""
-        sizes = self.codec.codebook_sizes
-        columns = np.asarray(ids)
-        if columns.dtype.kind not in "iu" and columns.size:
-            raise CodesError(f"expected whole numbers, got {columns.dtype}")
-        if not columns.size:
-            return np.zeros((len(self.state.ids) if self.state.received else len(sizes), 0), np.int64)
-        columns = columns.reshape(-1, 1) if columns.ndim == 0 else columns
-        columns = columns[None] if columns.ndim == 1 and len(sizes) == 1 else columns.reshape(columns.shape[0], -1)
-        columns = columns.astype(np.int64)
-        expected = len(self.state.ids) if self.state.received else None
-        if len(columns) > len(sizes) or (expected and columns.shape[1] and len(columns) != expected):
-            raise CodesError(
-                f"got codes of {len(columns)} codebooks, shape {np.shape(ids)}; expected (codebooks, frames) with "
-                f"{expected or f'at most {len(sizes)}'} of them"
-            )
-        outside = (columns < 0) | (columns >= np.array(sizes[: len(columns)])[:, None])
-        if outside.any():
-            book = int(np.argwhere(outside)[0][0])
-            raise CodesError(f"code {columns[outside][0]}: codebook {book} has codes from 0 to {sizes[book] - 1}")
-        return columns
-
-    def _next_window(self) -> Window | None:
-        """The next piece, if all that its window shows has come; where that changes nothing, as long as can be."""
-        state = self.state
-        there = state.ids.shape[1]
-        num_final = self.chunks[min(state.pieces, len(self.chunks) - 1)]
-        if self.is_exact:
-            num_final = max(num_final, min(there - self.lookahead, MOST))
-        if num_final + self.lookahead <= there:
-            return Window(self, state.ids[:, : num_final + self.lookahead], num_final, state.past)
-        return Window(self, state.ids, there, state.past) if state.ended and there else None
-
-    def _finish(self, window: Window, samples: np.ndarray) -> Audio:
-        """Cut the wanted piece out of a decoded window, and fade it in."""
-        state, model = self.state, self.codec.model
-        per_frame = round(model.output_sampling_rate / model.frame_rate)
-        end = window.num_final * per_frame
-        piece = samples[:end].copy()
-        if fade := len(state.after):
-            rising = (np.arange(fade, dtype=np.float32) + 0.5) / fade
-            piece[:fade] = rising * piece[:fade] + (1 - rising) * state.after
-        if not self.is_exact:
-            state.after = samples[end : end + per_frame].copy()
-        state.ids = state.ids[:, window.num_final :]
-        state.done += window.num_final
-        state.pieces += 1
-        return Audio(piece, model.output_sampling_rate)
-
-
-def decode_onwards(windows: Sequence[Window]) -> list[Audio]:
-    """Decode windows of streams of one codec from what these carry, those that can be a batch as one."""
-    batches: dict[Hashable, list[Window]] = defaultdict(list)
-    decoded: dict[StreamDecoder, Audio] = {}
-    for window in windows:
-        if window.is_whole:
-            decoded[window.stream] = window.stream._finish(window, window.stream.codec.decode_ids([window.ids])[0])
-        else:
-            batches[window.kind].append(window)
-    for batch in batches.values():
-        streams = [window.stream for window in batch]
-        ids = np.stack([window.ids for window in batch])
-        pasts = [window.past for window in batch]
-        samples, after = run_decoder(streams[0].codec, ids, pasts, batch[0].num_final, streams[0].context)
-        for window, clip, past in zip(batch, samples, after, strict=True):
-            window.stream.state.past = past
-            decoded[window.stream] = window.stream._finish(window, clip)
-    return [decoded[window.stream] for window in windows]
-
-
-def joined(pieces: Sequence[Audio]) -> Audio | None:
-    """One piece of several that follow one another; None of none."""
-    if len(pieces) < 2:
-        return pieces[0] if pieces else None
-    return Audio(np.concatenate([piece.samples for piece in pieces], 1), pieces[0].sampling_rate)
-
-
-@torch.inference_mode()
-def run_decoder(
-    codec: Codec, ids: np.ndarray, pasts: list[Any], num_final: int, context: int | None
-) -> tuple[np.ndarray, list[Any]]:
-    """Samples (batch, samples) of ids (batch, codebooks, frames), and what is carried on after the final ones."""
-    model = codec.model
-    codes = torch.tensor(ids).to(codec.device)
-    time = Streamed(pasts, num_final, context)
-    # Compiled layers are for whole clips: torch is told, for the whole process, to leave graphs aside meanwhile.
-    with torch.compiler.set_stance("force_eager") if model.has_compiled_layers else nullcontext():
-        samples = model.synthesize(codes, time)[:, 0]
-    return samples.cpu().numpy(), time.after
+    @torch.inference_mode()
+    def decode_alike(windows: Sequence[Window]) -> tuple[Sequence[np.ndarray], Sequence[Any]]:
+        """`CodeStream.decode_alike`: as one batch."""
+        stream = windows[0].stream
+        codec = stream.codec
+        assert isinstance(codec, Codec), "as it was made"
+        model = codec.model
+        codes = torch.tensor(np.stack([window.ids for window in windows])).to(codec.device)
+        pasts: list[Any] = [window.past for window in windows]
+        time = Streamed(pasts, windows[0].num_final, stream.context)
+        # Compiled layers are for whole clips: torch is told, for the whole process, to leave graphs aside meanwhile.
+        with torch.compiler.set_stance("force_eager") if model.has_compiled_layers else nullcontext():
+            samples = model.synthesize(codes, time)[:, 0]
+        return list(samples.cpu().numpy()), time.after

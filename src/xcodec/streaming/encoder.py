@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from xcodec.audio import Audio
+from xcodec.code_stream import check_windows
 from xcodec.codec import Codec
 from xcodec.errors import InputError
 from xcodec.modules.tiles import Tile
-from xcodec.streaming.windows import check_windows
 
 __all__ = ["EncoderState", "StreamEncoder"]
 

@@ -1,0 +1,14 @@
+"""What is computed in its own dtype even where torch.autocast would choose another."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+__all__ = ["without_autocast"]
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager[object]:
+    """Keep autocast away from what is computed on the device of `x`; where it is off, no graph knows of this."""
+    device = x.device.type
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
