@@ -291,7 +291,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     if "acoustic" in arguments.what and arguments.dtype == "int8":
-        parser.error("the acoustic encoder has no linear maps for int8")
+        parser.error("the acoustic encoder alone is not run in int8")
     if arguments.memory and arguments.dtype != "float32":
         parser.error("--memory measures float32 only")
 

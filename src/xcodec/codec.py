@@ -74,8 +74,8 @@ class Codec(RecordingCodec):
             device: such as "cpu", "cuda", "cuda:1" or "mps". None and "auto" take a CUDA device if there is one, and
                 the CPU if not.
             dtype: of weights and activations: float32, bfloat16 or float16, by torch's name or as a string; or int8,
-                for linear maps in int8 and the rest in float32, on a CPU. Only float32 gives the reference's codes
-                exactly.
+                for linear maps and wide convolutions in whole numbers, most of their weights int8, and the rest in
+                float32, on a CPU. Only float32 gives the reference's codes exactly.
             max_memory: what intermediate results may take beyond the weights, in bytes or such as "4GiB"; less makes
                 long recordings a little slower and changes no result. What is as long as a recording, about 1.3 MB a
                 second with the released X-Codec2, is needed in any case. None takes half a GiB beyond that on a CPU, a
@@ -180,13 +180,13 @@ class Codec(RecordingCodec):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the model's activations, and of its weights but for those in int8."""
+        """Of the model's activations, and of its weights but for those in whole numbers."""
         dtype: torch.dtype = self.model.dtype
         return dtype
 
     @property
     def precision(self) -> Precision:
-        """What decides how exact codes and audio are: int8 where linear maps are, and else the dtype."""
+        """What decides how exact codes and audio are: int8 where weights are whole numbers, and else the dtype."""
         return Precision.INT8 if is_int8(self.model) else choose_precision(self.dtype)
 
     @torch.inference_mode()

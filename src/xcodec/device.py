@@ -19,7 +19,7 @@ UNITS |= {f"{letter}iB": 1024**i for i, letter in enumerate("KMGT", 1)}
 
 
 class Precision(str, Enum):
-    """What weights and activations are computed in, by torch's names. INT8 is that of linear maps, the rest FLOAT32."""
+    """What weights and activations are computed in, by torch's names. INT8 is most weights', FLOAT32 the rest's."""
 
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
@@ -28,7 +28,7 @@ class Precision(str, Enum):
 
     @property
     def floating_point(self) -> "torch.dtype":
-        """What all that is not rounded to int8 is computed in."""
+        """What all that is not rounded to whole numbers is computed in."""
         return choose_dtype("float32" if self is Precision.INT8 else self)
 
 

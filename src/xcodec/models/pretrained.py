@@ -98,7 +98,7 @@ class StrictPreTrainedModel(PreTrainedModel):
         """Write a checkpoint, as transformers does.
 
         Raises:
-            InputError: where the model is only half of one, or its linear maps are in int8.
+            InputError: where the model is only half of one, or its weights are in int8.
         """
         if self.is_half:
             self._needs("decoder")
