@@ -80,7 +80,7 @@ def shell_lines(notebook: Path) -> Iterator[Block]:
 BLOCKS = [block for path in DOCUMENTS for block in blocks(path)]
 BLOCKS += [block for path in sorted(ROOT.glob("docs/tutorials/*.ipynb")) for block in shell_lines(path)]
 PYTHON = [block for block in BLOCKS if block.language == "python"]
-PAGES = {"--help": HELP} | {f"{name} --help": module.HELP for name, module in COMMANDS.items()}
+PAGES = {"--help": HELP} | {f"{name} --help": importlib.import_module(f"xcodec.cli.{name}").HELP for name in COMMANDS}
 
 
 def commands(text: str) -> list[list[str]]:
