@@ -79,15 +79,17 @@ def read_one(pool: ReaderPool, entry: dict[str, Any]) -> Sound:
     return sound
 
 
-def job_for(model: Path | None, folder: Path, **fields: Any) -> Job:
+def job_for(model: Path | None, folder: Path | str, **fields: Any) -> Job:
     fields = {"workers": 2, "limits": ReadingLimits(20.0, 60.0)} | fields
     return Job(folder, ModelChoice(None if model is None else str(model), "cpu"), **fields)
 
 
-def run(job: Job, codec: Codec, *inputs: object, hours: float = 0.001, **options: Any) -> RunStatus:
+def run(
+    job: Job, codec: Codec, *inputs: object, hours: float = 0.001, texts: bool = False, **options: Any
+) -> RunStatus:
     """Plan and tokenize, as the command does."""
     names = [str(each) for each in inputs]
-    plan = prepare(job, codec, Inputs(names) if names else None, hours if names else None)
+    plan = prepare(job, codec, Inputs(names, texts=texts) if names else None, hours if names else None)
     return tokenize(job, plan, codec, run_locally, **options)
 
 

@@ -102,8 +102,12 @@ class Location:
     is_local: bool
 
     @classmethod
-    def of(cls, text: str) -> "Location":
+    def of(cls, text: str, **options: Any) -> "Location":
         """Understand a path or a URL.
+
+        Args:
+            text: the path or URL.
+            **options: of fsspec, for the file system of a URL.
 
         Raises:
             InputError: for an unknown protocol or an unusable URL.
@@ -115,7 +119,7 @@ class Location:
             path = os.path.abspath(Path(as_path(text)).expanduser())  # noqa: PTH100  (links stay as they are named)
             return cls(fsspec.filesystem("file"), path, True)
         try:
-            fs, path = fsspec.core.url_to_fs(text)
+            fs, path = fsspec.core.url_to_fs(text, **options)
         except ImportError as error:
             raise MissingExtraError(str(error), subject=text) from None
         except (ValueError, OSError) as error:

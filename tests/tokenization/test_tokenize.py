@@ -28,7 +28,9 @@ from xcodec.tokenization.run import prepare, tokenize
 from xcodec.tokenization.shard import ShardWorker
 from xcodec.tokenization.sinks import write_shard
 from xcodec.tokenization.status import Standing, read_runs
+from xcodec.tokenization.stores import FolderStore
 from xcodec.tokenization.tokens import Tokens
+from xcodec.tokenization.trial import expected_bytes
 
 
 @pytest.fixture(scope="module")
@@ -122,8 +124,11 @@ def test_codes_take_little_room_whichever_they_are(codebooks: int, size: int, mo
     made = Codes(ids, num_samples=320 * ids.shape[1] - 1, codebook_sizes=sizes, **rates)
     rows = pa.table({"id": ["a"], "seconds": [3600.0], "speaker": ["x"]})
     fingerprint = Fingerprint("", 1, 3600.0, 1, 1.0, {"codebook_sizes": list(sizes)})
-    write_shard(tmp_path / "x.parquet", 0, fingerprint, rows, rows.schema.remove(0).remove(0), {0: made})
+    write_shard(FolderStore(tmp_path), "x.parquet", 0, fingerprint, rows, rows.schema.remove(0).remove(0), {0: made})
     assert (tmp_path / "x.parquet").stat().st_size < most * ids.size
+    assert expected_bytes({"codebook_sizes": sizes, "frame_rate": 50}, 3600.0) == pytest.approx(
+        (tmp_path / "x.parquet").stat().st_size, rel=0.03
+    )
     table = pq.read_table(tmp_path / "x.parquet")
     assert np.array_equal(np.stack(table["codes"].to_pylist()[0]).reshape(ids.shape), ids)
     assert table["speaker"].to_pylist() == ["x"]
@@ -248,7 +253,7 @@ def test_a_model_that_is_broken_stops_the_run_and_blames_no_recording(
         tokenize(job, plan, codec, run_locally)
     assert plan.done() == []
     assert len(pq.read_table(tmp_path / "failures.parquet")) == 0
-    assert read_runs(tmp_path)[0].state == "failed"
+    assert read_runs(FolderStore(tmp_path))[0].state == "failed"
     assert not list((tmp_path / "codes").iterdir())
 
 
@@ -273,7 +278,7 @@ def test_parts_do_the_whole_together(model: Path, codec: Codec, clips: Path, fin
     assert 0 < Standing.of(Plan(tmp_path)).left < 24
     run(job, codec, clips, part=(1, 2))
     assert output_of(tmp_path) == output_of(finished)
-    assert [each.part for each in read_runs(tmp_path)] == [(0, 2), (1, 2)]
+    assert [each.part for each in read_runs(FolderStore(tmp_path))] == [(0, 2), (1, 2)]
 
 
 def test_failures_can_be_tried_again(model: Path, codec: Codec, tmp_path: Path) -> None:
@@ -391,7 +396,7 @@ def test_interrupting_a_run_leaves_whole_shards_only(
 
     with pytest.raises(KeyboardInterrupt):
         run(job, codec, clips, on_status=interrupt)
-    [state] = read_runs(tmp_path)
+    [state] = read_runs(FolderStore(tmp_path))
     assert state.state == "interrupted"
     assert 0 < len(Plan(tmp_path).done()) < len(Plan(tmp_path).shards())
     assert {path.suffix for path in (tmp_path / "codes").iterdir()} == {".parquet"}
@@ -405,7 +410,7 @@ def test_interrupting_a_run_leaves_whole_shards_only(
 def test_the_status_file_tells_how_a_run_went(model: Path, codec: Codec, clips: Path, tmp_path: Path) -> None:
     told: list[float] = []
     status = run(job_for(model, tmp_path), codec, clips, on_status=lambda status: told.append(status.seconds))
-    [stored] = read_runs(tmp_path)
+    [stored] = read_runs(FolderStore(tmp_path))
     assert stored.state == "finished"
     assert stored.standing == status.standing
     assert stored.seconds == pytest.approx(sum(output_of(tmp_path)["seconds"].to_pylist()))

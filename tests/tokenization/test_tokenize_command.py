@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -85,6 +86,17 @@ def test_unreadable_recordings_can_be_ignored_but_are_counted(finished: Path, mi
     code, told = run("tokenize", mixed, "-o", finished, "-m", model, "--ignore-unreadable")
     assert code == 0
     assert "6 done, 5 failed, 0 left of 11 recordings" in told
+
+
+def test_what_a_plan_will_take_is_tried_and_told(mixed: Path, model: Path, tmp_path: Path) -> None:
+    plan = ("tokenize", mixed, "-m", model, "-o", tmp_path / "out")
+    code, told = run(*plan, "--plan-only", "--trial", 1)
+    assert code == 0
+    assert "in 1 shards" in told
+    assert re.search(r"The codes take up to \d+(\.\d+)? (bytes|kB), and what is carried comes on top", told)
+    assert re.search(r"Tried \d.* of audio: \d+\.\d audio-seconds per second. At that speed all takes \d", told)
+    assert not list((tmp_path / "out/codes").iterdir())
+    assert "--trial is for --plan-only" in run(*plan, "--trial", 1)[1]
 
 
 def test_lists_channels_and_faults_are_planned(model: Path, tmp_path: Path) -> None:

@@ -224,7 +224,7 @@ def test_ids_that_are_no_names_are_failures_and_all_else_is_exported(odd: Path, 
 def test_a_shard_whose_codes_are_damaged_is_named_and_all_else_is_done(
     form: str, tokens: Tokens, codec: Codec, tmp_path: Path
 ) -> None:
-    output = Path(shutil.copytree(tokens.plan.folder, tmp_path / "out"))
+    output = Path(shutil.copytree(str(tokens.plan.store), tmp_path / "out"))
     path = output / "codes/0000001.parquet"
     whole = path.read_bytes()
     path.write_bytes(whole[:4] + bytes(200) + whole[204:])  # its header says that all is well
@@ -243,7 +243,7 @@ def test_a_shard_whose_codes_are_damaged_is_named_and_all_else_is_done(
 
 
 def test_a_truncated_shard_is_named(tokens: Tokens, codec: Codec, tmp_path: Path) -> None:
-    output = Path(shutil.copytree(tokens.plan.folder, tmp_path / "out"))
+    output = Path(shutil.copytree(str(tokens.plan.store), tmp_path / "out"))
     path = output / "codes/0000001.parquet"
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(InputError, match=r"0000001.parquet is damaged, or no file of codes .* delete it and run again"):

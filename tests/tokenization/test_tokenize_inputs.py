@@ -294,3 +294,31 @@ def test_cuts_that_are_no_span_of_a_recording_are_faults(tmp_path: Path) -> None
     source = {"type": "command", "channels": [0], "source": "sph2pipe x |"}
     path = write_lines(tmp_path / "cuts.jsonl", [cut(channel=0, recording={"sources": [source]})])
     assert faults(path) == {"c": "the cut has its audio in 'command', expected a file or a URL"}
+
+
+# Texts beside recordings
+
+
+def test_texts_that_lie_beside_recordings_are_carried(tmp_path: Path) -> None:
+    for name in ("a", "b", "c", "d", "e"):
+        (tmp_path / f"{name}.wav").touch()
+    (tmp_path / "a.txt").write_text("As it was said.\n")
+    (tmp_path / "a.normalized.txt").write_text("as it was said")
+    (tmp_path / "b.txt").write_text("\ufeffzwei \n", encoding="utf-8")
+    told = {"text": "drei", "speaker": 7, "language": "de", "dnsmos": 3.1}
+    (tmp_path / "c.json").write_text(json.dumps(told))
+    (tmp_path / "e.json").write_text("[1]")
+    planned = {row["id"]: row for row in entries(tmp_path, texts=True)}
+    assert [planned[f"{name}.wav"]["text"] for name in "abcde"] == ["as it was said", "zwei", "drei", None, None]
+    assert (planned["c.wav"]["speaker"], planned["c.wav"]["language"]) == ("7", "de")
+    assert "a list, expected an object" in planned["e.wav"]["fault"]
+    assert [row["id"] for row in planned.values() if row["fault"]] == ["e.wav"]
+
+
+def test_a_manifest_that_has_texts_keeps_them(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.wav").touch()
+        (tmp_path / f"{name}.txt").write_text("from the file")
+    (tmp_path / "m.jsonl").write_text('{"path": "a.wav", "text": "from the manifest"}\n{"path": "b.wav"}\n')
+    rows = entries(tmp_path / "m.jsonl", texts=True)
+    assert [row["text"] for row in rows] == ["from the manifest", "from the file"]

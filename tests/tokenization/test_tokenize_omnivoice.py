@@ -86,8 +86,8 @@ def test_the_list_comes_last_and_the_same_files_come_again(tokens: Tokens, tmp_p
 
 
 def test_what_is_not_finished_is_not_exported(tokens: Tokens, tmp_path: Path) -> None:
-    shutil.copytree(tokens.plan.folder, tmp_path / "out")
-    Tokens(tmp_path / "out").plan.output(0).unlink()
+    shutil.copytree(str(tokens.plan.store), tmp_path / "out")
+    (tmp_path / "out" / tokens.plan.output(0)).unlink()
     with pytest.raises(InputError, match=r"is not finished, 1 of \d+ shards are left"):
         export_omnivoice(Tokens(tmp_path / "out"), tmp_path / "shards")
 

@@ -7,6 +7,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -18,7 +19,7 @@ from xcodec.tokenization.duplicates import DuplicateFinder
 from xcodec.tokenization.engines.local import run_locally
 from xcodec.tokenization.inputs import Inputs
 from xcodec.tokenization.lock import Lock, ScratchFolder
-from xcodec.tokenization.plan import Plan
+from xcodec.tokenization.plan import Plan, Sharding
 from xcodec.tokenization.run import prepare, tokenize
 from xcodec.tokenization.status import Standing
 from xcodec.tokenization.tokens import Tokens
@@ -341,3 +342,29 @@ def test_folders_of_readers_that_were_killed_are_removed(tmp_path: Path, monkeyp
         assert set(tmp_path.iterdir()) == {held.path, third.path}
     held.close()
     assert not list(tmp_path.iterdir())
+
+
+# How large shards are
+
+
+def test_shards_grow_with_the_input_and_small_ones_stay_an_hour() -> None:
+    hours = np.ones(100_000)
+    shards = np.array(Sharding(None).numbers(3600 * hours))
+    sizes = np.bincount(shards)
+    assert set(sizes[:1000]) == {1}
+    assert len(sizes) == pytest.approx(5600, rel=0.05)
+    assert sizes.max() == pytest.approx(100, rel=0.05)
+    assert len(set(Sharding(1.0).numbers(3600 * hours[:5000]))) == 5000
+
+
+def test_an_output_that_was_planned_in_hours_is_gone_on_with_as_it_was(
+    model: Path, codec: Codec, tmp_path: Path
+) -> None:
+    write_clips(tmp_path / "in", 2)
+    job, inputs = job_for(model, tmp_path / "out"), [str(tmp_path / "in")]
+    assert prepare(job, codec, Inputs(inputs), 1.0).fingerprint.shard_hours == 1.0
+    assert prepare(job, codec, Inputs(inputs)).fingerprint.shard_hours == 1.0
+    job = job_for(model, tmp_path / "grown")
+    assert prepare(job, codec, Inputs(inputs)).fingerprint.shard_hours is None
+    assert prepare(job, codec, Inputs(inputs)).fingerprint.rows == 2
+    assert "was planned with shard_hours=None, not 1.0" in refusal(prepare, job, codec, Inputs(inputs), 1.0)

@@ -16,6 +16,7 @@ from xcodec.tokenization.inputs import Inputs
 from xcodec.tokenization.plan import Plan
 from xcodec.tokenization.run import IncompleteError, prepare, tokenize
 from xcodec.tokenization.status import RunStatus, read_runs
+from xcodec.tokenization.stores import FolderStore
 
 ray = pytest.importorskip("ray", reason="needs pip install 'xcodec[ray]'")
 
@@ -84,7 +85,7 @@ def actor_processes() -> list[int]:
 def test_two_actors_give_the_same_bytes(model: Path, codec: Codec, clips: Path, expected: Path, tmp_path: Path) -> None:
     status = run_on_ray(tmp_path, model, codec, clips, RayEngine(actors=2))
     assert (status.standing.done, status.standing.failed, status.standing.left) == (16, 1, 0)
-    assert read_runs(tmp_path)[0].engine == "ray"
+    assert read_runs(FolderStore(tmp_path))[0].engine == "ray"
     files = sorted(path.name for path in (expected / "codes").iterdir())
     assert len(files) > 2
     for name in files:
@@ -112,8 +113,8 @@ def test_shards_of_actors_that_die_or_stall_are_taken_over(
 def test_a_shard_that_always_fails_is_given_up(model: Path, codec: Codec, clips: Path, tmp_path: Path) -> None:
     job = job_for(model, tmp_path, workers=1)
     plan = prepare(job, codec, Inputs([str(clips)]), 1.0)
-    (plan.folder / "codes").rmdir()
-    (plan.folder / "codes").write_text("in the way of every shard")
+    (tmp_path / "codes").rmdir()
+    (tmp_path / "codes").write_text("in the way of every shard")
     with pytest.raises(IncompleteError, match=r"1 of 1 shards were given up; .* shard 0, tried 2 times: .*codes"):
         tokenize(job, plan, codec, RayEngine(actors=1, attempts=2), "ray")
     assert Plan(tmp_path).done() == []

@@ -9,7 +9,7 @@ from xcodec.cli.failures import FAILED
 from xcodec.cli.groups import with_groups
 from xcodec.cli.interruption import Interruption
 from xcodec.cli.options import BatchSeconds, CheckIdentity, CodecOptions, Compiled, OutputFolder, Overwrite
-from xcodec.cli.paths import home
+from xcodec.cli.paths import home, place
 from xcodec.cli.suffixes import Format
 from xcodec.cli.values import to_file
 
@@ -58,7 +58,7 @@ def command(
     from xcodec.tokenization.detokenize import DecodedReport, detokenize
     from xcodec.tokenization.tokens import Tokens
 
-    tokens = Tokens(home(folder))
+    tokens = Tokens(place(folder))
     decoder = codec.load(compiled=compiled, decoder_only=True)
     with Interruption() as interruption, errors().status("decoding") as shown:
 

@@ -12,7 +12,7 @@ from xcodec.cli.interruption import StopRequest
 from xcodec.cli.llasa_options import TrainingOptions, ValidationRows, fields_of
 from xcodec.cli.manual import manual
 from xcodec.cli.options import CodecOptions, OutputFolder, Overwrite
-from xcodec.cli.paths import home
+from xcodec.cli.paths import home, place
 from xcodec.cli.train import STOPPING, StepsBar, log_printed
 from xcodec.cli.values import not_empty, to_file
 
@@ -141,7 +141,7 @@ def prepare(
         from xcodec.tokenization.tokens import Tokens
 
         report = prepare_rows(
-            Tokens(home(tokens)),
+            Tokens(place(tokens)),
             home(folder),
             llm,
             text_column=text,

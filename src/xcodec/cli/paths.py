@@ -23,6 +23,7 @@ __all__ = [
     "find_files",
     "home",
     "names_a_file",
+    "place",
     "plan",
 ]
 
@@ -59,6 +60,11 @@ def home(text: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError:  # there is no such user, so that ~name is a name
         return Path(text)
+
+
+def place(text: str) -> Path | str:
+    """Return what someone named an output: a path that holds whatever folder one is in, or a URL."""
+    return text if is_remote(text) else home(text).absolute()
 
 
 def codes_name(name: str) -> str:

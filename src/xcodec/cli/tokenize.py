@@ -14,11 +14,11 @@ from xcodec.cli.groups import retold, with_groups
 from xcodec.cli.interruption import Interruption
 from xcodec.cli.manual import manual
 from xcodec.cli.options import BUILT_IN, IGNORE_UNREADABLE, Bandwidth, CodecOptions, Compiled, OutputFolder
-from xcodec.cli.paths import home
+from xcodec.cli.paths import home, place
 from xcodec.cli.progress import ProgressBar
 from xcodec.cli.tokenize_options import Engine, PlanOptions, RayOptions, ReadingOptions, ShardOptions
-from xcodec.cli.tokenize_progress import show_plan, show_progress, show_standing, show_summary
-from xcodec.cli.values import not_empty, to_file
+from xcodec.cli.tokenize_progress import show_plan, show_progress, show_standing, show_summary, show_trial
+from xcodec.cli.values import not_empty, to_file, to_store
 
 if TYPE_CHECKING:
     from xcodec.codec import Codec
@@ -31,8 +31,8 @@ __all__ = ["app"]
 HELP = """\
 Tokenize a data set: recordings become Parquet files of codes.
 
-What is to be done is planned once, in shards of about an hour; each shard is
-one file that appears whole or not at all. After any crash, run the same command
+What is to be done is planned once, in shards of an hour or more; each shard
+is one file that appears whole or not at all. After any crash, run the same command
 again: only what is missing is done. Every recording is exactly once in the
 output, with its codes, or as a failure with its reason.
 
@@ -63,8 +63,9 @@ Every audio or video file that is found becomes a row of the plan. One that
 cannot be read, and whatever else in the input names no recording, is a failure
 with its reason. Left out, the recordings that OUT was planned with are gone on with.
 
-[bold]OUT[/bold] gets codes/*.parquet (id, codes, frames, seconds, source_rate and what
-is carried), failures.parquet, plan.parquet, plan.json and status.json.
+[bold]OUT[/bold], a folder or a prefix such as s3://bucket/tokens, gets codes/*.parquet (id,
+codes, frames, seconds, source_rate and what is carried), failures.parquet,
+plan.parquet, plan.json and status.json.
 
 [bold]Examples[/bold]
 
@@ -73,6 +74,7 @@ is carried), failures.parquet, plan.parquet, plan.json and status.json.
   xcodec tokenize calls/ -o tokens/ --channel each     both sides of telephone calls
   find . -name '*.wav' | xcodec tokenize - -o tokens/
   xcodec tokenize -o tokens/ --part 3/8      the third of eight machines
+  xcodec tokenize s3://bucket/calls -o s3://bucket/tokens
   xcodec tokenize 's3://bucket/*.tar' -o /shared/tokens --engine ray"""
 
 EPILOG = """\
@@ -118,7 +120,7 @@ def run(
     folder: Annotated[
         str,
         typer.Option(
-            "--output", "-o", metavar="OUT", help="Folder of the output.", show_default=False, callback=to_file
+            "--output", "-o", metavar="OUT", help="Folder of the output.", show_default=False, callback=to_store
         ),
     ],
     inputs: Annotated[
@@ -139,6 +141,7 @@ def run(
 ) -> None:
     """Tokenize a data set, or go on where a run stopped."""
     part = shards.chosen_part()
+    shards.check()
     planning.check(inputs)
     job = job_of(folder, codec, bandwidth, compiled, reading)
     # With Ray, actors do the work; here the codec only tells which one it is, and takes no memory of a GPU.
@@ -147,13 +150,19 @@ def run(
     loaded = here.load(compiled=compiled and works_here, encoder_only=True)
     plan = planned(job, loaded, inputs, planning, shards.shard_hours)
     if shards.plan_only:
-        show_plan(plan.fingerprint, folder)
+        show_plan(plan, folder)
+        if shards.trial is not None:
+            from xcodec.tokenization.trial import Trial
+
+            show_trial(Trial.run(job, plan, loaded, shards.trial), plan.fingerprint)
         raise typer.Exit(FAILED if plan.fingerprint.faults and not ignore_unreadable else 0)
     status = tokenized(job, plan, loaded, shards, part, ray)
     show_summary(status)
     standing = status.standing
     if standing.failed:
-        output().print(f"The failures are listed in {job.folder / 'failures.parquet'}", soft_wrap=True, markup=False)
+        output().print(
+            f"The failures are listed in {plan.store.called('failures.parquet')}", soft_wrap=True, markup=False
+        )
     if standing.left or standing.failed > (standing.unreadable if ignore_unreadable else 0):
         raise typer.Exit(FAILED)
 
@@ -166,7 +175,7 @@ def job_of(folder: str, codec: CodecOptions, bandwidth: float | None, compiled: 
 
     model = None if codec.model == BUILT_IN else codec.model
     return Job(
-        folder=home(folder).absolute(),
+        folder=place(folder),
         model=ModelChoice(model, codec.device, codec.dtype, bandwidth, compiled),
         batch_seconds=reading.batch_seconds or (60.0 if compiled else 600.0),
         workers=reading.workers or default_workers(),
@@ -192,6 +201,7 @@ def planned(
                 channel=parse_channel(options.channel),
                 count_channels=pool.channels,
                 hashed=options.verify,
+                texts=options.texts,
             )
         return prepare(job, codec, given, shard_hours)
 
@@ -227,8 +237,8 @@ def status(
     from xcodec.tokenization.plan import Plan
     from xcodec.tokenization.status import Standing, read_runs
 
-    plan = Plan(home(folder))
-    standing, runs = Standing.of(plan), read_runs(plan.folder)
+    plan = Plan(place(folder))
+    standing, runs = Standing.of(plan), read_runs(plan.store)
     if as_json:
         typer.echo(json.dumps({"standing": asdict(standing), "runs": [asdict(run) for run in runs]}))
     else:
@@ -251,7 +261,7 @@ def export(
     from xcodec.tokenization.exports.omnivoice import export_omnivoice
     from xcodec.tokenization.tokens import Tokens
 
-    tokens = Tokens(home(folder))
+    tokens = Tokens(place(folder))
     if form is Form.OMNIVOICE:
         report = export_omnivoice(tokens, home(destination), text)
     else:

@@ -43,14 +43,22 @@ class PlanOptions:
         ),
     ] = False
 
+    texts: Annotated[
+        bool,
+        typer.Option(
+            "--texts",
+            help="Carry `text`, `speaker`, `language` from beside a recording: a.normalized.txt, a.txt, a.json.",
+        ),
+    ] = False
+
     def check(self, inputs: list[str] | None) -> None:
         """Refuse options that have no effect, since the plan is made.
 
         Raises:
             typer.BadParameter: says what to give.
         """
-        if not inputs and (self.verify or self.channel != "mean"):
-            raise typer.BadParameter("--channel and --verify are for planning; give the INPUT")
+        if not inputs and (self.verify or self.texts or self.channel != "mean"):
+            raise typer.BadParameter("--channel, --verify and --texts are for planning; give the INPUT")
 
 
 @dataclass(frozen=True)
@@ -60,15 +68,33 @@ class ShardOptions:
     engine: Annotated[Engine, typer.Option("--engine", help="local: this machine. ray: a Ray cluster.")] = Engine.LOCAL
     shard_hours: Annotated[
         float | None,
-        typer.Option("--shard-hours", min=0.0001, metavar="HOURS", help="Audio in a shard; 1 if not given."),
+        typer.Option(
+            "--shard-hours",
+            min=0.0001,
+            metavar="HOURS",
+            help="Audio in a shard; else 1, and more in large data sets.",
+        ),
     ] = None
     part: Annotated[str, typer.Option("--part", metavar="I/N", help="Do only each N-th shard, from the I-th on.")] = (
         "1/1"
     )
     plan_only: Annotated[bool, typer.Option("--plan-only", help="Plan, and do nothing yet.")] = False
+    trial: Annotated[
+        float | None,
+        typer.Option("--trial", min=1.0, metavar="SECONDS", help="With --plan-only: try for so long how fast it goes."),
+    ] = None
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Do shards with failures again, say after a disk came back.")
     ] = False
+
+    def check(self) -> None:
+        """Refuse a trial of what is to be run.
+
+        Raises:
+            typer.BadParameter: says what to give.
+        """
+        if self.trial is not None and not self.plan_only:
+            raise typer.BadParameter("--trial is for --plan-only; a run says itself how fast it goes")
 
     def chosen_part(self) -> tuple[int, int]:
         """Understand I/N, counted from 1, as (I - 1, N).

@@ -4,14 +4,15 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from xcodec.cli.console import output, spoken_seconds
+from xcodec.cli.console import output, spoken_bytes, spoken_seconds
 from xcodec.cli.progress import ProgressBar
 
 if TYPE_CHECKING:
-    from xcodec.tokenization.plan import Fingerprint
+    from xcodec.tokenization.plan import Fingerprint, Plan
     from xcodec.tokenization.status import RunStatus, Standing
+    from xcodec.tokenization.trial import Trial
 
-__all__ = ["show_plan", "show_progress", "show_standing", "show_summary"]
+__all__ = ["show_plan", "show_progress", "show_standing", "show_summary", "show_trial"]
 
 _SILENT = 120.0  # seconds without a word, after which a run may be dead
 
@@ -25,14 +26,27 @@ def show_progress(bar: ProgressBar, status: "RunStatus") -> None:
     bar.show(standing.seconds_done, text, total=standing.seconds_done + standing.seconds_left)
 
 
-def show_plan(planned: "Fingerprint", folder: str) -> None:
-    """Print what was planned."""
+def show_plan(plan: "Plan", folder: str) -> None:
+    """Print what was planned, and the room that it takes."""
+    from xcodec.tokenization.trial import expected_bytes
+
+    planned = plan.fingerprint
     faults = f", of which {planned.faults:,} cannot be read" if planned.faults else ""
     output().print(
         f"Planned {planned.rows:,} recordings{faults}, about {spoken_seconds(planned.seconds)}, in "
-        f"{planned.shards:,} shards: {folder}",
+        f"{planned.shards:,} shards: {folder}. The codes take up to "
+        f"{spoken_bytes(round(expected_bytes(planned.codec, planned.seconds)))}, and what is carried comes on top",
         soft_wrap=True,
         markup=False,
+    )
+
+
+def show_trial(trial: "Trial", planned: "Fingerprint") -> None:
+    """Print how fast a trial was, and how long all would take at that speed."""
+    output().print(
+        f"Tried {spoken_seconds(trial.seconds)} of audio: {trial.speed:.1f} audio-seconds per second. At that speed "
+        f"all takes {spoken_seconds(planned.seconds / trial.speed)} on one machine like this",
+        soft_wrap=True,
     )
 
 

@@ -10,7 +10,16 @@ from xcodec.cli.places import STANDARD, is_remote, refuse_terminal
 from xcodec.device import memory_size
 from xcodec.errors import InputError
 
-__all__ = ["from_files", "known_channel", "known_size", "not_empty", "path_to_write", "to_file", "to_file_or_pipe"]
+__all__ = [
+    "from_files",
+    "known_channel",
+    "known_size",
+    "not_empty",
+    "path_to_write",
+    "to_file",
+    "to_file_or_pipe",
+    "to_store",
+]
 
 Named = TypeVar("Named", str, list[str], str | None)
 # typer asks of a callback's annotation whether it is a subclass, which on Python 3.10 fails for `list[str]` itself.
@@ -50,6 +59,15 @@ def to_file_or_pipe(value: Named) -> Named:
     if isinstance(value, str) and is_remote(value):
         raise typer.BadParameter(f"'{value}' is a URL; outputs are written here only: give a path, and copy it then")
     return not_empty(value)
+
+
+def to_store(value: Named) -> Named:
+    """Refuse a name of an output that is empty or standard output; it may be a URL.
+
+    Raises:
+        typer.BadParameter: says what to give.
+    """
+    return not_empty(value) if isinstance(value, str) and is_remote(value) else to_file(value)
 
 
 def path_to_write(text: str) -> Path:

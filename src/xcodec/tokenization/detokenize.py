@@ -99,7 +99,7 @@ def detokenize(
             decode()
     if window:
         decode()
-    report.failures += [Failure(name, str(tokens.plan.folder), "read", "has no codes here") for name in missing]
+    report.failures += [Failure(name, str(tokens.plan.store), "read", "has no codes here") for name in missing]
     return report
 
 

@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xcodec.errors import InputError, XcodecError
 
-__all__ = ["METADATA", "Failure", "ShardHeader", "Survey", "read_header", "survey"]
+if TYPE_CHECKING:
+    from xcodec.tokenization.stores import Store
+
+__all__ = ["METADATA", "Failure", "ShardHeader", "Survey", "read_header", "shard_name", "survey"]
 
 METADATA = b"xcodec"
 """Under which key Parquet keeps the header."""
@@ -87,18 +90,22 @@ class ShardHeader:
     failures: tuple[Failure, ...] = ()
 
 
-def read_header(path: Path) -> ShardHeader:
+def read_header(file: Path | IO[bytes], called: str = "") -> ShardHeader:
     """What the file of a shard says of itself.
+
+    Args:
+        file: the file, of which no more than the Parquet footer need be there.
+        called: for messages; empty where that is its path.
 
     Raises:
         InputError: where it is no such file, or damaged.
     """
     try:
-        header = json.loads((pq.read_schema(path).metadata or {})[METADATA])
+        header = json.loads((pq.read_schema(file).metadata or {})[METADATA])
         return ShardHeader(**header | {"failures": tuple(Failure(**each) for each in header["failures"])})
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
         raise InputError(
-            f"is damaged, or no file of codes ({error})", subject=path, remedy="delete it and run again"
+            f"is damaged, or no file of codes ({error})", subject=called or file, remedy="delete it and run again"
         ) from None
 
 
@@ -112,7 +119,7 @@ class Survey:
     """
 
     done: Mapping[int, ShardHeader]
-    strange: Mapping[Path, str]
+    strange: Mapping[str, str]
 
     def check(self) -> None:
         """Refuse an output with files that are no shards of its plan.
@@ -129,41 +136,50 @@ class Survey:
             )
 
 
-def survey(codes: Path, plan_hash: str, shards: int, numbers: range) -> Survey:
+def survey(store: "Store", plan_hash: str, shards: int, numbers: range) -> Survey:
     """Look at the files of codes; each has to say itself that it is of the plan, and which shard it is.
 
     Args:
-        codes: the folder they are in.
+        store: of the output.
         plan_hash: of the plan.
         shards: how many the plan has.
         numbers: of the shards that are looked at; files whose names are no shard's are strange in any case.
     """
-    found: dict[int, Path] = {}
-    strange: dict[Path, str] = {}
-    for path in sorted(codes.glob("*.parquet")):
-        if not re.fullmatch(r"\d{7,}\.parquet", path.name) or path.name != f"{int(path.stem):07}.parquet":
-            strange[path] = "has no name of a shard"
-        elif int(path.stem) >= shards:
-            strange[path] = f"has the name of a shard beyond the {shards} of the plan"
-        elif int(path.stem) in numbers:
-            found[int(path.stem)] = path
+    found: dict[int, str] = {}
+    strange: dict[str, str] = {}
+    for name in store.names("codes"):
+        stem = name.removeprefix("codes/").removesuffix(".parquet")
+        if not name.endswith(".parquet"):
+            continue
+        if not re.fullmatch(r"\d{7,}", stem) or name != shard_name(int(stem)):
+            strange[store.called(name)] = "has no name of a shard"
+        elif int(stem) >= shards:
+            strange[store.called(name)] = f"has the name of a shard beyond the {shards} of the plan"
+        elif int(stem) in numbers:
+            found[int(stem)] = name
     with ThreadPoolExecutor(_THREADS) as pool:
-        headers = dict(zip(found, pool.map(_header_or_why_not, found.values()), strict=True))
+        headers = dict(zip(found, pool.map(lambda name: _header_or_why_not(store, name), found.values()), strict=True))
     done: dict[int, ShardHeader] = {}
     for number, header in headers.items():
+        called = store.called(found[number])
         if isinstance(header, InputError):
-            strange[found[number]] = header.beside(found[number])
+            strange[called] = header.beside(called)
         elif header.plan_hash != plan_hash:
-            strange[found[number]] = "belongs to another plan"
+            strange[called] = "belongs to another plan"
         elif header.shard != number:
-            strange[found[number]] = f"is shard {header.shard}, under the name of another"
+            strange[called] = f"is shard {header.shard}, under the name of another"
         else:
             done[number] = header
     return Survey(done, strange)
 
 
-def _header_or_why_not(path: Path) -> ShardHeader | InputError:
+def shard_name(number: int) -> str:
+    """What a store calls the file of a shard."""
+    return f"codes/{number:07}.parquet"
+
+
+def _header_or_why_not(store: "Store", name: str) -> ShardHeader | InputError:
     try:
-        return read_header(path)
+        return read_header(store.footer(name), store.called(name))
     except InputError as error:
         return error

@@ -21,14 +21,14 @@ class Job:
     """What every process that works on an output is told.
 
     Args:
-        folder: the output; with Ray, at the same path on all machines.
+        folder: the output, a path or a URL; with Ray, a path is the same on all machines.
         model: which codec.
         batch_seconds: padded audio that the model takes at once.
         workers: reader processes beside each model.
         limits: for one file.
     """
 
-    folder: Path
+    folder: Path | str
     model: ModelChoice = field(default_factory=ModelChoice)
     batch_seconds: float = 600.0
     workers: int = field(default_factory=default_workers)

@@ -10,9 +10,8 @@ OUT holds, besides what the run reports of itself:
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,19 +23,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from xcodec.errors import InputError, first_line
-from xcodec.files import written_whole
 from xcodec.tokenization.duplicates import DuplicateFinder, settle_duplicates
-from xcodec.tokenization.headers import Survey, survey
+from xcodec.tokenization.headers import Survey, shard_name, survey
 from xcodec.tokenization.inputs import ENTRY, Inputs
-from xcodec.tokenization.lock import Lock, ScratchFolder
+from xcodec.tokenization.lock import ScratchFolder
 from xcodec.tokenization.plan_changes import first_difference
+from xcodec.tokenization.stores import Store, store_of
 
-__all__ = ["Fingerprint", "Plan"]
+__all__ = ["Fingerprint", "Plan", "Sharding"]
 
 FORMAT = "xcodec.tokens"
 FORMAT_VERSION = 2
 
 _SHARD_ROWS = 20_000  # at most: what a shard's worker holds of its rows in memory
+_SHARD_SHARE = 1 / 1000  # of what was planned before it, which a shard holds at least where shards grow
 _GROUP_ROWS = 20_000  # at least: a Parquet row group holds whole shards
 
 
@@ -49,7 +49,7 @@ class Fingerprint:
         rows: recordings.
         seconds: their expected length together.
         shards: how many there are.
-        shard_hours: expected audio in each.
+        shard_hours: expected audio in each; None where they grow with the input.
         codec: `name`, `config_hash` and `weights_hash` of the model, `dtype`, `bandwidth` in kbit/s, and the
             `xcodec` version.
         faults: of the rows, those that name nothing that could be read.
@@ -60,7 +60,7 @@ class Fingerprint:
     rows: int
     seconds: float
     shards: int
-    shard_hours: float
+    shard_hours: float | None
     codec: dict[str, Any]
     faults: int = 0
     hashed: bool = False
@@ -75,20 +75,20 @@ class Fingerprint:
 
 
 class Plan:
-    """A plan in the folder of an output.
+    """A plan of an output.
 
     Args:
-        folder: the output, in which a plan was written.
+        output: the output, in which a plan was written: its store, or the path or URL of it.
 
     Raises:
         InputError: where there is no plan, or it is damaged or of a newer version.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        path = folder / "plan.json"
+    def __init__(self, output: Store | str | os.PathLike[str]) -> None:
+        self.store = store = output if isinstance(output, Store) else store_of(output)
+        path = store.called("plan.json")
         try:
-            stored = json.loads(path.read_text())
+            stored = json.loads(store.read("plan.json"))
             version = stored.pop("format_version")
             if stored.pop("format") != FORMAT or version > FORMAT_VERSION:
                 raise InputError(
@@ -96,7 +96,7 @@ class Plan:
                 )
             self.fingerprint = Fingerprint(**stored)
         except FileNotFoundError:
-            raise InputError("holds no plan.json, so it is no output of `xcodec tokenize`", subject=folder) from None
+            raise InputError("holds no plan.json, so it is no output of `xcodec tokenize`", subject=store) from None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             if isinstance(error, InputError):
                 raise
@@ -109,14 +109,15 @@ class Plan:
             if file_hash(self.table_path) != self.fingerprint.plan_hash:
                 raise InputError(
                     "is damaged, or not the plan that plan.json speaks of",
-                    subject=self.table_path,
+                    subject=self.store.called("plan.parquet"),
                     remedy="put it back from a copy, or delete plan.json and give the same input again",
                 )
 
-    @property
+    @cached_property
     def table_path(self) -> Path:
-        """The file of all rows."""
-        return self.folder / "plan.parquet"
+        """The file of all rows; of a store far away a copy, which is kept as long as this is."""
+        self._copies = ExitStack()
+        return self._copies.enter_context(self.store.here("plan.parquet"))
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
@@ -126,23 +127,23 @@ class Plan:
         except (pa.ArrowException, OSError) as error:
             raise InputError(
                 f"cannot be read ({first_line(error)})",
-                subject=self.table_path,
+                subject=self.store.called("plan.parquet"),
                 remedy="put it back from a copy, or delete plan.json and give the same input again",
             ) from None
 
     @staticmethod
-    def exists(folder: Path) -> bool:
-        """Whether a plan was finished in a folder."""
-        return (folder / "plan.json").is_file()
+    def exists(output: Store | str | os.PathLike[str]) -> bool:
+        """Whether a plan was finished in an output."""
+        return (output if isinstance(output, Store) else store_of(output)).exists("plan.json")
 
     @classmethod
-    def write(cls, folder: Path, inputs: Inputs, shard_hours: float, codec: dict[str, Any]) -> "Plan | None":
+    def write(cls, store: Store, inputs: Inputs, shard_hours: float | None, codec: dict[str, Any]) -> "Plan | None":
         """Freeze the input.
 
         Args:
-            folder: of the output, which exists.
+            store: of the output, which is made.
             inputs: all entries; they are read once, in batches.
-            shard_hours: expected audio in a shard.
+            shard_hours: expected audio in a shard; None lets shards grow with the input.
             codec: of the fingerprint.
 
         Returns:
@@ -151,21 +152,24 @@ class Plan:
         Raises:
             InputError: for an empty input, and where the output holds codes of another plan.
         """
-        with Lock(folder / ".plan.lock") as lock:
+        with store.lock(".plan.lock") as lock:
             lock.take(wait=True)
-            if cls.exists(folder):
+            if store.exists("plan.json"):
                 return None
-            for path in folder.glob(f".{'?' * 32}.part"):  # of killed runs: nobody else plans now
-                path.unlink(missing_ok=True)
-            with written_whole(folder / "plan.parquet") as part:
+            with store.writing("plan.parquet") as part:
                 fingerprint = _write_rows(part, inputs, shard_hours, codec)
                 shards = fingerprint.shards
-                survey(folder / "codes", fingerprint.plan_hash, shards, range(shards)).check()
+                survey(store, fingerprint.plan_hash, shards, range(shards)).check()
             stored = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(fingerprint)}
-            _publish(folder / "plan.json", json.dumps(stored, indent=1) + "\n")
-        return cls(folder)
+            if not store.create("plan.json", f"{json.dumps(stored, indent=1)}\n".encode()):
+                raise InputError(
+                    "another run has planned this output at the same time",
+                    subject=store.called("plan.json"),
+                    remedy="run again",
+                )
+        return cls(store)
 
-    def check_same(self, inputs: Inputs, shard_hours: float) -> None:
+    def check_same(self, inputs: Inputs, shard_hours: float | None) -> None:
         """Refuse an input, or a way to cut it, that gives another plan; say what changed.
 
         Raises:
@@ -174,13 +178,13 @@ class Plan:
         was = self.fingerprint
         if shard_hours != was.shard_hours:
             raise InputError(
-                f"was planned with shard_hours={was.shard_hours:g}, not {shard_hours:g}",
-                subject=self.folder,
+                f"was planned with shard_hours={was.shard_hours}, not {shard_hours}",
+                subject=self.store,
                 remedy="go on with the same, or start another output",
             )
         if inputs.hashed and not was.hashed:
             raise InputError(
-                "was planned without hashes", subject=self.folder, remedy="leave --verify out, or start another output"
+                "was planned without hashes", subject=self.store, remedy="leave --verify out, or start another output"
             )
         inputs.hashed = was.hashed
         with ScratchFolder() as scratch:
@@ -193,7 +197,7 @@ class Plan:
                     f"the input has changed since it was planned: it had {was.rows:,} recordings and has "
                     f"{now.rows:,}; {change}. Go on with the recordings as planned by leaving the input out, "
                     "or start another output",
-                    subject=self.folder,
+                    subject=self.store,
                 )
 
     def check_codec(self, codec: dict[str, Any]) -> None:
@@ -206,7 +210,7 @@ class Plan:
             raise InputError(
                 f"was begun with the codec {self.fingerprint.codec['name']}, which is not this one: "
                 f"{'; '.join(changes)}. Go on with the same codec, or start another output",
-                subject=self.folder,
+                subject=self.store,
             )
 
     @cached_property
@@ -246,9 +250,9 @@ class Plan:
                 np.add.at(seconds, batch["shard"].to_numpy(), batch["seconds"].to_numpy())
         return rows, seconds
 
-    def output(self, number: int) -> Path:
-        """Where the codes of a shard are, once it is done."""
-        return self.folder / "codes" / f"{number:07}.parquet"
+    def output(self, number: int) -> str:
+        """What the store calls the file of a shard, once it is done."""
+        return shard_name(number)
 
     def shards(self, part: tuple[int, int] = (0, 1)) -> range:
         """The numbers of the shards; of a part (i, n) of the work, only each n-th from the i-th on."""
@@ -257,35 +261,11 @@ class Plan:
     def survey(self, part: tuple[int, int] = (0, 1)) -> Survey:
         """What lies where the codes of a part belong."""
         planned = self.fingerprint
-        return survey(self.folder / "codes", planned.plan_hash, planned.shards, self.shards(part))
+        return survey(self.store, planned.plan_hash, planned.shards, self.shards(part))
 
     def done(self, part: tuple[int, int] = (0, 1)) -> list[int]:
         """The shards whose output is there, and says that it is."""
         return list(self.survey(part).done)
-
-
-def _publish(path: Path, text: str) -> None:
-    """Write a file that is not there yet, whole or not at all; of several processes one does.
-
-    Raises:
-        InputError: where another process was first.
-    """
-    part = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        with part.open("x") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(part, path)
-        except FileExistsError:
-            raise InputError(
-                "another run has planned this output at the same time", subject=path, remedy="run again"
-            ) from None
-        except OSError:  # a file system without hard links
-            part.rename(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def file_hash(path: Path) -> str:
@@ -297,10 +277,10 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _write_rows(path: Path, inputs: Inputs, shard_hours: float, codec: dict[str, Any]) -> Fingerprint:
+def _write_rows(path: Path, inputs: Inputs, shard_hours: float | None, codec: dict[str, Any]) -> Fingerprint:
     """Write all entries with their shards, in groups of whole shards."""
     schema = pa.schema([*inputs.schema, pa.field("shard", pa.int32(), nullable=False)])
-    sharding = _Sharding(3600 * shard_hours)
+    sharding = Sharding(shard_hours)
     rows = 0
     with DuplicateFinder() as duplicates:
         with pq.ParquetWriter(path, schema, compression="zstd") as writer:
@@ -331,19 +311,28 @@ def _write_rows(path: Path, inputs: Inputs, shard_hours: float, codec: dict[str,
     )
 
 
-class _Sharding:
-    """Cuts a stream of recordings into shards of so many expected seconds."""
+class Sharding:
+    """Cuts a stream of recordings into shards.
 
-    def __init__(self, limit: float) -> None:
-        self.limit, self.number = limit, 0
-        self.rows, self.seconds = 0, 0.0
+    Args:
+        hours: expected audio in each; None is an hour, and of a large input a thousandth of what came before, so that
+            100,000 hours are 5,600 files, the largest of 100 hours, and not 100,000.
+    """
+
+    def __init__(self, hours: float | None) -> None:
+        self._least = 3600 * (hours or 1.0)
+        self._share = _SHARD_SHARE if hours is None else 0.0
+        self.limit, self.number = self._least, 0
+        self.rows, self.seconds, self.total = 0, 0.0, 0.0
 
     def numbers(self, seconds: Sequence[float]) -> list[int]:
         """The shard of each of the next recordings."""
         numbers = []
         for each in seconds:
             if self.rows and (self.seconds >= self.limit or self.rows == _SHARD_ROWS):
-                self.number, self.rows, self.seconds = self.number + 1, 0, 0.0
+                self.number, self.total = self.number + 1, self.total + self.seconds
+                self.limit = max(self._least, self._share * self.total)
+                self.rows, self.seconds = 0, 0.0
             self.rows, self.seconds = self.rows + 1, self.seconds + each
             numbers.append(self.number)
         return numbers

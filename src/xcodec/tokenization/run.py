@@ -2,27 +2,22 @@
 
 import os
 import socket
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from xcodec.errors import InputError, XcodecError
 from xcodec.tokenization.inputs import Inputs
 from xcodec.tokenization.job import Job
-from xcodec.tokenization.lock import Lock
 from xcodec.tokenization.model import describe
 from xcodec.tokenization.plan import Plan
 from xcodec.tokenization.status import Meter, RunStatus, write_failures
+from xcodec.tokenization.stores import store_of
 
 if TYPE_CHECKING:
     from xcodec.codec import Codec
 
 __all__ = ["Engine", "IncompleteError", "prepare", "tokenize"]
-
-_PART = f".{'?' * 32}.part"  # what a file is called while it is written
-_STALE = 3600.0  # seconds after which a half-written file belongs to no living run, where locks do not tell
 
 
 class Engine(Protocol):
@@ -43,23 +38,25 @@ def prepare(job: Job, codec: "Codec", inputs: Inputs | None, shard_hours: float 
         job: names the output.
         codec: that will be used.
         inputs: what is tokenized; None goes on with what was planned.
-        shard_hours: expected audio in a shard; None is 1 for a new output, and else what was planned.
+        shard_hours: expected audio in a shard; None lets the shards of a new output grow with the input, and is else
+            what was planned.
 
     Raises:
         InputError: where the input, the codec or `shard_hours` differ from what was planned; it says what changed.
     """
     description = describe(codec, job.model.bandwidth)
     plan = None
-    if not Plan.exists(job.folder):
+    store = store_of(job.folder)
+    if not Plan.exists(store):
         if inputs is None:
-            raise InputError("nothing is planned here yet", subject=job.folder, remedy="give the input")
-        (job.folder / "codes").mkdir(parents=True, exist_ok=True)
-        plan = Plan.write(job.folder, inputs, shard_hours or 1.0, description)
+            raise InputError("nothing is planned here yet", subject=store, remedy="give the input")
+        store.make()
+        plan = Plan.write(store, inputs, shard_hours, description)
     if plan is None:
-        plan = Plan(job.folder)
+        plan = Plan(store)
         plan.check_codec(description)
         if inputs is not None:
-            plan.check_same(inputs, shard_hours or plan.fingerprint.shard_hours)
+            plan.check_same(inputs, plan.fingerprint.shard_hours if shard_hours is None else shard_hours)
     return plan
 
 
@@ -92,18 +89,18 @@ def tokenize(
         IncompleteError: where shards were given up.
         InputError: where another run does this part, or among the codes are files that are not of the plan.
     """
-    name = f"{part[0]}-of-{part[1]}"
-    with Lock(plan.folder / f".run-{name}.lock") as lock:
+    name = f".run-{part[0]}-of-{part[1]}.lock"
+    with plan.store.lock(name) as lock:
         if not lock.take(wait=False):
-            raise InputError(f"{lock.holder} works on it", subject=plan.folder, remedy="wait for it to end")
+            raise InputError(f"{lock.holder} works on it", subject=plan.store, remedy="wait for it to end")
         lock.holder = f"another run (process {os.getpid()} on {socket.gethostname()})"
-        remove_parts(plan.folder, name)
+        plan.store.clean(name)
         survey = plan.survey(part)
         survey.check()
         done = set(survey.done)
         if retry_failed:
             for number in [number for number, header in survey.done.items() if header.failures]:
-                plan.output(number).unlink()
+                plan.store.remove(plan.output(number))
                 done.remove(number)
         shards = [number for number in plan.shards(part) if number not in done]
         try:
@@ -121,23 +118,3 @@ def tokenize(
             raise
         write_failures(plan)
     return meter.status("finished")
-
-
-def remove_parts(folder: Path, own: str) -> None:
-    """Remove what killed runs left half-written, but not what another run may be writing now.
-
-    Args:
-        folder: of the output.
-        own: the name of the run's own lock, which it holds.
-    """
-    alone = all(others_are_gone(path) for path in folder.glob(".run-*.lock") if path.name != f".run-{own}.lock")
-    for path in (*folder.glob(_PART), *(folder / "codes").glob(_PART)):
-        with suppress(OSError):
-            if alone or time.time() - path.stat().st_mtime > _STALE:
-                path.unlink()
-
-
-def others_are_gone(path: Path) -> bool:
-    """Whether nobody holds a lock, as far as locks are known here."""
-    with Lock(path) as lock:
-        return lock.take(wait=False) and lock.is_kept

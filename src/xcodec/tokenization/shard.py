@@ -115,8 +115,32 @@ class ShardWorker:
         finally:
             self._drop(shard)
         return write_shard(
-            self.plan.output(number), number, self.plan.fingerprint, shard.table, self.plan.carried, results
+            self.plan.store,
+            self.plan.output(number),
+            number,
+            self.plan.fingerprint,
+            shard.table,
+            self.plan.carried,
+            results,
         )
+
+    def attempt(self, number: int, is_over: Callable[[], bool]) -> None:
+        """Read and encode recordings of a shard, and write nothing.
+
+        Args:
+            number: of the shard.
+            is_over: asked before each window of recordings.
+
+        Raises:
+            Exception: as `tokenize`.
+        """
+        shard = self._open(number)
+        results: dict[int, Codes | Failure] = dict(shard.faults)
+        try:
+            while len(results) < len(shard.rows) and not is_over():
+                self._encode_window(shard.feed.window(), shard.rows, results)
+        finally:
+            self._drop(shard)
 
     def _open(self, number: int) -> OpenShard:
         table = self.plan.shard(number)

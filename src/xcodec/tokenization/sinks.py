@@ -1,9 +1,9 @@
 """The output of a shard: one Parquet file that appears whole or not at all, with codes, and failures beside them."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,13 @@ import pyarrow.parquet as pq
 
 from xcodec.codes import Codes
 from xcodec.errors import InputError
-from xcodec.files import written_whole
-from xcodec.tokenization.headers import METADATA, Failure, ShardHeader
+from xcodec.tokenization.headers import METADATA, Failure, ShardHeader, read_header
 from xcodec.tokenization.plan import Fingerprint
+from xcodec.tokenization.stores import Store, WrittenAlreadyError
 
 __all__ = ["output_schema", "write_shard"]
 
+_DICTIONARY = 1.03  # what indices in a dictionary take, over the bits that they need
 _LARGE_CODEBOOK = 4096  # codes, from which on a dictionary of those in a shard takes more room than it saves
 
 
@@ -37,21 +38,27 @@ def output_schema(codec: Mapping[str, Any], carried: pa.Schema) -> pa.Schema:
 
 
 def write_shard(
-    path: Path, number: int, fingerprint: Fingerprint, rows: pa.Table, carried: pa.Schema,
+    store: Store, name: str, number: int, fingerprint: Fingerprint, rows: pa.Table, carried: pa.Schema,
     results: Mapping[int, Codes | Failure],
 ) -> ShardHeader:  # fmt: skip
     """Write what became of the rows of a shard. Equal codes give equal files.
 
+    Where another run has done the shard meanwhile, what it wrote stays, if the store can tell.
+
     Args:
-        path: of the file; a file that is there is replaced.
+        store: of the output.
+        name: of the file.
         number: of the shard.
         fingerprint: of the plan.
         rows: of the plan, all of the shard.
         carried: the columns of `rows` that go along.
         results: of each row, codes or why there are none.
 
+    Returns:
+        What the file says of itself.
+
     Raises:
-        InputError: where the folder of the output is gone.
+        InputError: where the folder of the output is gone, or the name is taken by what is no such shard.
     """
     assert results.keys() == set(range(len(rows)))
     done = [i for i in range(len(rows)) if isinstance(results[i], Codes)]
@@ -79,15 +86,24 @@ def write_shard(
         *(kept[name] for name in carried.names),
     ]
     try:
-        path.parent.mkdir(exist_ok=True)
+        with store.writing(name, once=True) as part:
+            table = pa.Table.from_arrays(columns, schema=schema)
+            pq.write_table(table, part, compression="zstd", **encoding(table.schema.names, sizes))
     except FileNotFoundError:
-        raise InputError(
-            "the output was deleted while it was made", subject=path.parent.parent, remedy="start it again"
-        ) from None
-    with written_whole(path) as part:
-        table = pa.Table.from_arrays(columns, schema=schema)
-        pq.write_table(table, part, compression="zstd", **encoding(table.schema.names, sizes))
+        raise InputError("the output was deleted while it was made", subject=store, remedy="start it again") from None
+    except WrittenAlreadyError:
+        there = read_header(store.footer(name), store.called(name))
+        if (there.shard, there.plan_hash) != (number, fingerprint.plan_hash):
+            raise InputError("is no file of this plan", subject=store.called(name), remedy="move it away") from None
+        return there
     return header
+
+
+def bytes_per_code(size: int, codebooks: int) -> float:
+    """How many bytes a code takes in a file of codes, at most, of a codebook of so many codes."""
+    if codebooks > 1 or size < _LARGE_CODEBOOK:
+        return math.log2(size) / 8 * _DICTIONARY
+    return 2.0
 
 
 def encoding(names: list[str], codebook_sizes: list[int]) -> dict[str, Any]:

@@ -10,8 +10,11 @@ from xcodec.audio import Audio, AudioFile, AudioInfo
 from xcodec.errors import AudioError, XcodecError
 from xcodec.location import Location, is_url
 from xcodec.tokenization.contents import check_hash, check_stamp, chunks
+from xcodec.tokenization.patience import WAITS, StoreError, patiently
 
 __all__ = ["SoundReader", "as_bytes"]
+
+_ATTEMPTS = 4  # more, at fetching a recording: its reader may take only so long
 
 
 class SoundReader:
@@ -82,13 +85,28 @@ class SoundReader:
             else:
                 target = self._temporary / "recording"
                 try:
-                    with target.open("wb") as copy:
-                        copy.writelines(chunks(*place))
+                    self._fetch(place, target)
                 except Exception as error:  # the errors of whatever library fsspec uses for this protocol
                     raise AudioError(f"cannot be fetched: {type(error).__name__}: {error}", subject=uri) from None
                 self._check_size(entry, target)
             self._fetched = (place, target)
         return self._fetched[1]
+
+    @staticmethod
+    def _fetch(place: tuple[str, int | None, int | None], target: Path) -> None:
+        """Copy a recording to a file here; from far away, patiently."""
+
+        def copy() -> None:
+            with target.open("wb") as file:
+                file.writelines(chunks(*place))
+
+        if not is_url(place[0]):
+            copy()
+            return
+        try:
+            patiently(place[0], copy, WAITS[:_ATTEMPTS])
+        except StoreError as error:
+            raise error.__cause__ or error from None
 
     @staticmethod
     def _check_size(entry: Mapping[str, Any], fetched: Path) -> None:

@@ -10,21 +10,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from xcodec.files import written_whole
 from xcodec.tokenization.headers import Failure, ShardHeader
 from xcodec.tokenization.plan import Plan
 from xcodec.tokenization.shard import BatchReport
+from xcodec.tokenization.stores import Store
 
 __all__ = ["Meter", "RunStatus", "Standing", "failure_class", "read_runs", "write_failures"]
 
 Part = tuple[int, int]
 
-_EVERY = 5.0  # seconds between two writings of the status file
 _LARGEST = 10  # failure classes that are told
 
 
@@ -163,7 +161,7 @@ class Meter:
         self.plan, self.part, self.engine, self.on_status = plan, part, engine, on_status
         self.models = 1
         self.standing = Standing.of(plan, part)
-        self.path = plan.folder / (f"status-{part[0]}-of-{part[1]}.json" if part[1] > 1 else "status.json")
+        self.name = f"status-{part[0]}-of-{part[1]}.json" if part[1] > 1 else "status.json"
         self._started = time.time()
         self._seconds = self._padded = self._model = self._in_hand = 0.0
         self._over = threading.Event()
@@ -226,35 +224,35 @@ class Meter:
 
     def write(self, state: str) -> None:
         """Write the status file."""
-        with written_whole(self.path) as part:
+        with self.plan.store.writing(self.name) as part:
             part.write_text(json.dumps(asdict(self.status(state)), indent=1) + "\n")
 
     def _write_regularly(self) -> None:
-        while not self._over.wait(_EVERY):
+        while not self._over.wait(self.plan.store.status_seconds):
             with suppress(OSError):  # a full disk is noticed where codes are written
                 self.write("running")
 
 
-def read_runs(folder: Path) -> list[RunStatus]:
+def read_runs(store: Store) -> list[RunStatus]:
     """What the runs on an output last told of themselves; a file that cannot be read tells nothing."""
     runs = []
-    for path in sorted(folder.glob("status*.json")):
+    for name in store.names():
+        if not (name.startswith("status") and name.endswith(".json")):
+            continue
         with suppress(ValueError, TypeError, KeyError, OSError):
-            stored = json.loads(path.read_text())
+            stored = json.loads(store.read(name))
             standing = stored["standing"]
             standing["failure_classes"] = tuple(map(tuple, standing["failure_classes"]))
             runs.append(RunStatus(**stored | {"standing": Standing(**standing), "part": tuple(stored["part"])}))
     return runs
 
 
-def write_failures(plan: Plan) -> Path:
+def write_failures(plan: Plan) -> None:
     """Gather the failures of all shards in one Parquet file, failures.parquet; the shards' own files stay the truth."""
     names = tuple(each.name for each in fields(Failure))
     schema = pa.schema([*((name, pa.string()) for name in names), ("shard", pa.int32())])
-    target = plan.folder / "failures.parquet"
-    with written_whole(target) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
+    with plan.store.writing("failures.parquet") as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
         for number, header in plan.survey().done.items():
             rows = [{**asdict(failure), "shard": number} for failure in header.failures]
             if rows:
                 writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-    return target

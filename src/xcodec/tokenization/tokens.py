@@ -1,5 +1,6 @@
 """Tokens: the codes of an output, read back row by row."""
 
+import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from xcodec.codes import CodecIdentity, Codes
 from xcodec.errors import InputError, first_line
 from xcodec.tokenization.headers import Failure
 from xcodec.tokenization.plan import Plan
+from xcodec.tokenization.stores import Store
 
 __all__ = ["Places", "Row", "Tokens", "path_below"]
 
@@ -47,14 +49,14 @@ class Tokens:
     """The codes of an output of `xcodec tokenize`.
 
     Args:
-        folder: the output.
+        output: its path or URL.
 
     Raises:
         InputError: where it is none.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.plan = Plan(folder)
+    def __init__(self, output: str | os.PathLike[str]) -> None:
+        self.plan = Plan(output)
         self.codec = self.plan.fingerprint.codec
 
     def check_finished(self) -> None:
@@ -69,8 +71,8 @@ class Tokens:
         if done < shards:
             raise InputError(
                 f"is not finished, {shards - done} of {shards} shards are left",
-                subject=self.plan.folder,
-                remedy=f"run `xcodec tokenize -o {self.plan.folder}` to the end first",
+                subject=self.plan.store,
+                remedy=f"run `xcodec tokenize -o {self.plan.store}` to the end first",
             )
 
     def shard(self, number: int, ids: Collection[str] | None = None) -> Iterator[Row]:
@@ -80,8 +82,7 @@ class Tokens:
             InputError: where its file is damaged.
         """
         own = ("id", "codes", "frames", "seconds", "source_rate")
-        path = self.plan.output(number)
-        for batch in batches_of(path):
+        for batch in batches_of(self.plan.store, self.plan.output(number)):
             names = batch["id"].to_pylist()
             wanted = [i for i, name in enumerate(names) if ids is None or name in ids]
             further = [name for name in batch.schema.names if name not in own]
@@ -108,15 +109,21 @@ class Tokens:
         if failures is None:
             survey.check()
         else:
-            failures += [Failure(path.name, str(path), "read", reason) for path, reason in survey.strange.items()]
+            failures += [
+                Failure(called.rpartition("/")[2], called, "read", reason) for called, reason in survey.strange.items()
+            ]
         for number in survey.done:
             try:
                 yield from self.shard(number, ids)
             except InputError as error:
                 if failures is None:
                     raise
-                path = self.plan.output(number)
-                failures.append(Failure.of(path.name, str(path), "read", error))
+                failures.append(self.unreadable(number, error))
+
+    def unreadable(self, number: int, error: Exception) -> Failure:
+        """What a report says of a shard whose file cannot be read."""
+        name = self.plan.output(number)
+        return Failure.of(name.rpartition("/")[2], self.plan.store.called(name), "read", error)
 
     def codes(self, row: Row) -> Codes:
         """A row's codes, as a codec decodes them."""
@@ -141,18 +148,20 @@ def as_array(values: pa.Array) -> np.ndarray:
     return ids
 
 
-def batches_of(path: Path) -> Iterator[pa.RecordBatch]:
+def batches_of(store: Store, name: str) -> Iterator[pa.RecordBatch]:
     """The rows of a file of codes.
 
     Raises:
         InputError: where it is damaged.
     """
     try:
-        with pq.ParquetFile(path) as parquet:
+        with store.here(name) as path, pq.ParquetFile(path) as parquet:
             yield from parquet.iter_batches(_BATCH_ROWS)
     except (pa.ArrowException, OSError) as error:
         raise InputError(
-            f"is damaged ({first_line(error)})", subject=path, remedy="delete it and run `xcodec tokenize` again"
+            f"is damaged ({first_line(error)})",
+            subject=store.called(name),
+            remedy="delete it and run `xcodec tokenize` again",
         ) from None
 
 

@@ -83,16 +83,16 @@ def prepare_rows(
     tokens.check_finished()
     if text_column not in tokens.plan.carried.names:
         held = ", ".join(tokens.plan.carried.names) or "none"
-        raise InputError(f"carries no column {text_column!r} (it carries {held})", subject=tokens.plan.folder)
+        raise InputError(f"carries no column {text_column!r} (it carries {held})", subject=tokens.plan.store)
     sizes = tokens.codec["codebook_sizes"]
     if len(sizes) > 1:
-        raise InputError(f"has {len(sizes)} codebooks; LLaSA's rows hold codes of one", subject=tokens.plan.folder)
+        raise InputError(f"has {len(sizes)} codebooks; LLaSA's rows hold codes of one", subject=tokens.plan.store)
     maker = CodecIdentity(*(tokens.codec[name] for name in ("name", "config_hash", "weights_hash")))
     spoken = codec_identity_named_by(llm)
     if spoken is not None and not spoken.same_model(maker):
         raise InputError(
             f"holds codes of {maker}, and {llm} has the tokens of {spoken}",
-            subject=tokens.plan.folder,
+            subject=tokens.plan.store,
             remedy="tokenize with that codec, or begin with `xcodec llasa init` and this one",
         )
     loaded = load_tokenizer(llm)

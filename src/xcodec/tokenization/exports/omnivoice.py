@@ -10,7 +10,6 @@ import numpy as np
 from xcodec.errors import InputError
 from xcodec.files import written_whole
 from xcodec.tokenization.exports.report import ExportReport
-from xcodec.tokenization.headers import Failure
 from xcodec.tokenization.tokens import Row, Tokens
 
 __all__ = ["export_omnivoice"]
@@ -48,8 +47,7 @@ def export_omnivoice(tokens: Tokens, folder: Path, text_column: str = "text") ->
         try:
             line = write_shard(folder, tokens, number, text_column, report)
         except InputError as error:
-            path = tokens.plan.output(number)
-            report.failures.append(Failure.of(path.name, str(path), "read", error))
+            report.failures.append(tokens.unreadable(number, error))
         else:
             lines += [line] if line else []
     with written_whole(folder / LIST) as part:
@@ -64,11 +62,11 @@ def check_export(tokens: Tokens, folder: Path, text_column: str) -> None:
         raise InputError(
             f"has codebooks of {', '.join(map(str, sizes))} codes; OmniVoice reads 8 of 1024, of the Higgs tokenizer "
             "at its full bandwidth",
-            subject=tokens.plan.folder,
+            subject=tokens.plan.store,
         )
     if text_column not in tokens.plan.carried.names:
         held = ", ".join(tokens.plan.carried.names) or "none"
-        raise InputError(f"carries no column {text_column!r} (it carries {held})", subject=tokens.plan.folder)
+        raise InputError(f"carries no column {text_column!r} (it carries {held})", subject=tokens.plan.store)
     if len(str(folder).split()) != 1:
         raise InputError(
             f"has white space in its path, at which {LIST} would be cut", subject=folder, remedy="give another folder"

@@ -10,7 +10,6 @@ import numpy as np
 from xcodec.errors import InputError
 from xcodec.files import written_whole
 from xcodec.tokenization.exports.report import ExportReport
-from xcodec.tokenization.headers import Failure
 from xcodec.tokenization.tokens import Tokens
 
 __all__ = ["export_webdataset"]
@@ -29,8 +28,7 @@ def export_webdataset(tokens: Tokens, folder: Path) -> ExportReport:
         try:
             report.rows += write_tar(folder / f"codes-{number:07}.tar", tokens, number)
         except InputError as error:
-            path = tokens.plan.output(number)
-            report.failures.append(Failure.of(path.name, str(path), "read", error))
+            report.failures.append(tokens.unreadable(number, error))
     return report
 
 

@@ -17,6 +17,7 @@ from xcodec.tokenization.inputs.huggingface import DATASET_DICT, DATASET_STATE, 
 from xcodec.tokenization.inputs.lhotse import LhotseReader, looks_like_cuts
 from xcodec.tokenization.inputs.manifest import ManifestReader
 from xcodec.tokenization.inputs.rows import Lines, ParquetRows, SeparatedValues, numbered_objects
+from xcodec.tokenization.inputs.texts import BESIDE, with_texts
 from xcodec.tokenization.inputs.webdataset import WebDatasetReader
 
 __all__ = ["ENTRY", "Inputs", "Reader", "open_input"]
@@ -88,6 +89,7 @@ class Inputs:
             entry of each.
         count_channels: needed for EACH.
         hashed: whether to read all recordings and hash them, so that they are known again by their contents.
+        texts: whether to carry what lies beside a recording and says what is said in it.
     """
 
     def __init__(
@@ -98,14 +100,15 @@ class Inputs:
         channel: int | str | None = None,
         count_channels: CountChannels | None = None,
         hashed: bool = False,
+        texts: bool = False,
     ) -> None:
-        self.channel, self.count_channels, self.hashed = channel, count_channels, hashed
+        self.channel, self.count_channels, self.hashed, self.texts = channel, count_channels, hashed, texts
         self.readers = [reader for name in names for reader in open_input(name, root)]
         unreadable = [reader for reader in self.readers if isinstance(reader, UnreadableReader)]
         if unreadable and len(unreadable) == len(self.readers):  # then there is nothing to plan
             raise InputError(unreadable[0].reason)
         try:
-            carried = [reader.carried.remove_metadata() for reader in self.readers]
+            carried = [reader.carried.remove_metadata() for reader in self.readers] + [BESIDE] * texts
             self.carried = pa.unify_schemas(carried, promote_options="permissive")
         except pa.ArrowException as error:
             raise InputError(f"a column is of different types: {error}", subject=", ".join(names)) from None
@@ -124,7 +127,9 @@ class Inputs:
                 yield self.completed(pa.RecordBatch.from_arrays(columns, schema=self.schema))
 
     def completed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The entries with hashes and channels."""
+        """The entries with texts, hashes and channels."""
+        if self.texts:
+            batch = with_texts(batch)
         if self.hashed:
             batch = with_hashes(batch)
         if self.channel == EACH:
