@@ -1,4 +1,5 @@
 # xcodec serve on CPUs: docker build -t xcodec --build-arg TORCH_INDEX=URL . && docker run --rm -p 127.0.0.1:8000:8000 -e XCODEC_API_KEY=secret xcodec
+# The command line: docker run --rm -v "$PWD:/data" -w /data --entrypoint xcodec xcodec encode a.wav -o codes/
 FROM python:3.12-slim AS build
 RUN apt-get update && apt-get install -y --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
 # PyTorch's page names the index of a torch without CUDA, which is a tenth of the size.

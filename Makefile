@@ -1,14 +1,17 @@
-# make demo   the main job: a recording becomes codes and comes back, through the built-in model
+# make demo   the main job: a recording becomes codes and comes back, through the built-in model; needs no compiler
 # make test   everything that is tested, the released size included
 # make wheel  a wheel and a source distribution in dist/, checked, and the wheel tried where no compiler is
 # make docs   the site in build/site, tutorials executed: open build/site/index.html
 # make matrix the wheel on every Python that is here, with the oldest and the newest of what it stands on
+# make sanitize  the kernels' tests with the kernels under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer
 # make gpu    ten minutes on a machine with a GPU, well spent: tests, tables, training; `make gpu MINUTES=2` for less
 # All but gpu set up .venv by themselves.
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+READY_FOR_DEMO := .venv/.ready-for-demo
+SOURCES := pyproject.toml setup.py constraints.txt
 KERNELS := $(wildcard src/xcodec/kernels/*.cpp src/xcodec/kernels/*.h)
 
 # glibc returns big blocks to the system at once by default, and the released size would spend its time on page faults.
@@ -19,9 +22,9 @@ export MALLOC_TRIM_THRESHOLD_ = 17179869184
 IN_TWO := -n 2 --dist loadfile
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: demo test test-fast lint types format docs wheel matrix gpu clean
+.PHONY: demo test test-fast lint types format docs wheel matrix sanitize gpu clean
 
-demo: $(READY)
+demo: $(READY_FOR_DEMO)
 	$(BIN)/python scripts/demo.py
 
 test: $(READY)
@@ -33,7 +36,7 @@ test-fast: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/clang-format --dry-run --Werror $(KERNELS)
+	$(BIN)/clang-format --dry-run --Werror $(KERNELS) tests/kernels/driver.cpp
 	$(BIN)/typos
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/zizmor --offline --quiet .github/workflows
@@ -45,7 +48,7 @@ types: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
-	$(BIN)/clang-format -i $(KERNELS)
+	$(BIN)/clang-format -i $(KERNELS) tests/kernels/driver.cpp
 
 docs: $(READY)
 	$(BIN)/python scripts/documentation.py
@@ -59,15 +62,31 @@ matrix: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group matrix
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m nox --stop-on-first-error
 
+# Of each variant that this processor runs, in a process of its own: see tests/kernel_builds.py.
+VARIANTS_TESTED = $(BIN)/python -m pytest tests/kernels/test_kernels.py tests/modules
+sanitize: $(READY)
+	XCODEC_TEST_SANITIZER=address,undefined $(VARIANTS_TESTED) -k "(baseline or avx or neon) and not codes"
+	XCODEC_TEST_SANITIZER=thread $(VARIANTS_TESTED) -k "(baseline or avx or neon) and threads"
+
 MINUTES ?= 10
 gpu:
 	$(PYTHON) scripts/gpu.py --minutes $(MINUTES)
 
-$(READY): pyproject.toml setup.py constraints.txt $(KERNELS) src/xcodec/kernels/signatures.py
+NEEDED := needs a C/C++ compiler and Python's headers, for pesq: apt-get install g++ python3-dev
+HEADERS := "import os, sysconfig; os.stat(sysconfig.get_path('include') + '/Python.h')"
+
+$(READY): $(SOURCES) $(KERNELS) src/xcodec/kernels/signatures.py
+	@{ command -v cc && $(PYTHON) -c $(HEADERS); } >/dev/null 2>&1 || { echo "make $(or $(MAKECMDGOALS),demo) $(NEEDED)" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	touch $(READY)
+	touch $(READY) $(READY_FOR_DEMO)
+
+$(READY_FOR_DEMO): $(SOURCES)
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo]'
+	touch $(READY_FOR_DEMO)
 
 clean:
 	rm -rf .venv .nox build dist demo-output gpu-output .pytest_cache .ruff_cache .mypy_cache

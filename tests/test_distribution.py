@@ -1,6 +1,7 @@
 """What is distributed: a source distribution that can test itself, and a wheel that says what it runs on."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -118,3 +119,24 @@ def test_every_extra_that_the_sources_name_is_one_and_all_has_each() -> None:
     assert named <= set(extras)
     (everything,) = extras["all"]
     assert set(re.findall(r"\[(.*)\]", everything)[0].split(",")) == set(extras) - {"all", "dev"}
+
+
+def test_make_says_in_one_line_what_to_install_for_the_tests(tmp_path: Path) -> None:
+    if (make := shutil.which("make")) is None:
+        pytest.skip("needs apt-get install make")
+    (tmp_path / "bin").mkdir()
+    for name in ("sh", "echo"):
+        (tmp_path / "bin" / name).symlink_to(str(shutil.which(name)))
+    for name in ("Makefile", "pyproject.toml", "setup.py", "constraints.txt", "src"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    told = subprocess.run(
+        [make, "test", f"PYTHON={sys.executable}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={"PATH": str(tmp_path / "bin")},
+    )
+    assert told.returncode != 0
+    wanted = "make test needs a C/C++ compiler and Python's headers, for pesq: apt-get install g++ python3-dev"
+    assert told.stderr.splitlines()[0] == wanted
+    assert not (tmp_path / ".venv").exists()
