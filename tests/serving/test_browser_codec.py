@@ -111,7 +111,10 @@ def test_a_server_offers_the_codec_of_the_browser_beside_its_own(
 ) -> None:
     codec = exported[0]
     recording = builders.RECORDINGS[1]
-    with serving(codec, web_folder=web, api_key="secret") as running, opened(chromium, running.url, True) as page:
+    with (
+        serving(codec, web_folder=web, api_key="secret") as running,
+        opened(chromium, running.url, refusals=True) as page,
+    ):
         page.fill("#key", "secret")
         page.keyboard.press("Enter")
         page.wait_for_selector(IDLE)
