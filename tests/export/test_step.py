@@ -11,6 +11,7 @@ import xcodec_builders
 from builders import RECORDINGS, codec_to_export, tiny_causal, tiny_pooled
 from xcodec import CheckpointError, Codec
 from xcodec.code_stream import CodeStream
+from xcodec.export import export_codec
 from xcodec.export.blocks import portable
 from xcodec.export.step import DecoderStepGraph
 from xcodec.modules.time import Streamed
@@ -48,17 +49,24 @@ def test_a_step_gives_what_a_stream_of_torch_gives(family: str) -> None:
     assert done.tolist() == [14, 14]
 
 
-# Exported, on ONNX Runtime
+def test_a_folder_without_the_step_says_how_it_gets_one(exported: tuple[Codec, Path]) -> None:
+    with pytest.raises(CheckpointError, match=r"there is no decoder_step\.onnx.*--stream"):
+        ExportedStream(RuntimeCodec(exported[1]))
+
+
+# Exported, on ONNX Runtime, which takes a minute
 
 
 @pytest.fixture(scope="module")
-def codec(exported: tuple[Codec, Path]) -> Codec:
-    return exported[0]
+def codec() -> Codec:
+    return codec_to_export()
 
 
 @pytest.fixture(scope="module")
-def runtime(exported: tuple[Codec, Path]) -> RuntimeCodec:
-    return RuntimeCodec(exported[1], threads=1)
+def runtime(codec: Codec, tmp_path_factory: pytest.TempPathFactory) -> RuntimeCodec:
+    folder = tmp_path_factory.mktemp("step") / "exported"
+    export_codec(codec, folder, decoder=True, stream=True)
+    return RuntimeCodec(folder, threads=1)
 
 
 def streamed(stream: CodeStream, ids: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
@@ -67,6 +75,7 @@ def streamed(stream: CodeStream, ids: np.ndarray, sizes: tuple[int, ...]) -> np.
     return np.concatenate([piece.samples[0] for piece in (*pieces, stream.flush()) if piece is not None])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"context": 20, "lookahead": 3, "chunk": (2, 9)}, {"context": None}])
 def test_speech_that_comes_in_pieces_sounds_as_it_does_with_torch(
     options: dict[str, Any], codec: Codec, runtime: RuntimeCodec
@@ -79,12 +88,14 @@ def test_speech_that_comes_in_pieces_sounds_as_it_does_with_torch(
     assert np.abs(audio - expected).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_a_stream_that_ends_begins_anew(runtime: RuntimeCodec) -> None:
     stream = ExportedStream(runtime)
     ids = np.arange(30)[None]
     assert np.array_equal(streamed(stream, ids, (12,)), streamed(stream, ids, (12,)))
 
 
+@pytest.mark.slow
 def test_streams_that_are_one_batch_get_what_they_get_alone(runtime: RuntimeCodec) -> None:
     step = runtime.decoder_step
     taken = {each.name for each in step.get_inputs()}
@@ -103,10 +114,3 @@ def test_streams_that_are_one_batch_get_what_they_get_alone(runtime: RuntimeCode
             whole = slice(320, 8 * 320)  # the first frame fades in over what was said of it before
             assert np.abs(piece.samples[0, whole] - row[whole]).max() < 1e-5
     assert done.tolist() == [16, 16]
-
-
-def test_a_folder_without_the_step_says_how_it_gets_one(exported: tuple[Codec, Path], tmp_path: Path) -> None:
-    for name in ("codec.json", "decoder.onnx"):
-        (tmp_path / name).write_bytes((exported[1] / name).read_bytes())
-    with pytest.raises(CheckpointError, match=r"there is no decoder_step\.onnx.*--stream"):
-        ExportedStream(RuntimeCodec(tmp_path))
