@@ -81,7 +81,7 @@ def main() -> None:
     recordings = [Audio.read(path).resample(reference.sampling_rate) for path in arguments.recordings]
     codes = reference.encode(recordings)
     audio = reference.decode(codes)
-    rows = [row("float32", recordings, audio, weights_in_mb(reference), 1.0, float("inf"), [1.0], [1.0])]
+    rows = [row("float32", recordings, audio, weights_in_mb(reference), 1.0, None, [1.0], [1.0])]
     for variant in arguments.variants:
         options: dict[str, Any] = {"compile": True} if variant == "compiled" else {"dtype": variant}
         codec = Codec.from_pretrained(arguments.model, **options)
@@ -103,7 +103,8 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|")
     for each in rows:
         shown = {**each, "encode": told(each["encode"]), "decode": told(each["decode"])}
-        scores = "{equal:.1%} | {decode_snr:.1f} dB | {stoi:.3f} | {pesq:.2f}".format(**shown)
+        shown["decoded"] = "" if each["decode_snr"] is None else f"{each['decode_snr']:.1f} dB"
+        scores = "{equal:.1%} | {decoded} | {stoi:.3f} | {pesq:.2f}".format(**shown)
         print(f"| {shown['variant']} | {scores} | {shown['mb']:.1f} MB | {shown['encode']} | {shown['decode']} |")
     if arguments.json:
         record = {"model": str(reference.identity), "machine": machine, "versions": versions, "rows": rows}
@@ -116,7 +117,7 @@ def row(
     decoded: list[Audio],
     mb: float,
     equal: float,
-    decode_snr: float,
+    decode_snr: float | None,
     encode: list[float],
     decode: list[float],
 ) -> dict[str, Any]:
