@@ -33,7 +33,6 @@ EXTRAS = "formats,tokenize"
 
 nox.options.default_venv_backend = "uv"
 nox.options.error_on_missing_interpreters = "CI" in os.environ
-nox.options.reuse_existing_virtualenvs = True
 
 
 BUILT: dict[bool, Path] = {}  # with and without kernels: one wheel is for every Python
