@@ -110,7 +110,7 @@ def test_lists_channels_and_faults_are_planned(model: Path, tmp_path: Path) -> N
     assert run("tokenize", "-o", tmp_path / "out", "-m", model)[0] == 1
     assert set(output_of(tmp_path / "out")["id"].to_pylist()) == {"call.wav.ch0", "call.wav.ch1"}
     assert "expected mean, left, right, each" in run(*plan, tmp_path / "x", "--channel", "both")[1]
-    assert "are for planning; give the INPUT" in run("tokenize", "-o", tmp_path / "out", "--channel", "left")[1]
+    assert "are for planning" in run("tokenize", "-o", tmp_path / "out", "--channel", "left")[1]
 
 
 @pytest.mark.parametrize("form", ["npy", "webdataset", "jsonl"])

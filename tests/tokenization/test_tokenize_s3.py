@@ -16,8 +16,10 @@ from tokenize_builders import counts, job_for, output_of, run, save_tiny, write_
 from waiting import PATIENCE, wait_until
 from xcodec.codec import Codec
 from xcodec.tokenization import patience
+from xcodec.tokenization.job import Job
 from xcodec.tokenization.patience import StoreError
 from xcodec.tokenization.plan import Plan
+from xcodec.tokenization.readers import ReadingLimits
 from xcodec.tokenization.stores import store_of
 
 pytest.importorskip("moto", reason="needs pip install 'moto[server]' 'xcodec[s3]'")
@@ -66,7 +68,7 @@ def clips(server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> str:
 def expected(model: Path, codec: Codec, clips: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a folder gets of them."""
     folder = tmp_path_factory.mktemp("expected")
-    run(job_for(model, folder), codec, clips, hours=HOURS, texts=True)
+    run(patient_job(model, folder), codec, clips, hours=HOURS, texts=True)
     rows = output_of(folder)
     assert counts(folder) == dict.fromkeys([*rows["id"].to_pylist(), "broken.wav"], 1)
     assert rows["text"].to_pylist() == [f"what {name} says" for name in rows["id"].to_pylist()]
@@ -74,6 +76,11 @@ def expected(model: Path, codec: Codec, clips: str, tmp_path_factory: pytest.Tem
 
 
 HOURS = 0.0003
+
+
+def patient_job(model: Path, folder: Path | str) -> Job:
+    """A job whose readers may wait for a store that is slow, as long as a test may."""
+    return job_for(model, folder, limits=ReadingLimits(600.0, 60.0))
 
 
 def files_of(place: str | Path) -> dict[str, bytes]:
@@ -87,7 +94,7 @@ def test_throttling_and_lost_connections_change_nothing(
 ) -> None:
     kinds = list(Fault)
     faults.fault_of = lambda number, *_: kinds[number // 5 % len(kinds)] if number % 5 == 0 else None
-    status = run(job_for(model, "s3://corpus/faults"), codec, clips, hours=HOURS, texts=True)
+    status = run(patient_job(model, "s3://corpus/faults"), codec, clips, hours=HOURS, texts=True)
     assert all(faults.happened.values()), faults.happened
     faults.fault_of = lambda *_: None
     assert (status.standing.done, status.standing.failed, status.standing.left) == (16, 1, 0)
@@ -122,7 +129,7 @@ def test_an_upload_that_is_cut_leaves_no_object(faults: S3Server, monkeypatch: p
 
 def test_a_bucket_that_is_missing_is_named(model: Path, codec: Codec, expected: Path) -> None:
     with pytest.raises(StoreError, match=r"s3://nowhere/out/.plan.lock: cannot be written: .*bucket"):
-        run(job_for(model, "s3://nowhere/out"), codec, expected)
+        run(patient_job(model, "s3://nowhere/out"), codec, expected)
 
 
 DRIVER = """
@@ -132,6 +139,7 @@ torch.set_num_threads(1)
 import s3fs
 from tokenize_builders import job_for, run
 from xcodec.codec import Codec
+from xcodec.tokenization.readers import ReadingLimits
 model, clips, out, hours, rounds = *sys.argv[1:4], float(sys.argv[4]), int(sys.argv[5])
 codec = Codec.from_pretrained(model)
 codec.identity
@@ -142,7 +150,7 @@ for _ in range(rounds):
     for part in range(2):
         children.append(os.fork())
         if children[-1] == 0:
-            job = job_for(model, out, workers=1, batch_seconds=1.0)
+            job = job_for(model, out, workers=1, batch_seconds=1.0, limits=ReadingLimits(600.0, 60.0))
             run(job, codec, clips, hours=hours, texts=True, part=(part, 2))
             os._exit(0)
     print(*children, flush=True)

@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pyarrow as pa
 
@@ -65,7 +66,7 @@ def _told_beside(uri: str) -> Told:
         place = recording.folder.child((stem if point else recording.name) + suffix)
         waits = WAITS[:_ATTEMPTS] if is_url(uri) else ()
         try:
-            contents = patiently(as_text(str(place)), lambda place=place: bytes(place.fs.cat_file(place.path)), waits)
+            contents = patiently(as_text(str(place)), partial(place.fs.cat_file, place.path), waits)
             text = contents.decode("utf-8-sig").strip()
             return _fields(text) if suffix == ".json" else {"text": text}
         except FileNotFoundError:
