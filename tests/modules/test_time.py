@@ -8,6 +8,7 @@ from builders import randomized
 from module_builders import same
 from xcodec.modules.attention import SelfAttention
 from xcodec.modules.conv import MaskedConv1d, MaskedConvTranspose1d
+from xcodec.modules.growing import extended
 from xcodec.modules.lengths import valid_steps
 from xcodec.modules.norm import MaskedGroupNorm, TimeNorm
 from xcodec.modules.tiles import steps_of
@@ -221,3 +222,16 @@ def test_a_stream_attends_to_what_it_remembers():
     assert same(found[:, 30:], WHOLE.attend(attention, x, F.relu)[:, 30:])
     assert same(found[:, :30], WHOLE.attend(attention, x[:, :30], F.relu))
     assert pasts[0].keys[0].shape == (2, 60, 8)
+
+
+def test_what_grows_at_its_end_keeps_what_was_there_and_is_seldom_copied():
+    steps = torch.arange(2 * 200 * 3.0).view(2, 200, 3)
+    known, end, copies = None, 0, -1
+    memory = None
+    for _ in range(30):  # four steps each time, and two that come again
+        whole = extended(known, steps[:, end : end + 6])
+        copies += whole.untyped_storage().data_ptr() != memory
+        memory = whole.untyped_storage().data_ptr()
+        known, end = whole[:, max(0, whole.shape[1] - 22) : -2], end + 4
+        assert torch.equal(known, steps[:, max(0, end - 20) : end])
+    assert 2 <= copies <= 12

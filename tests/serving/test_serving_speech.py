@@ -8,6 +8,7 @@ import shutil
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -25,10 +26,12 @@ from xcodec import Audio, Codec, Codes
 from xcodec.llasa import NEUTTS, Llasa, Prompts, Sampling, SpeechTokens
 from xcodec.llasa.phones import EspeakPhones
 from xcodec.llasa.prompt import Voice
+from xcodec.serving.language_model import load_speaker
 from xcodec.serving.limits import Limits
 from xcodec.serving.server import listen
-from xcodec.serving.service import CHUNKS, LOOKAHEAD
+from xcodec.serving.service import CHUNKS, CONTEXT, LOOKAHEAD
 from xcodec.serving.speaker import Speaker
+from xcodec.serving.tempo import Tempo
 from xcodec.serving.upstream import Upstream
 from xcodec.streaming import StreamDecoder
 
@@ -65,7 +68,7 @@ def client(server: Running) -> Iterator[openai.OpenAI]:
 
 def decoded(codec: Codec, codes: np.ndarray) -> np.ndarray:
     """What a stream of codes sounds like, as 16-bit numbers."""
-    decoder = StreamDecoder(codec, lookahead=LOOKAHEAD, chunk=CHUNKS)
+    decoder = StreamDecoder(codec, CONTEXT, LOOKAHEAD, CHUNKS)
     pieces = [piece for piece in (decoder.push(codes), decoder.flush()) if piece is not None]
     samples = np.concatenate([piece.samples[0] for piece in pieces])
     return (samples.clip(-1, 1) * 32767).round()
@@ -110,6 +113,29 @@ def test_plain_samples_are_at_the_rate_that_clients_of_openai_take_them_for(clie
         model="tiny", voice="default", input=TEXT, response_format="pcm", extra_body=HOW
     )
     assert len(answer.content) == 2 * 24_000 * 0.8
+
+
+@pytest.mark.parametrize("speed", [0.25, 0.7, 1.5, 4.0])
+def test_speech_is_as_much_shorter_as_it_is_faster(client: openai.OpenAI, speed: float) -> None:
+    pytest.importorskip("av", reason="pip install 'xcodec[formats]'")
+    asked: dict[str, Any] = {"model": "tiny", "voice": "default", "input": TEXT, "response_format": "wav"}
+    with client.audio.speech.with_streaming_response.create(**asked, speed=speed, extra_body=HOW) as answer:
+        samples = pcm_of_wav(b"".join(answer.iter_bytes()))
+    assert len(samples) == round(0.8 * 16000 / speed)
+    assert samples.any()
+
+
+@pytest.mark.parametrize("speed", [0.25, 0.7, 1.5, 4.0])
+def test_another_speed_keeps_the_pitch(speed: float) -> None:
+    pytest.importorskip("av", reason="pip install 'xcodec[formats]'")
+    tone = np.sin(2 * np.pi * 200 * np.arange(48000) / 16000).astype(np.float32)
+    tempo = Tempo(speed, 16000)
+    pieces = [tempo.push(tone[start : start + 1700]) for start in range(0, len(tone), 1700)]
+    samples = np.concatenate([*pieces, tempo.finish()])
+    assert len(samples) == round(48000 / speed)
+    assert sum(map(len, pieces)) > len(samples) - 16000  # it streams
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+    assert spectrum.argmax() * 16000 / len(samples) == pytest.approx(200, abs=1)
 
 
 def test_events_hold_the_same_audio(client: openai.OpenAI, llasa: Llasa) -> None:
@@ -160,7 +186,8 @@ def test_one_who_leaves_ends_the_work(server: Running) -> None:
         ({"voice": "../ann"}, "voice", "there is no such voice"),
         ({"model": "tts-1"}, "model", "there is no model 'tts-1' here; there is tiny"),
         ({"response_format": "aac"}, "response_format", "expected one of"),
-        ({"speed": 2.0}, "speed", "expected 1"),
+        ({"speed": 4.5}, "speed", "less than or equal to 4"),
+        ({"speed": 0.2}, "speed", "greater than or equal to 0.25"),
         ({"extra_body": {"temperature": -1.0}}, "temperature", "0 or above"),
         ({"extra_body": {"loudness": 1}}, "loudness", "Extra inputs"),
         ({"input": "<|s_1|>"}, None, "a token with a meaning of its own"),
@@ -301,6 +328,20 @@ needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="apt
 def test_phones_have_stress_and_keep_punctuation() -> None:
     assert EspeakPhones()("Hello,  world!") == "həlˈoʊ, wˈɜːld!"
     assert EspeakPhones("de")("Guten Tag.") == "ɡˈuːtən tˈɑːk."
+
+
+@needs_espeak
+def test_a_model_of_neutts_speaks_in_the_built_in_voice_where_a_client_names_none(codec: Codec, tmp_path: Path) -> None:
+    tokenizer = llasa_builders.text_tokenizer()
+    SpeechTokens.add(tokenizer, codec.codebook_sizes[0], NEUTTS)
+    llasa_builders.small_llama(len(tokenizer)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    speaker = load_speaker(str(tmp_path), codec, convention="neutts")
+    with serving(codec, service={"speaker": speaker}) as running_server:
+        body = {"input": "World.", "response_format": "wav", **HOW}
+        answer = httpx.post(f"{running_server.url}/v1/audio/speech", json=body, timeout=60)
+    voice = {"voice": codec.encode(builders.RECORDINGS[1]), "voice_text": SAID, "temperature": 1.0}
+    assert np.array_equal(pcm_of_wav(answer.content), expected(speaker.llasa, "World.", **voice, **HOW))
 
 
 @needs_espeak

@@ -14,7 +14,7 @@ import builders
 from serving_builders import Running, said_by, serving, streamed
 from xcodec import Audio, Codec, Xcodec2FeatureExtractor
 from xcodec.serving.limits import Limits
-from xcodec.serving.service import CHUNKS, ENCODED_CHUNK, LOOKAHEAD
+from xcodec.serving.service import CHUNKS, CONTEXT, ENCODED_CHUNK, LOOKAHEAD
 from xcodec.streaming import StreamDecoder, StreamEncoder
 
 SPEECH = Audio.read(builders.RECORDINGS[1])
@@ -32,7 +32,7 @@ def random_ids(count: int, seed: int) -> np.ndarray:
 
 def alone(codec: Codec, ids: np.ndarray) -> np.ndarray:
     """What a decoder of one's own makes of codes."""
-    decoder = StreamDecoder(codec, lookahead=LOOKAHEAD, chunk=CHUNKS)
+    decoder = StreamDecoder(codec, CONTEXT, LOOKAHEAD, CHUNKS)
     pieces = [piece for piece in (decoder.push(ids), decoder.flush()) if piece is not None]
     return np.concatenate([piece.samples[0] for piece in pieces])
 
@@ -207,6 +207,7 @@ def test_one_who_reads_nothing_is_not_read_from_for_ever(server: Running, codec:
                 while True:
                     await socket.send(random_ids(50, sent).astype("<u2").tobytes())
                     sent += 50
+                    await asyncio.sleep(0)  # or the clock would not be looked at before the connection is full
 
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(send_on(), 1.5)

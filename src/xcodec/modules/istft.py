@@ -104,4 +104,6 @@ class ISTFTHead(nn.Module):
 
     def inverse_transform(self, magnitude: Tensor, phase: Tensor) -> Tensor:
         """Transform spectra, (batch, time, n_fft // 2 + 1) each, to frames (batch, time, n_fft)."""
-        return torch.fft.irfft(torch.polar(magnitude, phase), self.n_fft)
+        # Not torch.polar, which takes sines and cosines one at a time.
+        spectrum = torch.complex(magnitude * phase.cos(), magnitude * phase.sin())
+        return torch.fft.irfft(spectrum, self.n_fft)

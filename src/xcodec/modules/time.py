@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from xcodec.modules.attention import BlockwiseAttention
+from xcodec.modules.growing import extended
 from xcodec.modules.norm import MaskedGroupNorm
 from xcodec.modules.tiles import Signal, Tile, Unstored, put, room_for, steps_of, stored, tiles
 from xcodec.progress import share, shares
@@ -415,7 +416,8 @@ class Past:
     Attributes:
         steps: the last inputs of a map, as far back as it reaches, without a batch: of as many dimensions less one.
         moments: of what a norm has seen, as `MaskedGroupNorm.moments` gives them, float64 (3, groups).
-        keys: keys and values of an attention, (2, steps, width).
+        keys: keys and values of an attention, (2, steps, width). The next window writes its own behind them, so that
+            what one window has left is gone on from once.
         num_steps: how many final steps there have been.
     """
 
@@ -486,10 +488,10 @@ class Streamed(Time):
         """`Time.attend`: the keys and values of `context` final steps come before the window's own."""
         normal, i = norm(x), len(self.after[0].keys)
         kept = [most for most in (self.context, attention.window and attention.window - 1) if most is not None]
-        keys = list(torch.stack(attention.keys_and_values(normal, rotation), 1))  # of each stream (2, steps, width)
+        new = torch.stack(attention.keys_and_values(normal, rotation))  # (2, batch, steps, width)
+        keys = []  # of each stream (2, steps, width)
         for j, (before, after) in enumerate(zip(self.before, self.after, strict=True)):
-            if before.keys:
-                keys[j] = torch.cat([before.keys[i], keys[j]], 1)
+            keys.append(extended(before.keys[i] if before.keys else None, new[:, j]))
             end = keys[j].shape[1] - x.shape[1] + self.num_final
             after.keys.append(keys[j][:, max(0, end - min(kept)) if kept else 0 : end])
         if x.device.type == "cpu":  # each by itself: nothing is padded, and no bit depends on the streams beside it

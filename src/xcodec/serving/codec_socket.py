@@ -8,6 +8,8 @@ What goes wrong is told as `{"type": "error", "error": {...}}` before the server
 import asyncio
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -199,28 +201,63 @@ async def converse(socket: WebSocket, way: Way, idle_seconds: float) -> None:
         Fault: where it does what it may not.
     """
     await socket.send_json({"type": "open", **way.opening()})
-    taking = asyncio.ensure_future(take_all(socket, way, idle_seconds))
-    giving = asyncio.ensure_future(give_all(socket, way, idle_seconds))
+    idle = Idle(idle_seconds)
+    tasks = [
+        asyncio.ensure_future(work) for work in (take_all(socket, way, idle), give_all(socket, way, idle), idle.watch())
+    ]
+    talk = asyncio.gather(*tasks[:2])
     try:
-        await asyncio.wait({taking, giving}, return_when=asyncio.FIRST_EXCEPTION)
-        for task in (taking, giving):
-            if task.done():
-                task.result()
+        await asyncio.wait({talk, tasks[2]}, return_when=asyncio.FIRST_COMPLETED)
+        for done in (talk, tasks[2]):
+            if done.done():
+                done.result()
     finally:
-        taking.cancel()
-        giving.cancel()
-        await asyncio.gather(taking, giving, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(talk, *tasks, return_exceptions=True)
     await socket.send_json({"type": "end", "seconds": way.stream.seconds_given})
     await socket.close()
 
 
-async def take_all(socket: WebSocket, way: Way, idle_seconds: float) -> None:
+class Idle:
+    """Sees that a client does something, with one clock for all of its messages.
+
+    Args:
+        seconds: that a client may neither send nor read what is waited for.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._since: dict[str, float] = {}
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Say what is waited for meanwhile."""
+        self._since[what] = asyncio.get_running_loop().time()
+        try:
+            yield
+        finally:
+            del self._since[what]
+
+    async def watch(self) -> None:
+        """Look now and then.
+
+        Raises:
+            Fault: where something has been waited for too long.
+        """
+        while True:
+            await asyncio.sleep(self._seconds / 4)
+            now = asyncio.get_running_loop().time()
+            for what, since in self._since.items():
+                if now - since > self._seconds:
+                    raise Fault(408, f"nothing has {what} for {self._seconds:g} s", "idle")
+
+
+async def take_all(socket: WebSocket, way: Way, idle: Idle) -> None:
     """Read messages into the stream, up to the end of its input."""
     while True:
-        try:
-            message = await asyncio.wait_for(socket.receive(), idle_seconds)
-        except asyncio.TimeoutError:
-            raise Fault(408, f"nothing has come for {idle_seconds:g} s", "idle") from None
+        with idle.waiting("come"):
+            message = await socket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1000))
         if message.get("bytes") is not None:
@@ -238,20 +275,15 @@ async def take_all(socket: WebSocket, way: Way, idle_seconds: float) -> None:
     way.stream.end()
 
 
-async def give_all(socket: WebSocket, way: Way, idle_seconds: float) -> None:
-    """Send what becomes of the input."""
+async def give_all(socket: WebSocket, way: Way, idle: Idle) -> None:
+    """Send what becomes of the input; waits while the client does not read."""
     async for piece in way.stream.pieces():
-        await send(socket, way.given(piece), idle_seconds)
-    await send(socket, way.last_given(), idle_seconds)
-
-
-async def send(socket: WebSocket, data: bytes, idle_seconds: float) -> None:
-    """Send a message, unless it is empty; waits while the client does not read."""
-    if data:
-        try:
-            await asyncio.wait_for(socket.send_bytes(data), idle_seconds)
-        except asyncio.TimeoutError:
-            raise Fault(408, f"nothing has been read for {idle_seconds:g} s", "idle") from None
+        if data := way.given(piece):
+            with idle.waiting("been read"):
+                await socket.send_bytes(data)
+    if data := way.last_given():
+        with idle.waiting("been read"):
+            await socket.send_bytes(data)
 
 
 async def fail(socket: WebSocket, error: Exception) -> None:

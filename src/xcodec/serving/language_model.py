@@ -13,6 +13,7 @@ from xcodec.llasa.phones import EspeakPhones
 from xcodec.llasa.speech import single_codebook
 from xcodec.serving.speaker import Speaker
 from xcodec.serving.upstream import Upstream
+from xcodec.serving.voices import BuiltInVoice
 
 __all__ = ["CONVENTIONS", "load_speaker"]
 
@@ -62,4 +63,6 @@ def load_speaker(
         engine = Upstream(upstream, upstream_model or llm, tokens, os.environ.get("XCODEC_UPSTREAM_API_KEY"))
         llasa = Llasa(engine, Prompts(tokenizer, tokens, spell), codec)
     name = Path(llm).resolve().name if Path(llm).is_dir() else llm
-    return Speaker(llasa, name, NEUTTS_SAMPLING if is_neutts else {})
+    if is_neutts:
+        return Speaker(llasa, name, NEUTTS_SAMPLING, BuiltInVoice(codec))
+    return Speaker(llasa, name)

@@ -34,7 +34,7 @@ class Limits:
     pending_seconds: float = 10.0
     unread_pieces: int = 8
     idle_seconds: float = 60.0
-    batch: int = 16
+    batch: int = 32
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -5,7 +5,9 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Hashable, Sequence
+from collections.abc import AsyncIterator, Hashable, Iterable, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 import numpy as np
@@ -50,6 +52,8 @@ class OpenStream:
 
     Attributes:
         seconds_given: audio that has been decoded, or encoded.
+        kind: as of the stream, when it was last looked at.
+        finished: whether nothing more is done.
     """
 
     def __init__(self, stream: Stream, scheduler: "Scheduler", rate: float) -> None:
@@ -67,6 +71,7 @@ class OpenStream:
         self._started: float | None = None
         self._ended = self._closed = False
         self.finished = False
+        self.kind: Hashable | None = None
 
     # In the event loop
 
@@ -81,8 +86,7 @@ class OpenStream:
             raise Fault(
                 413, f"a stream may have {self._limits.seconds:g} s of audio; begin another one", "too_many_seconds"
             )
-        self._inbox.append(data)
-        self._scheduler.wake()
+        self._tell(data)
         while self._put_seconds - self._done_seconds > self._limits.pending_seconds and not self.finished:
             self._has_room.clear()
             await self._has_room.wait()
@@ -95,13 +99,11 @@ class OpenStream:
 
     def end(self) -> None:
         """Say that no more input comes."""
-        self._inbox.append(None)
-        self._scheduler.wake()
+        self._tell(None)
 
     def fail(self, error: BaseException) -> None:
         """Say that no more input comes, and why; from any thread."""
-        self._inbox.append(error)
-        self._scheduler.wake()
+        self._tell(error)
 
     async def pieces(self) -> AsyncIterator[Any]:
         """Give what becomes of the input, piece by piece, until the end.
@@ -114,7 +116,7 @@ class OpenStream:
                 raise piece
             self._taken += 1
             if self._given - self._taken == self._limits.unread_pieces - 1:  # it was full
-                self._scheduler.wake()
+                self._scheduler.notice(self)
             yield piece
 
     def close(self) -> None:
@@ -126,25 +128,35 @@ class OpenStream:
         self._has_room.set()
         self._scheduler.remove(self)
 
-    def _deliver(self, piece: Any, seconds: float) -> None:
+    def deliver(self, piece: Any, seconds: float) -> None:
+        """Take what the thread has sent: a piece of so many seconds, what has gone wrong, or None at the end."""
         self._outbox.put_nowait(piece)
         self._done_seconds += seconds
         self._has_room.set()
 
+    def _tell(self, told: np.ndarray | BaseException | None) -> None:
+        self._inbox.append(told)
+        self._scheduler.notice(self)
+
     # In the scheduler's thread
 
     @property
-    def due(self) -> float:
-        """When its listener has heard all that was made; of one that has heard nothing, when it came."""
-        return self.opened if self._started is None else self._started + self.seconds_given
+    def urgency(self) -> tuple[bool, float]:
+        """What is least of the stream that is served next: of those who have heard nothing, of who came first.
+
+        Of the others it is when the listener will have heard all that was made.
+        """
+        return (False, self.opened) if self._started is None else (True, self._started + self.seconds_given)
 
     @property
     def is_ready(self) -> bool:
         """Whether there is something to do, and somebody to take it."""
-        return self._given - self._taken < self._limits.unread_pieces and self.stream.kind is not None
+        return not self.finished and self.kind is not None and self._given - self._taken < self._limits.unread_pieces
 
     def absorb(self) -> None:
         """Give the stream what has come."""
+        if self.finished:
+            return
         try:
             while self._inbox:
                 data = self._inbox.popleft()
@@ -156,8 +168,7 @@ class OpenStream:
                     self._ended = True
                 else:
                     self.stream.take(data)
-            if self._ended and self.stream.kind is None:
-                self.finish(None)
+            self._look_ahead()
         except Exception as error:  # whatever it is, it belongs to this client
             self.finish(error)
 
@@ -170,29 +181,29 @@ class OpenStream:
             self._scheduler.metrics.first_audio.observe(now - self.opened)
         self.seconds_given += seconds
         self._given += 1
-        self._send(piece, seconds)
-        if self._ended and self.stream.kind is None:
-            self.finish(None)
+        self._scheduler.send(self, piece, seconds)
+        self._look_ahead()
 
     def finish(self, error: BaseException | None) -> None:
         """Send the end, or what has gone wrong."""
         if not self.finished:
             self.finished = True
-            self._send(error, 0.0)
+            self._scheduler.send(self, error, 0.0)
 
-    def _send(self, piece: Any, seconds: float) -> None:
-        try:
-            self._loop.call_soon_threadsafe(self._deliver, piece, seconds)
-        except RuntimeError:  # the loop is closed, and with it the client
-            self._scheduler.remove(self)
+    def _look_ahead(self) -> None:
+        """See what is to be done next."""
+        self.kind = self.stream.kind
+        if self._ended and self.kind is None:
+            self.finish(None)
 
 
 class Scheduler:
     """Steps open streams in a thread of its own, which alone runs their model.
 
-    A step takes the most urgent stream that is ready and, up to `Limits.batch`, others that can share its batch.
-    Urgent is whose listener will first have heard all: so nobody starves, one who has just come is served next, and
-    one who sends everything at once gets ahead only while nobody else needs anything.
+    A step takes the most urgent stream that is ready and, up to `Limits.batch`, others that can share its batch. Urgent
+    is who has heard nothing yet, and then whose listener will first have heard all: so one who has just come is served
+    next, nobody starves, and one who sends everything at once gets ahead only while nobody else needs anything. The
+    more streams wait, the more share a step, of which each then takes less.
 
     Args:
         limits: how many streams, and how much of each.
@@ -203,8 +214,10 @@ class Scheduler:
     def __init__(self, limits: Limits, metrics: Metrics, frame_rate: float) -> None:
         self.limits, self.metrics, self.frame_rate = limits, metrics, frame_rate
         self._streams: dict[OpenStream, None] = {}
-        self._changed = threading.Condition()
-        self._news = self._stopped = False
+        self._news: SimpleQueue[OpenStream | None] = SimpleQueue()  # streams to look at; None is the end
+        self._ready: dict[OpenStream, None] = {}
+        self._letters: list[tuple[OpenStream, Any, float]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="streams", daemon=True)
         self._thread.start()
 
@@ -220,23 +233,21 @@ class Scheduler:
         """
         if len(self._streams) >= self.limits.streams:
             raise Fault.busy(f"{self.limits.streams} streams are open, and no more are taken; try again")
+        self._loop = asyncio.get_running_loop()
         opened = OpenStream(stream, self, rate)
-        with self._changed:
-            self._streams[opened] = None
+        self._streams[opened] = None
         self.metrics.open_streams.set(len(self._streams))
         return opened
 
     def remove(self, stream: OpenStream) -> None:
-        """Forget a stream."""
-        with self._changed:
-            self._streams.pop(stream, None)
+        """Forget a stream; called in the event loop."""
+        self._streams.pop(stream, None)
         self.metrics.open_streams.set(len(self._streams))
+        self.notice(stream)
 
-    def wake(self) -> None:
-        """Tell the thread that something has changed."""
-        with self._changed:
-            self._news = True
-            self._changed.notify()
+    def notice(self, stream: OpenStream) -> None:
+        """Tell the thread that something has changed about a stream."""
+        self._news.put(stream)
 
     @property
     def num_open(self) -> int:
@@ -250,31 +261,59 @@ class Scheduler:
 
     def stop(self) -> None:
         """End the thread after its step; streams that are open get an error."""
-        with self._changed:
-            self._stopped = True
-            self._changed.notify()
+        self._news.put(None)
         self._thread.join()
         for stream in list(self._streams):
             stream.finish(Fault(503, "the server is shutting down", "shutting_down"))
+        self._post()
+
+    # In the thread
+
+    def send(self, stream: OpenStream, piece: Any, seconds: float) -> None:
+        """Put something on its way to a stream's reader, with all else of this round."""
+        self._letters.append((stream, piece, seconds))
 
     def _run(self) -> None:
-        worked = False
         while True:
-            with self._changed:
-                if not worked:
-                    self._changed.wait_for(lambda: self._news or self._stopped)
-                if self._stopped:
-                    return
-                self._news = False
-                streams = list(self._streams)
-            for stream in streams:
-                if not stream.finished:
-                    stream.absorb()
-            ready = [stream for stream in streams if not stream.finished and stream.is_ready]
-            self.metrics.ready_streams.set(len(ready))
-            worked = bool(ready)
-            if ready:
-                self._step(next_batch(ready, self.limits.batch))
+            news = self._gathered()
+            if None in news:
+                return
+            for stream in news:
+                assert stream is not None
+                stream.absorb()
+            self._note(stream for stream in news if stream is not None)
+            self._post()
+            self.metrics.ready_streams.set(len(self._ready))
+            if self._ready:
+                batch = next_batch(self._ready, self.limits.batch)
+                self._step(batch)
+                self._note(batch)
+                self._post()
+
+    def _gathered(self) -> dict[OpenStream | None, None]:
+        """Give whom there is news of; waits where there is nothing else to do."""
+        news: dict[OpenStream | None, None] = {}
+        with suppress(Empty):
+            if not self._ready:
+                news[self._news.get()] = None
+            while True:
+                news[self._news.get_nowait()] = None
+        return news
+
+    def _note(self, streams: Iterable[OpenStream]) -> None:
+        """See which streams are ready now."""
+        for stream in streams:
+            if stream.is_ready:
+                self._ready[stream] = None
+            else:
+                self._ready.pop(stream, None)
+
+    def _post(self) -> None:
+        """Wake the event loop once, for all that is to be delivered."""
+        letters, self._letters = self._letters, []
+        if letters and self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed, and with it all clients
+                self._loop.call_soon_threadsafe(deliver, letters)
 
     def _step(self, batch: list[OpenStream]) -> None:
         started = time.perf_counter()
@@ -292,9 +331,15 @@ class Scheduler:
         self.metrics.audio_seconds.labels("stream").inc(sum(stream.seconds_given for stream in batch) - before)
 
 
-def next_batch(ready: Sequence[OpenStream], most: int) -> list[OpenStream]:
+def next_batch(ready: Iterable[OpenStream], most: int) -> list[OpenStream]:
     """Choose the most urgent stream, and of those that can share its batch the most urgent."""
-    by_urgency = sorted(ready, key=lambda stream: stream.due)
-    first = by_urgency[0].stream
-    alike = [each for each in by_urgency if type(each.stream) is type(first) and each.stream.kind == first.kind]
+    by_urgency = sorted(ready, key=lambda stream: stream.urgency)
+    first = by_urgency[0]
+    alike = [each for each in by_urgency if type(each.stream) is type(first.stream) and each.kind == first.kind]
     return alike[:most]
+
+
+def deliver(letters: Sequence[tuple[OpenStream, Any, float]]) -> None:
+    """Give streams what the thread has sent them."""
+    for stream, piece, seconds in letters:
+        stream.deliver(piece, seconds)

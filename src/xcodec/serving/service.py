@@ -14,9 +14,9 @@ from xcodec.serving.speaker import Speaker, Speeches
 from xcodec.serving.voices import Voices
 from xcodec.streaming import StreamDecoder, StreamEncoder
 
-__all__ = ["CHUNKS", "CHUNKS_ONWARD", "LOOKAHEAD", "Service"]
+__all__ = ["CHUNKS", "CHUNKS_ONWARD", "CONTEXT", "LOOKAHEAD", "Service"]
 
-CHUNKS = (5, 10, 20)
+CHUNKS = (5, 10, 20, 40)
 """Frames in the first pieces of a stream, and in all others: audio begins early, and later costs less."""
 
 CHUNKS_ONWARD = (1, 2, 4, 8, 16)
@@ -24,6 +24,9 @@ CHUNKS_ONWARD = (1, 2, 4, 8, 16)
 
 LOOKAHEAD = 5
 """Frames that a decoded piece waits for."""
+
+CONTEXT = 200
+"""Frames of the past that attention sees, where a stream cannot be exact: more is hardly heard, and has to be kept."""
 
 ENCODED_CHUNK = 25
 """Frames that are encoded at a time: each time the encoder is shown the past again."""
@@ -65,6 +68,11 @@ class Service:
         return model.lookahead if model.looks_ahead_once and model.lookahead is not None else LOOKAHEAD
 
     @property
+    def context(self) -> int | None:
+        """Frames of the past that attention sees."""
+        return CONTEXT if self.codec.model.lookahead is None else None
+
+    @property
     def chunks(self) -> tuple[int, ...]:
         """Frames in the pieces of a decoded stream, where a client says nothing else."""
         return CHUNKS_ONWARD if self.codec.model.looks_ahead_once else CHUNKS
@@ -88,7 +96,7 @@ class Service:
         lookahead = self.lookahead if lookahead is None else lookahead
         chunks = self.chunks if chunks is None else chunks
         self._check(lookahead, max(chunks, default=0))
-        decoder = StreamDecoder(self.codec, lookahead=lookahead, chunk=chunks)
+        decoder = StreamDecoder(self.codec, self.context, lookahead, chunks)
         return self.scheduler.open(decoder, self.codec.frame_rate)
 
     def open_encoder(

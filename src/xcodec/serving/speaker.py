@@ -1,14 +1,18 @@
 """A language model that says texts for clients, each in a thread that feeds the client's stream."""
 
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from xcodec.llasa import Llasa
 from xcodec.serving.faults import Fault
 from xcodec.serving.limits import Limits
 from xcodec.serving.scheduler import OpenStream
+from xcodec.serving.voices import BuiltInVoice
 
 __all__ = ["Speaker", "Speeches"]
 
@@ -21,11 +25,21 @@ class Speaker:
         llasa: the language model, its prompts and its codec.
         name: what clients call it.
         defaults: how it speaks where a client does not say: keyword arguments of `Llasa.codes`.
+        own_voice: in which it speaks where a client names none; None leaves that to the language model.
     """
 
     llasa: Llasa
     name: str
     defaults: dict[str, Any] = field(default_factory=dict)
+    own_voice: BuiltInVoice | None = None
+
+    def codes(self, text: str, how: dict[str, Any]) -> Generator[np.ndarray, None, None]:
+        """Say a text, and yield its codes, int64 (frames,), while they are made; `how` goes before the defaults."""
+        how = self.defaults | how
+        if "voice" not in how and self.own_voice is not None:
+            voice = self.own_voice.get()
+            how |= {"voice": voice.codes, "voice_text": voice.text}
+        return self.llasa.codes(text, lambda _: None, **how)
 
 
 class Speeches:
@@ -63,7 +77,7 @@ class Speeches:
 def say(speaker: Speaker, text: str, how: dict[str, Any], stream: OpenStream) -> None:
     """Say a text into a stream, until its end or until nobody listens."""
     try:
-        with closing(speaker.llasa.codes(text, lambda _: None, **speaker.defaults | how)) as codes:
+        with closing(speaker.codes(text, how)) as codes:
             for ids in codes:
                 if len(ids):
                     stream.put_from_thread(ids[None])

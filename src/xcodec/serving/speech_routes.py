@@ -16,6 +16,7 @@ from xcodec.serving.jobs import while_connected
 from xcodec.serving.scheduler import OpenStream
 from xcodec.serving.service import Service
 from xcodec.serving.sound import SoundFormat, SoundWriter, sound_format
+from xcodec.serving.tempo import SPEEDS, Tempo
 from xcodec.serving.uploads import read_upload
 from xcodec.serving.voices import DEFAULT
 
@@ -40,7 +41,7 @@ class SpeechRequest(BaseModel):
     model: str | None = None
     voice: str | VoiceReference = DEFAULT
     response_format: str = "mp3"
-    speed: float = 1.0
+    speed: float = Field(1.0, ge=SPEEDS[0], le=SPEEDS[1])
     stream_format: Literal["audio", "sse"] = "audio"
     instructions: str | None = None
     temperature: float | None = None
@@ -87,7 +88,6 @@ def router(service: Service) -> APIRouter:
             (not asked.input.strip(), "input", "the text is empty; there is nothing to say"),
             (len(asked.input) > limits.text, "input", f"{len(asked.input)} characters: {limits.text} are taken"),
             (asked.model not in (None, name), "model", f"there is no model {asked.model!r} here; there is {name}"),
-            (asked.speed != 1, "speed", "expected 1: this server does not change how quickly its model speaks"),
             (bool(asked.instructions), "instructions", "this server's model takes none"),
             (asked.response_format == "f32", "response_format", "expected mp3, opus, flac, wav or pcm"),
         ):
@@ -98,7 +98,8 @@ def router(service: Service) -> APIRouter:
     async def speech(asked: SpeechRequest, request: Request) -> Response:
         """Say a text; the audio leaves while it is made."""
         service.check_open()
-        form = sound_format(asked.response_format)
+        form, rate = sound_format(asked.response_format), service.codec.output_sampling_rate
+        tempo = None if asked.speed == 1 else Tempo(asked.speed, rate)
         stream = begin(asked)
         pieces = stream.pieces()
         try:
@@ -107,9 +108,8 @@ def router(service: Service) -> APIRouter:
         except BaseException:
             stream.close()
             raise
-        rate = service.codec.output_sampling_rate
         writer = SoundWriter(form, rate, live=True, sent_rate=PCM_RATE if form.name == "pcm" else None)
-        heard = sent(stream, first, pieces, writer)
+        heard = sent(stream, first, pieces, writer, tempo)
         if asked.stream_format == "sse":
             return StreamingResponse(events(heard, stream, service.codec.frame_rate), media_type="text/event-stream")
         return StreamingResponse(heard, media_type=form.media_type, headers=rate_header(writer, form))
@@ -140,17 +140,22 @@ def rate_header(writer: SoundWriter, form: SoundFormat) -> dict[str, str]:
 
 
 async def sent(
-    stream: OpenStream, first: Audio | None, pieces: AsyncIterator[Audio], writer: SoundWriter
+    stream: OpenStream, first: Audio | None, pieces: AsyncIterator[Audio], writer: SoundWriter, tempo: Tempo | None
 ) -> AsyncIterator[bytes]:
     """Give the bytes of a file while its audio is made; whoever stops reading ends the work."""
+
+    def written(piece: Audio) -> bytes:
+        return writer.push(piece.samples[0] if tempo is None else tempo.push(piece.samples[0]))
+
     try:
         if first is not None:
-            if data := writer.push(first.samples[0]):
+            if data := written(first):
                 yield data
             async for piece in pieces:
-                if data := writer.push(piece.samples[0]):
+                if data := written(piece):
                     yield data
-        if data := writer.finish():
+        rest = b"" if tempo is None else writer.push(tempo.finish())
+        if data := rest + writer.finish():
             yield data
     finally:
         stream.close()

@@ -1,7 +1,10 @@
 """Voices: a folder in which each is a recording, the text that is said in it, and the codes that became of it."""
 
 import re
+from functools import cached_property
+from importlib.resources import files
 from pathlib import Path
+from threading import Lock
 
 from xcodec.audio import Audio, is_media
 from xcodec.codec import Codec
@@ -10,14 +13,38 @@ from xcodec.errors import InputError, about
 from xcodec.files import written_whole
 from xcodec.llasa.prompt import Voice
 
-__all__ = ["DEFAULT", "Voices"]
+__all__ = ["DEFAULT", "BuiltInVoice", "Voices"]
 
 DEFAULT = "default"
-"""The voice that the language model itself chooses."""
+"""The voice that the language model itself chooses, or the built-in one where it needs one."""
+
+BUILT_IN = "export/speech.flac"  # read for LibriVox, in the public domain
+BUILT_IN_TEXT = "he was not an ill disposed young man"
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 LONGEST = 30.0  # seconds; a prompt holds 50 tokens of each
 LONGEST_TEXT = 2000  # characters
+
+
+class BuiltInVoice:
+    """A voice for language models that cannot speak without one: three seconds, encoded when they are first needed.
+
+    Args:
+        codec: whose codes it is made of.
+    """
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec, self._lock = codec, Lock()
+
+    def get(self) -> Voice:
+        """Give it; from any thread."""
+        with self._lock:
+            return self._voice
+
+    @cached_property
+    def _voice(self) -> Voice:
+        recording = (files("xcodec") / BUILT_IN).read_bytes()
+        return Voice(BUILT_IN_TEXT, self._codec.encode(Audio.read(recording)))
 
 
 class Voices:
