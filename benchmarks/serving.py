@@ -1,7 +1,8 @@
 """What a server gives to many streams at once, through WebSockets.
 
-    python benchmarks/serving.py [--streams 1 4 16 50 75] [--ways shared alone windows] [--seconds 6]
-                                 [--pace 1.0] [--model FOLDER_OR_ID] [--threads 2] [--device cpu] [--json FILE]
+    python benchmarks/serving.py [--streams 1 4 16 50 75] [--ways shared alone windows] [--seconds 6] [--cap 15]
+                                 [--pace 1.0] [--model FOLDER_OR_ID | --model released] [--threads 2] [--device cpu]
+                                 [--json FILE]
 
 Three servers, each in a process of its own, are asked the same by clients in another:
 
@@ -10,12 +11,14 @@ Three servers, each in a process of its own, are asked the same by clients in an
   windows   steps are shared, but each window shows the decoder the past again, as servers without `StreamDecoder` do
 
 A client opens a stream, sends random codes, five at a time, at `--pace` times real time (0 sends all at once), and
-reads audio. Clients begin one after the other within the first second.
+reads audio. Clients begin one after the other within the first second. After `--cap` seconds all leave, and the figures
+are of what has come until then; a way that cannot keep up with so many is not asked for more.
 
   speed     seconds of audio that all get in a second; at real-time pace no more than there are streams
   first     from opening a stream to its first audio. At real-time pace 0.2 s of it pass before the codes are there
+  after     the same from sending the last code that the first audio needs
   wait      from sending the last code that a piece of audio needs to the piece: how late the server is
-  starved   streams that got a piece more than a second late
+  starved   streams that got a piece more than a second late, or did not get it
   cpu       seconds of a processor that the server takes for a second of audio; what is below a thread's share keeps up
 """
 
@@ -39,7 +42,7 @@ import numpy as np
 import torch
 from websockets.asyncio.client import connect
 
-from xcodec import Audio, Codec
+from xcodec import Audio, Codec, Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
 from xcodec.serving.app import create_app
 from xcodec.serving.limits import Limits
 from xcodec.serving.scheduler import OpenStream
@@ -109,15 +112,25 @@ class WindowService(Service):
         return self.scheduler.open(WindowStream(self.codec), self.codec.frame_rate)
 
 
+def codec_of(name: str | None, device: str) -> Codec:
+    """A model by its name; "released" is X-Codec2's decoder at its released size, with random weights."""
+    if name != "released":
+        return Codec.from_pretrained(name, device=device)
+    torch.manual_seed(0)
+    model = Xcodec2Model(Xcodec2Config(), decoder_only=True).eval().to(device)
+    model.pack_weights()  # as Codec.from_pretrained does
+    return Codec(model, Xcodec2FeatureExtractor())
+
+
 def serve(way: str, model: str | None, device: str, threads: int, told: Connection) -> None:
     """Serve until the process is ended."""
     torch.set_num_threads(threads)
-    codec = Codec.from_pretrained(model, device=device)
+    codec = codec_of(model, device)
     kind = WindowService if way == "windows" else Service
     service = kind(codec, Limits(streams=1000, batch=1 if way == "alone" else Limits.batch))
     listening = listen("127.0.0.1", 0)
     about = {"port": listening.getsockname()[1], "model": repr(codec), "size": codec.codebook_sizes[0]}
-    about |= {"frame_rate": codec.frame_rate, "rate": codec.output_sampling_rate}
+    about |= {"frame_rate": codec.frame_rate, "rate": codec.output_sampling_rate, "lookahead": service.lookahead}
     server_for(create_app(service), service, 1.0, lambda: told.send(about)).run(sockets=[listening])
 
 
@@ -130,10 +143,9 @@ class Heard:
     got: list[tuple[float, int]] = field(default_factory=list)
 
 
-async def listener(about: dict[str, Any], number: int, begin: float, frames: int, pace: float) -> Heard:
-    """One client."""
+async def listener(about: dict[str, Any], number: int, begin: float, frames: int, pace: float, heard: Heard) -> None:
+    """One client, which keeps in `heard` what it sees."""
     ids = np.random.default_rng(number).integers(about["size"], size=frames).astype("<u2")
-    heard = Heard()
     await asyncio.sleep(begin)
     heard.opened = time.perf_counter()
     async with connect(f"ws://127.0.0.1:{about['port']}/v1/codec/stream", compression=None) as socket:
@@ -152,50 +164,61 @@ async def listener(about: dict[str, Any], number: int, begin: float, frames: int
             if isinstance(message, bytes):
                 heard.got.append((time.perf_counter(), len(message) // 2))
         await speaking
-    return heard
 
 
-def waits(heard: Heard, hop: int) -> Iterator[float]:
+def waits(heard: Heard, hop: int, lookahead: int) -> Iterator[float]:
     """How long each piece took since the last code that it needs was sent."""
     frames = 0
     for at, samples in heard.got:
         frames += samples // hop
-        yield at - heard.sent[min(frames + LOOKAHEAD, len(heard.sent)) - 1]
+        yield at - heard.sent[min(frames + lookahead, len(heard.sent)) - 1]
+
+
+def figures(about: dict[str, Any]) -> str:
+    """What the server tells of itself."""
+    told: str = urlopen(f"http://127.0.0.1:{about['port']}/metrics").read().decode()
+    return told
 
 
 def processor_seconds(about: dict[str, Any]) -> float:
     """What the server has taken so far."""
-    figures = urlopen(f"http://127.0.0.1:{about['port']}/metrics").read().decode()
-    return float(re.findall(r"^process_cpu_seconds_total (.*)", figures, re.MULTILINE)[0])
+    return float(re.findall(r"^process_cpu_seconds_total (.*)", figures(about), re.MULTILINE)[0])
 
 
-async def measure(about: dict[str, Any], streams: int, seconds: float, pace: float) -> dict[str, Any]:
+async def measure(about: dict[str, Any], streams: int, seconds: float, pace: float, cap: float) -> dict[str, Any]:
     """What so many clients get."""
     frames, hop = round(seconds * about["frame_rate"]), round(about["rate"] / about["frame_rate"])
-    begins = [number / streams for number in range(streams)]
-    clients = [listener(about, number, begin, frames, pace) for number, begin in enumerate(begins)]
-    before = processor_seconds(about)
-    heard = await asyncio.gather(*clients)
-    worked = processor_seconds(about) - before
-    took = max(each.got[-1][0] for each in heard) - min(each.opened for each in heard)
-    late = [list(waits(each, hop)) for each in heard]
-    firsts, all_waits = [each.got[0][0] - each.opened for each in heard], np.concatenate(late)
-    assert sum(samples for each in heard for _, samples in each.got) == streams * frames * hop, "audio is lost"
-    return {
-        "streams": streams,
-        "speed": streams * seconds / took,
-        "first_p50": float(np.percentile(firsts, 50)),
-        "first_p99": float(np.percentile(firsts, 99)),
-        "wait_p50": float(np.percentile(all_waits, 50)),
-        "wait_p99": float(np.percentile(all_waits, 99)),
-        "cpu": worked / (streams * seconds),
-        "starved": sum(max(each) > LATE for each in late),
-    }
+    heard = [Heard() for _ in range(streams)]
+    clients = [
+        asyncio.ensure_future(listener(about, number, number / streams, frames, pace, each))
+        for number, each in enumerate(heard)
+    ]
+    before, started = processor_seconds(about), time.perf_counter()
+    _, late_ones = await asyncio.wait(clients, timeout=cap)
+    took, worked = time.perf_counter() - started, processor_seconds(about) - before
+    for client in late_ones:
+        client.cancel()
+    for failed in await asyncio.gather(*clients, return_exceptions=True):
+        if isinstance(failed, Exception):
+            raise failed
+    while re.search(r"^xcodec_open_streams [^0]", figures(about), re.MULTILINE):  # those who left are still known
+        await asyncio.sleep(0.1)
+    got = sum(samples for each in heard for _, samples in each.got) / about["rate"]
+    assert late_ones or abs(got - streams * seconds) < 1e-6, "audio is lost"
+    late = [list(waits(each, hop, about["lookahead"])) for each in heard]
+    firsts = [each.got[0][0] - each.opened for each in heard if each.got] or [float("nan")]
+    after = [each[0] for each in late if each] or [float("nan")]
+    all_waits = np.concatenate(late) if any(late) else np.array([np.nan])
+    found: dict[str, Any] = {"streams": streams, "speed": got / took, "cpu": worked / max(got, 1e-9)}
+    for name, values in (("first", firsts), ("after", after), ("wait", all_waits)):
+        found |= {f"{name}_p{share}": float(np.percentile(values, share)) for share in (50, 99)}
+    starved = sum(client in late_ones or max(each) > LATE for client, each in zip(clients, late, strict=True))
+    return {**found, "starved": starved}
 
 
-HEADER = "| way | streams | speed | first p50, ms | first p99, ms | wait p50, ms | wait p99, ms | starved | cpu |"
-LINE = "| {way} | {streams} | {speed:.1f} | {first_p50:.0f} | {first_p99:.0f} | {wait_p50:.0f} | {wait_p99:.0f} "
-LINE += "| {starved} | {cpu:.3f} |"
+HEADER = "| way | streams | speed | first p50, ms | p99 | after p50, ms | p99 | wait p50, ms | p99 | starved | cpu |"
+LINE = "| {way} | {streams} | {speed:.1f} | {first_p50:.0f} | {first_p99:.0f} | {after_p50:.0f} | {after_p99:.0f} "
+LINE += "| {wait_p50:.0f} | {wait_p99:.0f} | {starved} | {cpu:.4f} |"
 
 
 def main() -> None:
@@ -203,8 +226,9 @@ def main() -> None:
     parser.add_argument("--streams", nargs="+", type=int, default=[1, 4, 16, 50, 75])
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--seconds", type=float, default=6.0, help="of audio of each stream")
+    parser.add_argument("--cap", type=float, default=15.0, help="seconds that so many streams may take")
     parser.add_argument("--pace", type=float, default=1.0, help="times real time; 0 sends all at once")
-    parser.add_argument("--model", help="a folder or a hub id; the built-in model if not given")
+    parser.add_argument("--model", help="a folder, a hub id, or released: its size; the built-in one if not given")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path)
@@ -223,12 +247,14 @@ def main() -> None:
         server.start()
         about = here.recv()
         record["model"] = about["model"]
-        asyncio.run(measure(about, 2, 2.0, 0.0))  # so that nothing is done for the first time
+        asyncio.run(measure(about, 2, 2.0, 0.0, 60.0))  # so that nothing is done for the first time
         for streams in arguments.streams:
-            found = asyncio.run(measure(about, streams, arguments.seconds, arguments.pace))
+            found = asyncio.run(measure(about, streams, arguments.seconds, arguments.pace, arguments.cap))
             rows.append({"way": way, **found})
             in_ms = {name: value * (1000 if "_p" in name else 1) for name, value in found.items()}
             print(LINE.format(way=way, **in_ms), flush=True)
+            if 2 * found["starved"] > streams:
+                break
         server.terminate()
         server.join()
     if arguments.json:
