@@ -46,9 +46,6 @@ def command(
     stream: Annotated[
         bool, typer.Option("--stream", help="The decoder's next step as well, which decodes codes as they come.")
     ] = False,
-    format: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="onnx, or torch for programs of torch.export (.pt2).")
-    ] = "onnx",
     dtype: Annotated[
         str,
         typer.Option("--dtype", metavar="TYPE", help="Of the weights: float32 or float16, of which half as much is."),
@@ -69,7 +66,6 @@ def command(
             encoder=encoder,
             decoder=decoder,
             stream=stream,
-            format=format,
             dtype=dtype,
             opset=opset,
             overwrite=overwrite,

@@ -1,7 +1,4 @@
-"""Codecs as ONNX graphs, which run without torch: on ONNX Runtime (`xcodec.runtime`), and wherever else ONNX does.
-
-Or as programs of `torch.export`, which torch loads without xcodec.
-"""
+"""Codecs as ONNX graphs, which run without torch: on ONNX Runtime (`xcodec.runtime`), and wherever else ONNX does."""
 
 import os
 from dataclasses import dataclass
@@ -19,17 +16,15 @@ from xcodec.export.blocks import portable
 from xcodec.export.comparison import Agreement, compare
 from xcodec.export.graphs import DecoderGraph, EncoderGraph, Graph
 from xcodec.export.onnx_file import OLDEST_OPSET, write_onnx
-from xcodec.export.program_file import TORCH, ProgramCodec, program_name, write_program
 from xcodec.export.step import DecoderStepGraph
 from xcodec.files import folder_written_whole
 from xcodec.runtime import Codec as RuntimeCodec
-from xcodec.runtime.manifest import DECODER, DECODER_STEP, ENCODER, MANIFEST, ONNX, Manifest
+from xcodec.runtime.manifest import DECODER, DECODER_STEP, ENCODER, MANIFEST, Manifest
 
-__all__ = ["DTYPES", "FORMATS", "Export", "export_codec"]
+__all__ = ["DTYPES", "Export", "export_codec"]
 
-FORMATS = (ONNX, TORCH)
 GRAPHS = (ENCODER, DECODER, DECODER_STEP)
-WRITTEN = (MANIFEST, *(name + suffix for name in GRAPHS for suffix in ("", ".data")), *map(program_name, GRAPHS))
+WRITTEN = (MANIFEST, *(name + suffix for name in GRAPHS for suffix in ("", ".data")))
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
 
@@ -56,12 +51,11 @@ def export_codec(
     encoder: bool = False,
     decoder: bool = False,
     stream: bool = False,
-    format: str = ONNX,
     dtype: str = "float32",
     opset: int = OLDEST_OPSET,
     overwrite: bool = False,
 ) -> Export:
-    """Write a codec as graphs, and compare what it does with torch on real speech.
+    """Write a codec as ONNX, and compare what it does with torch on real speech.
 
     The folder appears whole or not at all.
 
@@ -71,20 +65,17 @@ def export_codec(
         encoder: whether to write the encoder alone, unless `decoder` is true as well.
         decoder: likewise. Where neither is true, what the model has is written.
         stream: whether to write the decoder's next step as well, with which streams are decoded.
-        format: "onnx", or "torch" for programs of `torch.export`: encoder.pt2, decoder.pt2, decoder_step.pt2.
         dtype: of the weights, "float32" or "float16". Only float32 gives torch's codes exactly.
         opset: version of ONNX's operators, 18 or later.
         overwrite: whether to replace an exported codec that is there.
 
     Raises:
         CheckpointError: where the folder exists.
-        InputError: for another format or dtype, a half that the codec was loaded without, or a codec that torch's
-            exporter does not take.
+        InputError: for another dtype, a half that the codec was loaded without, or a codec that torch's exporter does
+            not take.
         MissingExtraError: without onnx, onnxscript or onnxruntime.
         XcodecError: where the graphs do not do what torch does.
     """
-    if format not in FORMATS:
-        raise InputError(f"expected one of {', '.join(FORMATS)}", argument="format", value=format)
     if dtype not in DTYPES:
         raise InputError(f"expected one of {', '.join(DTYPES)}", argument="dtype", value=dtype)
     if codec.precision is not Precision.FLOAT32:
@@ -107,19 +98,15 @@ def export_codec(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder_written_whole(folder) as part:
         for name, graph in graphs.items():
-            if format == ONNX:
-                write_onnx(graph, part / name, opset)
-            else:
-                write_program(graph, part / program_name(name))
-        manifest = manifest_of(codec, format, dtype, opset)
+            write_onnx(graph, part / name, opset)
+        manifest = manifest_of(codec, dtype, opset)
         (part / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
-        exported = RuntimeCodec(part) if format == ONNX else ProgramCodec(part)
-        agreement = compare(codec, exported, encoder, decoder, stream)
+        agreement = compare(codec, RuntimeCodec(part), encoder, decoder, stream)
     files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     return Export(folder, files, agreement)
 
 
-def manifest_of(codec: Codec, graphs: str, dtype: str, opset: int) -> Manifest:
+def manifest_of(codec: Codec, dtype: str, opset: int) -> Manifest:
     """Say what a codec is."""
     model = codec.model
     return Manifest(
@@ -140,6 +127,5 @@ def manifest_of(codec: Codec, graphs: str, dtype: str, opset: int) -> Manifest:
         opset=opset,
         lookahead=model.lookahead,
         looks_ahead_once=model.looks_ahead_once,
-        versions={name: version(name) for name in ("xcodec", "torch", *(("onnx", "onnxscript") * (graphs == ONNX)))},
-        graphs=graphs,
+        versions={name: version(name) for name in ("xcodec", "torch", "onnx", "onnxscript")},
     )

@@ -11,7 +11,7 @@ import numpy as np
 from xcodec.codes import CodecIdentity
 from xcodec.errors import CheckpointError, InputError, first_line, require
 from xcodec.recording_codec import RecordingCodec
-from xcodec.runtime.manifest import DECODER, DECODER_STEP, ENCODER, LEFT_OUT, ONNX, Manifest
+from xcodec.runtime.manifest import DECODER, DECODER_STEP, ENCODER, LEFT_OUT, Manifest
 
 __all__ = ["Codec"]
 
@@ -102,12 +102,6 @@ class Codec(RecordingCodec):
         return np.asarray(samples[:length])
 
     def _session(self, name: str) -> Any:
-        if self.manifest.graphs != ONNX:
-            raise CheckpointError(
-                f"holds programs of {self.manifest.graphs}",
-                subject=self.folder,
-                remedy="export the model again, without --format",
-            )
         path = self.folder / name
         if not path.is_file():
             again = "export the model again, " + ("with --stream" if name == DECODER_STEP else "both halves of it")

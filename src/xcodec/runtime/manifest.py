@@ -10,14 +10,13 @@ from typing import Any
 from xcodec.codes import CodecIdentity
 from xcodec.errors import CheckpointError, InputError, first_line
 
-__all__ = ["DECODER", "DECODER_STEP", "ENCODER", "LEFT_OUT", "MANIFEST", "ONNX", "Manifest"]
+__all__ = ["DECODER", "DECODER_STEP", "ENCODER", "LEFT_OUT", "MANIFEST", "Manifest"]
 
 MANIFEST = "codec.json"
 ENCODER = "encoder.onnx"
 DECODER = "decoder.onnx"
 DECODER_STEP = "decoder_step.onnx"
 FORMAT = "xcodec.onnx"
-ONNX = "onnx"
 FORMAT_VERSION = 1
 LEFT_OUT = -1  # in place of the codes of a codebook that a stream does without
 
@@ -45,7 +44,6 @@ class Manifest:
         versions: of what made it, by name.
         lookahead: how many codes after its own a code's audio depends on; None where on all that come.
         looks_ahead_once: whether a stream makes no more of codes that it looks ahead at than of those to come.
-        graphs: of which kind they are, "onnx" or "torch".
     """
 
     name: str
@@ -66,7 +64,6 @@ class Manifest:
     versions: dict[str, str]
     lookahead: int | None = None
     looks_ahead_once: bool = False
-    graphs: str = ONNX
 
     def samples_of(self, num_codes: int) -> int:
         """Tell of how many samples so many codes are made, where more audio follows them."""
