@@ -4,6 +4,7 @@
 # make docs   the site in build/site, tutorials executed: open build/site/index.html
 # make matrix the wheel on every Python that is here, with the oldest and the newest of what it stands on
 # make sanitize  the kernels' tests with the kernels under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer
+# make tidy   clang-tidy over the kernels
 # make gpu    ten minutes on a machine with a GPU, well spent: tests, tables, training; `make gpu MINUTES=2` for less
 # All but gpu set up .venv by themselves.
 
@@ -22,7 +23,7 @@ export MALLOC_TRIM_THRESHOLD_ = 17179869184
 IN_TWO := -n 2 --dist loadfile
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: demo test test-fast lint types format docs wheel matrix sanitize gpu clean
+.PHONY: demo test test-fast lint types format docs wheel matrix sanitize tidy gpu clean
 
 demo: $(READY_FOR_DEMO)
 	$(BIN)/python scripts/demo.py
@@ -67,6 +68,13 @@ VARIANTS_TESTED = $(BIN)/python -m pytest tests/kernels/test_kernels.py tests/mo
 sanitize: $(READY)
 	XCODEC_TEST_SANITIZER=address,undefined $(VARIANTS_TESTED) -k "(baseline or avx or neon) and not codes"
 	XCODEC_TEST_SANITIZER=thread $(VARIANTS_TESTED) -k "(baseline or avx or neon) and threads"
+
+# The interface, and one variant of each kernel.
+tidy:
+	@command -v clang-tidy >/dev/null || { echo "make tidy needs clang-tidy: apt-get install clang-tidy" >&2; exit 1; }
+	for part in "-DXCODEC_INTERFACE=1 -DXCODEC_BASELINE" -DXCODEC_VARIANT=baseline; do \
+	  clang-tidy --quiet $(filter %.cpp,$(KERNELS)) -- -std=c++17 $$part || exit 1; \
+	done
 
 MINUTES ?= 10
 gpu:
