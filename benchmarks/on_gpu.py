@@ -113,7 +113,7 @@ def speed(device: torch.device, small: bool) -> Iterator[Row]:
 def streams(device: torch.device, small: bool) -> Iterator[Row]:
     """How many streams of live speech are decoded at once: a step of each, and how often it has to be taken."""
     codec = Codec.from_pretrained(device=device)
-    ids = codec.encode(speech(4.0, codec.sampling_rate)).ids
+    ids = codec.encode(speech(4.0, codec.sampling_rate), codec.sampling_rate).ids
     for number in [1, 2] if small else [1, 16, 64, 256]:
         several = [StreamDecoder(codec) for _ in range(number)]
         waits = []
