@@ -47,9 +47,9 @@ def integer_conv(
         InputError: where a shape or dtype does not fit.
     """
     # The operator is for graphs, and says that it has no gradient; to call it takes a tenth of a millisecond.
-    is_operator_needed = torch.compiler.is_compiling() or (x.requires_grad and torch.is_grad_enabled())
-    compute = integer_conv_operator if is_operator_needed else _integer_conv
-    return compute(x, weight, scale, bias, outputs, most, stride, dilation, padding)
+    if torch.compiler.is_compiling() or (x.requires_grad and torch.is_grad_enabled()):
+        return integer_conv_operator(x, weight, scale, bias, outputs, most, stride, dilation, padding)
+    return _integer_conv(x, weight, scale, bias, outputs, most, stride, dilation, padding)
 
 
 def _steps(time: int, taps: int, stride: int, dilation: int, padding: int) -> int:

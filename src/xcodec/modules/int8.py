@@ -96,8 +96,16 @@ class IntegerConv1d(MaskedConv1d):
     """
 
     def __init__(self, conv: MaskedConv1d) -> None:
-        geometry = conv.kernel_size[0], conv.stride[0], conv.padding[0], conv.dilation[0]
-        super().__init__(conv.in_channels, conv.out_channels, *geometry, bias=False, device="meta")
+        super().__init__(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size[0],
+            conv.stride[0],
+            int(conv.padding[0]),
+            conv.dilation[0],
+            bias=False,
+            device="meta",
+        )
         del self.weight
         self.rounded = IntegerWeight(conv.weight, conv.bias, torch.int16)
 
