@@ -1,13 +1,14 @@
 """A small language model that speaks: a tokenizer of bytes, a chat template like Llama 3's, a small Llama."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import DataCollatorForSeq2Seq, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from xcodec.codec import Codec
-from xcodec.llasa import Llasa, SpeechTokens
+from xcodec.llasa import Llasa, SpeechTokens, TrainingRows, TrainingRowsWriter
 
 CHAT_TEMPLATE = """\
 {{- bos_token }}
@@ -51,3 +52,39 @@ def small_llasa(codec: Codec, seed: int = 0, **fields: Any) -> Llasa:
     tokenizer = text_tokenizer()
     SpeechTokens.add(tokenizer, codec.codebook_sizes[0])
     return Llasa.of(small_llama(len(tokenizer), seed, **fields), tokenizer, codec)
+
+
+@torch.inference_mode(False)
+def write_learned(folder: Path, codec: Codec, recordings: dict[str, Path], loss_below: float = 0.1) -> None:
+    """Write the checkpoint of a language model that was trained, from rows on the disk, to say some texts.
+
+    Args:
+        folder: is made.
+        codec: whose codes it speaks.
+        recordings: of each text.
+        loss_below: at which it ends.
+    """
+    llasa = small_llasa(codec)
+    model, tokenizer = llasa.engine.model, llasa.prompts.tokenizer  # type: ignore[attr-defined]
+    tokenizer.pad_token = tokenizer.eos_token
+    with TrainingRowsWriter(folder / "rows", llasa.prompts, length=256) as rows:
+        for text, recording in recordings.items():
+            rows.write(text, codec.encode(recording))
+    batch = DataCollatorForSeq2Seq(tokenizer)(list(TrainingRows(folder / "rows", llasa.prompts)))
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, betas=(0.9, 0.95), weight_decay=0.0)
+    labels = batch.pop("labels")
+    labels = labels[:, int((labels != -100).any(0).int().argmax()) :]  # from the first answer on
+    model.train()
+    for _ in range(150):
+        logits = model(**batch, logits_to_keep=labels.shape[1] + 1).logits[:, :-1]
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if loss < loss_below:
+            break
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

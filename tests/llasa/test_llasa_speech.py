@@ -20,7 +20,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from transformers import DataCollatorForSeq2Seq
 from typer.testing import CliRunner
 
 import builders
@@ -36,8 +35,6 @@ from xcodec.llasa import (
     Sampling,
     SpeechCutWarning,
     SpeechTokens,
-    TrainingRows,
-    TrainingRowsWriter,
     stream_answer,
 )
 from xcodec_builders import tiny_xcodec
@@ -431,31 +428,8 @@ def test_every_example_of_the_manual_runs(
 def learned(codec: Codec, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint of a language model that was trained, from rows on the disk, to say two sentences."""
     folder = tmp_path_factory.mktemp("learned")
-    with torch.inference_mode(False):
-        llasa = llasa_builders.small_llasa(codec)
-        model, tokenizer = llasa.engine.model, llasa.prompts.tokenizer  # type: ignore[attr-defined]
-        tokenizer.pad_token = tokenizer.eos_token
-        with TrainingRowsWriter(folder / "rows", llasa.prompts, length=256) as rows:
-            for name, text in LEARNED.items():
-                rows.write(text, codec.encode(builders.RECORDINGS[0].with_name(f"{name}.wav")))
-        batch = DataCollatorForSeq2Seq(tokenizer)(list(TrainingRows(folder / "rows", llasa.prompts)))
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                torch.nn.init.normal_(parameter, std=0.1)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, betas=(0.9, 0.95), weight_decay=0.0)
-        labels = batch.pop("labels")
-        labels = labels[:, int((labels != -100).any(0).int().argmax()) :]  # from the first answer on
-        model.train()
-        for _ in range(150):
-            logits = model(**batch, logits_to_keep=labels.shape[1] + 1).logits[:, :-1]
-            loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            if loss < 0.1:
-                break
-        model.save_pretrained(folder / "llm")
-        tokenizer.save_pretrained(folder / "llm")
+    recordings = {text: builders.RECORDINGS[0].with_name(f"{name}.wav") for name, text in LEARNED.items()}
+    llasa_builders.write_learned(folder / "llm", codec, recordings)
     return folder / "llm"
 
 

@@ -9,14 +9,22 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import numpy as np
+import openai
+import pytest
 from typer.testing import CliRunner
 from websockets.asyncio.client import connect
 
+import builders
+import llasa_builders
 from serving_builders import said_by
+from xcodec import Codec
 from xcodec.cli.app import app
+from xcodec.serving.service import CHUNKS, CONTEXT, LOOKAHEAD
+from xcodec.streaming import StreamDecoder
 
 CODES = np.random.default_rng(0).integers(65536, size=60)
 
@@ -66,3 +74,27 @@ def test_a_port_that_is_taken_is_an_error_before_anything_is_loaded() -> None:
         result = CliRunner().invoke(app, ["serve", "--port", str(taken.getsockname()[1])])
     assert result.exit_code == 1
     assert "cannot listen on 127.0.0.1" in result.stderr
+
+
+@pytest.mark.gradients
+def test_a_sentence_that_a_language_model_has_learned_is_streamed_to_the_client_of_openai(
+    codec: Codec, tmp_path: Path
+) -> None:
+    text = "he was not an ill disposed young man"
+    codes = codec.encode(builders.RECORDINGS[1])
+    llasa_builders.write_learned(tmp_path / "learned", codec, {text: builders.RECORDINGS[1]}, loss_below=0.02)
+    with (
+        program("--threads", "1", "--llm", str(tmp_path / "learned")) as (running, port),
+        openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0) as client,
+        client.audio.speech.with_streaming_response.create(
+            model="learned", voice="default", input=text, response_format="wav", extra_body={"temperature": 0}
+        ) as answer,
+    ):
+        pieces = list(answer.iter_bytes())
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(30) == 0
+    assert len(pieces) > 1
+    decoder = StreamDecoder(codec, CONTEXT, LOOKAHEAD, CHUNKS)
+    parts = [part for part in (decoder.push(codes.ids), decoder.flush()) if part is not None]
+    expected = np.concatenate([part.samples[0] for part in parts])
+    assert np.array_equal(np.frombuffer(b"".join(pieces)[44:], "<i2"), (expected.clip(-1, 1) * 32767).round())
