@@ -112,7 +112,15 @@ def test_an_import_from_no_known_floor_is_found(tmp_path: Path) -> None:
 
 
 # Who may name a family of codecs: the registry and what it lists, and what is written for one family.
-NAMES_FAMILIES = ("models/", "conversion/", "compat/", "training/generators/", "__init__.py")
+NAMES_FAMILIES = (
+    "export/blocks.py",
+    "export/local_blocks.py",
+    "models/",
+    "conversion/",
+    "compat/",
+    "training/generators/",
+    "__init__.py",
+)
 # Libraries that draw on a screen, and who may use them.
 SCREEN = ("rich", "typer")
 

@@ -50,7 +50,7 @@ def test_a_step_gives_what_a_stream_of_torch_gives(family: str) -> None:
 
 
 def test_a_folder_without_the_step_says_how_it_gets_one(exported: tuple[Codec, Path]) -> None:
-    with pytest.raises(CheckpointError, match=r"there is no decoder_step\.onnx.*--stream"):
+    with pytest.raises(CheckpointError, match=r"there is no decoder_step\.onnx.*stream=True"):
         ExportedStream(RuntimeCodec(exported[1]))
 
 

@@ -21,8 +21,6 @@ Before the folder is there, speech goes through the graphs and through torch,
 each clip alone and all in one batch: in float32 the codes have to be equal, but
 for ties that rounding decides, and audio within 0.0001.
 
---stream adds decoder_step.onnx: the next codes and what is remembered of those
-before in, their audio and what is to be remembered out.
 
 `xcodec.runtime` runs it, with onnxruntime in place of torch: see docs/export.md.
 What is needed here comes with pip install 'xcodec\\[onnx]'.
@@ -43,9 +41,6 @@ def command(
     destination: Annotated[str, typer.Argument(metavar="DESTINATION", help="The folder to write.", callback=to_file)],
     encoder: Annotated[bool, typer.Option("--encoder", help="Only the encoder, unless --decoder is given.")] = False,
     decoder: Annotated[bool, typer.Option("--decoder", help="Only the decoder, unless --encoder is given.")] = False,
-    stream: Annotated[
-        bool, typer.Option("--stream", help="The decoder's next step as well, which decodes codes as they come.")
-    ] = False,
     dtype: Annotated[
         str,
         typer.Option("--dtype", metavar="TYPE", help="Of the weights: float32 or float16, of which half as much is."),
@@ -65,7 +60,6 @@ def command(
             destination,
             encoder=encoder,
             decoder=decoder,
-            stream=stream,
             dtype=dtype,
             opset=opset,
             overwrite=overwrite,

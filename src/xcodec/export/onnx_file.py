@@ -1,6 +1,7 @@
 """A graph becomes an ONNX file: traced by torch, then simplified by ONNX Runtime."""
 
 import logging
+import re
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import torch
 
 from xcodec.errors import InputError, first_line, require
 from xcodec.export.graphs import EncoderGraph, Graph
-from xcodec.export.program import traced, translated_in_place
+from xcodec.export.program import names_of_sizes, traced, translated_in_place
 
 __all__ = ["OLDEST_OPSET", "write_onnx"]
 
@@ -48,8 +49,10 @@ def write_onnx(graph: Graph, path: Path, opset: int, largest: int = LARGEST_FILE
         unsimplified = path if is_half else Path(scratch, path.name)
         try:
             with quiet(), torch.no_grad():
+                program = traced(graph)
+                names = names_of_sizes(program, graph)
                 translated = torch.onnx.export(
-                    translated_in_place(traced(graph)),
+                    translated_in_place(program),
                     input_names=graph.inputs,
                     output_names=graph.outputs,
                     opset_version=opset,
@@ -67,6 +70,7 @@ def write_onnx(graph: Graph, path: Path, opset: int, largest: int = LARGEST_FILE
             translated.save(unsimplified, external_data=is_large)
             if not is_half:
                 simplify(unsimplified, path, is_large)
+            name_sizes(path, names)
             onnx.checker.check_model(path)
         except Exception as error:  # the exporter has many, and says in them what it does not know
             family = graph.model.config.model_type
@@ -139,6 +143,18 @@ def pad_to_whole_hops(model: Any, graph: EncoderGraph) -> None:
     ir.convenience.replace_all_uses_with(padded, whole)
     model.graph.inputs[0] = audio
     model.graph.insert_before(model.graph[0], nodes)
+
+
+def name_sizes(path: Path, names: dict[str, str]) -> None:
+    """Write names of sizes into an ONNX file, in place of torch's symbols for them."""
+    import onnx
+
+    model = onnx.load(path, load_external_data=False)
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_param = re.sub(r"\w+", lambda found: names.get(found[0], found[0]), dim.dim_param)
+    path.write_bytes(model.SerializeToString())
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from torch.fx.experimental import _config as fx_config
 from xcodec import kernels
 from xcodec.export.graphs import Graph
 
-__all__ = ["traced", "translated_in_place"]
+__all__ = ["names_of_sizes", "traced", "translated_in_place"]
 
 aten = torch.ops.aten
 
@@ -36,6 +36,20 @@ def traced(graph: Graph) -> ExportedProgram:
             # What must hold between sizes is checked when it runs, rather than solved for them now.
             prefer_deferred_runtime_asserts_over_guards=True,
         )
+
+
+def names_of_sizes(program: ExportedProgram, graph: Graph) -> dict[str, str]:
+    """Tell what a graph calls the sizes that a program has symbols for."""
+    inputs = [node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs]
+    dimensions: list[dict[int, Any]] = []
+    for given in graph.dynamic_shapes.values():
+        dimensions += given if isinstance(given, tuple) else [given]
+    names = {}
+    for node, free in zip(inputs, dimensions, strict=True):
+        for axis, dim in free.items():
+            for symbol in node.meta["val"].shape[axis].node.expr.free_symbols:
+                names[str(symbol)] = getattr(dim, "root", dim).__name__
+    return names
 
 
 def translated_in_place(program: ExportedProgram) -> ExportedProgram:
@@ -63,9 +77,9 @@ def is_known(node: Node, table: Mapping[Any, Any]) -> bool:
     if not isinstance(node.target, torch._ops.OpOverload):
         return not isinstance(node.target, torch._ops.OperatorBase)  # such an operator has graphs of its own
     if node.target._schema.is_mutable:
-        return node.target is aten.detach_.default or (
-            functional(node.target) is not None and functional(node.target) not in table and is_seen_once(node.args[0])
-        )
+        found = functional(node.target)
+        writes = found is not None and (found in REPLACED or found not in table) and is_seen_once(node.args[0])
+        return writes or node.target is aten.detach_.default
     return node.target in REPLACED or node.target not in table
 
 
@@ -100,13 +114,14 @@ def replace(node: Node) -> None:
     if node.target is aten.detach_.default:
         node.replace_all_uses_with(node.args[0])  # type: ignore[arg-type]
         node.graph.erase_node(node)
-    elif node.target in REPLACED:
-        REPLACED[node.target](node)
-    elif isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable:
+        return
+    if isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable:
         written = node.args[0]
         assert isinstance(written, Node), "as `is_known` has seen"
         written.replace_all_uses_with(node, delete_user_cb=lambda user: user is not node and user > node)
         node.target = functional(node.target)  # type: ignore[assignment]
+    if node.target in REPLACED:
+        REPLACED[node.target](node)
 
 
 def becomes_copy(node: Node) -> None:
