@@ -27,7 +27,7 @@ from xcodec.compat import DistillNeuCodec, NeuCodec
 from xcodec.conversion import convert_checkpoint
 from xcodec.conversion.distill_neucodec import convert_state_dict
 from xcodec.models import pretrained
-from xcodec.models.distill_neucodec.acoustic import ConvEncoder
+from xcodec.modules.convnext_encoder import ConvEncoder
 from xcodec.modules.time import Tiled, Whole
 from xcodec.streaming import StreamDecoder, StreamEncoder
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec.export.local_blocks import OnePassConvEncoder, WindowedTransformer
-from xcodec.models.distill_neucodec.acoustic import ConvEncoder
+from xcodec.modules.convnext_encoder import ConvEncoder
 from xcodec.modules.fbank import KaldiFbank
 from xcodec.modules.istft import ISTFTHead
 from xcodec.modules.local_attention import LocalTransformer

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xcodec.models.distill_neucodec.acoustic import ConvEncoder, Stage
 from xcodec.modules.conv import channels_last
 from xcodec.modules.convnext import ConvNeXtUnit, GlobalResponseNorm
+from xcodec.modules.convnext_encoder import ConvEncoder, Stage
 from xcodec.modules.lengths import zero_past_end
 from xcodec.modules.local_attention import LocalLayer, LocalTransformer
 from xcodec.modules.time import WHOLE, Whole

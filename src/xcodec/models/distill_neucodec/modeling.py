@@ -9,7 +9,7 @@ from transformers import initialization as init
 
 from xcodec.errors import InputError
 from xcodec.models.codec_model import Clips, SemanticStates
-from xcodec.models.distill_neucodec.acoustic import AcousticEncoder, ConvEncoder
+from xcodec.models.distill_neucodec.acoustic import AcousticEncoder
 from xcodec.models.distill_neucodec.configuration import DistillNeuCodecConfig
 from xcodec.models.semantic import SemanticAdapter
 from xcodec.models.xcodec.semantic import build_semantic_model
@@ -22,6 +22,7 @@ from xcodec.models.xcodec2.modeling import (
 )
 from xcodec.models.xcodec2.pretrained import Xcodec2PreTrainedModel
 from xcodec.modules.convnext import GlobalResponseNorm
+from xcodec.modules.convnext_encoder import ConvEncoder
 from xcodec.modules.hubert import EncoderLayer, Hubert
 from xcodec.modules.linear import Linear
 from xcodec.modules.local_attention import LocalTransformer
