@@ -1,6 +1,7 @@
 """The two halves of a codec as graphs that take padded batches with their lengths."""
 
 from abc import abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -38,8 +39,8 @@ class Graph(nn.Module):
 
     @property
     @abstractmethod
-    def dynamic_shapes(self) -> dict[str, dict[int, Dim]]:
-        """Which dimensions of the inputs may have any size, and what they are called."""
+    def dynamic_shapes(self) -> dict[str, Any]:
+        """Which dimensions of each input may have any size, and what they are called."""
 
 
 class EncoderGraph(Graph):

@@ -84,7 +84,7 @@ class WindowedTransformer(LocalTransformer):
         )
         k, v = (torch.cat([F.pad(each, (0, 0, 0, 0, 0, 0, 1, 0))[:, :-1], each], 3) for each in (k, v))
         masks = mask.unsqueeze(0).expand(x.shape[0], -1, -1, -1, -1)
-        y = F.scaled_dot_product_attention(*(each.flatten(0, 1) for each in (q, k, v)), masks.flatten(0, 1))
+        y = F.scaled_dot_product_attention(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1), masks.flatten(0, 1))
         # (batch * windows, heads, steps, head_dim) -> (batch, windows, steps, heads * head_dim)
         x = x + attention.o_proj(y.transpose(1, 2).flatten(2).unflatten(0, (x.shape[0], -1)))
         return x + layer.mlp(layer.post_attention_layernorm(x))

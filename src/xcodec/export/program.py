@@ -41,7 +41,7 @@ def traced(graph: Graph) -> ExportedProgram:
 def names_of_sizes(program: ExportedProgram, graph: Graph) -> dict[str, str]:
     """Tell what a graph calls the sizes that a program has symbols for."""
     inputs = [node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs]
-    dimensions: list[dict[int, Any]] = []
+    dimensions: list[Any] = []
     for given in graph.dynamic_shapes.values():
         dimensions += given if isinstance(given, tuple) else [given]
     names = {}
@@ -62,13 +62,13 @@ def translated_in_place(program: ExportedProgram) -> ExportedProgram:
     def decomposed(table: Mapping[Any, Callable[..., Any]] | None = None, **given: Any) -> ExportedProgram:
         nodes = [node for node in program.graph.nodes if node.op == "call_function"]
         if not all(table is not None and is_known(node, table) for node in nodes):
-            return decomposed_by_tracing(table, **given)  # type: ignore[arg-type]
+            return decomposed_by_tracing(table, **given)
         for node in nodes:
             replace(node)
         program.graph_module.recompile()
         return program
 
-    program.run_decompositions = decomposed  # type: ignore[method-assign, assignment]
+    program.run_decompositions = decomposed
     return program
 
 

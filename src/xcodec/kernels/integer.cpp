@@ -15,18 +15,18 @@
 
 namespace xcodec {
 
-constexpr int64_t PANEL = 16;             // outputs
-constexpr int64_t DEEPEST = 256;          // channels in a block
-constexpr int64_t MOST_NUMBERS = 98304;   // of the input in a task: they stay in the second-level cache
-constexpr int64_t MOST_STEPS = 192;       // of the output in a task, a multiple of every variant's GROUP
+constexpr int64_t PANEL = 16;            // outputs
+constexpr int64_t DEEPEST = 256;         // channels in a block
+constexpr int64_t MOST_NUMBERS = 98304;  // of the input in a task: they stay in the second-level cache
+constexpr int64_t MOST_STEPS = 192;      // of the output in a task, a multiple of every variant's GROUP
 
 // One call.
 struct IntegerConv {
-  const void* x;        // (batch, time, channels), float32 or bfloat16
-  const void* weight;   // in panels, int8 or int16
-  const float* scale;   // (panels * 16,)
-  const float* bias;    // like it
-  void* out;            // (batch, steps, outputs), like x
+  const void* x;       // (batch, time, channels), float32 or bfloat16
+  const void* weight;  // in panels, int8 or int16
+  const float* scale;  // (panels * 16,)
+  const float* bias;   // like it
+  void* out;           // (batch, steps, outputs), like x
   int64_t batch, time, channels, steps, outputs, taps, stride, dilation, padding;
   int64_t most;         // the largest whole number that an input may become: sums do not overflow then
   bool bfloat16, wide;  // wide: the weight is int16
@@ -58,7 +58,7 @@ void integer_neonbf16(const IntegerConv&, const Outputs&, float* scratch);
 namespace xcodec {
 namespace {
 
-constexpr int VECTORS = PANEL / LANES;  // of a step's sums
+constexpr int VECTORS = PANEL / LANES;                                 // of a step's sums
 constexpr int GROUP = LANES == 16 ? 12 : REGISTERS / 4 * 3 / VECTORS;  // steps whose sums are in registers together
 typedef int16_t Short __attribute__((vector_size(LANES * sizeof(int16_t))));
 typedef int8_t Tiny __attribute__((vector_size(16)));
@@ -193,7 +193,8 @@ void convolve(const IntegerConv& job, const Outputs& task, float* scratch) {
     memset(sums, 0, count * PANEL * sizeof(float));
     for (int64_t tap = 0; tap < job.taps; tap++) {
       for (int64_t first = 0; first < pairs; first += DEEPEST / 2) {
-        const int64_t deep = at_most(DEEPEST / 2, pairs - first), at = ((n * job.taps + tap) * pairs + first) * 2 * PANEL;
+        const int64_t deep = at_most(DEEPEST / 2, pairs - first),
+                      at = ((n * job.taps + tap) * pairs + first) * 2 * PANEL;
         const int16_t* weights = (const int16_t*)job.weight + at;
         if (!job.wide) {
           const int8_t* narrow_weights = (const int8_t*)job.weight + at;
@@ -251,8 +252,8 @@ XCODEC_EXPORT int xcodec_integer_conv(int variant, int64_t bfloat16, int64_t wid
   using namespace xcodec;
   const IntegerFunction function = variant_of(INTEGER, variant);
   if (!function) return UNKNOWN_VARIANT;
-  const IntegerConv job{x,    weight,  scale, bias,   out,      batch,   time, channels,      steps,
-                        outputs, taps, stride, dilation, padding, most, bfloat16 != 0, wide != 0};
+  const IntegerConv job{x,       weight, scale,  bias,     out,     batch, time,          channels, steps,
+                        outputs, taps,   stride, dilation, padding, most,  bfloat16 != 0, wide != 0};
   const int64_t panels = pieces(outputs, PANEL);
   // Tiles of equal size; and where they are few, each once for every so many panels.
   int64_t rows = MOST_NUMBERS / (job.row() * stride);
@@ -269,8 +270,10 @@ XCODEC_EXPORT int xcodec_integer_conv(int variant, int64_t bfloat16, int64_t wid
                 const int64_t some = task % last_chunk, tile = task / last_chunk % tiles;
                 const int64_t first = tile * rows, last = first + rows, end = (some + 1) * chunk;
                 if (first < steps)
-                  function(job, {task / last_chunk / tiles, first, last < steps ? last : steps, some * chunk,
-                                 end < panels ? end : panels}, scratch);
+                  function(job,
+                           {task / last_chunk / tiles, first, last < steps ? last : steps, some * chunk,
+                            end < panels ? end : panels},
+                           scratch);
               });
   } catch (const std::bad_alloc&) {
     return OUT_OF_MEMORY;

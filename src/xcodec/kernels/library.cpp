@@ -12,7 +12,8 @@
 XCODEC_EXPORT int xcodec_interface() { return XCODEC_INTERFACE; }
 
 // The variants that were compiled and that this processor runs: bit 0 baseline, bit 1 AVX2, bit 2 AVX-512, bit 3
-// AVX-512 with its products of bfloat16 and of small whole numbers, bit 4 NEON, bit 5 NEON with its products of bfloat16.
+// AVX-512 with its products of bfloat16 and of small whole numbers, bit 4 NEON, bit 5 NEON with its products of
+// bfloat16.
 XCODEC_EXPORT int xcodec_variants() {
   int variants = 0;
 #ifdef XCODEC_BASELINE

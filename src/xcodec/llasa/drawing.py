@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -67,7 +68,7 @@ def choose(scores: Tensor, ids: Tensor, samplings: Sequence[Sampling], sources: 
     ways = [replace(sampling, seed=None, max_codes=1) for sampling in samplings]
     for way in set(ways):
         rows = [i for i, each in enumerate(ways) if each == way]
-        weighed = chain_of(way)(ids[rows], scores[rows])
+        weighed = chain_of(way)(cast(torch.LongTensor, ids[rows]), cast(torch.FloatTensor, scores[rows]))
         chosen[rows] = weighed.argmax(-1) if way.temperature == 0 else draw(weighed, [sources[i] for i in rows])
     return chosen
 

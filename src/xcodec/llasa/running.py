@@ -45,7 +45,7 @@ class RunningRows:
         width = max(self.ids.shape[1], ids.shape[1])
         self.ids = torch.cat([widened(self.ids, width, self._pad_id), widened(ids, width, self._pad_id)])
         self._mask = torch.cat([widened(self._mask, width, 0), widened(mask, width, 0)])
-        for layer, further in zip(self._cache.layers, cache.layers, strict=True):
+        for layer, further in zip(layers_of(self._cache), layers_of(cache), strict=True):
             layer.keys, layer.values = stacked(layer.keys, further.keys), stacked(layer.values, further.values)
         return scores
 
@@ -74,7 +74,7 @@ class RunningRows:
         if not len(rows) or self._cache is None:
             self._cache = None
             return
-        for layer in self._cache.layers:
+        for layer in layers_of(self._cache):
             layer.keys, layer.values = layer.keys[chosen, :, begin:], layer.values[chosen, :, begin:]
 
     def _padded(self, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
@@ -97,6 +97,11 @@ class RunningRows:
             logits_to_keep=1,
         )
         return answer.logits[:, -1].float()
+
+
+def layers_of(cache: DynamicCache) -> list[Any]:
+    """List what a model with attention has filled: layers with `keys` and `values`, (rows, heads, width, size)."""
+    return list(cache.layers)
 
 
 def widened(rows: Tensor, width: int, value: int) -> Tensor:

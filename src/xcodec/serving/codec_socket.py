@@ -206,9 +206,10 @@ async def converse(socket: WebSocket, way: Way, idle_seconds: float) -> None:
         asyncio.ensure_future(work) for work in (take_all(socket, way, idle), give_all(socket, way, idle), idle.watch())
     ]
     talk = asyncio.gather(*tasks[:2])
+    either: tuple[asyncio.Future[Any], ...] = (talk, tasks[2])
     try:
-        await asyncio.wait({talk, tasks[2]}, return_when=asyncio.FIRST_COMPLETED)
-        for done in (talk, tasks[2]):
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        for done in either:
             if done.done():
                 done.result()
     finally:
