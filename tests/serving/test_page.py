@@ -191,7 +191,7 @@ def test_the_page_asks_for_the_key_that_the_server_wants(chromium: Any, codec: C
 def test_a_text_is_said_while_it_is_made_and_becomes_a_recording(chromium: Any, codec: Codec) -> None:
     service = {"speaker": Speaker(llasa_builders.small_llasa(codec), "tiny", {"seed": 3})}
     with (
-        serving(codec, Limits(seconds=1.11), service=service) as running,
+        serving(codec, Limits(seconds=1.1), service=service) as running,
         opened(chromium, running.url) as page,
     ):
         page.wait_for_selector(IDLE)
@@ -204,7 +204,7 @@ def test_a_text_is_said_while_it_is_made_and_becomes_a_recording(chromium: Any, 
         page.click("#keep")
         page.wait_for_selector(f"{IDLE} #clips button:text-is('Hello there.wav')")
         assert page.inner_text("#original-facts").endswith("s at 24 kHz")
-        assert 0 < Audio.read(saved(page, "#save-original")).duration <= 1.11
+        assert 0 < Audio.read(saved(page, "#save-original")).duration <= 1.1
 
 
 def test_all_is_reached_by_keyboard_in_the_order_of_reading(page: Any) -> None:

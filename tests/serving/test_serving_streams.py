@@ -258,6 +258,8 @@ def test_a_stream_has_an_end(codec: Codec) -> None:
                 return (await hearing)[0]
 
         assert asyncio.run(longer())[-1]["error"]["code"] == "too_many_seconds"  # type: ignore[index]
+        as_long = random_ids(50, 0)
+        assert np.array_equal(asyncio.run(streamed(running.socket_url, as_long, size=1)), alone(codec, as_long))
 
 
 def test_a_socket_needs_the_key_which_a_browser_gives_as_a_protocol(codec: Codec) -> None:

@@ -66,7 +66,7 @@ class OpenStream:
         self._inbox: deque[np.ndarray | BaseException | None] = deque()  # None and errors end it
         self._outbox: asyncio.Queue[Any] = asyncio.Queue()  # pieces, an exception, or None at the end
         self._has_room = asyncio.Event()
-        self._put_seconds = self._done_seconds = 0.0
+        self._put, self._done_seconds = 0, 0.0  # whole units of input: sums of seconds would be off by rounding
         self._given = self._taken = 0
         self._started: float | None = None
         self._ended = self._closed = False
@@ -81,13 +81,14 @@ class OpenStream:
         Raises:
             Fault: for more than a stream may have.
         """
-        self._put_seconds += data.shape[-1] / self._rate
-        if self._put_seconds > self._limits.seconds:
+        self._put += data.shape[-1]
+        seconds = self._put / self._rate
+        if seconds > self._limits.seconds:
             raise Fault(
                 413, f"a stream may have {self._limits.seconds:g} s of audio; begin another one", "too_many_seconds"
             )
         self._tell(data)
-        while self._put_seconds - self._done_seconds > self._limits.pending_seconds and not self.finished:
+        while seconds - self._done_seconds > self._limits.pending_seconds and not self.finished:
             self._has_room.clear()
             await self._has_room.wait()
         if self._closed:
