@@ -171,7 +171,6 @@ def test_an_unknown_protocol_is_one_failure_among_others(model: Path, tmp_path: 
         (["encode", SPEECH, "-o", "s3://bucket/x"], "'s3://bucket/x' is a URL; outputs are written here only"),
         (["decode", "a.codes", "-o", "s3://b/x"], "is a URL"),
         (["reconstruct", SPEECH, "-o", "s3://b/x"], "is a URL"),
-        (["tokenize", SPEECH, "-o", "s3://b/x"], "is a URL"),
         (["tokenize", "export", "tok", "--to", "npy", "-o", "s3://b/x"], "is a URL"),
         (["detokenize", "tok", "-o", "s3://b/x"], "is a URL"),
         (["convert", "in", "s3://b/x"], "is a URL"),

@@ -41,8 +41,8 @@ OPTIONS = {
     "--codes-per-second --num-attention-heads",
     "export": "--encoder --decoder --dtype --opset --overwrite",
     "page": "--output/-o --onnxruntime",
-    "tokenize run": "--output/-o --root --channel --verify --ignore-unreadable --engine --shard-hours --part "
-    f"--plan-only --retry-failed --bandwidth/-b {CODEC} --compile --batch-seconds --workers --file-seconds --longest "
+    "tokenize run": "--output/-o --root --channel --verify --texts --ignore-unreadable --engine --shard-hours --part "
+    f"--plan-only --trial --retry-failed --bandwidth/-b {CODEC} --compile --batch-seconds --workers --file-seconds --longest "
     "--actors --stall-minutes",
     "tokenize status": "--json",
     "tokenize export": "--to --output/-o --text",

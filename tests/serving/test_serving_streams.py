@@ -212,7 +212,7 @@ def test_one_who_reads_nothing_is_not_read_from_for_ever(server: Running, codec:
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(send_on(), 1.5)
             [stream] = server.service.scheduler._streams
-            kept = stream._put_seconds - stream._done_seconds
+            kept = stream._put / stream._rate - stream._done_seconds
             assert kept <= limits.pending_seconds + 2
             socket.transport.abort()
             return sent

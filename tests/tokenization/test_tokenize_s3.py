@@ -22,8 +22,8 @@ from xcodec.tokenization.plan import Plan
 from xcodec.tokenization.readers import ReadingLimits
 from xcodec.tokenization.stores import store_of
 
-pytest.importorskip("moto", reason="needs pip install 'moto[server]' 'xcodec[s3]'")
-s3fs = pytest.importorskip("s3fs", reason="needs pip install 'moto[server]' 'xcodec[s3]'")
+pytest.importorskip("moto", reason="needs pip install flask-cors 'moto[s3]' 'xcodec[s3]'")
+s3fs = pytest.importorskip("s3fs", reason="needs pip install flask-cors 'moto[s3]' 'xcodec[s3]'")
 
 from s3_builders import Fault, S3Server, s3_server  # noqa: E402
 
