@@ -153,11 +153,16 @@ def test_other_conventions_are_parameters() -> None:
     tokens = SpeechTokens.add(tokenizer, 1024, NEUTTS)
     assert tokens.to_text([0, 1023]) == "<|speech_0|><|speech_1023|>"
     assert parse("<|speech_7|><|SPEECH_GENERATION_END|>", tokens).tolist() == [7]
-    prompt = tokenizer.decode(Prompts(tokenizer, tokens).ids("həloʊ"))
-    assert prompt == (
-        "user: Convert the text to speech:<|TEXT_PROMPT_START|>həloʊ<|TEXT_PROMPT_END|>\n"
-        "assistant:<|SPEECH_GENERATION_START|>"
+    prompts = Prompts(tokenizer, tokens, spell=str)
+    voice = Voice("həl", Codes(np.array([[3, 1]]), 50, 640, 16000, 16000, (1024,)))
+    assert tokenizer.decode(prompts.ids("həloʊ", voice)) == (
+        "user: Convert the text to speech:<|TEXT_PROMPT_START|>həl həloʊ<|TEXT_PROMPT_END|>\n"
+        "assistant:<|SPEECH_GENERATION_START|><|speech_3|><|speech_1|>"
     )
+    with pytest.raises(InputError, match="speaks in a given voice only; give a voice and its text"):
+        prompts.ids("həloʊ")
+    with pytest.raises(InputError, match="rows of training are for conventions whose prompt has the text between"):
+        prompts.text_ids("həloʊ")
 
 
 def test_codes_may_be_ids_at_an_offset_without_a_spelling() -> None:

@@ -23,7 +23,7 @@ import builders
 import llasa_builders
 from serving_builders import Running, serving
 from xcodec import Audio, Codec, Codes
-from xcodec.llasa import NEUTTS, Llasa, Prompts, Sampling, SpeechTokens
+from xcodec.llasa import NEUTTS, Llasa, Prompts, Sampling, SpeechTokens, read_convention
 from xcodec.llasa.phones import EspeakPhones
 from xcodec.llasa.prompt import Voice
 from xcodec.serving.language_model import load_speaker
@@ -33,6 +33,7 @@ from xcodec.serving.service import CHUNKS, CONTEXT, LOOKAHEAD
 from xcodec.serving.speaker import Speaker
 from xcodec.serving.tempo import Tempo
 from xcodec.serving.upstream import Upstream
+from xcodec.serving.voices import BuiltInVoice
 from xcodec.streaming import StreamDecoder
 
 TEXT = "Hello there."
@@ -321,6 +322,35 @@ def test_a_server_that_does_not_answer_is_an_error_that_says_so(codec: Codec, ll
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_failed")
 
 
+def test_a_language_model_that_a_file_describes_is_served_here_and_from_another_server(
+    codec: Codec, tmp_path: Path
+) -> None:
+    told = {
+        "code": "[audio {}]",
+        "speech_end": "<|end|>",
+        "prompt": "Say this: {text}\n<|audio|>",
+        "voice_prompt": "{voice_codes}{text}<|audio|>",
+        "sampling": {"temperature": 0.9, "top_k": 5},
+    }
+    (tmp_path / "other.json").write_text(json.dumps(told))
+    convention = read_convention(tmp_path / "other.json")
+    tokenizer = llasa_builders.text_tokenizer()
+    SpeechTokens.add(tokenizer, codec.codebook_sizes[0], convention)
+    llasa_builders.small_llama(len(tokenizer)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    here = load_speaker(str(tmp_path), codec, convention=convention)
+    asked: list[dict[str, Any]] = []
+    with running(completions(here.llasa, asked)) as url:
+        there = load_speaker(str(tmp_path), codec, convention=convention, upstream=url)
+        for speaker in (here, there):
+            with serving(codec, service={"speaker": speaker}) as front:
+                body = {"input": TEXT, "response_format": "wav", **HOW}
+                answer = httpx.post(f"{front.url}/v1/audio/speech", json=body, timeout=60)
+            assert np.array_equal(pcm_of_wav(answer.content), expected(here.llasa, TEXT, **HOW))
+    assert tokenizer.decode(asked[0]["prompt"]) == f"Say this: {TEXT}\n<|audio|>"
+    assert (asked[0]["stop"], asked[0]["temperature"], asked[0]["top_k"]) == (["<|end|>"], 0.9, 5)
+
+
 needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="apt-get install espeak-ng")
 
 
@@ -336,7 +366,7 @@ def test_a_model_of_neutts_speaks_in_the_built_in_voice_where_a_client_names_non
     SpeechTokens.add(tokenizer, codec.codebook_sizes[0], NEUTTS)
     llasa_builders.small_llama(len(tokenizer)).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    speaker = load_speaker(str(tmp_path), codec, convention="neutts")
+    speaker = load_speaker(str(tmp_path), codec, convention=NEUTTS)
     with serving(codec, service={"speaker": speaker}) as running_server:
         body = {"input": "World.", "response_format": "wav", **HOW}
         answer = httpx.post(f"{running_server.url}/v1/audio/speech", json=body, timeout=60)
@@ -357,7 +387,7 @@ def test_a_model_of_neutts_is_asked_for_phones_in_its_own_words(codec: Codec) ->
         "user: Convert the text to speech:<|TEXT_PROMPT_START|>həlˈoʊ. wˈɜːld.<|TEXT_PROMPT_END|>\n"
         f"assistant:<|SPEECH_GENERATION_START|><|speech_{codes.ids[0, 0]}|>"
     )
-    speaker = Speaker(Llasa(neutts.engine, prompts, codec), "tiny", {"temperature": 1.0})
+    speaker = Speaker(Llasa(neutts.engine, prompts, codec), "tiny", own_voice=BuiltInVoice(codec))
     with serving(codec, service={"speaker": speaker}) as running_server:
         body = {"input": "World.", "response_format": "wav", **HOW}
         answer = httpx.post(f"{running_server.url}/v1/audio/speech", json=body, timeout=60)

@@ -6,11 +6,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xcodec.cli.console import errors, output, show_error, spoken_seconds
+from xcodec.cli.convention_options import ConventionOptions
 from xcodec.cli.failures import FAILED
 from xcodec.cli.groups import with_groups
 from xcodec.cli.interruption import Interruption
@@ -23,7 +24,7 @@ from xcodec.cli.values import not_empty, to_file
 from xcodec.errors import InputError
 
 if TYPE_CHECKING:
-    from xcodec.llasa import Llasa
+    from xcodec.llasa import Convention, Llasa
     from xcodec.llasa.model import Speaking
 
 __all__ = ["EPILOG", "HELP", "command"]
@@ -77,18 +78,22 @@ class VoiceOptions:
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """How codes are drawn."""
+    """How codes are drawn; what is not given is as the convention has it."""
 
-    temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="0 takes the likeliest code always.")] = (
-        0.8
-    )
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", min=0.0, help="0 takes the likeliest code always; else 0.8.")
+    ] = None
     top_p: Annotated[
-        float, typer.Option("--top-p", min=0.0, max=1.0, help="Draw from the likeliest codes that reach this share.")
-    ] = 1.0
-    top_k: Annotated[int, typer.Option("--top-k", min=0, help="Draw from so many of the likeliest; 0 is all.")] = 50
+        float | None,
+        typer.Option("--top-p", min=0.0, max=1.0, help="Draw from the likeliest codes that reach this share; else 1."),
+    ] = None
+    top_k: Annotated[
+        int | None, typer.Option("--top-k", min=0, help="Draw from so many of the likeliest; 0 is all; else 50.")
+    ] = None
     repetition_penalty: Annotated[
-        float, typer.Option("--repetition-penalty", help="Above 1, codes that were there become less likely.")
-    ] = 1.0
+        float | None,
+        typer.Option("--repetition-penalty", help="Above 1, codes that were there become less likely; else 1."),
+    ] = None
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, metavar="N", help="The same seed says it in the same way.")
     ] = None
@@ -120,6 +125,7 @@ def command(
     raw: Raw = False,
     *,
     voice: VoiceOptions,
+    asked: ConventionOptions,
     sampling: SamplingOptions,
     model: Annotated[
         str | None,
@@ -146,10 +152,11 @@ def command(
     text = sys.stdin.read() if text == "-" else text
     if not text.strip():
         raise InputError("the text is empty; there is nothing to say")
-    llasa = load(llm, model, device, dtype, has_voice=voice.voice is not None)
+    llasa = load(llm, model, device, dtype, asked.read(), has_voice=voice.voice is not None)
     started = time.perf_counter()
     with told_if_cut() as cut:
-        seconds = say(llasa, text, {**asdict(voice), **asdict(sampling)}, pipe, file)  # type: ignore[typeddict-item]
+        how: Any = {name: value for name, value in (asdict(voice) | asdict(sampling)).items() if value is not None}
+        seconds = say(llasa, text, how, pipe, file)
     elapsed = spoken_seconds(time.perf_counter() - started)
     console, where = (output(), file) if pipe is None else (errors(), "standard output")
     console.print(f"Said {spoken_seconds(seconds)} in {elapsed}: {where}", soft_wrap=True, markup=False)
@@ -188,7 +195,9 @@ def say(llasa: "Llasa", text: str, how: "Speaking", pipe: AudioPipe | None, file
         return audio.duration
 
 
-def load(llm: str, model: str | None, device: str, dtype: Precision, has_voice: bool) -> "Llasa":
+def load(
+    llm: str, model: str | None, device: str, dtype: Precision, convention: "Convention", has_voice: bool
+) -> "Llasa":
     """Load the codec, whose encoder only a voice needs, and the language model."""
     if model is None:
         from xcodec.llasa.checkpoint import codec_named_by
@@ -198,7 +207,7 @@ def load(llm: str, model: str | None, device: str, dtype: Precision, has_voice: 
     with errors().status(f"loading {llm}"):
         from xcodec.llasa import Llasa
 
-        return Llasa.from_pretrained(llm, codec, device=device)
+        return Llasa.from_pretrained(llm, codec, device=device, convention=convention)
 
 
 @contextmanager

@@ -1,12 +1,12 @@
 """`xcodec serve`: a server of codes and speech."""
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xcodec.cli.console import errors
+from xcodec.cli.convention_options import ConventionOptions
 from xcodec.cli.groups import with_groups
 from xcodec.cli.options import CodecOptions
 from xcodec.cli.paths import home
@@ -15,6 +15,7 @@ from xcodec.errors import require
 
 if TYPE_CHECKING:
     from xcodec.codec import Codec
+    from xcodec.llasa import Convention
     from xcodec.serving.speaker import Speaker
 
 __all__ = ["EPILOG", "HELP", "command"]
@@ -50,13 +51,6 @@ On SIGTERM it takes nothing new, and ends when those who have begun are done.
     --voices voices/ --upstream http://localhost:8080/v1"""
 
 EPILOG = "[bold]Exit codes[/bold]  0: ended when asked to. 1: could not serve. 2: wrong usage. 130: interrupted."
-
-
-class SpeechConvention(str, Enum):
-    """How language models spell speech, by what they are called."""
-
-    LLASA = "llasa"
-    NEUTTS = "neutts"
 
 
 @dataclass(frozen=True)
@@ -132,12 +126,6 @@ class SpeechOptions:
             callback=not_empty,
         ),
     ] = None
-    convention: Annotated[SpeechConvention, typer.Option("--convention", help="How it spells speech and is asked.")] = (
-        SpeechConvention.LLASA
-    )
-    language: Annotated[
-        str, typer.Option("--language", metavar="LANG", help="Of texts, for NeuTTS: as espeak-ng calls it.")
-    ] = "en-us"
     voices: Annotated[
         str | None,
         typer.Option(
@@ -179,7 +167,14 @@ class LimitOptions:
 
 
 @with_groups
-def command(*, codec: CodecOptions, speech: SpeechOptions, server: ServerOptions, limits: LimitOptions) -> None:
+def command(
+    *,
+    codec: CodecOptions,
+    speech: SpeechOptions,
+    asked: ConventionOptions,
+    server: ServerOptions,
+    limits: LimitOptions,
+) -> None:
     """Serve a codec over HTTP and WebSocket."""
     speech.check()
     for module in ("fastapi", "uvicorn", "websockets", "prometheus_client", "python_multipart"):
@@ -194,6 +189,7 @@ def command(*, codec: CodecOptions, speech: SpeechOptions, server: ServerOptions
     listening = listen(server.host, server.port)
     if server.threads is not None:
         torch.set_num_threads(server.threads)
+    convention = asked.read()
     loaded = codec.load()
     service = Service(
         loaded,
@@ -206,7 +202,7 @@ def command(*, codec: CodecOptions, speech: SpeechOptions, server: ServerOptions
             upload_bytes=round(limits.max_upload * 1e6),
             idle_seconds=limits.idle_seconds,
         ),
-        speaker=None if speech.llm is None else load(speech, loaded, codec.device),
+        speaker=None if speech.llm is None else load(speech, convention, loaded, codec.device),
         voices_folder=None if speech.voices is None else home(speech.voices),
     )
     host, port = listening.getsockname()[:2]
@@ -219,7 +215,7 @@ def command(*, codec: CodecOptions, speech: SpeechOptions, server: ServerOptions
     server_for(app, service, server.drain_seconds, told).run(sockets=[listening])
 
 
-def load(speech: SpeechOptions, codec: "Codec", device: str) -> "Speaker":
+def load(speech: SpeechOptions, convention: "Convention", codec: "Codec", device: str) -> "Speaker":
     """Load the language model that the options ask for."""
     assert speech.llm is not None
     with errors().status(f"loading {speech.llm}"):
@@ -228,8 +224,7 @@ def load(speech: SpeechOptions, codec: "Codec", device: str) -> "Speaker":
         return load_speaker(
             speech.llm,
             codec,
-            convention=speech.convention.value,
-            language=speech.language,
+            convention=convention,
             device=device,
             upstream=speech.upstream,
             upstream_model=speech.upstream_model,

@@ -81,7 +81,8 @@ class AnswerParser:
         others = codes < 0
         if not self.num_codes:
             first = int(np.argmin(others)) if not others.all() else len(ids)
-            others[:first] &= ids[:first] != self.tokens.start_id
+            if self.tokens.start_id is not None:
+                others[:first] &= ids[:first] != self.tokens.start_id
         for i in np.flatnonzero(others):
             self._other(f"id {ids[i]} in the answer, after {self.num_codes + int((codes[:i] >= 0).sum())} codes")
         return codes[codes >= 0].astype(np.int64)
@@ -98,7 +99,7 @@ class AnswerParser:
         parts = pattern.split(text)
         codes = np.array(parts[1::2], dtype=np.int64)
         between = parts[0::2]
-        if self.num_codes == 0:
+        if self.num_codes == 0 and self.tokens.convention.speech_start is not None:
             between[0] = between[0].replace(self.tokens.convention.speech_start, "", 1)
         for i, other in enumerate(between):
             if other and (other := other.strip()):
@@ -112,24 +113,36 @@ class AnswerParser:
 
     def _unfinished(self, text: str) -> int:
         """Compute how many characters at the end of a text may be the beginning of a token."""
-        begin = max(text.rfind(first) for first in self._firsts)
-        return len(text) - begin if begin >= 0 and self._beginning.fullmatch(text, begin) else 0
+        complete = 0
+        for match in self._whole.finditer(text):
+            complete = match.end()
+        begun = self._begun.search(text, max(complete, len(text) - self._longest))
+        return len(text) - begun.start() if begun else 0
 
     @cached_property
-    def _firsts(self) -> set[str]:
+    def _markers(self) -> list[str]:
         convention = self.tokens.convention
-        return {convention.code[0], convention.speech_start[0], convention.speech_end[0]}
+        return [convention.speech_end, *([] if convention.speech_start is None else [convention.speech_start])]
 
     @cached_property
-    def _beginning(self) -> re.Pattern[str]:
-        """The beginning of a token that is not complete."""
-        convention = self.tokens.convention
-        before, after = convention.code.split("{}")
+    def _whole(self) -> re.Pattern[str]:
+        """A token that is complete."""
+        return re.compile("|".join([self.tokens.pattern.pattern, *map(re.escape, self._markers)]))
+
+    @cached_property
+    def _longest(self) -> int:
+        """How many characters the longest token has."""
+        return max(len(self.tokens.convention.code) + 9, *map(len, self._markers))
+
+    @cached_property
+    def _begun(self) -> re.Pattern[str]:
+        """The beginning of a token that is not complete, at the end of a text."""
+        before, after = self.tokens.convention.code.split("{}")
         number = f"{re.escape(before)}[0-9]{{1,9}}"
-        wholes = [*proper_prefixes(convention.speech_start), *proper_prefixes(convention.speech_end)]
-        choices = [*map(re.escape, [*wholes, *proper_prefixes(before), before]), number]
+        choices = [re.escape(prefix) for marker in self._markers for prefix in proper_prefixes(marker)]
+        choices += [*map(re.escape, [*proper_prefixes(before), before]), number]
         choices += [number + re.escape(prefix) for prefix in proper_prefixes(after)]
-        return re.compile("|".join(choices))
+        return re.compile(rf"(?:{'|'.join(choices)})\Z")
 
     def _other(self, what: str) -> None:
         if not self.skip_others:

@@ -14,7 +14,7 @@ from transformers.generation import (
     TopPLogitsWarper,
 )
 
-from xcodec.llasa.engine import Sampling
+from xcodec.llasa.sampling import Sampling
 from xcodec.llasa.tokens import SpeechTokens
 
 __all__ = ["OnlySpeech", "choose", "draw", "source_of"]

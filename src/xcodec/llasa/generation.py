@@ -12,8 +12,9 @@ from torch import Tensor
 from xcodec.errors import InputError
 from xcodec.llasa.answer import Piece
 from xcodec.llasa.drawing import OnlySpeech, choose, source_of
-from xcodec.llasa.engine import Engine, Sampling
+from xcodec.llasa.engine import Engine
 from xcodec.llasa.running import RunningRows
+from xcodec.llasa.sampling import Sampling
 from xcodec.llasa.tokens import SpeechTokens
 
 __all__ = ["MOST_ROWS", "TransformersEngine"]
@@ -135,7 +136,7 @@ class TransformersEngine(Engine):
     @torch.inference_mode()
     def _run(self) -> None:
         """Take steps until nothing is left to answer."""
-        rows, running = RunningRows(self.model, self.tokens.start_id), list[Request]()
+        rows, running = RunningRows(self.model, self.tokens.silent_id), list[Request]()
         only_speech = OnlySpeech(self.tokens, self.model.device)
         scores: Tensor | None = None
         while (joining := self._next(len(running))) is not None:
@@ -153,7 +154,7 @@ class TransformersEngine(Engine):
             except BaseException as error:  # whatever it is, it belongs to those who wait
                 for request in running:
                     request.leave(error)
-                rows, running, scores = RunningRows(self.model, self.tokens.start_id), [], None
+                rows, running, scores = RunningRows(self.model, self.tokens.silent_id), [], None
 
     def _joined(
         self, rows: RunningRows, running: list["Request"], scores: Tensor | None, joining: list["Request"]

@@ -18,12 +18,14 @@ from xcodec.codes import Codes
 from xcodec.errors import CodesError, InputError, about
 from xcodec.llasa.answer import AnswerParser, Piece
 from xcodec.llasa.checkpoint import codec_identity_named_by, codec_named_by, load_language_model
-from xcodec.llasa.engine import Engine, Sampling
+from xcodec.llasa.convention import LLASA, Convention
+from xcodec.llasa.engine import Engine
 from xcodec.llasa.generation import TransformersEngine
 from xcodec.llasa.prompt import Prompts, Voice
+from xcodec.llasa.sampling import Sampling
 from xcodec.llasa.sentences import split_text
 from xcodec.llasa.speech import check_codec, codes_of_ids, single_codebook, stream_codes
-from xcodec.llasa.tokens import LLASA, Convention, SpeechTokens
+from xcodec.llasa.tokens import SpeechTokens
 
 __all__ = ["RELEASED_CODEC", "Llasa", "Speaking", "SpeechCutWarning"]
 
@@ -103,7 +105,7 @@ class Llasa:
                 HKUSTAudio/xcodec2-hf. With another one, what is heard is noise.
             device: of both, as in `Codec.from_pretrained`.
             dtype: of the language model; "auto" is what it is stored in. The codec is in float32.
-            convention: how the language model spells speech.
+            convention: how the language model spells speech, and is asked.
             **hub_arguments: `revision`, `cache_dir`, `token`, `local_files_only` and `force_download`, of `llm`.
 
         Raises:
@@ -166,7 +168,7 @@ class Llasa:
             on_decoded: called with the seconds of speech that were just decoded.
             **speaking: `voice`, somebody's speech to go on with, as `Codec.encode` takes it, or its `Codes`, and
                 `voice_text`, what is said in it; `temperature`, `top_p`, `top_k`, `repetition_penalty` and `seed`, as
-                in `Sampling`; `max_seconds`, after which the speech of a text is cut.
+                in `Sampling`, else as in the convention's own; `max_seconds`, after which the speech of a text is cut.
 
         Returns:
             Audio at the codec's rate, or for a list the list of each one's.
@@ -189,7 +191,7 @@ class Llasa:
                 (i, k)
                 for i in range(len(parts))
                 for k in range(len(parts[i]))
-                if (k == 0 or voice is not None) == first_round
+                if (k == 0 or voice is not None or not self.prompts.takes_voice) == first_round
             ]
             requests = []
             for i, k in asked:
@@ -262,7 +264,7 @@ class Llasa:
             cut = cut or answer.cut or left < 0 or (left == 0 and more)
             if left <= 0:
                 break
-            if more:
+            if more and self.prompts.takes_voice:
                 voice = voice or Voice(part, self._codes(answer.codes))
         if cut:
             on_cut(" ".join(parts))
@@ -287,7 +289,7 @@ class Llasa:
                 raise InputError(f"expected a text, or a list of texts, got {type(text).__name__}")
             parts = split_text(text) or [""]
             for part in parts:
-                self.prompts.text_ids(part)
+                self.prompts.check(part)
             return parts
 
     def _how(self, speaking: Speaking) -> tuple[Sampling, Voice | None, int]:
@@ -302,11 +304,18 @@ class Llasa:
             )
         longest = round(PART_SECONDS * self.codec.frame_rate)
         most = 2**62 if seconds is None else int(seconds * self.codec.frame_rate + 1e-6)
-        return Sampling(max_codes=min(longest, most), **rest), self._voice(voice, voice_text), most
+        sampling = replace(self.tokens.convention.sampling, max_codes=min(longest, most), **rest)
+        return sampling, self._voice(voice, voice_text), most
 
     def _voice(self, voice: AudioSource | Codes | None, text: str | None) -> Voice | None:
         if voice is None and text is None:
+            if self.prompts.needs_voice:
+                raise InputError(
+                    "this language model speaks in a given voice only", remedy="give both voice and voice_text"
+                )
             return None
+        if not self.prompts.takes_voice:
+            raise InputError("this language model takes no voice", argument="voice")
         if voice is None or text is None or not text.strip():
             raise InputError(
                 "a voice is a recording and the text that is said in it",

@@ -276,7 +276,7 @@ class TrainingRows(torch.utils.data.Dataset[dict[str, list[int]]]):
         return row[: starts[0]].tolist(), row[starts[0] : end]
 
 
-def ids_of_speech(tokens: SpeechTokens) -> dict[str, int]:
+def ids_of_speech(tokens: SpeechTokens) -> dict[str, int | None]:
     """Return what tells one vocabulary's speech from another's."""
     first, size = int(tokens.ids[0]), tokens.codebook_size
     return {"start_id": tokens.start_id, "end_id": tokens.end_id, "first_code_id": first, "codes": size}

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -10,68 +9,12 @@ import numpy as np
 
 from xcodec.codes import Codes
 from xcodec.errors import InputError
+from xcodec.llasa.convention import LLASA, Convention
 
-__all__ = ["LLASA", "NEUTTS", "Convention", "SpeechTokens"]
+__all__ = ["CodesLike", "SpeechTokens"]
 
 CodesLike: TypeAlias = Codes | np.ndarray | Sequence[int]
 """`Codes` of one codebook, or their ids: shape (T,) or (1, T)."""
-
-
-@dataclass(frozen=True)
-class Convention:
-    """How a family of language models writes speech.
-
-    Args:
-        code: how a code is spelled, with {} in place of its number.
-        markers: the tokens that are added to a vocabulary before the codes, in order.
-        text_start: what opens the text to be said; one of `markers`, as the next three.
-        text_end: what closes it.
-        speech_start: what opens the speech.
-        speech_end: what closes it.
-        instruction: what the user says before the text.
-        chat_template: a Jinja template of a user's and an assistant's message; None is the tokenizer's own.
-    """
-
-    code: str
-    markers: tuple[str, ...]
-    text_start: str
-    text_end: str
-    speech_start: str = "<|SPEECH_GENERATION_START|>"
-    speech_end: str = "<|SPEECH_GENERATION_END|>"
-    instruction: str = "Convert the text to speech:"
-    chat_template: str | None = None
-
-
-LLASA = Convention(
-    code="<|s_{}|>",
-    markers=(
-        "<|TEXT_GENERATION_START|>",
-        "<|TEXT_GENERATION_END|>",
-        "<|TEXT_UNDERSTANDING_START|>",
-        "<|TEXT_UNDERSTANDING_END|>",
-        "<|SPEECH_GENERATION_START|>",
-        "<|SPEECH_GENERATION_END|>",
-        "<|SPEECH_UNDERSTANDING_START|>",
-        "<|SPEECH_UNDERSTANDING_END|>",
-    ),
-    text_start="<|TEXT_UNDERSTANDING_START|>",
-    text_end="<|TEXT_UNDERSTANDING_END|>",
-)
-"""The published LLaSA models: a Llama 3 vocabulary (128,256), these 8 markers, then `<|s_0|>` at id 128,264."""
-
-NEUTTS = Convention(
-    code="<|speech_{}|>",
-    markers=(
-        "<|TEXT_PROMPT_START|>",
-        "<|TEXT_PROMPT_END|>",
-        "<|SPEECH_GENERATION_START|>",
-        "<|SPEECH_GENERATION_END|>",
-    ),
-    text_start="<|TEXT_PROMPT_START|>",
-    text_end="<|TEXT_PROMPT_END|>",
-    chat_template="user: {{ messages[0].content }}\nassistant:{{ messages[1].content }}",
-)
-"""The NeuTTS models, whose text is phonemes: turn it into them first."""
 
 
 class SpeechTokens:
@@ -82,18 +25,23 @@ class SpeechTokens:
 
     Args:
         ids: shape (codebook size,): the id of each code's token.
-        start_id: of the marker that opens speech.
+        start_id: of the marker that opens speech; None where there is none.
         end_id: of the marker that closes it.
         convention: how things are spelled.
         spelled: whether the codes have a spelling in the vocabulary, or only ids.
     """
 
     def __init__(
-        self, ids: np.ndarray, start_id: int, end_id: int, convention: Convention = LLASA, spelled: bool = True
+        self,
+        ids: np.ndarray,
+        start_id: int | None,
+        end_id: int,
+        convention: Convention = LLASA,
+        spelled: bool = True,
     ) -> None:
         self.ids = np.asarray(ids, dtype=np.int64)
         self.ids.flags.writeable = False
-        self.start_id, self.end_id = int(start_id), int(end_id)
+        self.start_id, self.end_id = None if start_id is None else int(start_id), int(end_id)
         self.convention, self.spelled = convention, spelled
 
     @classmethod
@@ -110,7 +58,7 @@ class SpeechTokens:
         """
         vocabulary = tokenizer.get_vocab()
         codes = spell_all(convention, codebook_size)
-        used = [convention.text_start, convention.text_end, convention.speech_start, convention.speech_end, *codes]
+        used = [*convention.tokens, *codes]
         if missing := [token for token in used if token not in vocabulary]:
             raise InputError(
                 f"the tokenizer lacks {len(missing)} of the {len(used)} tokens of speech, the first {missing[0]}",
@@ -118,7 +66,8 @@ class SpeechTokens:
                 "SpeechTokens.add",
             )
         ids = np.array([vocabulary[code] for code in codes])
-        return cls(ids, vocabulary[convention.speech_start], vocabulary[convention.speech_end], convention)
+        start_id = None if convention.speech_start is None else vocabulary[convention.speech_start]
+        return cls(ids, start_id, vocabulary[convention.speech_end], convention)
 
     @classmethod
     def add(cls, tokenizer: Any, codebook_size: int = 65536, convention: Convention = LLASA) -> "SpeechTokens":
@@ -128,7 +77,7 @@ class SpeechTokens:
         in a model.
         """
         # Not as `special_tokens`, which decoding with skip_special_tokens=True would leave out.
-        tokenizer.add_tokens([*convention.markers, *spell_all(convention, codebook_size)])
+        tokenizer.add_tokens([*(convention.markers or convention.tokens), *spell_all(convention, codebook_size)])
         return cls.of(tokenizer, codebook_size, convention)
 
     @classmethod
@@ -148,9 +97,16 @@ class SpeechTokens:
     @cached_property
     def codes(self) -> np.ndarray:
         """Shape (largest id + 1,): the code of each id, and -1 where it is no speech token."""
-        table = np.full(max(int(self.ids.max()), self.start_id, self.end_id) + 1, -1)
+        table = np.full(max(int(self.ids.max()), self.start_id or 0, self.end_id) + 1, -1)
         table[self.ids] = np.arange(self.codebook_size)
         return table
+
+    @cached_property
+    def silent_id(self) -> int:
+        """An id that is no code and no end, and so in no answer: the start marker, or else the smallest such id."""
+        others = np.append(self.codes, -1) < 0
+        others[self.end_id] = False
+        return int(others.argmax()) if self.start_id is None else self.start_id
 
     @cached_property
     def spellings(self) -> np.ndarray:

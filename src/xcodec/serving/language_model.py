@@ -2,32 +2,23 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 from xcodec.codec import Codec
-from xcodec.errors import InputError
-from xcodec.llasa import LLASA, NEUTTS, Llasa, Prompts, SpeechTokens
+from xcodec.llasa import LLASA, Convention, Llasa, Prompts, SpeechTokens
 from xcodec.llasa.checkpoint import load_language_model, load_tokenizer
-from xcodec.llasa.generation import TransformersEngine
-from xcodec.llasa.phones import EspeakPhones
 from xcodec.llasa.speech import single_codebook
 from xcodec.serving.speaker import Speaker
 from xcodec.serving.upstream import Upstream
 from xcodec.serving.voices import BuiltInVoice
 
-__all__ = ["CONVENTIONS", "load_speaker"]
-
-CONVENTIONS = {"llasa": LLASA, "neutts": NEUTTS}
-NEUTTS_SAMPLING: dict[str, Any] = {"temperature": 1.0, "top_k": 50}
-"""What its authors sample with."""
+__all__ = ["load_speaker"]
 
 
 def load_speaker(
     llm: str,
     codec: Codec,
     *,
-    convention: str = "llasa",
-    language: str = "en-us",
+    convention: Convention = LLASA,
     device: str | None = None,
     upstream: str | None = None,
     upstream_model: str | None = None,
@@ -37,8 +28,7 @@ def load_speaker(
     Args:
         llm: a folder or a hub id.
         codec: whose codes it speaks.
-        convention: how it spells speech, and what it is asked: one of `CONVENTIONS`.
-        language: of texts that are turned into phones, for NeuTTS.
+        convention: how it spells speech, and how it is asked.
         device: of the model.
         upstream: where another server has it, such as http://localhost:8000/v1.
         upstream_model: what that server calls it; None is `llm`.
@@ -46,23 +36,14 @@ def load_speaker(
     Raises:
         CheckpointError: where it is not found.
         InputError: where it does not fit the codec, or has not the tokens of the convention.
-        MissingExtraError: where NeuTTS's phones cannot be made.
+        MissingExtraError: where it reads phones, and these cannot be made.
     """
-    if convention not in CONVENTIONS:
-        raise InputError(f"expected one of {', '.join(CONVENTIONS)}", argument="convention", value=convention)
-    chosen, is_neutts = CONVENTIONS[convention], convention == "neutts"
-    size = single_codebook(codec)
-    spell = EspeakPhones(language) if is_neutts else None
     if upstream is None:
-        model, tokenizer = load_language_model(llm, device, "auto", {})
-        tokens = SpeechTokens.of(tokenizer, size, chosen)
-        llasa = Llasa(TransformersEngine(model, tokens), Prompts(tokenizer, tokens, spell), codec)
+        llasa = Llasa.of(*load_language_model(llm, device, "auto", {}), codec, convention)
     else:
         tokenizer = load_tokenizer(llm)
-        tokens = SpeechTokens.of(tokenizer, size, chosen)
+        tokens = SpeechTokens.of(tokenizer, single_codebook(codec), convention)
         engine = Upstream(upstream, upstream_model or llm, tokens, os.environ.get("XCODEC_UPSTREAM_API_KEY"))
-        llasa = Llasa(engine, Prompts(tokenizer, tokens, spell), codec)
+        llasa = Llasa(engine, Prompts(tokenizer, tokens), codec)
     name = Path(llm).resolve().name if Path(llm).is_dir() else llm
-    if is_neutts:
-        return Speaker(llasa, name, NEUTTS_SAMPLING, BuiltInVoice(codec))
-    return Speaker(llasa, name)
+    return Speaker(llasa, name, own_voice=BuiltInVoice(codec) if llasa.prompts.needs_voice else None)

@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 
 from xcodec.llasa.answer import Piece
-from xcodec.llasa.engine import Engine, Sampling
+from xcodec.llasa.engine import Engine
+from xcodec.llasa.sampling import Sampling
 from xcodec.llasa.tokens import SpeechTokens
 from xcodec.serving.faults import Fault
 

@@ -26,7 +26,8 @@ def with_lora(model: Any, tokens: SpeechTokens, settings: LanguageSettings) -> A
     peft = require("peft", "train")
     trained = None
     if settings.lora_tokens:
-        ids = [tokens.start_id, tokens.end_id, *tokens.ids.tolist()]
+        markers = [tokens.end_id] if tokens.start_id is None else [tokens.start_id, tokens.end_id]
+        ids = [*markers, *tokens.ids.tolist()]
         layers = [model.get_input_embeddings()]
         if model.get_output_embeddings().weight is not layers[0].weight:
             layers.append(model.get_output_embeddings())
