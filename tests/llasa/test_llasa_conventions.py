@@ -36,7 +36,7 @@ OTHER: dict[str, Any] = {
     "speech_end": "<|end of audio|>",
     "prompt": "Say this: {text}\n<|audio|>",
     "voice_prompt": "<|voice|>{voice_codes}<|said|>{voice_text}<|say|>{text}<|audio|>",
-    "sampling": {"temperature": 0.9, "top_k": 5},
+    "sampling": {"temperature": 0.9, "top_k": 5, "least_codes": 4},
 }
 
 

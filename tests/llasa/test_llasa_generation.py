@@ -10,7 +10,7 @@ import pytest
 import llasa_builders
 from waiting import wait_until
 from xcodec.errors import InputError
-from xcodec.llasa import Prompts, Sampling, SpeechTokens, TransformersEngine
+from xcodec.llasa import NEUTTS, Prompts, Sampling, SpeechTokens, TransformersEngine
 
 TEXTS = ["Hello there.", "he was not an ill disposed young man", "And why?", "x" * 150]
 WAYS = [
@@ -141,6 +141,31 @@ def test_what_goes_wrong_with_a_prompt_concerns_those_who_asked_it(alone: list[l
     with pytest.raises(MemoryError, match="no room for this prompt"):
         asked.alone(2)
     assert asked.alone(3) == alone[3]
+
+
+def test_the_end_cannot_come_before_the_least_codes_in_a_batch_as_alone() -> None:
+    asked = Asked()
+    engine, end_id = asked.engine, asked.engine.tokens.end_id
+    forward = engine.model.forward
+
+    def ending(**inputs: Any) -> Any:
+        answer = forward(**inputs)
+        answer.logits[..., end_id] = 1e4  # it would end at once
+        return answer
+
+    engine.model.forward = ending
+    least = (1, 3, 12, 7)
+    ways = [Sampling(seed=i, temperature=i % 2, max_codes=20, least_codes=least[i]) for i in range(4)]
+    alone = [list(engine.stream(asked.prompts[i], ways[i])) for i in range(4)]
+    assert [len(ids) for ids in alone] == [codes + 1 for codes in least]
+    assert all(ids.index(end_id) == codes for ids, codes in zip(alone, least, strict=True))
+    together: list[list[Any]] = [[] for _ in least]
+    for i, id_ in engine.batch(asked.prompts, ways):
+        together[i].append(id_)
+    assert together == alone
+    assert NEUTTS.sampling.least_codes == 50
+    with pytest.raises(InputError, match="least_codes=0: expected a number above 0"):
+        Sampling(least_codes=0)
 
 
 def test_a_model_that_keeps_another_state_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -330,7 +330,7 @@ def test_a_language_model_that_a_file_describes_is_served_here_and_from_another_
         "speech_end": "<|end|>",
         "prompt": "Say this: {text}\n<|audio|>",
         "voice_prompt": "{voice_codes}{text}<|audio|>",
-        "sampling": {"temperature": 0.9, "top_k": 5},
+        "sampling": {"temperature": 0.9, "top_k": 5, "least_codes": 4},
     }
     (tmp_path / "other.json").write_text(json.dumps(told))
     convention = read_convention(tmp_path / "other.json")
@@ -349,6 +349,7 @@ def test_a_language_model_that_a_file_describes_is_served_here_and_from_another_
             assert np.array_equal(pcm_of_wav(answer.content), expected(here.llasa, TEXT, **HOW))
     assert tokenizer.decode(asked[0]["prompt"]) == f"Say this: {TEXT}\n<|audio|>"
     assert (asked[0]["stop"], asked[0]["temperature"], asked[0]["top_k"]) == (["<|end|>"], 0.9, 5)
+    assert asked[0]["min_tokens"] == 4
 
 
 needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="apt-get install espeak-ng")

@@ -20,7 +20,7 @@ ASKED, VOICE_TEXT, VOICE_CODES = ("text", "phones"), ("voice_text", "voice_phone
 TOKEN = re.compile(r"<\|[^<>|{}]+\|>")
 """What looks like a token of its own in a pattern, and so has to be one."""
 
-SAMPLED = ("temperature", "top_p", "top_k", "repetition_penalty")
+SAMPLED = ("temperature", "top_p", "top_k", "repetition_penalty", "least_codes")
 """What a file may say of sampling."""
 
 
@@ -172,7 +172,7 @@ NEUTTS = Convention(
         "<|SPEECH_GENERATION_START|>",
         "<|SPEECH_GENERATION_END|>",
     ),
-    sampling=Sampling(temperature=1.0, top_k=50),
+    sampling=Sampling(temperature=1.0, top_k=50, least_codes=50),
 )
 """The NeuTTS models, which read phones, and always speak in a given voice."""
 

@@ -65,7 +65,7 @@ def choose(scores: Tensor, ids: Tensor, samplings: Sequence[Sampling], sources: 
         Ids, int64 of shape (rows,).
     """
     chosen = torch.empty(len(samplings), dtype=torch.long, device=scores.device)
-    ways = [replace(sampling, seed=None, max_codes=1) for sampling in samplings]
+    ways = [replace(sampling, seed=None, max_codes=1, least_codes=1) for sampling in samplings]
     for way in set(ways):
         rows = [i for i, each in enumerate(ways) if each == way]
         weighed = chain_of(way)(cast(torch.LongTensor, ids[rows]), cast(torch.FloatTensor, scores[rows]))

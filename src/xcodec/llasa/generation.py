@@ -144,7 +144,7 @@ class TransformersEngine(Engine):
                 scores = self._joined(rows, running, scores, joining)
                 if scores is None:
                     continue
-                speech = only_speech(scores, [request.num_given > 0 for request in running])
+                speech = only_speech(scores, [request.may_end for request in running])
                 samplings, sources = zip(*((each.sampling, each.source) for each in running), strict=True)
                 chosen = choose(speech, rows.ids, samplings, sources)
                 going = [i for i, id_ in enumerate(chosen.tolist()) if running[i].give(id_, self.tokens.end_id)]
@@ -191,6 +191,11 @@ class Request:
         self.source = source_of(sampling.seed)
         self.is_wanted, self.has_left, self.num_given = True, threading.Event(), 0
         self._events = events
+
+    @property
+    def may_end(self) -> bool:
+        """Whether the next id may be the end marker."""
+        return self.num_given >= self.sampling.least_codes
 
     def give(self, id_: int, end_id: int) -> bool:
         """Give an id to whoever listens, and tell whether more are to follow."""

@@ -49,6 +49,7 @@ class Speaking(TypedDict, total=False):
     top_p: float
     top_k: int
     repetition_penalty: float
+    least_codes: int
     seed: int | None
     max_seconds: float | None
 
@@ -167,8 +168,9 @@ class Llasa:
             on_progress: called with the seconds of speech whose codes were just made.
             on_decoded: called with the seconds of speech that were just decoded.
             **speaking: `voice`, somebody's speech to go on with, as `Codec.encode` takes it, or its `Codes`, and
-                `voice_text`, what is said in it; `temperature`, `top_p`, `top_k`, `repetition_penalty` and `seed`, as
-                in `Sampling`, else as in the convention's own; `max_seconds`, after which the speech of a text is cut.
+                `voice_text`, what is said in it; `temperature`, `top_p`, `top_k`, `repetition_penalty`, `least_codes`
+                and `seed`, as in `Sampling`, else as in the convention's own; `max_seconds`, after which the speech of
+                a text is cut.
 
         Returns:
             Audio at the codec's rate, or for a list the list of each one's.

@@ -18,6 +18,7 @@ class Sampling:
         repetition_penalty: above 1 makes tokens that were there already less likely.
         seed: 0 or above; the same seed draws the same; None draws anew each time.
         max_codes: the speech is cut after so many.
+        least_codes: the end cannot be drawn before so many; one is always drawn before it.
 
     Raises:
         InputError: for a number out of its range.
@@ -29,6 +30,7 @@ class Sampling:
     repetition_penalty: float = 1.0
     seed: int | None = None
     max_codes: int = 1500
+    least_codes: int = 1
 
     def __post_init__(self) -> None:
         for name, right, expected in (
@@ -38,6 +40,7 @@ class Sampling:
             ("repetition_penalty", self.repetition_penalty > 0, "above 0, such as 1.1"),
             ("seed", self.seed is None or 0 <= self.seed < 2**63, "0 to 2^63 - 1, or None"),
             ("max_codes", self.max_codes > 0, "above 0"),
+            ("least_codes", self.least_codes > 0, "above 0"),
         ):
             if not right:
                 raise InputError(f"expected a number {expected}", argument=name, value=getattr(self, name))

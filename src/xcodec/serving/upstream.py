@@ -70,6 +70,7 @@ class Upstream(Engine):
             # What these servers understand besides, each some of it:
             "top_k": sampling.top_k or -1,
             "repetition_penalty": sampling.repetition_penalty,
+            "min_tokens": min(sampling.least_codes, sampling.max_codes),
             "skip_special_tokens": False,
             "stop_token_ids": [self._tokens.end_id],
         }
