@@ -30,8 +30,8 @@ OPTIONS = {
     "encode": f"--output/-o {ENCODING} {CODEC} {RUN}",
     "decode": f"--output/-o --format --ignore-identity --bandwidth/-b --segment-seconds {CODEC} {RUN} --stream --raw",
     "reconstruct": f"--output/-o --format {ENCODING} {CODEC} {RUN}",
-    "say": "--llm --output/-o --stream --raw --voice --voice-text --temperature --top-p --top-k --repetition-penalty "
-    f"--seed --max-seconds {CODEC} --overwrite",
+    "say": "--llm --output/-o --stream --raw --voice --voice-text --convention --language --temperature --top-p "
+    f"--top-k --repetition-penalty --seed --max-seconds {CODEC} --overwrite",
     "detokenize": f"--output/-o --id --format --ignore-identity {CODEC} --overwrite --batch-seconds --compile",
     "train": "--data --output/-o --set --validation --minutes --threads --device --export --dtype",
     "evaluate": "--model/-m --reconstructions/-r --baseline --bandwidth/-b --json --html --examples --per-clip "
@@ -42,8 +42,8 @@ OPTIONS = {
     "export": "--encoder --decoder --dtype --opset --overwrite",
     "page": "--output/-o --onnxruntime",
     "tokenize run": "--output/-o --root --channel --verify --texts --ignore-unreadable --engine --shard-hours --part "
-    f"--plan-only --trial --retry-failed --bandwidth/-b {CODEC} --compile --batch-seconds --workers --file-seconds --longest "
-    "--actors --stall-minutes",
+    f"--plan-only --trial --retry-failed --bandwidth/-b {CODEC} --compile --batch-seconds --workers --file-seconds "
+    "--longest --actors --stall-minutes",
     "tokenize status": "--json",
     "tokenize export": "--to --output/-o --text",
     "llasa init": f"{CODEC} --set --seed",

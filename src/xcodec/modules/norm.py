@@ -39,8 +39,8 @@ class MaskedGroupNorm(nn.GroupNorm):
         batch, channels, time = x.shape
         wide = zero_past_end(x, lengths).to(torch.float64, copy=True)
         # (batch, channels, time) -> (batch, channels) -> (batch, groups)
-        total = wide.sum(-1).unflatten(1, (self.num_groups, -1)).sum(-1)
-        squares = wide.square_().sum(-1).unflatten(1, (self.num_groups, -1)).sum(-1)
+        total = wide.sum(2).unflatten(1, (self.num_groups, -1)).sum(2)  # ONNX Runtime takes no -1 where time is 0
+        squares = wide.square_().sum(2).unflatten(1, (self.num_groups, -1)).sum(2)
         steps = torch.full((batch,), time, device=x.device) if lengths is None else lengths
         count = (steps * (channels // self.num_groups))[:, None].to(total.dtype).expand_as(total)
         return torch.stack([count, total, squares], 1)

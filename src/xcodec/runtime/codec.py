@@ -111,8 +111,6 @@ class Codec(RecordingCodec):
         options = self._onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads or 0
         options.log_severity_level = ERROR
-        # With no codes ahead the step has arrays of no elements, by which the plan of which buffers are shared goes wrong.
-        options.enable_mem_reuse = name != DECODER_STEP
         try:
             return self._onnxruntime.InferenceSession(path, options, providers=list(self.providers))
         except Exception as error:  # onnxruntime's have no common base
