@@ -100,13 +100,9 @@ class CodeStream(ABC):
 
     Args:
         codec: what decodes.
-        context: frames of the past that attention sees, at least 0; None is all of them, for which memory grows with
-            the stream unless the model itself forgets. "auto" is all of them where a stream can be exact, and else 500.
-        lookahead: frames after a piece that its window waits for: at least 1, or as many as the model's audio depends
-            on if it looks ahead only once. "auto" is as many as the audio depends on, and 10 where it depends on all.
-        chunk: frames decoded at a time, at least 1. More costs less and comes later. Several numbers are those of the
-            first pieces, and the last of them is that of all others: audio that begins soon, and then costs less.
-            "auto" is 10, or 1 where one at a time costs no more.
+        context: as for `xcodec.StreamDecoder`.
+        lookahead: likewise.
+        chunk: likewise.
 
     Attributes:
         state: all that changes.

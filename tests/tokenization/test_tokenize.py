@@ -15,7 +15,7 @@ import pytest
 
 import builders
 import xcodec
-from tokenize_builders import counts, job_for, output_of, poison_readers, read_one, run, save_tiny, write_clips
+from tokenize_builders import counts, job_for, output_of, poison_readers, read_one, run, write_clips
 from waiting import PATIENCE, wait_until
 from xcodec.audio import Audio
 from xcodec.codec import Codec
@@ -31,16 +31,6 @@ from xcodec.tokenization.status import Standing, read_runs
 from xcodec.tokenization.stores import FolderStore
 from xcodec.tokenization.tokens import Tokens
 from xcodec.tokenization.trial import expected_bytes
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def codec(model: Path) -> Codec:
-    return Codec.from_pretrained(model)
 
 
 @pytest.fixture(scope="module")

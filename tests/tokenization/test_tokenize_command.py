@@ -25,11 +25,6 @@ GOOD = {"a/clip-000.wav", "a/clip-002.wav", "b/clip-001.wav", "long.wav", "stere
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Recordings of several kinds, and what only looks like recordings."""
     folder = tmp_path_factory.mktemp("mixed")

@@ -28,16 +28,6 @@ TEXTS = ["Call me Ishmael.", "  ", None, "Some years ago", "say <|s_5|> aloud", 
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def codec(model: Path) -> Codec:
-    return Codec.from_pretrained(model)
-
-
-@pytest.fixture(scope="module")
 def tokens(model: Path, codec: Codec, tmp_path_factory: pytest.TempPathFactory) -> Tokens:
     folder = tmp_path_factory.mktemp("data")
     rows = [

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tokenize_builders import counts, job_for, output_of, run, save_tiny, write_clips
+from tokenize_builders import counts, job_for, output_of, run, write_clips
 from xcodec.codec import Codec
 from xcodec.errors import MissingExtraError
 from xcodec.tokenization.engines import ray as engine_module
@@ -38,16 +38,6 @@ def cluster():
     )
     yield
     ray.shutdown()
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def codec(model: Path) -> Codec:
-    return Codec.from_pretrained(model)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import xcodec
-from tokenize_builders import counts, job_for, output_of, run, save_tiny, write_clips
+from tokenize_builders import counts, job_for, output_of, run, write_clips
 from waiting import PATIENCE, wait_until
 from xcodec.codec import Codec
 from xcodec.tokenization import patience
@@ -41,16 +41,6 @@ def faults(server: S3Server) -> Iterator[S3Server]:
     """The server, whose faults end with the test."""
     yield server
     server.fault_of = lambda *_: None
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def codec(model: Path) -> Codec:
-    return Codec.from_pretrained(model)
 
 
 @pytest.fixture(scope="module")

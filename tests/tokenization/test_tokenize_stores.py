@@ -8,7 +8,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from tokenize_builders import job_for, run, save_tiny, write_clips
+from tokenize_builders import job_for, run, write_clips
 from xcodec.codec import Codec
 from xcodec.errors import InputError
 from xcodec.location import Location
@@ -22,16 +22,6 @@ from xcodec.tokenization.sinks import write_shard
 from xcodec.tokenization.status import read_runs
 from xcodec.tokenization.stores import BucketStore, FolderStore, lease, store_of
 from xcodec.tokenization.tokens import Tokens
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def codec(model: Path) -> Codec:
-    return Codec.from_pretrained(model)
 
 
 @pytest.fixture(scope="module")
