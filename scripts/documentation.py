@@ -161,15 +161,27 @@ def reference(page: str) -> str:
 
 
 def executed(notebook: Path) -> Any:
-    """Run a notebook in a folder of its own, and give it back with its outputs."""
+    """Run a notebook in a folder of its own, with this environment's programs, and give it back with its outputs.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: where a cell or a command in it fails.
+    """
     import tempfile
 
     from nbclient import NotebookClient
 
     opened = nbformat.read(notebook, as_version=4)
+    written = [cell.source for cell in opened.cells]
+    for cell in opened.cells:
+        if cell.cell_type == "code":  # IPython goes on after a command that failed
+            cell.source = re.sub(r"(?m)^(!.*)$", r"\1\nassert not _exit_code", cell.source)
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(ROOT / "tests" / "audio", Path(folder, "recordings"), ignore=shutil.ignore_patterns("*.py"))
-        NotebookClient(opened, timeout=600, kernel_name="python3", resources={"metadata": {"path": folder}}).execute()
+        client = NotebookClient(opened, timeout=600, kernel_name="python3", resources={"metadata": {"path": folder}})
+        client.execute(env=os.environ | {"PATH": programs})
+    for cell, source in zip(opened.cells, written, strict=True):
+        cell.source = source
     return opened
 
 
