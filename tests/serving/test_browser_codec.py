@@ -1,6 +1,7 @@
 """The page runs an exported codec itself, in a real Chromium, by onnxruntime-web: the codes are Python's."""
 
 import functools
+import gc
 import http.server
 import shutil
 import threading
@@ -148,3 +149,4 @@ def test_what_a_browser_cannot_have_is_refused(exported: tuple[Codec, Path], web
     done = CliRunner().invoke(app, ["serve", "--port", "0", "--web", str(tmp_path)])
     assert done.exit_code == 1
     assert "is not a folder that `xcodec page` wrote" in " ".join(done.stderr.split())
+    gc.collect()  # a port that was only forgotten, and not closed, would warn

@@ -186,33 +186,33 @@ def command(
     from xcodec.serving.server import listen, server_for
     from xcodec.serving.service import Service
 
-    listening = listen(server.host, server.port)
-    if server.threads is not None:
-        torch.set_num_threads(server.threads)
-    convention = asked.read()
-    loaded = codec.load()
-    service = Service(
-        loaded,
-        Limits(
-            streams=limits.max_streams,
-            jobs=limits.max_jobs,
-            text=speech.max_text,
-            speeches=speech.max_speeches,
-            seconds=limits.max_seconds,
-            upload_bytes=round(limits.max_upload * 1e6),
-            idle_seconds=limits.idle_seconds,
-        ),
-        speaker=None if speech.llm is None else load(speech, convention, loaded, codec.device),
-        voices_folder=None if speech.voices is None else home(speech.voices),
-    )
-    host, port = listening.getsockname()[:2]
-    address = f"[{host}]" if ":" in host else host
+    with listen(server.host, server.port) as listening:
+        if server.threads is not None:
+            torch.set_num_threads(server.threads)
+        convention = asked.read()
+        loaded = codec.load()
+        service = Service(
+            loaded,
+            Limits(
+                streams=limits.max_streams,
+                jobs=limits.max_jobs,
+                text=speech.max_text,
+                speeches=speech.max_speeches,
+                seconds=limits.max_seconds,
+                upload_bytes=round(limits.max_upload * 1e6),
+                idle_seconds=limits.idle_seconds,
+            ),
+            speaker=None if speech.llm is None else load(speech, convention, loaded, codec.device),
+            voices_folder=None if speech.voices is None else home(speech.voices),
+        )
+        host, port = listening.getsockname()[:2]
+        address = f"[{host}]" if ":" in host else host
 
-    def told() -> None:
-        errors().print(f"serving {service.codec.name} at http://{address}:{port}", soft_wrap=True, markup=False)
+        def told() -> None:
+            errors().print(f"serving {service.codec.name} at http://{address}:{port}", soft_wrap=True, markup=False)
 
-    app = create_app(service, server.api_key, None if server.web is None else home(server.web))
-    server_for(app, service, server.drain_seconds, told).run(sockets=[listening])
+        app = create_app(service, server.api_key, None if server.web is None else home(server.web))
+        server_for(app, service, server.drain_seconds, told).run(sockets=[listening])
 
 
 def load(speech: SpeechOptions, convention: "Convention", codec: "Codec", device: str) -> "Speaker":
