@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec.modules.lengths import zero_past_end
-from xcodec.modules.packing import PACKED, TYPICAL_STEPS, Packable
+from xcodec.modules.packing import FEWEST_STEPS, HAS_AVX512, PACKED, TYPICAL_STEPS, Packable
 
 __all__ = ["MaskedConv1d", "MaskedConvTranspose1d", "channels_last", "conv_output_length", "is_channels_last"]
 
@@ -35,7 +35,19 @@ class MaskedConv1d(nn.Conv1d, Packable):
     """`torch.nn.Conv1d` with zero padding that begins where each clip ends, not where the batch ends.
 
     On the CPU a channels-last input gives a channels-last output, and with a packed weight any input does.
+
+    Attributes:
+        fewest_steps: of output that the packed weight is read for; shorter input is lengthened by zeros. With AVX-512
+            oneDNN blocks output channels by 48 where that divides them, but by 32 for some 100 steps and fewer, and
+            would put the weight into that order at every call, which takes far longer than the call.
     """
+
+    fewest_steps: int = 1
+
+    def pack(self) -> None:
+        """`Packable.pack`."""
+        super().pack()
+        self.fewest_steps = FEWEST_STEPS if HAS_AVX512 and self.out_channels % 48 == 0 else 1
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Convolve `x` of shape (batch, in_channels, time); `lengths` counts valid input steps, shape (batch,)."""
@@ -63,10 +75,16 @@ class MaskedConv1d(nn.Conv1d, Packable):
 
     def packed_conv(self, x: Tensor) -> Tensor:
         """Convolve `x`, which it takes, by the packed weight."""
+        steps = conv_output_length(self, x.shape[2])
+        if steps < self.fewest_steps:
+            longer = x.new_zeros(x.shape[0], x.shape[2] + (self.fewest_steps - steps) * self.stride[0], x.shape[1])
+            longer[:, : x.shape[2]] = x.mT
+            x = longer.mT
         image = x[:, :, None]
-        return torch.ops.mkldnn._convolution_pointwise(
+        y = torch.ops.mkldnn._convolution_pointwise(
             image, self.weight, self.bias, *self._as_image, self.groups, "none", [], ""
         )[:, :, 0]
+        return channels_last(y[:, :, :steps]) if steps < self.fewest_steps else y
 
     @property
     def _as_image(self) -> tuple[tuple[int, ...], ...]:

@@ -15,13 +15,25 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
-__all__ = ["HAS_ONEDNN", "PACKED", "TYPICAL_ROWS", "TYPICAL_STEPS", "Packable", "pack_weights", "unpack_weights"]
+__all__ = [
+    "FEWEST_STEPS",
+    "HAS_AVX512",
+    "HAS_ONEDNN",
+    "PACKED",
+    "TYPICAL_ROWS",
+    "TYPICAL_STEPS",
+    "Packable",
+    "pack_weights",
+    "unpack_weights",
+]
 
 OPERATORS = ("_linear_pointwise", "_convolution_pointwise", "_reorder_linear_weight", "_reorder_convolution_weight")
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, name) for name in OPERATORS)
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64")  # elsewhere torch's operators were not tried
 TYPICAL_ROWS = 512  # of a linear map; the order served from 1 to 6,000 as well as an order of their own
 TYPICAL_STEPS = 4096  # of a convolution; the order for 512 was a third slower at 40,000
+HAS_AVX512 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+FEWEST_STEPS = 128  # of a convolution that is served in that order, where the order depends on the steps
 NARROW = 64  # weights with fewer inputs or outputs cost nothing
 
 PACKED: WeakValueDictionary[int, "Packable"] = WeakValueDictionary()
