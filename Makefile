@@ -41,7 +41,7 @@ lint: $(READY)
 	$(BIN)/typos
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/zizmor --offline --quiet .github/workflows
-	! command -v actionlint >/dev/null || actionlint
+	PATH="$(CURDIR)/$(BIN):$$PATH"; ! command -v actionlint >/dev/null || actionlint
 
 types: $(READY)
 	$(BIN)/mypy

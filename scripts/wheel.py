@@ -4,8 +4,9 @@
 
 A wheel for Linux is given the tag manylinux_2_28, whose promises auditwheel checks. One for aarch64 is made too, where
 there is a compiler for that (apt-get install g++-aarch64-linux-gnu); its tag is the oldest manylinux whose promises it
-keeps, and it must not ask for more than the other. The trial installs the wheel where no compiler is
-found, and there encodes and decodes a recording by the command line.
+keeps, and it must not ask for more than the other. The recipe of the conda package is rendered, as rattler-build does
+before it builds. The trial installs the wheel where no compiler is found, and there encodes and decodes a recording by the
+command line.
 """
 
 import argparse
@@ -24,6 +25,13 @@ DIST = ROOT / "dist"
 RECORDING = ROOT / "tests" / "audio" / "austen-0880.wav"
 CROSS = "aarch64-linux-gnu-g++"
 GLIBC = "2_28"
+RECIPE = ROOT / "packaging" / "conda" / "recipe.yaml"
+RENDER = """\
+import sys
+from rattler_build import Stage0Recipe, VariantConfig
+compilers = VariantConfig.from_yaml("{cxx_compiler: [gxx], c_stdlib: [sysroot]}")
+(package,) = Stage0Recipe.from_file(sys.argv[1]).render(compilers)
+"""
 
 
 def run(*command: object, **variables: str) -> str:
@@ -40,6 +48,7 @@ def build() -> Path:
     shutil.rmtree(DIST, ignore_errors=True)
     DIST.mkdir()
     run(sys.executable, "-m", "check_manifest", ROOT)
+    run(sys.executable, "-c", RENDER, RECIPE)
     run(sys.executable, "-m", "build", "--outdir", DIST, ROOT)
     (wheel,) = DIST.glob("*.whl")
     wheel = for_every_linux(wheel, platform.machine())

@@ -9,10 +9,18 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
+import xcodec
 from kernel_builds import ARM, needs_emulator
 
 ROOT = Path(__file__).parent.parent
+CONDA = {
+    "torch": "pytorch",
+    "soundfile": "pysoundfile",
+    "soxr": "soxr-python",
+    "typing-extensions": "typing_extensions",
+}
 
 
 def build(kind: str, source: Path, output: Path, **variables: str) -> Path:
@@ -119,6 +127,24 @@ def test_every_extra_that_the_sources_name_is_one_and_all_has_each() -> None:
     assert named <= set(extras)
     (everything,) = extras["all"]
     assert set(re.findall(r"\[(.*)\]", everything)[0].split(",")) == set(extras) - {"all", "dev"}
+
+
+def test_the_conda_recipe_asks_for_what_the_project_asks_for() -> None:
+    tomllib = pytest.importorskip("tomllib", reason="needs Python 3.11")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    recipe = yaml.safe_load((ROOT / "packaging/conda/recipe.yaml").read_text())
+    assert recipe["context"]["version"] == xcodec.__version__
+    assert f">={recipe['context']['python_min']}" == project["project"]["requires-python"]
+    assert recipe["about"]["summary"] == project["project"]["description"]
+    assert recipe["about"]["license"] == project["project"]["license"]
+    wanted = [re.fullmatch(r"([\w-]+)(.*)", each).groups() for each in project["project"]["dependencies"]]
+    _, *asked = recipe["requirements"]["run"]
+    assert asked == [f"{CONDA.get(name, name)} {versions}" for name, versions in wanted]
+    scripts = [f"{name} = {function}" for name, function in project["project"]["scripts"].items()]
+    assert recipe["build"]["python"]["entry_points"] == scripts
+    assert set(project["build-system"]["requires"]) <= {
+        each.replace(" ", "") for each in recipe["requirements"]["host"]
+    }
 
 
 def test_make_says_in_one_line_what_to_install_for_the_tests(tmp_path: Path) -> None:
