@@ -1,7 +1,7 @@
 """`xcodec tokenize` against a loop of `codec.encode` and transformers in two ways, on the same weights.
 
     python benchmarks/tokenization.py [--model mini|released] [--clips 1000] [--threads 2] [--json FILE]
-    python benchmarks/tokenization.py --plan 10000000
+    python benchmarks/tokenization.py --plan 10000000 [--repeated]
 
 Clips are cut from the recordings in tests/audio, joined end to end, each at a level of its own, at lengths distributed
 like LibriSpeech's: 2 to 35 seconds, most at 14 to 16. "transformers" pads batches of 8 as the clips come, which changes
@@ -208,10 +208,14 @@ def compare(model: str, count: int, threads: int, batch_seconds: float, ways: Se
     return rows
 
 
-def write_manifest(path: Path, count: int) -> None:
-    """Write a manifest of so many rows beside the files that they name; neighbours name different ones."""
+def write_manifest(path: Path, count: int, repeated: bool = False) -> None:
+    """Write a manifest of so many rows beside the files that they name; neighbours name different ones.
+
+    With `repeated`, each id is that of two rows.
+    """
     import numpy as np
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     kinds = pa.schema([("path", pa.string()), ("id", pa.string()), ("duration", pa.float64()), ("text", pa.string())])
@@ -220,26 +224,32 @@ def write_manifest(path: Path, count: int) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
     chooser = np.random.default_rng(0)
+    names = pa.array(map(str, files))
     with pq.ParquetWriter(path, kinds) as writer:
         for first in range(0, count, 100_000):
-            numbers = range(first, min(first + 100_000, count))
+            numbers = np.arange(first, min(first + 100_000, count))
+            figures = pc.utf8_lpad(pa.array(numbers).cast(pa.string()), 9, "0")
             columns = [
-                [str(files[i % len(files)]) for i in numbers],
-                [f"utterance-{i:09}" for i in numbers],
-                chooser.uniform(2, 35, len(numbers)).round(2),
-                [f"the words of utterance {i}" for i in numbers],
+                names.take(pa.array(numbers % len(files))),
+                pc.binary_join_element_wise("utterance", figures, "-"),
+                pa.array(chooser.uniform(2, 35, len(numbers)).round(2)),
+                pc.binary_join_element_wise("the words of utterance", figures, " "),
             ]
-            writer.write_table(pa.table([pa.array(each) for each in columns], schema=kinds))
+            if repeated:
+                columns[1] = columns[1].take(pa.array(numbers // 2 - numbers[0] // 2))
+            writer.write_table(pa.table(columns, schema=kinds))
 
 
 def plan_child(manifest: str, output: str) -> None:
     from xcodec.tokenization.inputs import Inputs
     from xcodec.tokenization.plan import Plan
+    from xcodec.tokenization.stores import FolderStore
 
-    codec = {"name": "mini", "dtype": "float32"}
-    (Path(output) / "out").mkdir()
-    started, worked = time.perf_counter(), time.process_time()
-    plan = Plan.write(Path(output) / "out", Inputs([manifest]), 1.0, codec)
+    store = FolderStore(Path(output) / "out")
+    store.make()
+    forget_peak()
+    before, started, worked = peak_bytes(), time.perf_counter(), time.process_time()
+    plan = Plan.write(store, Inputs([manifest]), None, {"name": "mini", "dtype": "float32"})
     assert plan is not None
     planned, worked = time.perf_counter() - started, time.process_time() - worked
     started = time.perf_counter()
@@ -249,24 +259,27 @@ def plan_child(manifest: str, output: str) -> None:
             {
                 "seconds": planned,
                 "processor_seconds": worked,
+                "before": before,
                 "peak": peak_bytes(),
                 "shards": plan.fingerprint.shards,
-                "bytes": (plan.folder / "plan.parquet").stat().st_size,
+                "faults": plan.fingerprint.faults,
+                "bytes": plan.table_path.stat().st_size,
                 "open_shard_seconds": time.perf_counter() - started,
             }
         )
     )
 
 
-def measure_plan(count: int) -> list[dict[str, Any]]:
+def measure_plan(count: int, repeated: bool) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as temporary:
         manifest = Path(temporary, "manifest.parquet")
-        write_manifest(manifest, count)
+        write_manifest(manifest, count, repeated)
         row = run_child(["--plan-child", str(manifest), temporary])
     print(
-        f"{count:,} rows, {row['shards']:,} shards: planned in {row['seconds']:.0f} s, {row['processor_seconds']:.1f} "
-        f"of a processor, with at most {row['peak'] / MIB:.0f} MiB; plan.parquet takes "
-        f"{row['bytes'] / 1e6:.0f} MB; opening a shard takes {row['open_shard_seconds']:.2f} s"
+        f"{count:,} rows, {row['faults']:,} of them with ids of others, {row['shards']:,} shards: planned in "
+        f"{row['seconds']:.0f} s, {row['processor_seconds']:.1f} of a processor, with at most {row['peak'] / MIB:.0f} "
+        f"MiB, of which {row['before'] / MIB:.0f} before it began; plan.parquet takes {row['bytes'] / 1e6:.0f} MB; "
+        f"opening a shard takes {row['open_shard_seconds']:.2f} s"
     )
     return [row]
 
@@ -279,6 +292,7 @@ def main() -> None:
     parser.add_argument("--batch-seconds", type=float, default=60.0)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="the loop is always among them")
     parser.add_argument("--plan", type=int, metavar="ROWS")
+    parser.add_argument("--repeated", action="store_true", help="with --plan: each id is that of two rows")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--child", nargs=6, help=argparse.SUPPRESS)
     parser.add_argument("--plan-child", nargs=2, help=argparse.SUPPRESS)
@@ -290,7 +304,7 @@ def main() -> None:
         plan_child(*arguments.plan_child)
     else:
         if arguments.plan:
-            rows = measure_plan(arguments.plan)
+            rows = measure_plan(arguments.plan, arguments.repeated)
         else:
             ways = {"loop", *arguments.ways}
             rows = compare(arguments.model, arguments.clips, arguments.threads, arguments.batch_seconds, list(ways))

@@ -10,7 +10,7 @@ OUT holds, besides what the run reports of itself:
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -37,6 +37,7 @@ FORMAT_VERSION = 2
 
 _SHARD_ROWS = 20_000  # at most: what a shard's worker holds of its rows in memory
 _SHARD_SHARE = 1 / 1000  # of what was planned before it, which a shard holds at least where shards grow
+_SHARDED_AT_ONCE = 256  # recordings: about as many as an hour holds
 _GROUP_ROWS = 20_000  # at least: a Parquet row group holds whole shards
 
 
@@ -286,7 +287,7 @@ def _write_rows(path: Path, inputs: Inputs, shard_hours: float | None, codec: di
         with pq.ParquetWriter(path, schema, compression="zstd") as writer:
             pending = schema.empty_table()
             for batch in inputs.batches():
-                numbers = sharding.numbers(batch["seconds"].to_pylist())
+                numbers = sharding.numbers(batch["seconds"].to_numpy())
                 duplicates.add(batch["id"].to_pylist())
                 rows += len(batch)
                 numbered = batch.append_column(schema.field("shard"), pa.array(numbers, pa.int32()))
@@ -325,14 +326,25 @@ class Sharding:
         self.limit, self.number = self._least, 0
         self.rows, self.seconds, self.total = 0, 0.0, 0.0
 
-    def numbers(self, seconds: Sequence[float]) -> list[int]:
-        """The shard of each of the next recordings."""
-        numbers = []
-        for each in seconds:
+    def numbers(self, seconds: np.ndarray) -> np.ndarray:
+        """The shard of each of the next recordings.
+
+        Args:
+            seconds: how long each is, float64 of shape (N,).
+
+        Returns:
+            Their numbers, int32 of shape (N,).
+        """
+        numbers = np.empty(len(seconds), np.int32)
+        at = 0
+        while at < len(seconds):
             if self.rows and (self.seconds >= self.limit or self.rows == _SHARD_ROWS):
                 self.number, self.total = self.number + 1, self.total + self.seconds
                 self.limit = max(self._least, self._share * self.total)
                 self.rows, self.seconds = 0, 0.0
-            self.rows, self.seconds = self.rows + 1, self.seconds + each
-            numbers.append(self.number)
+            window = seconds[at : at + min(_SHARDED_AT_ONCE, _SHARD_ROWS - self.rows)]
+            filled = np.cumsum([self.seconds, *window])[1:]  # one after the other, as sums go that plans remember
+            taken = min(int(np.searchsorted(filled, self.limit)) + 1, len(window))
+            numbers[at : at + taken] = self.number
+            self.rows, self.seconds, at = self.rows + taken, float(filled[taken - 1]), at + taken
         return numbers

@@ -11,6 +11,7 @@ import pyarrow as pa
 from xcodec.errors import InputError
 from xcodec.location import Location
 from xcodec.tokenization.inputs.entries import Fault, check_carried, entries, estimated_seconds, fault_entries
+from xcodec.tokenization.inputs.rows import as_strings
 from xcodec.tokenization.inputs.stamps import stamps_of
 
 __all__ = ["DATASET_DICT", "DATASET_STATE", "HuggingFaceReader"]
@@ -85,7 +86,7 @@ class HuggingFaceReader:
         if self.has_id:
             ids = [given or ids[i] for i, given in enumerate(batch.column("id").cast(pa.string()).to_pylist())]
         kept = [i for i, (place, path) in enumerate(zip(inside, paths, strict=True)) if place or path]
-        uris = [str(file) if inside[i] else str(Location.of(paths[i])) for i in kept]
+        uris = as_strings([str(file) if inside[i] else str(Location.of(paths[i])) for i in kept])
         sizes, times = stamps_of(uris)
         places = [inside[i] or (None, None) for i in kept]
         columns: dict[str, Any] = {
@@ -95,7 +96,7 @@ class HuggingFaceReader:
             "byte_count": [count for _, count in places],
             "seconds": [
                 estimated_seconds(paths[i] or ".wav", size if count is None else count)
-                for i, (_, count), size in zip(kept, places, sizes, strict=True)
+                for i, (_, count), size in zip(kept, places, sizes.to_pylist(), strict=True)
             ],
             "file_size": sizes,
             "file_modified": times,

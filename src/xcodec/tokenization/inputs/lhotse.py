@@ -9,7 +9,7 @@ from xcodec.errors import InputError
 from xcodec.location import Location
 from xcodec.tokenization.inputs.entries import Fault, entries, fault_entries
 from xcodec.tokenization.inputs.manifest import base_of, resolved, why_not
-from xcodec.tokenization.inputs.rows import numbered_objects
+from xcodec.tokenization.inputs.rows import as_strings, numbered_objects
 from xcodec.tokenization.inputs.stamps import stamps_of
 
 __all__ = ["LhotseReader", "looks_like_cuts"]
@@ -49,7 +49,8 @@ class LhotseReader:
                 except InputError as error:
                     faults.append(self.fault(number, cut.get("id"), str(error)))
             if rows:
-                columns = {name: [row[name] for row in rows] for name in rows[0]}
+                columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
+                columns["uri"] = as_strings(columns["uri"])
                 columns["file_size"], columns["file_modified"] = stamps_of(columns["uri"])
                 further = [pa.array([said(cut, name) for cut in kept], pa.string()) for name in self.carried.names]
                 yield entries(self.carried, columns, further)

@@ -11,7 +11,7 @@ from xcodec.errors import InputError
 from xcodec.listing import PATH_KEYS, START_KEYS
 from xcodec.location import Location, is_url
 from xcodec.tokenization.inputs.entries import Fault, check_carried, entries, estimated_seconds, fault_entries
-from xcodec.tokenization.inputs.rows import Numbered, Rows
+from xcodec.tokenization.inputs.rows import Numbered, Rows, as_strings
 from xcodec.tokenization.inputs.stamps import stamps_of
 
 __all__ = ["ManifestReader", "base_of", "resolved", "why_not"]
@@ -70,9 +70,8 @@ class ManifestReader:
             kept = pa.array([i for i in range(len(batch)) if i not in wrong], pa.int64())
             batch = batch.take(kept)
             path, start, duration, channel, name = (each.take(kept) for each in (path, start, duration, channel, name))
-        base = self.base
         spans = (each.to_pylist() for each in (path, start, duration, channel))
-        uris = [resolved(each, base) for each in path.to_pylist()]
+        uris = self.uris_of(path)
         sizes, times = stamps_of(uris)
         columns: dict[str, Any] = {
             "id": name if has_ids else list(map(default_id, *spans)),
@@ -87,10 +86,17 @@ class ManifestReader:
         if duration.null_count:
             columns["seconds"] = [
                 estimated_seconds(uri, size) if each is None else each
-                for uri, size, each in zip(uris, sizes, duration.to_pylist(), strict=True)
+                for uri, size, each in zip(uris.to_pylist(), sizes.to_pylist(), duration.to_pylist(), strict=True)
             ]
         yield entries(self.carried, columns, [batch.column(name) for name in self.carried.names])
         yield from fault_entries(self.carried, faults)
+
+    def uris_of(self, path: pa.Array) -> pa.Array:
+        """The places that paths mean."""
+        if pc.all(pc.starts_with(path, "/")).as_py():
+            return path
+        base = self.base
+        return as_strings([resolved(each, base) for each in path.to_pylist()])
 
     def fault(self, number: int, name: str | None, reason: str) -> Fault:
         """What a row becomes that names no recording."""

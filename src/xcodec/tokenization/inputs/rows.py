@@ -25,6 +25,7 @@ __all__ = [
     "ParquetRows",
     "Rows",
     "SeparatedValues",
+    "as_strings",
     "misfit",
     "numbered_objects",
     "table_of",

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
+import pyarrow as pa
+
 from xcodec.location import as_path, is_url
 
 __all__ = ["stamps_of"]
@@ -16,27 +18,26 @@ Stamps = tuple[list[int | None], list[int | None]]
 """Of each file its size in bytes, and when it was written last, in milliseconds since 1970; None where not told."""
 
 
-def stamps_of(uris: Sequence[str]) -> Stamps:
-    """Look at files here; those far away are not asked. Neighbours are often spans of one file, which is asked once."""
-    asked: list[str] = []
-    which: list[int] = []
-    last = None
-    for uri in uris:
-        if uri != last:
-            asked.append(uri)
-            last = uri
-        which.append(len(asked) - 1)
+def stamps_of(uris: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Look at files here, each once; those far away are not asked.
+
+    Args:
+        uris: where recordings are, several perhaps in one file.
+
+    Returns:
+        Of each, the size of its file in bytes, and when that was written last, in milliseconds since 1970, both int64;
+        null where that is not told.
+    """
+    files = uris.dictionary_encode()
+    asked = files.dictionary.to_pylist()
     chunks = [asked[first : first + _AT_ONCE] for first in range(0, len(asked), _AT_ONCE)]
-    if len(chunks) == 1:
-        sizes, times = looked_at(chunks[0])
+    if len(chunks) <= 1:
+        found = list(map(looked_at, chunks))
     else:
         with ThreadPoolExecutor(_THREADS) as pool:
             found = list(pool.map(looked_at, chunks))
-        sizes = list(chain.from_iterable(sizes for sizes, _ in found))
-        times = list(chain.from_iterable(times for _, times in found))
-    if len(asked) == len(uris):
-        return sizes, times
-    return [sizes[at] for at in which], [times[at] for at in which]
+    sizes, times = (pa.array(list(chain.from_iterable(each[i] for each in found)), pa.int64()) for i in range(2))
+    return sizes.take(files.indices), times.take(files.indices)
 
 
 def looked_at(uris: Sequence[str]) -> Stamps:
