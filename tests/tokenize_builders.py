@@ -103,3 +103,37 @@ def counts(folder: Path) -> dict[str, int]:
     ids = output_of(folder)["id"].to_pylist() if Plan(folder).done() else []
     ids += pq.read_table(folder / "failures.parquet")["id"].to_pylist()
     return {each: ids.count(each) for each in ids}
+
+
+def assert_same_files(folder: Path, expected: Path) -> None:
+    """The shards of one output are byte for byte those of another."""
+    files = sorted(path.name for path in (expected / "codes").iterdir())
+    assert files == sorted(path.name for path in (folder / "codes").iterdir())
+    for name in files:
+        assert (folder / "codes" / name).read_bytes() == (expected / "codes" / name).read_bytes()
+
+
+def strike_workers(folder: Path, monkeypatch: pytest.MonkeyPatch, word: str, signal_name: str) -> Path:
+    """Send a signal to the first worker that is about to give a shard its name; returns what is there once it was.
+
+    Args:
+        folder: to work in.
+        monkeypatch: that ends it with the test.
+        word: of the worker's command line.
+        signal_name: such as SIGKILL.
+    """
+    folder.mkdir()
+    struck = folder / "struck"
+    (folder / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "def watch(event, arguments):\n"
+        "    if event == 'os.rename' and str(arguments[1]).endswith('.parquet') and 'codes' in str(arguments[1]):\n"
+        "        try:\n"
+        f"            os.close(os.open({str(struck)!r}, os.O_CREAT | os.O_EXCL))\n"
+        "        except FileExistsError:\n"
+        "            return\n"
+        f"        os.kill(os.getpid(), signal.{signal_name})\n"
+        f"if {word!r} in sys.orig_argv: sys.addaudithook(watch)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+    return struck

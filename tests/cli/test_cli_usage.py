@@ -42,9 +42,12 @@ OPTIONS = {
     "export": "--encoder --decoder --dtype --opset --overwrite",
     "page": "--output/-o --onnxruntime",
     "tokenize run": "--output/-o --root --channel --verify --texts --ignore-unreadable --engine --shard-hours --part "
-    f"--plan-only --trial --retry-failed --bandwidth/-b {CODEC} --compile --batch-seconds --workers --file-seconds "
-    "--longest --actors --stall-minutes",
-    "tokenize status": "--json",
+    f"--worker --workers --plan-only --trial --retry-failed --bandwidth/-b {CODEC} --compile --batch-seconds --readers "
+    "--file-seconds --longest --stall-minutes --log-format --metrics-file",
+    "tokenize submit": "--output/-o --engine --workers --gpus --cpus --time --sbatch --sbatch-worker --image --logs "
+    "--dry-run --root --channel --verify --texts --ignore-unreadable --shard-hours --retry-failed --bandwidth/-b "
+    f"{CODEC} --compile --batch-seconds --readers --file-seconds --longest --log-format --metrics-file",
+    "tokenize status": "--json --check --ignore-unreadable",
     "tokenize export": "--to --output/-o --text",
     "llasa init": f"{CODEC} --set --seed",
     "llasa prepare": "--llm --text --length --val-every --cut --overwrite",

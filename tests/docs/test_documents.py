@@ -46,7 +46,7 @@ NOT_RUN = {
     r"https?://|s3://": "another machine",
     r"^(serve|train|export|convert|say)\b": "longer than a test may; tests of its own",
     r"(^| )-( |$)": "a pipe; tests/cli/test_stream_command.py",
-    r"\bray\b|--workers": "Ray; tests/tokenization/test_tokenize_ray.py",
+    r"\bray\b|submit|--worker": "several processes; tests/tokenization/test_tokenize_ray.py, _slurm.py and _workers.py",
 }
 FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 PROGRAM = get_command(app)

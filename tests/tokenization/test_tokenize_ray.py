@@ -2,12 +2,16 @@
 
 import os
 import signal
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tokenize_builders import counts, job_for, output_of, run, write_clips
+from tokenize_builders import assert_same_files, counts, job_for, output_of, run, write_clips
+from waiting import wait_until
 from xcodec.codec import Codec
 from xcodec.errors import MissingExtraError
 from xcodec.tokenization.engines import ray as engine_module
@@ -20,24 +24,30 @@ from xcodec.tokenization.stores import FolderStore
 
 ray = pytest.importorskip("ray", reason="needs pip install 'xcodec[ray]'")
 
+from ray.cluster_utils import Cluster  # noqa: E402
+
 pytestmark = [
     pytest.mark.slow,  # a cluster starts in ten seconds, an actor with torch in as many
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"),
 ]
 
 
+STORE = {"object_store_memory": 100 * 2**20}
+PATHS = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "src")])
+
+
 @pytest.fixture(scope="module", autouse=True)
-def cluster():
-    paths = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "src")])
-    ray.init(
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        object_store_memory=100 * 2**20,
-        runtime_env={"env_vars": {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}},
-    )
-    yield
-    ray.shutdown()
+def cluster() -> Iterator[Cluster]:
+    """A cluster of one node with two processors, beside one that does nothing; tests may add others."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTHONPATH", PATHS)
+        environment.setenv("OMP_NUM_THREADS", "1")
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **STORE})
+        cluster.add_node(num_cpus=2, **STORE)
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
+        yield cluster
+        ray.shutdown()
+        cluster.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -76,10 +86,8 @@ def test_two_actors_give_the_same_bytes(model: Path, codec: Codec, clips: Path, 
     status = run_on_ray(tmp_path, model, codec, clips, RayEngine(actors=2))
     assert (status.standing.done, status.standing.failed, status.standing.left) == (16, 1, 0)
     assert read_runs(FolderStore(tmp_path))[0].engine == "ray"
-    files = sorted(path.name for path in (expected / "codes").iterdir())
-    assert len(files) > 2
-    for name in files:
-        assert (tmp_path / "codes" / name).read_bytes() == (expected / "codes" / name).read_bytes()
+    assert len(list((expected / "codes").iterdir())) > 2
+    assert_same_files(tmp_path, expected)
 
 
 def test_shards_of_actors_that_die_or_stall_are_taken_over(
@@ -100,22 +108,79 @@ def test_shards_of_actors_that_die_or_stall_are_taken_over(
     assert output_of(tmp_path) == output_of(expected)
 
 
+@ray.remote(num_cpus=2)
+class Occupant:
+    """Takes the processors of a node, so that nothing else is done there."""
+
+    def ready(self) -> bool:
+        return True
+
+
+def test_what_a_lost_node_had_in_hand_is_done_on_another(
+    model: Path, codec: Codec, clips: Path, expected: Path, cluster: Cluster, tmp_path: Path
+) -> None:
+    occupant = Occupant.remote()
+    ray.get(occupant.ready.remote())
+    lost = [cluster.add_node(num_cpus=2, **STORE)]
+    cluster.wait_for_nodes()
+
+    def lose_node(_: RunStatus) -> None:
+        if lost:
+            cluster.remove_node(lost.pop(), allow_graceful=False)
+            ray.kill(occupant)
+
+    status = run_on_ray(tmp_path, model, codec, clips, RayEngine(actors=1), on_status=lose_node)
+    assert not lost
+    assert (status.restarts, list(status.speeds)) == (1, ["actor 1/1"])
+    assert set(counts(tmp_path).values()) == {1}
+    assert_same_files(tmp_path, expected)
+
+
+DRIVER = """
+import sys, time
+from pathlib import Path
+from tokenize_builders import job_for
+from xcodec.tokenization.engines.ray import RayEngine
+from xcodec.tokenization.plan import Plan
+from xcodec.tokenization.run import tokenize
+
+def stay(status):
+    print("a shard is done", flush=True)
+    time.sleep(1000)
+
+address, model, out = sys.argv[1:]
+job = job_for(Path(model), Path(out), workers=1)
+tokenize(job, Plan(out), None, RayEngine(actors=1, address=address), "ray", on_status=stay)
+"""
+
+
+def test_where_the_driver_is_lost_another_one_goes_on(
+    model: Path, codec: Codec, clips: Path, expected: Path, cluster: Cluster, tmp_path: Path
+) -> None:
+    prepare(job_for(model, tmp_path), codec, Inputs([str(clips)]), 0.001)
+    command = [sys.executable, "-W", "ignore", "-c", DRIVER, cluster.address, str(model), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout is not None
+        assert driver.stdout.readline() == "a shard is done\n"
+        driver.kill()
+    wait_until(lambda: not actor_processes())
+    assert 0 < len(Plan(tmp_path).done()) < Plan(tmp_path).fingerprint.shards
+    status = run_on_ray(tmp_path, model, codec, clips, RayEngine(actors=1))
+    assert status.standing.left == 0
+    assert_same_files(tmp_path, expected)
+
+
 def test_a_shard_that_always_fails_is_given_up(model: Path, codec: Codec, clips: Path, tmp_path: Path) -> None:
     job = job_for(model, tmp_path, workers=1)
     plan = prepare(job, codec, Inputs([str(clips)]), 1.0)
     (tmp_path / "codes").rmdir()
     (tmp_path / "codes").write_text("in the way of every shard")
-    with pytest.raises(IncompleteError, match=r"1 of 1 shards were given up; .* shard 0, tried 2 times: .*codes"):
+    with pytest.raises(IncompleteError, match=r"1 shards were given up; .* shard 0, tried 2 times: .*codes"):
         tokenize(job, plan, codec, RayEngine(actors=1, attempts=2), "ray")
     assert Plan(tmp_path).done() == []
 
 
 def test_a_cluster_that_gives_no_actor_is_an_error(model: Path, codec: Codec, clips: Path, tmp_path: Path) -> None:
-    @ray.remote(num_cpus=2)
-    class Occupant:
-        def ready(self) -> bool:
-            return True
-
     occupant = Occupant.remote()
     ray.get(occupant.ready.remote())
     try:

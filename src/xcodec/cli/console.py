@@ -1,7 +1,11 @@
 """What people see: two consoles, and numbers as people read them."""
 
+import logging
+
 from rich.console import Console
 from rich.text import Text
+
+from xcodec.cli.log_lines import is_logged
 
 __all__ = ["errors", "output", "show_error", "spoken_bytes", "spoken_seconds"]
 
@@ -17,7 +21,13 @@ def errors() -> Console:
 
 
 def show_error(message: str) -> None:
-    """Print a message in red; it is one line however wide the terminal is, and its brackets are no markup."""
+    """Print a message in red; it is one line however wide the terminal is, and its brackets are no markup.
+
+    Where standard error takes a log, it is a line of that.
+    """
+    if is_logged():
+        logging.getLogger("xcodec").error("%s", message)
+        return
     errors().print(Text.assemble(("error: ", "bold red"), (message, "red")), soft_wrap=True)
 
 

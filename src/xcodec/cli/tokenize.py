@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, replace
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,15 +17,31 @@ from xcodec.cli.manual import manual
 from xcodec.cli.options import BUILT_IN, IGNORE_UNREADABLE, Bandwidth, CodecOptions, Compiled, OutputFolder
 from xcodec.cli.paths import home, place
 from xcodec.cli.progress import ProgressBar
-from xcodec.cli.tokenize_options import Engine, PlanOptions, RayOptions, ReadingOptions, ShardOptions
-from xcodec.cli.tokenize_progress import show_plan, show_progress, show_standing, show_summary, show_trial
+from xcodec.cli.tokenize_options import (
+    Engine,
+    ObservationOptions,
+    PlanOptions,
+    RayOptions,
+    ReadingOptions,
+    ShardOptions,
+)
+from xcodec.cli.tokenize_progress import (
+    show_jobs,
+    show_plan,
+    show_progress,
+    show_standing,
+    show_summary,
+    show_trial,
+)
+from xcodec.cli.tokenize_submit import SUBMIT_HELP, submit
 from xcodec.cli.values import not_empty, to_file, to_store
 
 if TYPE_CHECKING:
     from xcodec.codec import Codec
     from xcodec.tokenization.job import Job
     from xcodec.tokenization.plan import Plan
-    from xcodec.tokenization.status import RunStatus
+    from xcodec.tokenization.run import Engine as EngineRun
+    from xcodec.tokenization.status import RunStatus, Standing
 
 __all__ = ["app"]
 
@@ -138,15 +155,17 @@ def run(
     compiled: Compiled = False,
     reading: ReadingOptions,
     ray: RayOptions,
+    observation: ObservationOptions,
 ) -> None:
     """Tokenize a data set, or go on where a run stopped."""
-    part = shards.chosen_part()
     shards.check()
     planning.check(inputs)
-    job = job_of(folder, codec, bandwidth, compiled, reading)
-    # With Ray, actors do the work; here the codec only tells which one it is, and takes no memory of a GPU.
-    works_here = shards.engine is Engine.LOCAL and not shards.plan_only
-    here = replace(codec, device="cpu") if shards.engine is Engine.RAY else codec
+    models = num_models(shards, codec)
+    job = job_of(folder, codec, bandwidth, compiled, reading, models)
+    # Where actors or further processes do the work, the codec here only tells which one it is, and takes no GPU.
+    alone = shards.engine is Engine.LOCAL and models == 1
+    works_here = alone and not shards.plan_only
+    here = codec if alone else replace(codec, device="cpu")
     loaded = here.load(compiled=compiled and works_here, encoder_only=True)
     plan = planned(job, loaded, inputs, planning, shards.shard_hours)
     if shards.plan_only:
@@ -156,19 +175,46 @@ def run(
 
             show_trial(Trial.run(job, plan, loaded, shards.trial), plan.fingerprint)
         raise typer.Exit(FAILED if plan.fingerprint.faults and not ignore_unreadable else 0)
-    status = tokenized(job, plan, loaded, shards, part, ray)
+    engine = engine_of(shards, ray, models)
+    status = tokenized(job, plan, loaded, engine, shards, observation.metrics_path)
     show_summary(status)
     standing = status.standing
+    if shards.worker is not None:  # what is left is the others'
+        return
     if standing.failed:
         output().print(
             f"The failures are listed in {plan.store.called('failures.parquet')}", soft_wrap=True, markup=False
         )
-    if standing.left or standing.failed > (standing.unreadable if ignore_unreadable else 0):
+    if is_incomplete(standing, ignore_unreadable):
         raise typer.Exit(FAILED)
 
 
-def job_of(folder: str, codec: CodecOptions, bandwidth: float | None, compiled: bool, reading: ReadingOptions) -> "Job":
-    """What is to be done, as the options say."""
+def num_models(shards: ShardOptions, codec: CodecOptions) -> int:
+    """How many models work on this machine, each in a process of its own if there are several."""
+    if shards.engine is not Engine.LOCAL or shards.plan_only or shards.worker is not None or shards.part != "1/1":
+        return 1
+    if shards.workers is not None:
+        return shards.workers
+    from xcodec.tokenization.engines.processes import visible_gpus
+
+    return max(1, len(visible_gpus())) if codec.device in ("auto", "cuda") else 1
+
+
+def engine_of(shards: ShardOptions, options: RayOptions, models: int) -> "EngineRun":
+    """Who does the shards."""
+    from xcodec.tokenization.engines.local import run_locally
+    from xcodec.tokenization.engines.processes import Processes
+    from xcodec.tokenization.engines.ray import RayEngine
+
+    if shards.engine is Engine.RAY:
+        return RayEngine(actors=shards.workers, stall_seconds=60 * options.stall_minutes)
+    return run_locally if models == 1 else Processes(models)
+
+
+def job_of(
+    folder: str, codec: CodecOptions, bandwidth: float | None, compiled: bool, reading: ReadingOptions, models: int = 1
+) -> "Job":
+    """What is to be done, as the options say, by so many models on this machine."""
     from xcodec.tokenization.job import Job, default_workers
     from xcodec.tokenization.model import ModelChoice
     from xcodec.tokenization.readers import ReadingLimits
@@ -178,7 +224,7 @@ def job_of(folder: str, codec: CodecOptions, bandwidth: float | None, compiled: 
         folder=place(folder),
         model=ModelChoice(model, codec.device, codec.dtype, bandwidth, compiled),
         batch_seconds=reading.batch_seconds or (60.0 if compiled else 600.0),
-        workers=reading.workers or default_workers(),
+        workers=reading.readers or default_workers(models),
         limits=ReadingLimits(reading.file_seconds, reading.longest),
     )
 
@@ -207,15 +253,11 @@ def planned(
 
 
 def tokenized(
-    job: "Job", plan: "Plan", codec: "Codec", shards: ShardOptions, part: tuple[int, int], ray: RayOptions
+    job: "Job", plan: "Plan", codec: "Codec", engine: "EngineRun", shards: ShardOptions, metrics_file: Path | None
 ) -> "RunStatus":
     """Do the shards, and show how far they are."""
-    from xcodec.tokenization.engines.local import run_locally
-    from xcodec.tokenization.engines.ray import RayEngine
     from xcodec.tokenization.run import tokenize
 
-    with_ray = shards.engine is Engine.RAY
-    engine = RayEngine(actors=ray.actors, stall_seconds=60 * ray.stall_minutes) if with_ray else run_locally
     with Interruption() as interruption, ProgressBar("Tokenizing") as bar:
         bar.show(text="reading")
 
@@ -224,26 +266,60 @@ def tokenized(
             interruption.check()
 
         return tokenize(
-            job, plan, codec, engine, shards.engine.value, part, retry_failed=shards.retry_failed, on_status=show
+            job,
+            plan,
+            codec,
+            engine,
+            shards.engine.value,
+            shards.chosen_part(),
+            worker=shards.chosen_worker(),
+            retry_failed=shards.retry_failed,
+            on_status=show,
+            metrics_file=metrics_file,
         )
+
+
+app.command("submit", cls=Command, help=manual(SUBMIT_HELP), no_args_is_help=True)(with_groups(submit))
 
 
 @app.command("status", cls=Command, help="Show how far an output is, and how the runs on it are doing.")
 def status(
     folder: OutputFolder,
     as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON object.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Gather failures.parquet anew; the exit code is 1 where any is left, or has failed."
+        ),
+    ] = False,
+    ignore_unreadable: Annotated[
+        bool, retold(IGNORE_UNREADABLE, "With --check: recordings that cannot be read do not count.")
+    ] = False,
 ) -> None:
     """Show how far an output is."""
     from xcodec.tokenization.plan import Plan
-    from xcodec.tokenization.status import Standing, read_runs
+    from xcodec.tokenization.slurm import SlurmRun
+    from xcodec.tokenization.status import Standing, read_runs, write_failures
 
     plan = Plan(place(folder))
-    standing, runs = Standing.of(plan), read_runs(plan.store)
+    standing, runs, slurm = Standing.of(plan), read_runs(plan.store), SlurmRun.of(plan.store)
+    jobs = [] if slurm is None else slurm.jobs()
     if as_json:
-        typer.echo(json.dumps({"standing": asdict(standing), "runs": [asdict(run) for run in runs]}))
+        told = {"standing": asdict(standing), "runs": [asdict(run) for run in runs]}
+        typer.echo(json.dumps(told | ({} if slurm is None else {"slurm": [asdict(job) for job in jobs]})))
     else:
         show_standing(standing, runs)
+        show_jobs(slurm, jobs)
     plan.survey().check()
+    if check:
+        write_failures(plan)
+        if is_incomplete(standing, ignore_unreadable):
+            raise typer.Exit(FAILED)
+
+
+def is_incomplete(standing: "Standing", ignore_unreadable: bool) -> bool:
+    """Whether anything is left, or has failed in a way that counts."""
+    return bool(standing.left or standing.failed > (standing.unreadable if ignore_unreadable else 0))
 
 
 @app.command("export", cls=Command, help=manual(EXPORT_HELP), no_args_is_help=True)

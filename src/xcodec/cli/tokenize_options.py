@@ -2,14 +2,24 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from xcodec.cli.groups import retold
+from xcodec.cli.log_lines import LogFormat, log_as
 from xcodec.cli.options import CHANNEL
+from xcodec.cli.paths import home
 
-__all__ = ["Engine", "PlanOptions", "RayOptions", "ReadingOptions", "ShardOptions"]
+__all__ = [
+    "Engine",
+    "ObservationOptions",
+    "PlanOptions",
+    "RayOptions",
+    "ReadingOptions",
+    "ShardOptions",
+]
 
 
 class Engine(str, Enum):
@@ -78,6 +88,18 @@ class ShardOptions:
     part: Annotated[str, typer.Option("--part", metavar="I/N", help="Do only each N-th shard, from the I-th on.")] = (
         "1/1"
     )
+    worker: Annotated[
+        str | None,
+        typer.Option(
+            "--worker",
+            metavar="I/N",
+            help="One of N that take shards until none is left; 0 is the exit code where its own work went well.",
+        ),
+    ] = None
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, metavar="N", help="Models side by side; else one, or one for each GPU."),
+    ] = None
     plan_only: Annotated[bool, typer.Option("--plan-only", help="Plan, and do nothing yet.")] = False
     trial: Annotated[
         float | None,
@@ -95,17 +117,39 @@ class ShardOptions:
         """
         if self.trial is not None and not self.plan_only:
             raise typer.BadParameter("--trial is for --plan-only; a run says itself how fast it goes")
+        self.chosen_part(), self.chosen_worker()
+        if self.worker is not None and (self.part != "1/1" or self.engine is not Engine.LOCAL or self.workers):
+            raise typer.BadParameter("--worker is one of many already; give no --part, --engine or --workers")
+        if self.part != "1/1" and self.engine is Engine.LOCAL and (self.workers or 1) > 1:
+            raise typer.BadParameter("--workers share all shards; give --part to runs of one worker each")
 
     def chosen_part(self) -> tuple[int, int]:
-        """Understand I/N, counted from 1, as (I - 1, N).
+        """Understand --part.
 
         Raises:
-            typer.BadParameter: where it is something else.
+            typer.BadParameter: where it is no I/N.
         """
-        first, _, count = self.part.partition("/")
-        if first.isdecimal() and count.isdecimal() and 1 <= int(first) <= int(count):
-            return int(first) - 1, int(count)
-        raise typer.BadParameter(f"'{self.part}': expected I/N with I from 1 to N, such as 3/8")
+        return one_of(self.part)
+
+    def chosen_worker(self) -> tuple[int, int] | None:
+        """Understand --worker, where it is given.
+
+        Raises:
+            typer.BadParameter: where it is no I/N.
+        """
+        return None if self.worker is None else one_of(self.worker)
+
+
+def one_of(text: str) -> tuple[int, int]:
+    """Understand I/N, counted from 1, as (I - 1, N).
+
+    Raises:
+        typer.BadParameter: where it is something else.
+    """
+    first, _, count = text.partition("/")
+    if first.isdecimal() and count.isdecimal() and 1 <= int(first) <= int(count):
+        return int(first) - 1, int(count)
+    raise typer.BadParameter(f"'{text}': expected I/N with I from 1 to N, such as 3/8")
 
 
 @dataclass(frozen=True)
@@ -121,9 +165,9 @@ class ReadingOptions:
             help="Padded audio that the model takes at once; 600 if not given, and 60 with --compile.",
         ),
     ] = None
-    workers: Annotated[
+    readers: Annotated[
         int | None,
-        typer.Option("--workers", min=1, metavar="N", help="Reader processes per model; else half of the processors."),
+        typer.Option("--readers", min=1, metavar="N", help="Reader processes per model; else half of the processors."),
     ] = None
     file_seconds: Annotated[
         float,
@@ -136,13 +180,36 @@ class ReadingOptions:
 
 
 @dataclass(frozen=True)
+class ObservationOptions:
+    """What a run tells machines."""
+
+    log_format: Annotated[
+        LogFormat,
+        typer.Option(
+            "--log-format",
+            help="json: what happens, as JSON lines on standard error; else errors alone.",
+            callback=log_as,
+        ),
+    ] = LogFormat.TEXT
+    metrics_file: Annotated[
+        str | None,
+        typer.Option(
+            "--metrics-file",
+            metavar="FILE",
+            help="How the run is doing, for Prometheus: node_exporter's textfile collector reads *.prom.",
+        ),
+    ] = None
+
+    @property
+    def metrics_path(self) -> Path | None:
+        """The file of the metrics, if there is to be one."""
+        return None if self.metrics_file is None else home(self.metrics_file)
+
+
+@dataclass(frozen=True)
 class RayOptions:
     """How a Ray cluster is used."""
 
-    actors: Annotated[
-        int | None,
-        typer.Option("--actors", min=1, metavar="N", help="ray: models side by side; else one per GPU."),
-    ] = None
     stall_minutes: Annotated[
         float,
         typer.Option("--stall-minutes", min=0.05, metavar="MINUTES", help="ray: silence until a shard is taken over."),

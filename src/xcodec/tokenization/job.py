@@ -8,12 +8,17 @@ from xcodec.errors import InputError
 from xcodec.tokenization.model import ModelChoice
 from xcodec.tokenization.readers import ReadingLimits
 
-__all__ = ["Job"]
+__all__ = ["Job", "default_workers", "num_processors"]
 
 
-def default_workers() -> int:
-    """Reader processes beside a model: half of the processors, 16 at most."""
-    return max(1, min(16, (os.cpu_count() or 2) // 2))
+def num_processors() -> int:
+    """How many processors this process may use, which on a shared machine are fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
+
+
+def default_workers(models: int = 1) -> int:
+    """Reader processes beside each of so many models on this machine: half of the processors, 16 at most."""
+    return max(1, min(16, num_processors() // 2 // models))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import json
 import os
 import queue
 import shutil
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ def main() -> None:
     answer to each row is a line of JSON: `samples` and `source_rate`, after which come so many float32 samples; or how
     many `channels` there are; or the fields of an `error`.
     """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is for who started this, which ends it by ending its input
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a decoder prints must not get between the samples
     rate, longest, temporary = int(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3])

@@ -1,5 +1,6 @@
 """Reader processes, seen from the process with the model: killed when a file takes too long, started anew."""
 
+import heapq
 import json
 import os
 import queue
@@ -7,7 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Generator, Iterator, Mapping, Sequence
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,7 @@ from xcodec.audio import Audio
 from xcodec.errors import AudioError, InputError
 from xcodec.tokenization.lock import ScratchFolder
 
-__all__ = ["ReaderPool", "ReadingLimits", "Sound"]
+__all__ = ["ReaderPool", "ReadingLimits", "SlowRead", "Sound", "slowest_of"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,32 @@ class Sound:
 
     audio: Audio
     source_rate: int
+
+
+@dataclass(frozen=True)
+class SlowRead:
+    """A recording, or a span of one, that took long to read.
+
+    Args:
+        uri: of the file.
+        start: of the span, in seconds.
+        seconds_to_read: that it took, the resampling included.
+        seconds: of audio in it; 0 where it could not be read.
+    """
+
+    uri: str
+    start: float
+    seconds_to_read: float
+    seconds: float
+
+
+NUM_SLOWEST = 10
+"""Of the slowest reads, how many are remembered."""
+
+
+def slowest_of(reads: Iterable[SlowRead]) -> tuple[SlowRead, ...]:
+    """Those reads that took longest, the longest first; what is told twice counts once."""
+    return tuple(heapq.nlargest(NUM_SLOWEST, dict.fromkeys(reads), key=lambda read: read.seconds_to_read))
 
 
 @dataclass(frozen=True)
@@ -210,6 +238,8 @@ class ReaderPool:
         self.count = count
         self._closed = False
         self.num_read = 0
+        self.slowest: tuple[SlowRead, ...] = ()
+        self._changing = threading.Lock()  # held while that is changed
         self._all = [ReaderProcess(sampling_rate, limits) for _ in range(count)]
         self._idle: queue.SimpleQueue[ReaderProcess] = queue.SimpleQueue()
         for reader in self._all:
@@ -227,12 +257,14 @@ class ReaderPool:
         with self._reader() as reader:
             done, tried = 0, False
             while done < len(entries):
+                began = time.perf_counter()
                 try:
                     with closing(reader.read(entries[done:])) as sounds:
                         for sound in sounds:
+                            self._count(entries[done], sound, time.perf_counter() - began)
                             done, tried = done + 1, False
-                            self.num_read += 1  # threads may lose a count; it only has to grow
                             yield sound
+                            began = time.perf_counter()  # not before whoever takes the sounds wants the next one
                 except ReaderGoneError as error:
                     if self._closed:
                         raise InterruptedError("the readers are closed") from None
@@ -241,9 +273,19 @@ class ReaderPool:
                     ):  # it may have been killed from outside, say for want of memory
                         tried = True
                         continue
+                    failure = AudioError(**error.fields())
+                    self._count(entries[done], failure, time.perf_counter() - began)
                     done, tried = done + 1, False
-                    self.num_read += 1
-                    yield AudioError(**error.fields())
+                    yield failure
+
+    def _count(self, entry: Mapping[str, Any], sound: Sound | AudioError, seconds: float) -> None:
+        """Count what was read, and remember it if it is among the slowest."""
+        self.num_read += 1  # threads may lose a count; it only has to grow
+        if len(self.slowest) < NUM_SLOWEST or seconds > self.slowest[-1].seconds_to_read:
+            duration = sound.audio.duration if isinstance(sound, Sound) else 0.0
+            read = SlowRead(entry["uri"], entry["start"], round(seconds, 3), duration)
+            with self._changing:
+                self.slowest = slowest_of((*self.slowest, read))
 
     def channels(self, entry: Mapping[str, Any]) -> int | None:
         """How many channels an entry's file has, from the next reader that is free; None where it cannot be read."""

@@ -2,16 +2,19 @@
 
 import os
 import socket
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from xcodec.errors import InputError, XcodecError
+from xcodec.tokenization.claims import Claims
 from xcodec.tokenization.inputs import Inputs
 from xcodec.tokenization.job import Job
+from xcodec.tokenization.meter import Meter
 from xcodec.tokenization.model import describe
 from xcodec.tokenization.plan import Plan
-from xcodec.tokenization.status import Meter, RunStatus, write_failures
+from xcodec.tokenization.status import RunStatus, write_failures
 from xcodec.tokenization.stores import store_of
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ __all__ = ["Engine", "IncompleteError", "prepare", "tokenize"]
 class Engine(Protocol):
     """What does shards."""
 
-    def __call__(self, job: Job, plan: Plan, codec: "Codec", shards: Sequence[int], meter: Meter) -> list[str]:
+    def __call__(self, job: Job, plan: Plan, codec: "Codec", shards: Iterable[int], meter: Meter) -> list[str]:
         """Do shards, and return what had to be given up, with reasons."""
 
 
@@ -67,8 +70,10 @@ def tokenize(
     engine: Engine,
     engine_name: str = "local",
     part: tuple[int, int] = (0, 1),
+    worker: tuple[int, int] | None = None,
     retry_failed: bool = False,
     on_status: Callable[[RunStatus], object] = lambda _: None,
+    metrics_file: Path | None = None,
 ) -> RunStatus:
     """Do the shards that are missing.
 
@@ -79,8 +84,11 @@ def tokenize(
         engine: who does the shards.
         engine_name: what the status file calls it.
         part: (i, n): only each n-th shard from the i-th on, for several machines without Ray.
-        retry_failed: do those shards again that have failures.
+        worker: (i, n): the run is one of n that take shards until none is left, begins with each n-th, and waits for
+            none of the others; it has to be sure that all shards are its part.
+        retry_failed: do those shards again that have failures; of workers each does so with each n-th.
         on_status: called as the run goes on.
+        metrics_file: where to tell how the run is doing as Prometheus reads it; written anew with the status file.
 
     Returns:
         How the run ended.
@@ -89,8 +97,8 @@ def tokenize(
         IncompleteError: where shards were given up.
         InputError: where another run does this part, or among the codes are files that are not of the plan.
     """
-    name = f".run-{part[0]}-of-{part[1]}.lock"
-    with plan.store.lock(name) as lock:
+    name = f".run-{'worker-' if worker else ''}{(worker or part)[0]}-of-{(worker or part)[1]}.lock"
+    with plan.store.lock(name) as lock, ExitStack() as claimed:
         if not lock.take(wait=False):
             raise InputError(f"{lock.holder} works on it", subject=plan.store, remedy="wait for it to end")
         lock.holder = f"another run (process {os.getpid()} on {socket.gethostname()})"
@@ -99,17 +107,20 @@ def tokenize(
         survey.check()
         done = set(survey.done)
         if retry_failed:
-            for number in [number for number, header in survey.done.items() if header.failures]:
+            place, count = worker or (0, 1)
+            failed = [number for number, header in survey.done.items() if header.failures and number % count == place]
+            for number in failed:
                 plan.store.remove(plan.output(number))
                 done.remove(number)
-        shards = [number for number in plan.shards(part) if number not in done]
+        shards: Sequence[int] | Claims = [number for number in plan.shards(part) if number not in done]
+        if worker is not None:
+            shards = claimed.enter_context(Claims(plan, shards, worker))
         try:
-            with Meter(plan, part, engine_name, on_status) as meter:
+            with Meter(plan, part, engine_name, on_status, worker=worker, metrics_file=metrics_file) as meter:
                 given_up = engine(job, plan, codec, shards, meter) if shards else []
                 if given_up:
                     raise IncompleteError(
-                        f"{len(given_up)} of {len(shards)} shards were given up; run again to try them anew. "
-                        f"The first: {given_up[0]}"
+                        f"{len(given_up)} shards were given up; run again to try them anew. The first: {given_up[0]}"
                     )
                 meter.recount()
         except BaseException:

@@ -15,7 +15,7 @@ from xcodec.tokenization.headers import Failure, ShardHeader
 from xcodec.tokenization.inputs import ENTRY
 from xcodec.tokenization.model import probe
 from xcodec.tokenization.plan import Plan
-from xcodec.tokenization.readers import ReaderPool, ReadingLimits, Sound
+from xcodec.tokenization.readers import ReaderPool, ReadingLimits, SlowRead, Sound
 from xcodec.tokenization.sinks import write_shard
 
 if TYPE_CHECKING:
@@ -35,11 +35,13 @@ class BatchReport:
         seconds: of audio.
         padded_seconds: of audio and padding, as the model saw it.
         model_seconds: that the model took.
+        slowest: of all reads of the worker until then, those that took longest.
     """
 
     seconds: float
     padded_seconds: float
     model_seconds: float
+    slowest: tuple[SlowRead, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,7 @@ class ShardWorker:
         else:
             padded = len(audio) * max(each.duration for each in audio)
             seconds = sum(each.duration for each in audio)
-            self.on_batch(BatchReport(seconds, padded, time.perf_counter() - started))
+            self.on_batch(BatchReport(seconds, padded, time.perf_counter() - started, self.pool.slowest))
             for row, codes in zip(batch, encoded, strict=True):
                 results[row] = replace(codes, source_sampling_rate=sounds[row].source_rate)
             return

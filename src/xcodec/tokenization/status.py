@@ -1,29 +1,26 @@
 """How far an output is, and how the runs that work on it are doing."""
 
 import json
-import os
 import re
-import socket
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xcodec.tokenization.headers import Failure, ShardHeader
 from xcodec.tokenization.plan import Plan
-from xcodec.tokenization.shard import BatchReport
+from xcodec.tokenization.readers import SlowRead
 from xcodec.tokenization.stores import Store
 
-__all__ = ["Meter", "RunStatus", "Standing", "failure_class", "read_runs", "write_failures"]
+__all__ = ["Part", "RunStatus", "Standing", "failure_class", "read_runs", "write_failures"]
 
 Part = tuple[int, int]
 
 _LARGEST = 10  # failure classes that are told
+_EXAMPLES = 3  # of each
 
 
 @dataclass(frozen=True)
@@ -41,6 +38,7 @@ class Standing:
         seconds_done: of audio in codes.
         seconds_left: of audio that is expected in the rest.
         failure_classes: the largest groups of alike errors, and their sizes.
+        failure_examples: of each of them, the ids of the first few.
     """
 
     rows: int
@@ -53,6 +51,7 @@ class Standing:
     seconds_done: float
     seconds_left: float
     failure_classes: tuple[tuple[str, int], ...]
+    failure_examples: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @classmethod
     def of(cls, plan: Plan, part: Part = (0, 1)) -> "Standing":
@@ -63,6 +62,7 @@ class Standing:
         heard, planned = sum(header.seconds for header in found), sum(header.planned_seconds for header in found)
         ratio = heard / planned if heard else 1.0  # how wrong estimates were so far
         num_done = sum(header.rows for header in found)
+        classes = tuple(Counter(map(failure_class, failures)).most_common(_LARGEST))
         return cls(
             rows=int(rows),
             done=num_done,
@@ -73,7 +73,8 @@ class Standing:
             shards_done=len(found),
             seconds_done=heard,
             seconds_left=max(0.0, float(seconds) - planned) * ratio if len(found) < len(plan.shards(part)) else 0.0,
-            failure_classes=tuple(Counter(map(failure_class, failures)).most_common(_LARGEST)),
+            failure_classes=classes,
+            failure_examples=examples(classes, failures),
         )
 
     def plus(self, header: ShardHeader) -> "Standing":
@@ -81,6 +82,7 @@ class Standing:
         ratio = header.seconds / header.planned_seconds if header.seconds else 1.0
         left = max(0.0, self.seconds_left - header.planned_seconds * ratio)
         counts = Counter(dict(self.failure_classes)) + Counter(map(failure_class, header.failures))
+        classes = tuple(counts.most_common(_LARGEST))
         return replace(
             self,
             done=self.done + header.rows,
@@ -90,13 +92,28 @@ class Standing:
             shards_done=self.shards_done + 1,
             seconds_done=self.seconds_done + header.seconds,
             seconds_left=left if self.shards_done + 1 < self.shards else 0.0,
-            failure_classes=tuple(counts.most_common(_LARGEST)),
+            failure_classes=classes,
+            failure_examples=examples(classes, header.failures, self.failure_examples),
         )
 
 
 def num_unreadable(failures: Iterable[Failure]) -> int:
     """How many recordings failed before the model had a part in it."""
     return sum(failure.stage in ("plan", "read") for failure in failures)
+
+
+def examples(
+    classes: Iterable[tuple[str, int]],
+    failures: Iterable[Failure],
+    known: Iterable[tuple[str, tuple[str, ...]]] = (),
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Of each class of failures the ids of the first few; those that are known come before others."""
+    found = {name: list(ids) for name, ids in known}
+    for failure in failures:
+        ids = found.setdefault(failure_class(failure), [])
+        if len(ids) < _EXAMPLES:
+            ids.append(failure.id)
+    return tuple((name, tuple(found[name])) for name, _ in classes if name in found)
 
 
 def failure_class(failure: Failure) -> str:
@@ -122,6 +139,10 @@ class RunStatus:
         eta_seconds: until its part is done; None while there is no speed.
         model_share: of the run's time in which a model worked, 0 to 1.
         padding_share: of what the models saw that was padding, 0 to 1.
+        worker: (i, n) where the run is one of n workers that take shards until none is left.
+        speeds: audio-seconds per second of each actor or process of a run that has several, by name.
+        restarts: how often one of these was started anew.
+        slowest: the files that took longest to read.
     """
 
     state: str
@@ -137,100 +158,21 @@ class RunStatus:
     eta_seconds: float | None
     model_share: float
     padding_share: float
+    worker: Part | None = None
+    speeds: Mapping[str, float] = field(default_factory=dict)
+    restarts: int = 0
+    slowest: tuple[SlowRead, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Which of several runs it is: "part 3/8", "worker 3/8", or nothing."""
+        name, (number, count) = ("worker", self.worker) if self.worker else ("part", self.part)
+        return f"{name} {number + 1}/{count}" if count > 1 or self.worker else ""
 
     @property
     def elapsed(self) -> float:
         """In seconds."""
         return self.updated - self.started
-
-
-class Meter:
-    """Counts what a run does, and writes its status file every few seconds.
-
-    Args:
-        plan: of the output.
-        part: of the shards that the run does.
-        engine: its name.
-        models: how many work side by side.
-        on_status: called whenever something was counted.
-    """
-
-    def __init__(
-        self, plan: Plan, part: Part, engine: str, on_status: Callable[[RunStatus], object] = lambda _: None
-    ) -> None:
-        self.plan, self.part, self.engine, self.on_status = plan, part, engine, on_status
-        self.models = 1
-        self.standing = Standing.of(plan, part)
-        self.name = f"status-{part[0]}-of-{part[1]}.json" if part[1] > 1 else "status.json"
-        self._started = time.time()
-        self._seconds = self._padded = self._model = self._in_hand = 0.0
-        self._over = threading.Event()
-        self._writer = threading.Thread(target=self._write_regularly, daemon=True)
-
-    def __enter__(self) -> "Meter":
-        self.write("running")
-        self._writer.start()
-        return self
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        self._over.set()
-        self._writer.join()
-        interrupted = isinstance(error, (KeyboardInterrupt, SystemExit))
-        if error is None:
-            self.write("finished")
-            return
-        with suppress(OSError):  # what stopped the run is to be told, not that this cannot be written
-            self.write("interrupted" if interrupted else "failed")
-
-    def on_batch(self, report: BatchReport) -> None:
-        """Count a batch."""
-        self._seconds += report.seconds
-        self._in_hand += report.seconds
-        self._padded += report.padded_seconds
-        self._model += report.model_seconds
-        self.on_status(self.status("running"))
-
-    def on_shard(self, header: ShardHeader) -> None:
-        """Count a shard that is written."""
-        self._in_hand = max(0.0, self._in_hand - header.seconds)
-        self.standing = self.standing.plus(header)
-        self.on_status(self.status("running"))
-
-    def recount(self) -> None:
-        """Count anew what is there, whatever was reported."""
-        self.standing, self._in_hand = Standing.of(self.plan, self.part), 0.0
-
-    def status(self, state: str) -> RunStatus:
-        """How the run is doing now."""
-        now = time.time()
-        elapsed = max(now - self._started, 1e-6)
-        speed = self._seconds / elapsed
-        left = max(0.0, self.standing.seconds_left - self._in_hand)
-        return RunStatus(
-            state=state,
-            engine=self.engine,
-            part=self.part,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            started=self._started,
-            updated=now,
-            standing=self.standing,
-            seconds=self._seconds,
-            seconds_per_second=speed,
-            eta_seconds=left / speed if speed else None,
-            model_share=min(1.0, self._model / elapsed / self.models),
-            padding_share=1 - self._seconds / self._padded if self._padded else 0.0,
-        )
-
-    def write(self, state: str) -> None:
-        """Write the status file."""
-        with self.plan.store.writing(self.name) as part:
-            part.write_text(json.dumps(asdict(self.status(state)), indent=1) + "\n")
-
-    def _write_regularly(self) -> None:
-        while not self._over.wait(self.plan.store.status_seconds):
-            with suppress(OSError):  # a full disk is noticed where codes are written
-                self.write("running")
 
 
 def read_runs(store: Store) -> list[RunStatus]:
@@ -243,7 +185,12 @@ def read_runs(store: Store) -> list[RunStatus]:
             stored = json.loads(store.read(name))
             standing = stored["standing"]
             standing["failure_classes"] = tuple(map(tuple, standing["failure_classes"]))
-            runs.append(RunStatus(**stored | {"standing": Standing(**standing), "part": tuple(stored["part"])}))
+            known = standing.get("failure_examples", ())
+            standing["failure_examples"] = tuple((name, tuple(ids)) for name, ids in known)
+            stored |= {"standing": Standing(**standing), "part": tuple(stored["part"])}
+            stored["worker"] = tuple(stored["worker"]) if stored.get("worker") else None
+            stored["slowest"] = tuple(SlowRead(**each) for each in stored.get("slowest", ()))
+            runs.append(RunStatus(**stored))
     return runs
 
 

@@ -4,23 +4,26 @@ Shards are scheduled, not rows, and everything is bounded: how often a shard is 
 and how long the cluster may take to give one.
 """
 
+import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from xcodec.errors import XcodecError, first_line, require
 from xcodec.tokenization.headers import ShardHeader
 from xcodec.tokenization.job import Job
+from xcodec.tokenization.meter import Meter
 from xcodec.tokenization.plan import Plan
 from xcodec.tokenization.shard import BatchReport, ShardWorker
-from xcodec.tokenization.status import Meter
 
 if TYPE_CHECKING:
     from xcodec.codec import Codec
 
 __all__ = ["ClusterError", "RayEngine"]
+
+logger = logging.getLogger(__name__)
 
 _POLL = 1.0  # seconds between two looks at the actors
 
@@ -70,6 +73,7 @@ class ShardActor:
 class Seat:
     """A place for an actor, and what the actor on it does."""
 
+    name: str
     actor: Any
     started: float
     ready: bool = False
@@ -102,7 +106,7 @@ class RayEngine:
         self.actors, self.attempts = actors, attempts
         self.stall_seconds, self.start_seconds, self.address = stall_seconds, start_seconds, address
 
-    def __call__(self, job: Job, plan: Plan, codec: "Codec", shards: Sequence[int], meter: Meter) -> list[str]:
+    def __call__(self, job: Job, plan: Plan, codec: "Codec", shards: Iterable[int], meter: Meter) -> list[str]:
         """Do shards.
 
         Returns:
@@ -118,7 +122,7 @@ class RayEngine:
         if started_here:
             ray.init(address=self.address, log_to_driver=False, include_dashboard=False, logging_level="error")
         try:
-            return _Schedule(ray, self, job, shards, meter).run()
+            return _Schedule(ray, self, job, list(shards), meter).run()
         finally:
             if started_here:
                 ray.shutdown()
@@ -140,6 +144,8 @@ class _Schedule:
         self.started = time.monotonic()
         resources = ray.cluster_resources()
         self.cpus, self.gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
+        nodes = [node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]]
+        self.most_cpus = max(1, int(max(nodes, default=1)))  # that an actor can have, since it is on one node
         self.count = min(engine.actors or self.gpus or max(1, self.cpus // 4), len(shards))
         self.failures_to_start = 0
         meter.models = self.count
@@ -147,7 +153,7 @@ class _Schedule:
 
     def run(self) -> list[str]:
         """Work until nothing waits and nobody works."""
-        self.seats = [self._seat() for _ in range(self.count)]
+        self.seats = [self._seat(f"actor {i + 1}/{self.count}") for i in range(self.count)]
         try:
             while self.waiting or any(seat.task is not None for seat in self.seats):
                 for i, seat in enumerate(self.seats):
@@ -164,10 +170,14 @@ class _Schedule:
                 self.ray.kill(seat.actor)
         return self.given_up
 
-    def _seat(self) -> Seat:
-        per_actor = {"num_gpus": 1, "num_cpus": 1} if self.gpus else {"num_cpus": max(1, self.cpus // self.count)}
+    def _seat(self, name: str) -> Seat:
+        per_actor = (
+            {"num_gpus": 1, "num_cpus": 1}
+            if self.gpus
+            else {"num_cpus": min(self.most_cpus, max(1, self.cpus // self.count))}
+        )
         remote = self.ray.remote(max_concurrency=2, max_restarts=0, **per_actor)(ShardActor)
-        return Seat(remote.remote(self.job, per_actor["num_cpus"]), time.monotonic())
+        return Seat(name, remote.remote(self.job, per_actor["num_cpus"]), time.monotonic())
 
     def _look(self, seat: Seat) -> str | None:
         """See what an actor did, and give it the next shard; returns why it is of no more use, if so."""
@@ -183,7 +193,7 @@ class _Schedule:
                     seat.shard = number
                     return f"{type(error.cause).__name__}: {error.cause}"
                 for batch in batches:
-                    self.meter.on_batch(batch)
+                    self.meter.on_batch(batch, seat.name)
                 self.meter.on_shard(header)
             self._listen(seat)
         except self.ray.exceptions.RayActorError as error:
@@ -220,7 +230,9 @@ class _Schedule:
                 self.waiting.append(seat.shard)
             else:
                 self.given_up.append(f"shard {seat.shard}, tried {self.attempts[seat.shard]} times: {reason}")
-        return self._seat()
+        self.meter.restarts += 1
+        logger.warning("%s was replaced: %s", seat.name, reason, extra={"fields": {"shard": seat.shard}})
+        return self._seat(seat.name)
 
     def _check_start(self) -> None:
         """Raise where the cluster gives nobody to work.

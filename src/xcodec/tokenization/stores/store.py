@@ -21,6 +21,9 @@ class RunLock(Protocol):
     def take(self, wait: bool) -> bool:
         """Take the lock; without waiting, tell whether it was free."""
 
+    def close(self) -> None:
+        """Give the lock back, if it was taken."""
+
     def __enter__(self) -> "RunLock": ...
 
     def __exit__(self, *_: object) -> None: ...
