@@ -209,13 +209,15 @@ async def converse(socket: WebSocket, way: Way, idle_seconds: float) -> None:
     either: tuple[asyncio.Future[Any], ...] = (talk, tasks[2])
     try:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        for done in either:
-            if done.done():
-                done.result()
+        for task in either:
+            if task.done():
+                task.result()
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(talk, *tasks, return_exceptions=True)
+        del talk, either, task  # their errors know this frame: a circle, which would stay until it is looked for
+        tasks.clear()
     await socket.send_json({"type": "end", "seconds": way.stream.seconds_given})
     await socket.close()
 

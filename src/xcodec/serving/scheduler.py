@@ -46,7 +46,7 @@ class OpenStream:
     What the loop and the thread tell each other are single values that one of them alone writes.
 
     Args:
-        stream: whose state the scheduler's thread alone touches.
+        stream: whose state the scheduler's thread alone touches, and lets go of when the client has left.
         scheduler: that steps it.
         rate: units of input in a second, such as the codec's frame rate.
 
@@ -57,7 +57,7 @@ class OpenStream:
     """
 
     def __init__(self, stream: Stream, scheduler: "Scheduler", rate: float) -> None:
-        self.stream = stream
+        self.stream: Stream | None = stream
         self.opened = time.monotonic()
         self.seconds_given = 0.0
         self._scheduler, self._rate = scheduler, rate
@@ -123,14 +123,18 @@ class OpenStream:
     def close(self) -> None:
         """Leave, at the end or before it: what is not done is not done any more.
 
-        Who waits to give more input gets a `Fault`. Until it is closed a stream counts as open.
+        Who waits to give more input gets a `Fault`. Until it is closed a stream counts as open. After that nothing is
+        kept of it, whoever may still know this object.
         """
         self.finished = self._closed = True
+        self._outbox = asyncio.Queue()
         self._has_room.set()
         self._scheduler.remove(self)
 
     def deliver(self, piece: Any, seconds: float) -> None:
         """Take what the thread has sent: a piece of so many seconds, what has gone wrong, or None at the end."""
+        if self._closed:
+            return
         self._outbox.put_nowait(piece)
         self._done_seconds += seconds
         self._has_room.set()
@@ -155,8 +159,11 @@ class OpenStream:
         return not self.finished and self.kind is not None and self._given - self._taken < self._limits.unread_pieces
 
     def absorb(self) -> None:
-        """Give the stream what has come."""
-        if self.finished:
+        """Give the stream what has come, or let go of it where the client has left."""
+        if self._closed:
+            self.stream = None
+            self._inbox.clear()
+        if self.finished or self.stream is None:
             return
         try:
             while self._inbox:
@@ -193,7 +200,7 @@ class OpenStream:
 
     def _look_ahead(self) -> None:
         """See what is to be done next."""
-        self.kind = self.stream.kind
+        self.kind = None if self.stream is None else self.stream.kind
         if self._ended and self.kind is None:
             self.finish(None)
 
@@ -318,14 +325,16 @@ class Scheduler:
 
     def _step(self, batch: list[OpenStream]) -> None:
         started = time.perf_counter()
+        alike = [stream.stream for stream in batch if stream.stream is not None]  # all: who has let go is not ready
+        name = type(alike[0]).__name__
         try:
-            pieces = type(batch[0].stream).step([stream.stream for stream in batch])
+            pieces = type(alike[0]).step(alike)
         except Exception as error:  # inputs were checked as they came, so that it is nobody's in particular
             log.exception("a step of %d streams failed", len(batch))
             for stream in batch:
                 stream.finish(error)
             return
-        self.metrics.step(type(batch[0].stream).__name__, len(batch), time.perf_counter() - started)
+        self.metrics.step(name, len(batch), time.perf_counter() - started)
         before = sum(stream.seconds_given for stream in batch)
         for stream, piece in zip(batch, pieces, strict=True):
             stream.give(piece)

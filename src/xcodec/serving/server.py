@@ -1,6 +1,7 @@
 """The server: uvicorn, which on SIGTERM lets those finish who have begun."""
 
 import asyncio
+import gc
 import socket
 from collections.abc import Callable
 from types import FrameType
@@ -39,7 +40,14 @@ class DrainingServer(uvicorn.Server):
         """Begin to take requests."""
         await super().startup(sockets)
         if self.started:
+            gc.collect()
+            gc.freeze()  # what was loaded stays: looking for what can go takes no longer for it, and so comes sooner
             self._on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more requests."""
+        await super().shutdown(sockets)
+        gc.unfreeze()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Take a signal."""
