@@ -5,6 +5,7 @@
 # make matrix the wheel on every Python that is here, with the oldest and the newest of what it stands on
 # make sanitize  the kernels' tests with the kernels under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer
 # make tidy   clang-tidy over the kernels
+# make bench-check  whether speed that was won is still there, against what was kept for this processor
 # make gpu    ten minutes on a machine with a GPU, well spent: tests, tables, training; `make gpu MINUTES=2` for less
 # All but gpu set up .venv by themselves.
 
@@ -23,7 +24,7 @@ export MALLOC_TRIM_THRESHOLD_ = 17179869184
 IN_TWO := -n 2 --dist loadfile
 export OMP_WAIT_POLICY = PASSIVE
 
-.PHONY: demo test test-fast lint types format docs wheel matrix sanitize tidy gpu clean
+.PHONY: demo test test-fast lint types format docs wheel matrix sanitize tidy bench-check gpu clean
 
 demo: $(READY_FOR_DEMO)
 	$(BIN)/python scripts/demo.py
@@ -75,6 +76,9 @@ tidy:
 	for part in "-DXCODEC_INTERFACE=1 -DXCODEC_BASELINE" -DXCODEC_VARIANT=baseline; do \
 	  clang-tidy --quiet $(filter %.cpp,$(KERNELS)) -- -std=c++17 $$part || exit 1; \
 	done
+
+bench-check: $(READY)
+	$(BIN)/python benchmarks/check.py
 
 MINUTES ?= 10
 gpu:

@@ -43,6 +43,7 @@ import memory
 import numpy as np
 import torch
 import transformers
+from check import processor_name
 from released import THEIRS, has_theirs, prepared, random_model, speech, their_class
 from torch import Tensor, nn
 from transformers.models.xcodec2.modeling_xcodec2 import Xcodec2Encoder as TheirEncoder
@@ -244,12 +245,6 @@ def add_memory(rows: list[dict[str, Any]], model: str) -> None:
         case = row["contender"], model, row["what"], row["seconds"] / 60, row["batch"], limit
         found = memory.measure(*case, **ALLOCATORS[row["allocator"]])
         row["peak_memory"] = f"{found['peak'] / memory.GIB:.2f} GiB" if "peak" in found else found["refused"]
-
-
-def processor_name() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":")[1].strip() for line in lines if "model name" in line]
-    return names[0] if names else platform.processor()
 
 
 def show(rows: list[dict[str, Any]]) -> None:

@@ -5,8 +5,8 @@
 A wheel for Linux is given the tag manylinux_2_28, whose promises auditwheel checks. One for aarch64 is made too, where
 there is a compiler for that (apt-get install g++-aarch64-linux-gnu); its tag is the oldest manylinux whose promises it
 keeps, and it must not ask for more than the other. The recipe of the conda package is rendered, as rattler-build does
-before it builds. The trial installs the wheel where no compiler is found, and there encodes and decodes a recording by the
-command line.
+before it builds. The trial installs the wheel where no compiler is found, and there encodes and decodes a recording
+by the command line.
 """
 
 import argparse

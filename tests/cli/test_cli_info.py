@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rich.cells import cell_len
 
 import builders
 from cli_builders import MIXED, mixed_recordings, run, save_tiny
 from original import OriginalXCodec2
 from xcodec import kernels
 from xcodec.cli.info import commercial_use
+from xcodec.cli.table import table
 from xcodec.codec import Codec
 from xcodec.codes import CodecIdentity, Codes
 from xcodec.models.causal_xcodec2 import CausalXcodec2Config, CausalXcodec2Model
@@ -31,6 +33,16 @@ def codec(model: Path) -> Codec:
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return mixed_recordings(tmp_path_factory.mktemp("recordings"))
+
+
+def test_a_table_is_as_wide_as_its_texts_and_no_wider_than_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    lines = table([("a", "one two three four five six"), ("long", "首" * 12), ("", "")]).splitlines()
+    assert {cell_len(line) for line in lines} == {29}
+    assert lines[1:3] == ["│ a    │ one two three four │", "│      │ five six           │"]
+    assert [line.split("│")[1].strip() for line in lines[1:-1]] == ["a", "", "long", "", ""]
+    assert "".join(lines).count("首") == 12
+    assert {len(line) for line in table([("a", "b")]).splitlines()} == {9}
 
 
 def test_info_tells_what_a_recording_is(recordings: Path) -> None:

@@ -66,7 +66,7 @@ def modules_of(*arguments: object) -> set[str]:
     )
     words = [sys.executable, "-c", code, *map(str, arguments)]
     names = subprocess.run(words, capture_output=True, text=True, check=True).stderr.splitlines()[-1].split()
-    return {name if name.startswith("xcodec.") else name.split(".")[0] for name in names}
+    return {name if name.startswith(("xcodec.", "rich.")) else name.split(".")[0] for name in names}
 
 
 def test_help_imports_no_command_and_nothing_that_computes() -> None:
@@ -80,6 +80,7 @@ def test_to_tell_what_codes_are_no_model_and_no_audio_is_imported(tmp_path: Path
     Codes([[1, 2, 3]], 50.0, 900, 16000, 16000, (65536,)).save(tmp_path / "a.codes")
     names = modules_of("info", tmp_path / "a.codes")
     assert not names & {"torch", "transformers", "fsspec", "soundfile", "soxr", "huggingface_hub", "asyncio"}
+    assert not names & {"rich.console", "rich.table"}
     assert "xcodec.codes" in names
     assert not [name for name in names if name.startswith(("xcodec.audio", "xcodec.models", "xcodec.cli.serve"))]
 

@@ -1,22 +1,27 @@
 """What people see: two consoles, and numbers as people read them."""
 
 import logging
-
-from rich.console import Console
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from xcodec.cli.log_lines import is_logged
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["errors", "output", "show_error", "spoken_bytes", "spoken_seconds"]
 
 
-def output() -> Console:
+def output() -> "Console":
     """Standard output. A console is made when it is used, since it looks at the stream it finds."""
+    from rich.console import Console
+
     return Console(highlight=False)
 
 
-def errors() -> Console:
+def errors() -> "Console":
     """Standard error: failures, and progress while a terminal shows it."""
+    from rich.console import Console
+
     return Console(highlight=False, stderr=True)
 
 
@@ -28,6 +33,8 @@ def show_error(message: str) -> None:
     if is_logged():
         logging.getLogger("xcodec").error("%s", message)
         return
+    from rich.text import Text
+
     errors().print(Text.assemble(("error: ", "bold red"), (message, "red")), soft_wrap=True)
 
 

@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
-from xcodec.cli.console import output, show_error, spoken_bytes, spoken_seconds
+from xcodec.cli.console import show_error, spoken_bytes, spoken_seconds
 from xcodec.cli.failures import FAILED, Failure
 from xcodec.cli.options import BUILT_IN, Precision, load_codec
 from xcodec.cli.paths import CODES_SUFFIX, find_files, home
 from xcodec.cli.places import STANDARD, Source, fetched, is_remote
+from xcodec.cli.table import table
 from xcodec.cli.values import not_empty
 from xcodec.errors import CheckpointError, CodesError
 
@@ -108,22 +106,11 @@ def command(
         if as_json:
             typer.echo(json.dumps({"subject": str(subject)} | {fact.key: fact.value for fact in facts if fact.key}))
         else:
-            show_table(str(subject), facts)
+            typer.echo(f"{subject}\n{table((fact.label, fact.text) for fact in facts if fact.label)}")
     for failure in failures:
         show_error(str(failure))
     if failures:
         raise typer.Exit(FAILED)
-
-
-def show_table(subject: str, facts: list[Fact]) -> None:
-    """Print facts for people."""
-    table = Table(show_header=False, box=box.ROUNDED)
-    table.add_column(style="cyan", no_wrap=True)
-    table.add_column(overflow="fold")
-    for fact in (fact for fact in facts if fact.label):
-        table.add_row(Text(fact.label), Text(fact.text))
-    output().print(Text(subject, style="bold"), soft_wrap=True)
-    output().print(table)
 
 
 def expand(subject: str, failures: list[Failure]) -> "Iterator[str | Source]":
