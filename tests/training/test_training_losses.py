@@ -26,6 +26,8 @@ from xcodec.training.discriminators import (
 )
 from xcodec.training.distances import Distances
 from xcodec.training.losses.adversarial import adversarial_loss, discriminator_loss, feature_matching_loss
+from xcodec.training.losses.disturbance import DisturbanceLoss
+from xcodec.training.losses.intelligibility import IntelligibilityLoss
 from xcodec.training.losses.level import level_loss
 from xcodec.training.losses.mel import MelLoss
 from xcodec.training.losses.perceptual import PerceptualLoss
@@ -151,6 +153,66 @@ def test_the_level_loss_counts_tens_of_decibels() -> None:
     level_loss(silence, signal[:1, :3200], 16_000).backward()
     assert silence.grad is not None
     assert silence.grad.isfinite().all()
+
+
+# Listening
+
+
+def degraded(target: np.ndarray) -> list[np.ndarray]:
+    """The same speech in ever less noise, then with a tenth of its frequencies, then rounded to 8 bits."""
+    noise = np.random.default_rng(0).standard_normal(len(target)).astype(np.float32) * target.std()
+    low = np.fft.rfft(target)
+    low[len(low) // 10 :] = 0
+    return [target + noise * 10 ** (-snr / 20) for snr in (0, 10, 20, 30)] + [
+        np.fft.irfft(low, len(target)).astype(np.float32),
+        np.round(target * 128) / 128,
+    ]
+
+
+def of_each(loss: nn.Module, signals: list[np.ndarray], target: np.ndarray) -> list[float]:
+    return [loss(torch.tensor(signal)[None], torch.tensor(target)[None]).item() for signal in signals]
+
+
+def test_the_disturbance_is_what_pesq_takes_off_its_score() -> None:
+    pesq = pytest.importorskip("pesq", reason="needs pip install 'xcodec[eval]'").pesq
+    target = speech(4.0)
+    signals = degraded(target)
+    losses = of_each(DisturbanceLoss(), signals, target)
+    assert losses[:4] == sorted(losses[:4], reverse=True)
+    opinions = np.array([pesq(16_000, target, signal, "wb") for signal in signals])
+    scores = (3.8224 - np.log(4 / (opinions - 0.999) - 1)) / 1.3669  # P.862.2 maps the score to opinions so
+    assert np.corrcoef(scores, losses)[0, 1] < -0.9
+    assert np.abs(scores - (4.5 - np.array(losses))).mean() < 0.5
+
+
+def test_the_intelligibility_loss_is_what_stoi_lacks() -> None:
+    stoi = pytest.importorskip("pystoi", reason="needs pip install 'xcodec[eval]'").stoi
+    target = speech(4.0)
+    signals = degraded(target)
+    losses = of_each(IntelligibilityLoss(), signals, target)
+    scores = [stoi(target, signal, 16_000) for signal in signals]
+    assert np.corrcoef(scores, losses)[0, 1] < -0.95
+    assert np.abs(1 - np.array(scores) - losses).mean() < 0.03
+
+
+@pytest.mark.parametrize("loss", [DisturbanceLoss, IntelligibilityLoss])
+def test_a_recording_is_not_unlike_itself_however_loud(loss: type[nn.Module]) -> None:
+    target = torch.tensor(speech(2.0)).view(2, -1)
+    assert loss()(target, target).item() == pytest.approx(0.0, abs=2e-3)
+    assert loss()(0.5 * target, target).item() == pytest.approx(0.0, abs=2e-3)
+
+
+@pytest.mark.parametrize("loss", [DisturbanceLoss, IntelligibilityLoss])
+@pytest.mark.parametrize("given", ["silence", "itself", "noise"])
+def test_what_is_listened_to_has_a_finite_gradient(loss: type[nn.Module], given: str) -> None:
+    target = torch.tensor(speech(1.0))[None]
+    audio = {"silence": torch.zeros_like(target), "itself": target, "noise": 0.1 * torch.randn_like(target)}[given]
+    audio = audio.clone().requires_grad_()
+    for wanted in (target, torch.zeros_like(target)):
+        audio.grad = None
+        loss()(audio, wanted).backward()
+        assert audio.grad is not None
+        assert audio.grad.isfinite().all()
 
 
 # A frozen listener

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from xcodec.errors import InputError
+from xcodec.training.losses.disturbance import DisturbanceLoss
+from xcodec.training.losses.intelligibility import IntelligibilityLoss
 from xcodec.training.losses.level import level_loss
 from xcodec.training.losses.mel import MelLoss
 from xcodec.training.losses.perceptual import PerceptualLoss
@@ -31,6 +33,8 @@ class Distances(nn.Module):
         self.mel = MelLoss(recipe.windows, recipe.mels, sampling_rate) if recipe.mel or recipe.magnitude else None
         self.stft = STFTLoss() if recipe.stft else None
         self.sub_band = SubBandLoss() if recipe.sub_band else None
+        self.disturbance = DisturbanceLoss(sampling_rate) if recipe.disturbance else None
+        self.intelligibility = IntelligibilityLoss(sampling_rate) if recipe.intelligibility else None
         self.perceptual = None
         if recipe.perceptual:
             assert recipe.perceptual_model is not None
@@ -49,6 +53,10 @@ class Distances(nn.Module):
                 terms["stft"] = self.stft(audio, target)
             if self.sub_band is not None:
                 terms["sub_band"] = self.sub_band(audio, target)
+            if self.disturbance is not None:
+                terms["disturbance"] = self.disturbance(audio, target)
+            if self.intelligibility is not None:
+                terms["intelligibility"] = self.intelligibility(audio, target)
             if self.recipe.level:
                 terms["level"] = level_loss(audio, target, self.sampling_rate)
         if self.perceptual is not None:

@@ -92,6 +92,10 @@ class LossRecipe(Section):
     """Spectral convergence and log magnitudes at three resolutions, as X-Codec v1 has it."""
     sub_band: Weight = 0.0
     """The same for each of six bands."""
+    disturbance: Weight = 0.0
+    """What is more or less loud than in the target, in points that PESQ would take off its score."""
+    intelligibility: Weight = 0.0
+    """What the correlation of envelopes lacks, as STOI measures it."""
     level: Weight = 0.0
     """L1 of levels in frames of 20 ms, in units of 10 dB."""
     head: Weight = 0.0
