@@ -55,7 +55,7 @@ def measured(arguments: argparse.Namespace) -> tuple[Evaluation, Codec]:
     device = choose_device(arguments.device)
     metrics, missing = select_metrics(
         transcribed=True,
-        recognizer=arguments.asr or NO_RECOGNIZER,
+        recognizers=[arguments.asr or NO_RECOGNIZER],
         speaker=arguments.speaker,
         utmos=arguments.utmos,
         device=device,

@@ -12,15 +12,15 @@ from xcodec import errors
 from xcodec.audio.ffmpeg import NotReadByFfmpegError
 from xcodec.audio.libsndfile import NotReadByLibsndfileError
 from xcodec.errors import AudioError, CheckpointError, InputError, MissingExtraError, XcodecError, about
-from xcodec.evaluation.baselines import BaselineError
 from xcodec.evaluation.metric import UndefinedError
+from xcodec.evaluation.systems.system import ReconstructionError
 from xcodec.tokenization.engines.ray import ClusterError
 from xcodec.tokenization.readers import ReaderGoneError
 from xcodec.tokenization.run import IncompleteError
 
 KINDS = [
     *(kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, XcodecError)),
-    *(NotReadByFfmpegError, NotReadByLibsndfileError, UndefinedError, BaselineError),
+    *(NotReadByFfmpegError, NotReadByLibsndfileError, UndefinedError, ReconstructionError),
     *(ReaderGoneError, IncompleteError, ClusterError),
 ]
 FIELDS = {

@@ -34,8 +34,9 @@ OPTIONS = {
     f"--top-k --repetition-penalty --seed --max-seconds {CODEC} --overwrite",
     "detokenize": f"--output/-o --id --format --ignore-identity {CODEC} --overwrite --batch-seconds --compile",
     "train": "--data --output/-o --set --validation --minutes --threads --device --export --dtype",
-    "evaluate": "--model/-m --reconstructions/-r --baseline --bandwidth/-b --json --html --examples --per-clip "
-    "--transcripts --asr --speaker --utmos --device --dtype --compile --overwrite --ignore-unreadable",
+    "evaluate": "--model/-m --reconstructions/-r --baseline --command --command-timeout --bandwidth/-b --json --html "
+    "--examples --per-clip --transcripts --asr --language --speaker --utmos --device --dtype --compile "
+    "--overwrite --ignore-unreadable",
     "info": "--json",
     "convert": "--overwrite --config --num-semantic-layers --semantic-encoder --model-type --decoder --decodes "
     "--codes-per-second --num-attention-heads",

@@ -9,9 +9,10 @@ import pytest
 import builders
 from xcodec.audio import Audio
 from xcodec.errors import InputError, MissingExtraError
-from xcodec.evaluation.baselines import BaselineError, Codec2, Opus, baseline, payload, run
 from xcodec.evaluation.clips import Clip
-from xcodec.evaluation.systems import System
+from xcodec.evaluation.systems.baselines import Codec2, Opus, baseline, payload
+from xcodec.evaluation.systems.programs import run
+from xcodec.evaluation.systems.system import ReconstructionError, System
 
 CLIP = Clip("clip.wav", Path("clip.wav"))
 SPEECH = Audio.read(builders.RECORDINGS[1])  # 2.99 s
@@ -107,5 +108,5 @@ def test_programs_that_are_not_installed_are_named_with_their_package(
 
 
 def test_a_program_that_fails_is_an_error_with_what_it_said(tmp_path: Path) -> None:
-    with pytest.raises(BaselineError, match=r"ls failed with exit code \d+: .*nowhere"):
+    with pytest.raises(ReconstructionError, match=r"ls failed with exit code \d+: .*nowhere"):
         run("ls", tmp_path / "nowhere")

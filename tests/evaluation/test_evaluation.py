@@ -178,7 +178,7 @@ def test_a_setting_is_read_off_the_name_unless_a_folder_is_called_so(tmp_path: P
     assert Setting.parse(f"{tmp_path}/odd@2").model == f"{tmp_path}/odd@2"
     with pytest.raises(InputError, match=r"mini:int9: 'int9' is no type; expected MODEL:TYPE with one of float32"):
         Setting.parse("mini:int9")
-    with pytest.raises(InputError, match="'fast' is no number of kbit/s; expected such as MODEL@2"):
+    with pytest.raises(InputError, match="'fast' is no number, of kbit/s or of codebooks; expected such as MODEL@2"):
         Setting.parse("mini@fast")
 
 

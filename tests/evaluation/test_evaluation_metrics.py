@@ -19,10 +19,13 @@ from xcodec.evaluation.intelligibility import Stoi
 from xcodec.evaluation.metric import Metric, Score, UndefinedError
 from xcodec.evaluation.opinion import Dnsmos, Utmos
 from xcodec.evaluation.perceptual import Pesq
-from xcodec.evaluation.recognition import PocketSphinx, TransformersRecognizer, WordErrorRate, normalized
+from xcodec.evaluation.pitch import Pitch
+from xcodec.evaluation.recognition import RecognitionChange, RecognitionError, Transcriber
+from xcodec.evaluation.recognizers import PocketSphinx, TransformersRecognizer
 from xcodec.evaluation.selection import select_metrics
 from xcodec.evaluation.speaker import SpeakerSimilarity
 from xcodec.evaluation.summary import mean_of
+from xcodec.evaluation.visqol import Visqol
 from xcodec.quantizers.fsq import FSQ
 
 CPU = torch.device("cpu")
@@ -31,10 +34,14 @@ NOISY = SPEECH + 0.02 * np.random.default_rng(0).normal(size=len(SPEECH)).astype
 
 
 def pair(
-    reference: np.ndarray, reconstruction: np.ndarray, transcript: str | None = None, sampling_rate: int = 16_000
+    reference: np.ndarray,
+    reconstruction: np.ndarray,
+    transcript: str | None = None,
+    memory: dict | None = None,
+    sampling_rate: int = 16_000,
 ) -> Pair:
     clip = Clip("clip.wav", Path("clip.wav"), transcript)
-    return Pair(clip, Audio(reference, sampling_rate), Audio(reconstruction, sampling_rate))
+    return Pair(clip, Audio(reference, sampling_rate), Audio(reconstruction, sampling_rate), memory)
 
 
 def value(metric: Metric, given: Pair) -> float:
@@ -256,23 +263,73 @@ def test_the_similarity_of_voices_is_by_any_x_vector_model(tmp_path: Path) -> No
         SpeakerSimilarity(str(tmp_path / "nowhere"), CPU)
 
 
-def test_words_are_compared_without_case_and_punctuation() -> None:
-    said = "He was NOT, an ill-disposed young man\N{RIGHT SINGLE QUOTATION MARK}s 'friend'."
-    assert normalized(said) == "he was not an ill disposed young man's friend"
+class Parrot:
+    """A recogniser that says what it was told to, one after the other, and counts how often it was asked."""
+
+    name = "parrot"
+    packages = ()
+
+    def __init__(self, *texts: str, spelling: dict[str, str] | None = None) -> None:
+        self.texts, self.asked, self.spelling = list(texts), 0, spelling or {}
+
+    def transcribe(self, samples: np.ndarray) -> str:
+        self.asked += 1
+        return self.texts.pop(0)
+
+
+def test_words_are_compared_as_whisper_s_authors_do() -> None:
+    pytest.importorskip("jiwer", reason="needs pip install 'xcodec[asr]'")
+    parrot = Parrot("um he has got twenty one colors", spelling={"colours": "colors"})
+    metric = RecognitionError(Transcriber(parrot))
+    score = metric.measure(pair(SPEECH, NOISY, "He's got 21 colours!"))["wer"]
+    assert score == Score(0.0, weight=5)
+
+
+def test_characters_are_counted_where_words_have_no_spaces() -> None:
+    pytest.importorskip("jiwer", reason="needs pip install 'xcodec[asr]'")
+    metric = RecognitionError(Transcriber(Parrot("\u4eca\u5929\u5929\u6c23\u597d"), "zh"))
+    score = metric.measure(pair(SPEECH, NOISY, "\u4eca\u5929 \u5929\u6c14\u597d\u3002"))["cer"]
+    assert score == Score(20.0, weight=5)
+    assert metric.scales[0].label == "CER"
+
+
+def test_what_is_heard_otherwise_than_in_the_recording_needs_no_transcript_and_the_recording_is_heard_once() -> None:
+    pytest.importorskip("jiwer", reason="needs pip install 'xcodec[asr]'")
+    parrot = Parrot("the same five words here", "the sane five words", "the same five words here")
+    transcriber = Transcriber(parrot)
+    metrics = (RecognitionChange(transcriber), RecognitionError(transcriber))
+    memory: dict = {}
+    for samples, change in ((NOISY, 40.0), (NOISY[::-1].copy(), 0.0), (SPEECH, 0.0)):
+        each = pair(SPEECH, samples, "the same five words there", memory)
+        assert metrics[0].measure(each)["dwer"] == Score(change, weight=5)
+        assert metrics[1].measure(each)["wer"].value == (40.0 if change else 20.0)
+    assert parrot.asked == 3  # the recording, and two that differ from it
+
+
+def test_two_recognisers_stand_side_by_side(tmp_path: Path) -> None:
+    pytest.importorskip("jiwer", reason="needs pip install 'xcodec[asr]'")
+    names = [str(save_recognizer(tmp_path / name)) for name in ("one", "two")]
+    metrics, _ = select_metrics(transcribed=True, recognizers=names, device=CPU)
+    labels = {scale.key: scale.label for metric in metrics for scale in metric.scales}
+    assert labels["wer"] == f"WER ({names[0]})"
+    assert labels["wer_2"] == f"WER ({names[1]})"
+    assert labels["dwer_2"] == f"dWER ({names[1]})"
+    with pytest.raises(InputError, match="none is not for beside recognisers"):
+        select_metrics(transcribed=True, recognizers=["none", names[0]], device=CPU)
 
 
 def test_the_word_error_rate_by_a_transformers_model_is_jiwer_s(tmp_path: Path) -> None:
     jiwer = pytest.importorskip("jiwer", reason="needs pip install 'xcodec[eval]'")
-    recognizer = TransformersRecognizer(str(save_recognizer(tmp_path / "recognizer")), CPU)
-    heard = recognizer.transcribe(SPEECH)
+    transcriber = Transcriber(TransformersRecognizer(str(save_recognizer(tmp_path / "recognizer")), CPU))
+    heard = transcriber.heard(SPEECH)
     assert heard
     said = "and mister john dashwood"
-    score = WordErrorRate(recognizer).measure(pair(SPEECH, SPEECH, said))["wer"]
-    assert score == Score(100 * jiwer.wer(said, normalized(heard)), weight=4)
+    metric = RecognitionError(transcriber)
+    assert metric.measure(pair(SPEECH, SPEECH, said))["wer"] == Score(100 * jiwer.wer(said, " ".join(heard)), weight=4)
     with pytest.raises(UndefinedError, match="no transcript"):
-        WordErrorRate(recognizer).measure(pair(SPEECH, SPEECH))
+        metric.measure(pair(SPEECH, SPEECH))
     with pytest.raises(UndefinedError, match="has no words"):
-        WordErrorRate(recognizer).measure(pair(SPEECH, SPEECH, " -- "))
+        metric.measure(pair(SPEECH, SPEECH, " -- "))
     with pytest.raises(CheckpointError, match="cannot be loaded as a speech recogniser"):
         TransformersRecognizer(str(tmp_path / "nowhere"), CPU)
 
@@ -281,10 +338,40 @@ def test_pocketsphinx_understands_most_of_a_recording_and_nothing_of_silence() -
     pytest.importorskip("pocketsphinx", reason="needs pip install 'xcodec[asr]'")
     pytest.importorskip("jiwer", reason="needs pip install 'xcodec[asr]'")
     recording = Audio.read(builders.RECORDINGS[4]).samples[0]
-    metric = WordErrorRate(PocketSphinx())
+    metric = RecognitionError(Transcriber(PocketSphinx()))
     said = "he might even have been made amiable himself"
     assert value(metric, pair(recording, recording, said)) < 50
     assert value(metric, pair(SILENCE, SILENCE, said)) >= 75
+
+
+def voiced(frequencies: np.ndarray) -> np.ndarray:
+    """Make a buzz with so many harmonics as a voice has, its fundamental frequency in Hz given for each sample."""
+    phase = 2 * np.pi * np.cumsum(frequencies) / 16_000
+    return np.asarray(0.1 * sum(np.sin(k * phase) / k for k in range(1, 12)), np.float32)
+
+
+def test_pitch_is_the_same_a_third_higher_and_another_upside_down() -> None:
+    pytest.importorskip("swift_f0", reason="needs pip install 'xcodec[pitch]'")
+    rise = np.linspace(110.0, 220.0, 32_000)
+    pitch = Pitch()
+    higher = pitch.measure(pair(voiced(rise), voiced(1.26 * rise)))
+    assert higher["f0_correlation"].value > 0.99
+    assert higher["voicing_error"].value < 3
+    assert pitch.measure(pair(voiced(rise), voiced(rise[::-1])))["f0_correlation"].value < -0.95
+    half = voiced(rise)
+    half[16_000:] = 0
+    assert pitch.measure(pair(voiced(rise), half))["voicing_error"].value == pytest.approx(50, abs=5)
+    with pytest.raises(UndefinedError, match="fewer than 10 frames are voiced in both"):
+        pitch.measure(pair(voiced(rise), np.zeros(32_000, np.float32)))
+
+
+def test_visqol_is_highest_of_a_copy_and_falls_with_noise() -> None:
+    pytest.importorskip("visqol", reason="needs pip install 'xcodec[visqol]'")
+    metric = Visqol()
+    copy, noisy = (value(metric, pair(SPEECH, each)) for each in (SPEECH, NOISY))
+    assert copy > 4.5 > noisy
+    with pytest.raises(UndefinedError, match="shorter than"):
+        metric.measure(pair(TOO_SHORT, TOO_SHORT))
 
 
 @pytest.mark.parametrize(
@@ -293,7 +380,17 @@ def test_pocketsphinx_understands_most_of_a_recording_and_nothing_of_silence() -
         ("pystoi", "STOI", "pip install 'xcodec[eval]' (pystoi)"),
         ("pesq", "PESQ-NB", "pip install 'xcodec[eval]' (pesq, which needs a C compiler)"),
         ("speechmos", "DNSMOS", "pip install 'xcodec[dnsmos]' (speechmos, which carries the network)"),
-        ("pocketsphinx", "WER", "pip install 'xcodec[asr]' (pocketsphinx)"),
+        ("pocketsphinx", "WER, dWER by pocketsphinx", "pip install 'xcodec[asr]' (pocketsphinx)"),
+        (
+            "swift_f0",
+            "F0 correlation, voicing error",
+            "pip install 'xcodec[pitch]' (swift-f0, which carries its network)",
+        ),
+        (
+            "visqol.api",
+            "ViSQOL",
+            "pip install 'xcodec[visqol]' (visqol-python, one of whose libraries needs a C++ compiler)",
+        ),
     ],
 )
 def test_a_metric_whose_package_is_missing_is_named_with_how_to_get_it(
@@ -311,5 +408,5 @@ def test_what_was_not_given_is_named_too() -> None:
     assert "--utmos" in told["UTMOS"]
     assert "--speaker" in told["SIM"]
     assert "--transcripts" in told["WER"]
-    _, missing = select_metrics(transcribed=True, recognizer="none", device=CPU)
-    assert "--asr" in {each.what: each.how_to_get for each in missing}["WER"]
+    _, missing = select_metrics(transcribed=True, recognizers=["none"], device=CPU)
+    assert "--asr" in {each.what: each.how_to_get for each in missing}["WER, dWER"]

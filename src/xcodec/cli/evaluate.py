@@ -1,7 +1,7 @@
 """`xcodec evaluate`: recordings against what came back of them, in figures."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,11 +10,11 @@ import typer
 from rich.text import Text
 
 from xcodec.cli.console import errors, output, show_error
+from xcodec.cli.evaluation_systems import SystemOptions, load_baselines, load_systems, show_left_over
 from xcodec.cli.failures import FAILED, Failure
 from xcodec.cli.groups import with_groups
 from xcodec.cli.interruption import Interruption
 from xcodec.cli.options import (
-    Bandwidth,
     Compiled,
     Device,
     Dtype,
@@ -22,19 +22,18 @@ from xcodec.cli.options import (
     LocalInputs,
     Overwrite,
     Precision,
-    load_codec,
 )
-from xcodec.cli.paths import find_files, home
+from xcodec.cli.paths import find_files
 from xcodec.cli.progress import ProgressBar
-from xcodec.cli.values import not_empty, path_to_write
-from xcodec.errors import InputError, MissingExtraError
+from xcodec.cli.values import path_to_write
+from xcodec.errors import InputError
 from xcodec.files import written_whole
 
 if TYPE_CHECKING:
     from xcodec.evaluation.clips import Clip
     from xcodec.evaluation.evaluation import Evaluation
     from xcodec.evaluation.metric import Metric, Missing
-    from xcodec.evaluation.systems import System
+    from xcodec.evaluation.systems.system import System
 
 __all__ = ["EPILOG", "HELP", "command"]
 
@@ -48,16 +47,21 @@ same clips in the same run:
 
   --model MODEL             a codec, which encodes and decodes them here; again
                             for more, and for other settings of the same:
-                            MODEL@2 at 2 kbit/s, MODEL:int8 in that --dtype
+                            MODEL@2 at 2 kbit/s, MODEL:int8 in that --dtype.
+                            Also EnCodec, DAC, Mimi and others of transformers;
+                            behind @ of DAC and Mimi is a number of codebooks
   --reconstructions FOLDER  files that are there already, in a folder laid out
                             as the recordings are (`xcodec reconstruct` does)
   --baseline NAME           codec2:3200 (also 2400, 1600, 1400, 1300, 1200,
                             700C) or opus:6 (to 256 kbit/s)
+  --command TEXT            any program, as 'mycodec {in} {out}': WAV in, WAV
+                            out; with {bitstream} its size is the bitrate
 
 [bold]What is measured[/bold]
 
   always         SI-SDR, mel distance, log-spectral distance, bitrate, and of a
-                 model how its codebook is used
+                 model how its codebook is used; tokens, operations and work a
+                 second, parameters
   with packages  STOI, ESTOI, PESQ-WB, PESQ-NB      'xcodec\\[eval]'
                  DNSMOS                             'xcodec\\[dnsmos]'
                  WER by pocketsphinx, where there are transcripts: --transcripts,
@@ -73,7 +77,8 @@ clip, such as STOI of silence, is left out of its mean, and --json says why.
   xcodec evaluate recordings/ -m mini --baseline codec2:3200 --baseline opus:6
   xcodec evaluate recordings/ -m mini -m mini:int8
   xcodec evaluate music/ -m hf-audio/xcodec-hubert-general@1 \\
-    -m hf-audio/xcodec-hubert-general@2
+    -m hf-audio/xcodec-hubert-general@2 -m facebook/encodec_24khz@3 \\
+    -m kyutai/mimi@8 -m descript/dac_16khz --command 'mycodec {in} {out}'
   xcodec evaluate recordings/ -r again/ --html report.html --json report.json
   xcodec evaluate recordings/ -m my-model/ --asr facebook/hubert-large-ls960-ft"""
 
@@ -82,51 +87,6 @@ A recording that cannot be read, or has no counterpart, is named at the end with
 the reason; all others are measured.
 
 [bold]Exit codes[/bold]  0: all done. 1: something failed. 2: wrong usage. 130: interrupted."""
-
-
-@dataclass(frozen=True)
-class SystemOptions:
-    """What is evaluated."""
-
-    models: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="MODEL",
-            help="A checkpoint folder, a hub id, or the built-in mini; MODEL@KBPS and MODEL:TYPE say its bandwidth and "
-            "--dtype. May be given again.",
-            show_default=False,
-            callback=lambda value: not_empty(value or []),
-        ),
-    ] = None
-    folders: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--reconstructions",
-            "-r",
-            metavar="FOLDER",
-            help="Reconstructions that are there already. May be given again.",
-            show_default=False,
-            callback=lambda value: not_empty(value or []),
-        ),
-    ] = None
-    baselines: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--baseline", metavar="NAME", help="codec2:MODE or opus:KBPS. May be given again.", show_default=False
-        ),
-    ] = None
-    bandwidth: Bandwidth = None
-
-    def check(self) -> None:
-        """Refuse to evaluate nothing.
-
-        Raises:
-            typer.BadParameter: says what to give.
-        """
-        if not (self.models or self.folders or self.baselines):
-            raise typer.BadParameter("there is nothing to evaluate; give --model, --reconstructions or --baseline")
 
 
 @dataclass(frozen=True)
@@ -182,13 +142,22 @@ class MetricOptions:
         typer.Option(metavar="FILE", help="Lines of a clip's name, a tab and what is said.", show_default=False),
     ] = None
     asr: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="For WER: pocketsphinx, a transformers id or folder, or none; else pocketsphinx if installed.",
+            help="For WER and dWER: pocketsphinx, a transformers id or folder, or none; else pocketsphinx if installed "
+            "and there are transcripts. May be given again, for recognisers side by side.",
             show_default=False,
         ),
     ] = None
+    language: Annotated[
+        str,
+        typer.Option(
+            metavar="CODE",
+            help="What is spoken, such as en, de or zh: how texts are normalised, and whether words or, as of zh and "
+            "ja, characters are counted.",
+        ),
+    ] = "en"
     speaker: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="For SIM: a transformers id or folder with x-vectors.", show_default=False),
@@ -251,7 +220,8 @@ def metrics_of(options: MetricOptions, clips: "Sequence[Clip]", device: str) -> 
 
     return select_metrics(
         transcribed=any(clip.transcript is not None for clip in clips),
-        recognizer=options.asr,
+        recognizers=options.asr or (),
+        language=options.language,
         speaker=options.speaker,
         utmos=options.utmos,
         device=choose_device(device),
@@ -279,7 +249,7 @@ def measure(
             interruption.check()
 
         examples = spread(clips, report.examples if report.html_file else 0)
-        return evaluate(clips, systems, metrics, missing, examples, advance)
+        return evaluate(clips, systems, metrics, missing, examples, advance, count_macs=True)
 
 
 def write_reports(result: "Evaluation", report: ReportOptions) -> None:
@@ -294,59 +264,21 @@ def write_reports(result: "Evaluation", report: ReportOptions) -> None:
         write(report.html_file, page(result))
 
 
-def show_left_over(systems: "Sequence[System]") -> None:
-    """Print what folders of reconstructions hold that is no recording's counterpart."""
-    from xcodec.evaluation.systems import Folder
-
-    for folder in (system for system in systems if isinstance(system, Folder)):
-        if extra := folder.left_over():
-            names = ", ".join(str(path.relative_to(folder.path)) for path in extra[:3])
-            more = " ..." if len(extra) > 3 else ""
-            note = f"{folder.name}: what is no recording's counterpart was left out ({len(extra)}): {names}{more}"
-            errors().print(Text(note), soft_wrap=True)
-
-
-def load_systems(options: SystemOptions, device: str, dtype: Precision, compiled: bool) -> "list[System]":
-    """Codecs and folders as systems; codecs that differ in bandwidth alone are loaded once."""
-    from xcodec.evaluation.setting import Setting
-    from xcodec.evaluation.systems import Folder, Model
-
-    settings = [Setting.parse(name) for name in options.models or ()]
-    wanted = [(setting.model, setting.precision or dtype) for setting in settings]
-    codecs = {each: load_codec(each[0], device, each[1], compiled=compiled) for each in dict.fromkeys(wanted)}
-    models = [
-        Model(
-            codecs[each],
-            setting.text,
-            setting.bandwidth or options.bandwidth,
-            named_whole=setting.bandwidth is not None,
-        )
-        for setting, each in zip(settings, wanted, strict=True)
-    ]
-    return [*models, *(Folder(home(folder), folder) for folder in options.folders or ())]
-
-
-def load_baselines(names: list[str], missing: "list[Missing]") -> "Iterator[System]":
-    """The baselines whose programs are there; of the others, how to get them."""
-    from xcodec.evaluation.baselines import baseline
-    from xcodec.evaluation.metric import Missing
-
-    for name in names:
-        try:
-            yield baseline(name)
-        except MissingExtraError as error:
-            missing.append(Missing(name, error.remedy or error.problem))
-
-
 def show(result: "Evaluation", per_clip: bool) -> None:
     """Print the tables, and what is missing from them."""
-    from xcodec.cli.evaluation_tables import codebook_tables, means_table, rows_tables
+    from xcodec.cli.evaluation_tables import codebook_tables, comparisons_table, means_table, rows_tables
 
     if not result.clips:
         return
     console = output()
     console.width = max(console.width, WIDEST)
-    for table in (means_table(result), *codebook_tables(result), *(rows_tables(result) if per_clip else ())):
+    compared = comparisons_table(result)
+    for table in (
+        means_table(result),
+        *([] if compared is None else [compared]),
+        *codebook_tables(result),
+        *(rows_tables(result) if per_clip else ()),
+    ):
         console.print(table)
     if result.missing:
         console.print("not measured:")

@@ -7,11 +7,20 @@ from rich.table import Table
 from rich.text import Text
 
 from xcodec.evaluation.codebook import CodebookUse
+from xcodec.evaluation.comparison import compare_all, of_the_leader
 from xcodec.evaluation.evaluation import Evaluation, SystemResult
-from xcodec.evaluation.figures import NONE, bitrate_text, half_interval_text, heading, mean_text, support_text
+from xcodec.evaluation.figures import (
+    NONE,
+    comparison_text,
+    cost_texts,
+    half_interval_text,
+    heading,
+    mean_text,
+    support_text,
+)
 from xcodec.evaluation.metric import Scale
 
-__all__ = ["codebook_tables", "means_table", "rows_tables"]
+__all__ = ["codebook_tables", "comparisons_table", "means_table", "rows_tables"]
 
 
 def means_table(evaluation: Evaluation) -> Table:
@@ -29,8 +38,21 @@ def means_table(evaluation: Evaluation) -> Table:
             below = (half_interval_text(scale, mean), support_text(mean, len(system.rows)))
             cells.append(Text("\n".join((mean_text(scale, mean), *filter(None, below)))))
         table.add_row(Text(heading(scale)), *cells)
-    table.add_row("bit/s", *(Text(bitrate_text(system.bitrate), style="bold") for system in evaluation.systems))
+    costs = [cost_texts(system) for system in evaluation.systems]
+    for name in costs[0]:
+        table.add_row(Text(name), *(Text(cost[name], style="bold" if name == "bit/s" else "") for cost in costs))
     return table
+
+
+def comparisons_table(evaluation: Evaluation) -> Table | None:
+    """Make a table of what can be said, by each metric, of the best system and the next; None for one system alone."""
+    comparisons = compare_all(evaluation)
+    table = Table(box=box.ROUNDED, title="the best and the next", title_justify="left", show_header=False)
+    table.add_column("", style="cyan")
+    for scale in evaluation.scales:
+        for closest in of_the_leader(evaluation, comparisons, scale)[:1]:
+            table.add_row(Text(scale.label), Text(comparison_text(scale, closest)))
+    return table if table.row_count else None
 
 
 def codebook_tables(evaluation: Evaluation) -> Iterator[Table]:

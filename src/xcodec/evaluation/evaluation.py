@@ -1,7 +1,10 @@
 """The run: every clip through every system, every pair through every metric."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
+from statistics import median
+from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +14,7 @@ from xcodec.evaluation.clips import Clip, Pair
 from xcodec.evaluation.codebook import CodebookUse, CodeCounter
 from xcodec.evaluation.metric import Metric, Missing, Scale, Score, UndefinedError
 from xcodec.evaluation.summary import Mean, mean_of
-from xcodec.evaluation.systems import Model, Reconstruction, Reference, System
+from xcodec.evaluation.systems.system import Reconstruction, Reference, System
 from xcodec.progress import shares, told_to
 
 __all__ = ["Evaluation", "Example", "Failed", "Row", "SystemResult", "evaluate"]
@@ -27,6 +30,8 @@ class Row:
         scores: by scale key; None where a metric is not defined for this clip.
         reasons: why not, by scale key.
         bits: what the system kept of the clip, where that is known.
+        tokens: how many codes that is, of all codebooks; None where there are none.
+        took: seconds that it took to give the clip back; None where that was done before.
     """
 
     name: str
@@ -34,6 +39,8 @@ class Row:
     scores: dict[str, Score | None]
     reasons: dict[str, str]
     bits: float | None
+    tokens: int | None = None
+    took: float | None = None
 
 
 @dataclass(frozen=True)
@@ -57,19 +64,38 @@ class SystemResult:
         about: what exactly was run.
         rows: one for each clip that came back.
         codebooks: how they were used, one for each; empty for what has none.
+        parameters: how many weights the system has; None where that is not known.
+        macs: multiplications, each with its addition, for a second of audio; None where they were not counted.
     """
 
     name: str
     about: str
     rows: list[Row] = field(default_factory=list)
     codebooks: list[CodebookUse] = field(default_factory=list)
+    parameters: int | None = None
+    macs: float | None = None
 
     @property
     def bitrate(self) -> float | None:
         """The bitrate in bit/s: all that was kept over all that was said; None where it is not known."""
-        if not self.rows or any(row.bits is None for row in self.rows):
+        return self._a_second([row.bits for row in self.rows])
+
+    @property
+    def token_rate(self) -> float | None:
+        """Codes a second, of all codebooks together; None where there are none."""
+        return self._a_second([row.tokens for row in self.rows])
+
+    @property
+    def real_time_factor(self) -> float | None:
+        """Seconds of work for a second of audio: the median over clips, which a slow first one does not move."""
+        factors = [row.took / row.seconds for row in self.rows if row.took is not None]
+        return median(factors) if factors else None
+
+    def _a_second(self, amounts: Sequence[float | None]) -> float | None:
+        known = [amount for amount in amounts if amount is not None]
+        if not known or len(known) < len(amounts):
             return None
-        return sum(row.bits or 0.0 for row in self.rows) / sum(row.seconds for row in self.rows)
+        return sum(known) / sum(row.seconds for row in self.rows)
 
     def scores(self, key: str) -> list[Score]:
         """Return the scores of the clips that have one."""
@@ -124,6 +150,8 @@ def evaluate(
     missing: Sequence[Missing] = (),
     examples: Collection[str] = (),
     on_progress: Callable[[float], object] | None = None,
+    *,
+    count_macs: bool = False,
 ) -> Evaluation:
     """Score systems on clips.
 
@@ -137,6 +165,7 @@ def evaluate(
         missing: what cannot be measured, for the report.
         examples: names of clips whose audio is kept.
         on_progress: called with how many more clips are done, in fractions too. What it raises ends the evaluation.
+        count_macs: whether to count each model's operations, for which it runs once more.
 
     Raises:
         InputError: where two systems have one name.
@@ -152,10 +181,13 @@ def evaluate(
     result = Evaluation(
         scales=[scale for metric in metrics for scale in metric.scales],
         missing=list(missing),
-        systems=[SystemResult(system.name, system.about) for system in systems],
+        systems=[SystemResult(system.name, system.about, parameters=system.parameters) for system in systems],
         packages=sorted({package for metric in metrics for package in metric.packages}),
-        levels={system.name: system.levels for system in systems if isinstance(system, Model) and system.levels},
+        levels={system.name: system.levels for system in systems if system.levels},
     )
+    if count_macs:
+        for system, system_result in zip(systems, result.systems, strict=True):
+            system_result.macs = system.count_macs()
     counters: list[list[CodeCounter]] = [[] for _ in systems]
     with told_to(on_progress, len(clips)):
         for clip in shares(clips):
@@ -179,23 +211,30 @@ def _evaluate_clip(
         result.failures.append(Failed(clip.name, "", str(error)))
         return
     kept: dict[str, Reconstruction] = {}
+    memory: dict[Hashable, Any] = {}
     for i, system in enumerate(shares(systems)):
         try:
+            started = perf_counter()
             reconstruction = system.reconstruct(clip, recording)
-            pair = Pair(clip, recording, reconstruction.audio)
+            took = perf_counter() - started
+            pair = Pair(clip, recording, reconstruction.audio, memory)
         except XcodecError as error:
             result.failures.append(Failed(clip.name, system.name, str(error)))
             continue
         if reconstruction.codes is not None:
             _count(reconstruction.codes.ids, reconstruction.codes.codebook_sizes, system, counters[i])
         applicable = [metric for metric in metrics if not (isinstance(system, Reference) and metric.needs_reference)]
-        result.systems[i].rows.append(_row(pair, recording.duration, applicable, reconstruction.bits))
+        scores, reasons = _measured(pair, applicable)
+        tokens = None if reconstruction.codes is None else reconstruction.codes.ids.size
+        kept_of_it = (reconstruction.bits, tokens, took if system.works else None)
+        result.systems[i].rows.append(Row(clip.name, recording.duration, scores, reasons, *kept_of_it))
         kept[system.name] = reconstruction
     if keep:
         result.examples.append(Example(clip, recording, kept))
 
 
-def _row(pair: Pair, seconds: float, metrics: Sequence[Metric], bits: float | None) -> Row:
+def _measured(pair: Pair, metrics: Sequence[Metric]) -> tuple[dict[str, Score | None], dict[str, str]]:
+    """Give a pair's scores, and why it has none, by scale key."""
     scores: dict[str, Score | None] = {}
     reasons: dict[str, str] = {}
     for metric in metrics:
@@ -208,12 +247,11 @@ def _row(pair: Pair, seconds: float, metrics: Sequence[Metric], bits: float | No
         except UndefinedError as error:
             scores |= dict.fromkeys((scale.key for scale in metric.scales), None)
             reasons |= dict.fromkeys((scale.key for scale in metric.scales), str(error))
-    return Row(pair.clip.name, seconds, scores, reasons, bits)
+    return scores, reasons
 
 
 def _count(ids: np.ndarray, sizes: Sequence[int], system: System, counters: list[CodeCounter]) -> None:
-    levels = system.levels if isinstance(system, Model) else ()
     if not counters:
-        counters += [CodeCounter(size, levels) for size in sizes]
+        counters += [CodeCounter(size, system.levels) for size in sizes]
     for counter, row in zip(counters, ids, strict=True):
         counter.add(row)

@@ -9,12 +9,18 @@ from pathlib import Path
 
 from xcodec.audio import Audio
 from xcodec.errors import MissingExtraError
+from xcodec.evaluation.comparison import best_of, compare_all, of_the_leader
 from xcodec.evaluation.evaluation import Evaluation, Example
-from xcodec.evaluation.figures import NONE, bitrate_text, heading, interval_text, mean_text, support_text
-from xcodec.evaluation.metric import Scale
-from xcodec.evaluation.pictures import LEVEL_COLOURS, codes_picture, spectrogram_picture
+from xcodec.evaluation.figures import NONE, comparison_text, cost_texts, heading, interval_text, mean_text, support_text
+from xcodec.evaluation.pictures import (
+    DIFFERENCE_COLOURS,
+    LEVEL_COLOURS,
+    codes_picture,
+    difference_picture,
+    spectrogram_picture,
+)
 from xcodec.evaluation.record import record
-from xcodec.evaluation.systems import Reconstruction, Reference
+from xcodec.evaluation.systems.system import Reconstruction, Reference
 
 __all__ = ["page"]
 
@@ -29,6 +35,7 @@ class Card:
         name: the system's.
         scores: the first few, as text.
         spectrogram: a PNG.
+        difference: a PNG of where it has more or less than the recording; empty for the recording.
         codes: a PNG; empty for what has no codes.
         audio: FLAC, which every browser plays.
     """
@@ -36,6 +43,7 @@ class Card:
     name: str
     scores: str
     spectrogram: str
+    difference: str
     codes: str
     audio: str
 
@@ -54,14 +62,19 @@ def page(evaluation: Evaluation) -> str:
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     template = environment.from_string(own_file("page.html"))
     clips = evaluation.clips
-    facts = record(evaluation)
+    facts, comparisons = record(evaluation), compare_all(evaluation)
     return template.render(
         evaluation=evaluation,
         title=", ".join(system.name for system in evaluation.systems if system.name != Reference.name),
         subtitle=f"{len(clips)} clip{'s' * (len(clips) != 1)}, {sum(clips.values()):.1f} s of recordings · "
         f"{facts['created'].replace('T', ' ').removesuffix('+00:00')} UTC · {facts['machine']}",
         num_clips=len(clips),
-        best={scale.key: _best(evaluation, scale) for scale in evaluation.scales},
+        best={scale.key: best_of(evaluation, comparisons, scale) for scale in evaluation.scales},
+        compared=[
+            (scale, compared)
+            for scale in evaluation.scales
+            if (compared := of_the_leader(evaluation, comparisons, scale))
+        ],
         codebooks=[
             (f"{system.name}, codebook {i}" if len(system.codebooks) > 1 else system.name, use)
             for system in evaluation.systems
@@ -78,12 +91,16 @@ def page(evaluation: Evaluation) -> str:
             *((system.name, system.about) for system in evaluation.systems),
             *((scale.label, scale.about) for scale in evaluation.scales),
             ("intervals", facts["intervals"]),
+            ("comparisons", facts["comparison_method"]),
             ("versions", ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
         ],
-        script=Markup(own_file("player.js") + own_file("page.js")),
+        script=Markup("".join(own_file(name) for name in ("player.js", "page.js", "listening.js"))),
+        difference_colours=DIFFERENCE_COLOURS,
+        heard=["recording", *(system.name for system in evaluation.systems if system.name != Reference.name)],
         none_text=NONE,
-        bitrate_text=bitrate_text,
+        costs={system.name: cost_texts(system) for system in evaluation.systems},
         colour=_colour,
+        comparison_text=comparison_text,
         heading=heading,
         interval_text=interval_text,
         mean_text=mean_text,
@@ -94,18 +111,6 @@ def page(evaluation: Evaluation) -> str:
 def own_file(name: str) -> str:
     """Read a file that lies beside this one."""
     return files("xcodec.evaluation").joinpath(name).read_text(encoding="utf-8")
-
-
-def _best(evaluation: Evaluation, scale: Scale) -> str | None:
-    """Return the name of the system whose mean is best, of two at least; the recordings themselves do not compete."""
-    means = {
-        system.name: mean.value
-        for system in evaluation.systems
-        if system.name != Reference.name and (mean := system.mean(scale.key)) is not None
-    }
-    if len(means) < 2:
-        return None
-    return (max if scale.higher_is_better else min)(means, key=lambda name: means[name])
 
 
 def _colour(level: int, levels: int) -> str:
@@ -135,9 +140,11 @@ def _scores(clip: str, system_name: str, evaluation: Evaluation) -> str:
 
 
 def _card(name: str, scores: str, result: Reconstruction, recording: Audio, levels: tuple[int, ...] = ()) -> Card:
+    is_recording = result.audio is recording
     return Card(
         name=name,
         scores=scores,
+        difference="" if is_recording else _data_url("image/png", difference_picture(result.audio, recording)),
         spectrogram=_data_url("image/png", spectrogram_picture(result.audio, recording)),
         codes="" if result.codes is None else _data_url("image/png", codes_picture(result.codes, levels)),
         audio=_data_url("audio/flac", _flac(result.audio)),

@@ -1,118 +1,111 @@
-"""Whether the words stay the same: the word error rate of a speech recogniser, by jiwer."""
-
-import re
-import unicodedata
-from typing import Any, ClassVar, Protocol
+"""Whether the words stay the same: the errors of a speech recogniser, by jiwer."""
 
 import numpy as np
-import torch
 
-from xcodec.errors import CheckpointError, one_line, require
+from xcodec.errors import require
 from xcodec.evaluation.clips import Pair
 from xcodec.evaluation.metric import Metric, Scale, Score, UndefinedError
+from xcodec.evaluation.recognizers import SAMPLING_RATE, Recognizer
+from xcodec.evaluation.words import WITHOUT_SPACES, normalizer, units
 
-__all__ = ["PocketSphinx", "Recognizer", "TransformersRecognizer", "WordErrorRate", "normalized"]
-
-SAMPLING_RATE = 16_000
-
-
-class Recognizer(Protocol):
-    """Speech to text."""
-
-    name: str
-    packages: ClassVar[tuple[str, ...]]
-
-    def transcribe(self, samples: np.ndarray) -> str:
-        """Transcribe float32 (samples,) at 16 kHz."""
+__all__ = ["RecognitionChange", "RecognitionError", "Transcriber"]
 
 
-class PocketSphinx:
-    """CMU PocketSphinx with the American English model that its package carries: small, offline, and often wrong.
-
-    Raises:
-        MissingExtraError: where it is not installed.
-    """
-
-    name = "pocketsphinx en-us"
-    packages: ClassVar[tuple[str, ...]] = ("pocketsphinx",)
-
-    def __init__(self) -> None:
-        self._new_decoder = require("pocketsphinx", "asr").Decoder
-
-    def transcribe(self, samples: np.ndarray) -> str:
-        """Transcribe float32 (samples,) at 16 kHz."""
-        # A decoder adapts to what it hears; a new one each time keeps a clip's score its own.
-        decoder = self._new_decoder(samprate=SAMPLING_RATE, loglevel="FATAL")
-        pcm = np.round(samples.clip(-1.0, 1.0) * 32767).astype("<i2")
-        decoder.start_utt()
-        decoder.process_raw(pcm.tobytes(), full_utt=True)
-        decoder.end_utt()
-        hypothesis = decoder.hyp()
-        return hypothesis.hypstr if hypothesis else ""
-
-
-class TransformersRecognizer:
-    """A speech recognition model of transformers, such as "facebook/hubert-large-ls960-ft" or "openai/whisper-small".
-
-    Args:
-        name: a folder or a hub id.
-        device: where it runs.
-
-    Raises:
-        CheckpointError: where it cannot be loaded.
-    """
-
-    packages: ClassVar[tuple[str, ...]] = ("transformers", "torch")
-
-    def __init__(self, name: str, device: torch.device) -> None:
-        from transformers import pipeline
-
-        self.name = name
-        try:
-            self._pipeline: Any = pipeline("automatic-speech-recognition", model=name, device=device)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"cannot be loaded as a speech recogniser: {one_line(error)}", subject=name) from None
-
-    def transcribe(self, samples: np.ndarray) -> str:
-        """Transcribe float32 (samples,) at 16 kHz."""
-        return str(self._pipeline({"raw": samples.copy(), "sampling_rate": SAMPLING_RATE})["text"])
-
-
-class WordErrorRate(Metric):
-    """Substituted, deleted and inserted words, of those in the transcript.
-
-    A clip counts by its number of words, so that the mean over clips is the rate over the whole.
+class Transcriber:
+    """A recogniser, and how its errors are counted.
 
     Args:
         recognizer: what listens.
+        language: of the recordings, by its code; it decides how texts are normalised, and whether words or characters
+            are counted.
+        number: of several recognisers, which one this is, from 1; 0 for the only one.
 
     Raises:
         MissingExtraError: where jiwer is not installed.
     """
 
+    def __init__(self, recognizer: Recognizer, language: str = "en", number: int = 0) -> None:
+        self._process_words = require("jiwer", "asr").process_words
+        self._normalized = normalizer(language, recognizer.spelling)
+        self.recognizer, self.language = recognizer, language
+        self.packages = ("jiwer", "transformers", *recognizer.packages)
+        self.unit = "character" if language in WITHOUT_SPACES else "word"
+        self.rate = f"{self.unit[0].upper()}ER"
+        self.suffix = f"_{number}" if number > 1 else ""
+        self.label_suffix = f" ({recognizer.name})" if number else ""
+
+    def scale(self, prefix: str, about: str) -> Scale:
+        """Make the scale of a rate of errors."""
+        key = f"{prefix}{self.rate.lower()}{self.suffix}"
+        return Scale(key, f"{prefix}{self.rate}{self.label_suffix}", about, 1, "%", higher_is_better=False)
+
+    def heard(self, samples: np.ndarray) -> list[str]:
+        """Transcribe float32 (samples,) at 16 kHz into words or characters."""
+        return self.units(self.recognizer.transcribe(samples))
+
+    def units(self, text: str) -> list[str]:
+        """Split a text into normalised words or characters."""
+        return units(self._normalized(text), self.language)
+
+    def errors(self, said: list[str], heard: list[str]) -> Score:
+        """Count substitutions, deletions and insertions, of so many units as were said, of which there is one at least.
+
+        A clip counts by its number of units, so that the mean over clips is the rate over the whole.
+        """
+        counts = self._process_words(" ".join(said), " ".join(heard))
+        errors = counts.substitutions + counts.deletions + counts.insertions
+        return Score(100 * errors / len(said), weight=len(said))
+
+
+class RecognitionError(Metric):
+    """Substituted, deleted and inserted words, or characters, of those in the transcript: WER, or CER.
+
+    Args:
+        transcriber: what listens and counts.
+    """
+
     needs_reference = False
 
-    def __init__(self, recognizer: Recognizer) -> None:
-        self._process_words = require("jiwer", "asr").process_words
-        self.recognizer = recognizer
-        self.packages = ("jiwer", *recognizer.packages)
-        about = f"word error rate by {recognizer.name}, over all words of all clips; the recordings have one too"
-        self.scales = (Scale("wer", "WER", about, 1, "%", higher_is_better=False),)
+    def __init__(self, transcriber: Transcriber) -> None:
+        self.transcriber, self.packages = transcriber, transcriber.packages
+        about = (
+            f"{transcriber.unit} error rate by {transcriber.recognizer.name}, over all {transcriber.unit}s of all "
+            "clips, normalised as Whisper's authors do; the recordings have one too"
+        )
+        self.scales = (transcriber.scale("", about),)
 
     def measure(self, pair: Pair) -> dict[str, Score]:
         """Score a reconstruction."""
         if pair.clip.transcript is None:
             raise UndefinedError("there is no transcript of it")
-        said = normalized(pair.clip.transcript)
+        said = self.transcriber.units(pair.clip.transcript)
         if not said:
             raise UndefinedError("its transcript has no words")
-        heard = normalized(self.recognizer.transcribe(pair.at(SAMPLING_RATE)[1]))
-        counts = self._process_words(said, heard)
-        errors, words = counts.substitutions + counts.deletions + counts.insertions, len(said.split())
-        return {"wer": Score(100 * errors / words, weight=words)}
+        heard = pair.of_reconstruction(self.transcriber, SAMPLING_RATE, self.transcriber.heard)
+        return {self.scales[0].key: self.transcriber.errors(said, heard)}
 
 
-def normalized(text: str) -> str:
-    """Put words in lower case with single spaces between, and no punctuation but the apostrophe within a word."""
-    text = unicodedata.normalize("NFKC", text).lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
-    return " ".join(word.strip("'") for word in re.findall(r"[\w']+", text) if word.strip("'"))
+class RecognitionChange(Metric):
+    """Words, or characters, that the recogniser hears otherwise than in the recording: dWER, or dCER.
+
+    It needs no transcript, and does not count what the recogniser gets wrong of the recording too.
+
+    Args:
+        transcriber: what listens and counts.
+    """
+
+    def __init__(self, transcriber: Transcriber) -> None:
+        self.transcriber, self.packages = transcriber, transcriber.packages
+        about = (
+            f"{transcriber.unit} error rate of what {transcriber.recognizer.name} hears in the reconstruction against "
+            "what it hears in the recording, without any transcript"
+        )
+        self.scales = (transcriber.scale("d", about),)
+
+    def measure(self, pair: Pair) -> dict[str, Score]:
+        """Score a pair."""
+        said = pair.of_reference(self.transcriber, SAMPLING_RATE, self.transcriber.heard)
+        if not said:
+            raise UndefinedError("no word is heard in the recording")
+        heard = pair.of_reconstruction(self.transcriber, SAMPLING_RATE, self.transcriber.heard)
+        return {self.scales[0].key: self.transcriber.errors(said, heard)}

@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from xcodec.evaluation.codebook import CodebookUse
+from xcodec.evaluation.comparison import METHOD as COMPARISON_METHOD
+from xcodec.evaluation.comparison import compare_all
 from xcodec.evaluation.evaluation import Evaluation, SystemResult
 from xcodec.evaluation.summary import METHOD
 
@@ -29,6 +31,10 @@ def record(evaluation: Evaluation) -> dict[str, Any]:
         "metrics": [vars(scale) for scale in evaluation.scales],
         "missing": [vars(missing) for missing in evaluation.missing],
         "systems": [system_record(system, evaluation) for system in evaluation.systems],
+        "comparison_method": COMPARISON_METHOD,
+        "comparisons": [
+            vars(comparison) | {"difference": vars(comparison.difference)} for comparison in compare_all(evaluation)
+        ],
         "failures": [vars(failure) for failure in evaluation.failures],
     }
 
@@ -40,6 +46,10 @@ def system_record(system: SystemResult, evaluation: Evaluation) -> dict[str, Any
         "name": system.name,
         "about": system.about,
         "bitrate": system.bitrate,
+        "token_rate": system.token_rate,
+        "parameters": system.parameters,
+        "macs_per_second": system.macs,
+        "real_time_factor": system.real_time_factor,
         "means": {key: vars(mean) if mean else None for key, mean in means.items()},
         "codebooks": [codebook_record(codebook) for codebook in system.codebooks],
         "clips": [
@@ -47,6 +57,8 @@ def system_record(system: SystemResult, evaluation: Evaluation) -> dict[str, Any
                 "name": row.name,
                 "seconds": row.seconds,
                 "bits": row.bits,
+                "tokens": row.tokens,
+                "took": row.took,
                 "scores": {key: score and score.value for key, score in row.scores.items()},
                 "reasons": row.reasons,
             }

@@ -1,20 +1,23 @@
 """Which metrics can be taken here, and what is missing for the others."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
-from xcodec.errors import MissingExtraError
+from xcodec.errors import InputError, MissingExtraError
 from xcodec.evaluation.distortion import LogSpectralDistance, MelDistance, SiSdr
 from xcodec.evaluation.intelligibility import Stoi
 from xcodec.evaluation.metric import Metric, Missing
 from xcodec.evaluation.opinion import Dnsmos, Utmos
 from xcodec.evaluation.perceptual import Pesq
-from xcodec.evaluation.recognition import PocketSphinx, TransformersRecognizer, WordErrorRate
+from xcodec.evaluation.pitch import Pitch
+from xcodec.evaluation.recognition import RecognitionChange, RecognitionError, Transcriber
+from xcodec.evaluation.recognizers import PocketSphinx, Recognizer, TransformersRecognizer
 from xcodec.evaluation.speaker import SpeakerSimilarity
+from xcodec.evaluation.visqol import Visqol
 
 __all__ = ["NO_RECOGNIZER", "POCKETSPHINX", "check_reports", "select_metrics"]
 
@@ -36,7 +39,8 @@ def check_reports(page: bool) -> None:
 def select_metrics(
     *,
     transcribed: bool,
-    recognizer: str | None = None,
+    recognizers: Sequence[str] = (),
+    language: str = "en",
     speaker: str | None = None,
     utmos: Path | None = None,
     device: torch.device,
@@ -45,8 +49,9 @@ def select_metrics(
 
     Args:
         transcribed: whether there is a transcript of any clip.
-        recognizer: for the word error rate: "pocketsphinx", a transformers id or folder, or "none"; None takes
-            pocketsphinx where it is installed.
+        recognizers: for the rates of word errors, each "pocketsphinx", a transformers id or folder, or "none" alone;
+            without any, pocketsphinx where there are transcripts and it is installed.
+        language: of the recordings, by its code; it decides how texts are normalised, and whether words are counted.
         speaker: a transformers id or folder of an x-vector model.
         utmos: a TorchScript file.
         device: where models run.
@@ -73,16 +78,45 @@ def select_metrics(
         metrics.append(Utmos(utmos, device))
     else:
         missing.append(Missing("UTMOS", "give --utmos FILE, the predictor as TorchScript (docs/evaluate.md says how)"))
-    if not transcribed:
-        missing.append(Missing("WER", "give --transcripts FILE, or put transcripts.tsv beside the recordings"))
-    elif recognizer == NO_RECOGNIZER:
-        missing.append(Missing("WER", "leave --asr none out"))
-    elif recognizer in (None, POCKETSPHINX):
-        take("WER", lambda: WordErrorRate(PocketSphinx()))
-    else:
-        take("WER", lambda: WordErrorRate(TransformersRecognizer(recognizer, device)))
+    take("F0 correlation, voicing error", Pitch)
+    take("ViSQOL", Visqol)
+    recognition, absent = select_recognition(transcribed, recognizers, language, device)
+    metrics += recognition
+    missing += absent
     if speaker is not None:
         metrics.append(SpeakerSimilarity(speaker, device))
     else:
         missing.append(Missing("SIM", "give --speaker, an x-vector model such as microsoft/wavlm-base-plus-sv"))
+    return metrics, missing
+
+
+def select_recognition(
+    transcribed: bool, names: Sequence[str], language: str, device: torch.device
+) -> tuple[list[Metric], list[Missing]]:
+    """Load the recognisers, with the metrics by each, and tell of what is missing.
+
+    Raises:
+        CheckpointError: where one that was asked for cannot be loaded.
+        InputError: where "none" is not alone.
+    """
+    if NO_RECOGNIZER in names:
+        if len(names) > 1:
+            raise InputError("none is not for beside recognisers", argument="asr", remedy="leave it or them out")
+        return [], [Missing("WER, dWER", "leave --asr none out")]
+    metrics: list[Metric] = []
+    missing: list[Missing] = []
+    if not transcribed:
+        how = "give --transcripts FILE, or put transcripts.tsv beside the recordings"
+        missing.append(Missing("WER", how))
+        if not names:
+            missing.append(Missing("dWER", "name a recogniser by --asr; it needs no transcripts"))
+            return metrics, missing
+    for number, name in enumerate(names or (POCKETSPHINX,), 1):
+        try:
+            listener: Recognizer = PocketSphinx() if name == POCKETSPHINX else TransformersRecognizer(name, device)
+            transcriber = Transcriber(listener, language, number if len(names) > 1 else 0)
+        except MissingExtraError as error:
+            missing.append(Missing(f"WER, dWER by {name}", error.remedy or error.problem))
+            continue
+        metrics += [*([RecognitionError(transcriber)] if transcribed else []), RecognitionChange(transcriber)]
     return metrics, missing

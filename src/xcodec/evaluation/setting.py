@@ -19,7 +19,8 @@ class Setting:
     Attributes:
         text: as it was given; no two settings that differ share it.
         model: a folder, a hub id or a built-in name.
-        bandwidth: in kbit/s; None where it is not said.
+        bandwidth: what stands behind @: kbit/s or, of a codec that has no bandwidths, a number of codebooks; None where
+            it is not said.
         precision: likewise.
     """
 
@@ -30,7 +31,7 @@ class Setting:
 
     @classmethod
     def parse(cls, text: str) -> "Setting":
-        """Read MODEL, MODEL@KBPS, MODEL:TYPE or MODEL@KBPS:TYPE; a folder of just that name comes first.
+        """Read MODEL, MODEL@RATE, MODEL:TYPE or MODEL@RATE:TYPE; a folder of just that name comes first.
 
         Raises:
             InputError: where the bandwidth is no number, or the type is not known.
@@ -45,5 +46,7 @@ class Setting:
         try:
             rate = None if bandwidth is None else float(bandwidth)
         except ValueError:
-            raise InputError(f"{bandwidth!r} is no number of kbit/s; expected such as MODEL@2", subject=text) from None
+            raise InputError(
+                f"{bandwidth!r} is no number, of kbit/s or of codebooks; expected such as MODEL@2", subject=text
+            ) from None
         return cls(text, found["model"], rate, None if precision is None else Precision(precision))

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from xcodec.errors import CheckpointError, one_line
@@ -49,9 +50,12 @@ class SpeakerSimilarity(Metric):
             raise UndefinedError(f"shorter than {SHORTEST:g} s, too short for a voice")
         audible(both[0], "recording")
         audible(both[1], "reconstruction")
-        voices: list[torch.Tensor] = []
-        for samples in both:  # each by itself, as long as it is
-            inputs = self._features(samples, sampling_rate=SAMPLING_RATE, return_tensors="pt").to(self.device)
-            with torch.inference_mode():
-                voices.append(self._model(**inputs).embeddings[0].float())
-        return {"speaker_similarity": Score(float(torch.nn.functional.cosine_similarity(voices[0], voices[1], dim=0)))}
+        voices = pair.of_reference(self, SAMPLING_RATE, self._voice), self._voice(both[1])
+        return {"speaker_similarity": Score(float(torch.nn.functional.cosine_similarity(*voices, dim=0)))}
+
+    def _voice(self, samples: np.ndarray) -> torch.Tensor:
+        """Embed the voice of one recording, as long as it is."""
+        inputs = self._features(samples, sampling_rate=SAMPLING_RATE, return_tensors="pt").to(self.device)
+        with torch.inference_mode():
+            embedding: torch.Tensor = self._model(**inputs).embeddings[0].float()
+        return embedding

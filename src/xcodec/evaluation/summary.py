@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -51,6 +52,11 @@ def mean_of(scores: Sequence[Score]) -> Mean | None:
     Raises:
         MissingExtraError: without scipy.
     """
+    return _mean_of(tuple(scores))
+
+
+@lru_cache(maxsize=4096)  # tables, pages and JSON ask for the same
+def _mean_of(scores: tuple[Score, ...]) -> Mean | None:
     value = weighted_mean(scores)
     if value is None:
         return None

@@ -1,6 +1,5 @@
 """Codecs that run anywhere, for scale: Codec 2 and Opus, by their own programs."""
 
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -9,15 +8,12 @@ from typing import ClassVar
 import numpy as np
 
 from xcodec.audio import Audio, pcm_to_float32
-from xcodec.errors import InputError, MissingExtraError, XcodecError
+from xcodec.errors import InputError
 from xcodec.evaluation.clips import Clip
-from xcodec.evaluation.systems import Reconstruction, System
+from xcodec.evaluation.systems.programs import check_installed, run
+from xcodec.evaluation.systems.system import Reconstruction, System
 
-__all__ = ["BaselineError", "Codec2", "Opus", "baseline"]
-
-
-class BaselineError(XcodecError, RuntimeError):
-    """A baseline's program failed; the message is what it said."""
+__all__ = ["Codec2", "Opus", "baseline"]
 
 
 class Codec2(System):
@@ -128,28 +124,3 @@ def payload(ogg: bytes) -> int:
         position += 27 + segments + length
         page += 1
     return total
-
-
-def check_installed(package: str, *programs: str) -> None:
-    """Check that programs can be found.
-
-    Raises:
-        MissingExtraError: where they cannot.
-    """
-    if not all(map(shutil.which, programs)):
-        raise MissingExtraError(
-            f"{' and '.join(programs)} must be installed",
-            remedy=f"apt-get install {package} ({' and '.join(programs)})",
-        )
-
-
-def run(*command: object) -> None:
-    """Run a program whose words nobody needs unless it fails.
-
-    Raises:
-        BaselineError: where it does.
-    """
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = " ".join((done.stderr or done.stdout).split())
-        raise BaselineError(f"{command[0]} failed with exit code {done.returncode}: {said or 'it said nothing'}")
