@@ -30,7 +30,7 @@ def table(rows: Iterable[tuple[str, str]]) -> str:
         lines += zip([label, *[""] * len(pieces)], pieces, strict=False)
     width = max(cell_len(text) for _, text in lines)
     encodable = (sys.stdout.encoding or "").lower().startswith("utf")
-    left, line, down, right, bar, lower_left, up, lower_right = FRAME if encodable else ASCII
+    left, line, down, right, bar, lower_left, up, lower_right = list(FRAME if encodable else ASCII)
     return "\n".join(
         [
             left + line * (label_width + 2) + down + line * (width + 2) + right,
