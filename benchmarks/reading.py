@@ -3,9 +3,9 @@
     python benchmarks/reading.py [--clips 12] [--rounds 3] [--model mini] [--json FILE]
 
 Clips of 2 to 35 seconds, with lengths as benchmarks/tokenization.py has them, are written as 16 kHz FLAC, 48 kHz FLAC,
-48 kHz FLAC with two channels, and 44.1 and 48 kHz MP3. Each is read as a reader process reads it, and encoded as a batch of the
-model's, on one thread; what counts is processor time per second of audio, the least of the rounds. Readers that one model
-keeps busy are the quotient: below 1, a single reader process is ahead of a model with a core of its own.
+48 kHz FLAC with two channels, and 44.1 and 48 kHz MP3. Each is read as a reader process reads it, and encoded as a
+batch of the model's, on one thread; what counts is processor time per second of audio, the least of the rounds. Below 1
+over the model's, a single reader process is ahead of a model with a core of its own.
 """
 
 import argparse

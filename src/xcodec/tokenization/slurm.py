@@ -71,7 +71,9 @@ class SlurmPlan:
             "# shard go, and this task is put back into the queue.\n"
             f'srun --cpus-per-task="${{SLURM_CPUS_PER_TASK:-1}}" {command}\n'
             "code=$?\n"
-            f'if [ "$code" -eq {TERMINATED} ]; then scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID"; fi\n'
+            f'if [ "$code" -eq {TERMINATED} ]; then\n'  # by this name: SLURM_JOB_ID of one of them is the whole array
+            '  scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"\n'
+            "fi\n"
             'exit "$code"\n',
         )
         scripts["check"] = self._script("check", [], f"exec {self._command(self.check)}\n")
