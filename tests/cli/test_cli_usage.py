@@ -42,11 +42,13 @@ OPTIONS = {
     "--codes-per-second --num-attention-heads",
     "export": "--encoder --decoder --dtype --opset --overwrite",
     "page": "--output/-o --onnxruntime",
-    "tokenize run": "--output/-o --root --channel --verify --texts --ignore-unreadable --engine --shard-hours --part "
+    "tokenize run": "--output/-o --root --channel --verify --texts --quality --where --dedupe "
+    "--segment-seconds --ignore-unreadable --engine --shard-hours --part "
     f"--worker --workers --plan-only --trial --retry-failed --bandwidth/-b {CODEC} --compile --batch-seconds --readers "
     "--file-seconds --longest --stall-minutes --log-format --metrics-file",
     "tokenize submit": "--output/-o --engine --workers --gpus --cpus --time --sbatch --sbatch-worker --image --logs "
-    "--dry-run --root --channel --verify --texts --ignore-unreadable --shard-hours --retry-failed --bandwidth/-b "
+    "--dry-run --root --channel --verify --texts --quality --where --dedupe --segment-seconds --ignore-unreadable "
+    "--shard-hours --retry-failed --bandwidth/-b "
     f"{CODEC} --compile --batch-seconds --readers --file-seconds --longest --log-format --metrics-file",
     "tokenize status": "--json --check --ignore-unreadable",
     "tokenize export": "--to --output/-o --text",

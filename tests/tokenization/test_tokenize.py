@@ -22,6 +22,7 @@ from xcodec.codec import Codec
 from xcodec.codes import Codes
 from xcodec.errors import AudioError, InputError
 from xcodec.tokenization.inputs import Inputs
+from xcodec.tokenization.outcomes import Outcome
 from xcodec.tokenization.plan import Fingerprint, Plan
 from xcodec.tokenization.readers import ReaderPool, ReadingLimits
 from xcodec.tokenization.run import prepare, tokenize
@@ -112,9 +113,17 @@ def test_codes_take_little_room_whichever_they_are(codebooks: int, size: int, mo
     sizes = (size,) * codebooks
     rates = {"frame_rate": 50, "sampling_rate": 16000, "source_sampling_rate": 16000}
     made = Codes(ids, num_samples=320 * ids.shape[1] - 1, codebook_sizes=sizes, **rates)
-    rows = pa.table({"id": ["a"], "seconds": [3600.0], "speaker": ["x"]})
+    rows = pa.table({"id": ["a"], "uri": ["/a"], "seconds": [3600.0], "speaker": ["x"]})
     fingerprint = Fingerprint("", 1, 3600.0, 1, 1.0, {"codebook_sizes": list(sizes)})
-    write_shard(FolderStore(tmp_path), "x.parquet", 0, fingerprint, rows, rows.schema.remove(0).remove(0), {0: made})
+    write_shard(
+        FolderStore(tmp_path),
+        "x.parquet",
+        0,
+        fingerprint,
+        rows,
+        pa.schema([("speaker", pa.string())]),
+        {0: [Outcome("a", made)]},
+    )
     assert (tmp_path / "x.parquet").stat().st_size < most * ids.size
     assert expected_bytes({"codebook_sizes": sizes, "frame_rate": 50}, 3600.0) == pytest.approx(
         (tmp_path / "x.parquet").stat().st_size, rel=0.03

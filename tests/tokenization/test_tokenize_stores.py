@@ -109,7 +109,7 @@ def test_a_shard_that_another_run_has_written_meanwhile_stays(finished: Path) ->
     store = copied(finished, "memory://bucket/tokens")
     plan, before = Plan(store), codes_of(str(store))
     rows = plan.shard(0)
-    failures = {i: _failure(row) for i, row in enumerate(rows.to_pylist())}
+    failures = {i: [_failure(row)] for i, row in enumerate(rows.to_pylist())}
     header = write_shard(store, plan.output(0), 0, plan.fingerprint, rows, plan.carried, failures)
     assert header.rows > 0  # it is what was there
     assert codes_of(str(store)) == before
@@ -119,8 +119,9 @@ def test_a_shard_that_another_run_has_written_meanwhile_stays(finished: Path) ->
 
 def _failure(row: dict[str, object]) -> object:
     from xcodec.tokenization.headers import Failure
+    from xcodec.tokenization.outcomes import Outcome
 
-    return Failure(str(row["id"]), str(row["uri"]), "read", "the network was away")
+    return Outcome(str(row["id"]), Failure(str(row["id"]), str(row["uri"]), "read", "the network was away"))
 
 
 def test_the_footer_of_a_file_is_read_without_the_rest(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:

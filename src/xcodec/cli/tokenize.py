@@ -51,7 +51,7 @@ Tokenize a data set: recordings become Parquet files of codes.
 What is to be done is planned once, in shards of an hour or more; each shard
 is one file that appears whole or not at all. After any crash, run the same command
 again: only what is missing is done. Every recording is exactly once in the
-output, with its codes, or as a failure with its reason.
+output, with its codes, or as a failure or left out, with the reason.
 
   xcodec tokenize INPUT... -o OUT          plan and run, or go on
   xcodec tokenize status OUT               how far it is
@@ -72,6 +72,7 @@ gs://, hf://, ...):
                                   which are carried to the output
   list.txt .lst .list wav.scp -   a path on each line; Kaldi's id and path; -
                                   is such a list, or JSON lines, on stdin
+  'data/*.parquet'                the same with the audio inside, as on the Hub
   'shards/*.tar'                  WebDataset
   dataset/                        a Hugging Face data set, by save_to_disk
   cuts.jsonl.gz                   cuts of Lhotse
@@ -82,12 +83,14 @@ with its reason. Left out, the recordings that OUT was planned with are gone on 
 
 [bold]OUT[/bold], a folder or a prefix such as s3://bucket/tokens, gets codes/*.parquet (id,
 codes, frames, seconds, source_rate and what is carried), failures.parquet,
-plan.parquet, plan.json and status.json.
+plan.parquet, plan.json and status.json; with --where and --dedupe also
+excluded.parquet, what was left out and why.
 
 [bold]Examples[/bold]
 
   xcodec tokenize corpus/ -o tokens/ -m HKUSTAudio/xcodec2-hf
   xcodec tokenize train.jsonl -o tokens/ --root /data --batch-seconds 1200
+  xcodec tokenize books/ -o tokens/ --segment-seconds 30 --where 'snr > 15'
   xcodec tokenize calls/ -o tokens/ --channel each     both sides of telephone calls
   find . -name '*.wav' | xcodec tokenize - -o tokens/
   xcodec tokenize -o tokens/ --part 3/8      the third of eight machines
@@ -185,6 +188,10 @@ def run(
         output().print(
             f"The failures are listed in {plan.store.called('failures.parquet')}", soft_wrap=True, markup=False
         )
+    if standing.excluded:
+        output().print(
+            f"What was left out is listed in {plan.store.called('excluded.parquet')}", soft_wrap=True, markup=False
+        )
     if is_incomplete(standing, ignore_unreadable):
         raise typer.Exit(FAILED)
 
@@ -249,7 +256,7 @@ def planned(
                 hashed=options.verify,
                 texts=options.texts,
             )
-        return prepare(job, codec, given, shard_hours)
+        return prepare(job, codec, given, shard_hours, options.treatment)
 
 
 def tokenized(

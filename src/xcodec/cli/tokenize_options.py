@@ -3,14 +3,17 @@
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xcodec.cli.groups import retold
 from xcodec.cli.log_lines import LogFormat, log_as
-from xcodec.cli.options import CHANNEL
+from xcodec.cli.options import CHANNEL, SEGMENT_SECONDS
 from xcodec.cli.paths import home
+
+if TYPE_CHECKING:
+    from xcodec.tokenization.treatment import Treatment
 
 __all__ = [
     "Engine",
@@ -20,6 +23,12 @@ __all__ = [
     "ReadingOptions",
     "ShardOptions",
 ]
+
+
+class Dedupe(str, Enum):
+    """By what duplicates are found."""
+
+    AUDIO = "audio"
 
 
 class Engine(str, Enum):
@@ -61,14 +70,53 @@ class PlanOptions:
         ),
     ] = False
 
+    quality: Annotated[
+        bool,
+        typer.Option(
+            "--quality", help="Write figures of each row: rms, peak, clipping, silence, snr, bandwidth, speech."
+        ),
+    ] = False
+    where: Annotated[
+        str,
+        typer.Option(
+            "--where",
+            metavar="CONDITION",
+            help="Leave out what does not meet it, such as 'snr > 15 and clipping < 0.01'. Besides the figures there "
+            "are seconds and source_rate.",
+            show_default=False,
+        ),
+    ] = ""
+    dedupe: Annotated[
+        Dedupe | None,
+        typer.Option("--dedupe", help="audio: of rows with the same samples keep the first.", show_default=False),
+    ] = None
+    segment_seconds: Annotated[
+        float | None,
+        retold(
+            SEGMENT_SECONDS,
+            "Cut longer recordings at pauses into rows of at most so much, with `parent`, `start`, `end`.",
+        ),
+    ] = None
+
     def check(self, inputs: list[str] | None) -> None:
-        """Refuse options that have no effect, since the plan is made.
+        """Refuse options that have no effect, since the plan is made, and conditions that cannot be understood.
 
         Raises:
             typer.BadParameter: says what to give.
+            InputError: for a condition.
         """
-        if not inputs and (self.verify or self.texts or self.channel != "mean"):
-            raise typer.BadParameter("--channel, --verify and --texts are for planning; give the INPUT")
+        if not inputs and self != PlanOptions(root=self.root):
+            names = "--channel, --verify, --texts, --quality, --where, --dedupe and --segment-seconds"
+            raise typer.BadParameter(f"{names} are for planning; give the INPUT")
+        assert self.treatment
+
+    @property
+    def treatment(self) -> "Treatment":
+        """What is done to recordings besides encoding."""
+        from xcodec.tokenization.treatment import Treatment
+
+        dedupe = None if self.dedupe is None else self.dedupe.value
+        return Treatment(self.quality, self.where, dedupe, self.segment_seconds)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,9 @@ def show_progress(bar: ProgressBar, status: "RunStatus") -> None:
     standing = status.standing
     eta = "" if status.eta_seconds is None else f", {spoken_seconds(status.eta_seconds)} left"
     failed = f", {standing.failed:,} failed" if standing.failed else ""
-    text = f"{standing.done:,}/{standing.rows:,}{failed}, {status.seconds_per_second:.1f} audio-s/s{eta}"
+    excluded = f", {standing.excluded:,} excluded" if standing.excluded else ""
+    done = standing.rows - standing.left if standing.cut else standing.done
+    text = f"{done:,}/{standing.rows:,}{excluded}{failed}, {status.seconds_per_second:.1f} audio-s/s{eta}"
     bar.show(standing.seconds_done, text, total=standing.seconds_done + standing.seconds_left)
 
 
@@ -57,13 +59,13 @@ def show_summary(status: "RunStatus") -> None:
     """Print what a run did, and what is left or failed."""
     standing = status.standing
     output().print(
-        f"Tokenized {standing.done:,} of {standing.rows:,} recordings, {spoken_seconds(standing.seconds_done)} of "
+        f"Tokenized {counted(standing)} of {standing.rows:,} recordings, {spoken_seconds(standing.seconds_done)} of "
         f"audio; this run {spoken_seconds(status.seconds)} in {spoken_seconds(status.elapsed)}: "
         f"{status.seconds_per_second:.1f} audio-seconds per second, the model worked "
         f"{status.model_share:.0%} of the time, {status.padding_share:.1%} of its input was padding",
         soft_wrap=True,
     )
-    if standing.failed or standing.left:
+    if standing.failed or standing.left or standing.excluded:
         show_standing(standing)
 
 
@@ -72,8 +74,10 @@ def show_standing(standing: "Standing", runs: Sequence["RunStatus"] = ()) -> Non
     from xcodec.tokenization.readers import slowest_of
 
     console = output()
+    excluded = f" {standing.excluded:,} excluded," if standing.excluded else ""
     lines = [
-        f"{standing.done:,} done, {standing.failed:,} failed, {standing.left:,} left of {standing.rows:,} recordings",
+        f"{counted(standing)} done,{excluded} {standing.failed:,} failed, {standing.left:,} left of {standing.rows:,} "
+        "recordings",
         f"{standing.shards_done:,} of {standing.shards:,} shards; {spoken_seconds(standing.seconds_done)} of audio done"
         + (f", about {spoken_seconds(standing.seconds_left)} left" if standing.seconds_left else ""),
     ]
@@ -82,6 +86,7 @@ def show_standing(standing: "Standing", runs: Sequence["RunStatus"] = ()) -> Non
     if len(together) > 1 and (speed := sum(run.seconds_per_second for run in together)):
         left = f", {spoken_seconds(standing.seconds_left / speed)} to go" if standing.seconds_left else ""
         lines.append(f"{len(together)} workers together: {speed:.1f} audio-seconds per second{left}")
+    lines += [f"{count:8,}  excluded: {reason}" for reason, count in standing.exclusions]
     examples = dict(standing.failure_examples)
     for name, count in standing.failure_classes:
         lines.append(f"{count:8,}  {name}")
@@ -130,3 +135,8 @@ def show_jobs(slurm: "SlurmRun | None", jobs: "Sequence[SlurmJob]") -> None:
         ]
     for line in lines:
         output().print(line, soft_wrap=True, markup=False)
+
+
+def counted(standing: "Standing") -> str:
+    """What is done, and what is counted where that is not recordings."""
+    return f"{standing.done:,} pieces" if standing.cut else f"{standing.done:,}"

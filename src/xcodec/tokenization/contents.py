@@ -6,6 +6,7 @@ from typing import Any
 
 from xcodec.errors import AudioError
 from xcodec.location import Location, is_url, stamp
+from xcodec.tokenization.cells import Cell, CellReader, file_of
 
 __all__ = ["check_hash", "check_stamp", "chunks", "hash_of"]
 
@@ -19,6 +20,9 @@ def chunks(uri: str, byte_start: int | None, byte_count: int | None) -> Iterator
         EOFError: where the file ends before the part does.
         OSError: or whatever else the library of the protocol raises, where the file cannot be read.
     """
+    if cell := Cell.of(uri):
+        yield CellReader().read(cell)
+        return
     location = Location.of(uri)
     with location.fs.open(location.path, "rb") as source:
         source.seek(byte_start or 0)
@@ -49,7 +53,7 @@ def check_stamp(entry: Mapping[str, Any]) -> None:
     """
     if entry["file_sha256"] is not None or entry["file_size"] is None or is_url(entry["uri"]):
         return
-    seen = stamp(Location.of(entry["uri"]).path)
+    seen = stamp(Location.of(file_of(entry["uri"])).path)
     was, now = (entry["file_size"], entry["file_modified"]), (seen.size, seen.modified)
     if now == (None, None) or was == now:  # a file that is gone is told when it is opened
         return

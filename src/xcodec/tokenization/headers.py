@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -74,11 +74,13 @@ class ShardHeader:
     Args:
         shard: its number.
         plan_hash: of the plan that it belongs to.
-        rows: with codes.
+        rows: with codes; more than its recordings where these are cut.
         seconds: of audio in them.
         planned_seconds: that the plan expected of all its recordings.
         codec: as the fingerprint has it.
         failures: the recordings without codes.
+        recordings: of the plan that are in it, whatever became of them.
+        excluded: how many rows were left out, by reason; which ones, the file says elsewhere.
     """
 
     shard: int
@@ -88,6 +90,8 @@ class ShardHeader:
     planned_seconds: float
     codec: Mapping[str, Any]
     failures: tuple[Failure, ...] = ()
+    recordings: int = 0
+    excluded: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_header(file: Path | IO[bytes], called: str = "") -> ShardHeader:
@@ -102,7 +106,9 @@ def read_header(file: Path | IO[bytes], called: str = "") -> ShardHeader:
     """
     try:
         header = json.loads((pq.read_schema(file).metadata or {})[METADATA])
-        return ShardHeader(**header | {"failures": tuple(Failure(**each) for each in header["failures"])})
+        failures = tuple(Failure(**each) for each in header["failures"])
+        header.setdefault("recordings", header["rows"] + len(failures))  # files of earlier versions do not say it
+        return ShardHeader(**header | {"failures": failures})
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
         raise InputError(
             f"is damaged, or no file of codes ({error})", subject=called or file, remedy="delete it and run again"

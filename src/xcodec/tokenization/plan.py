@@ -29,11 +29,12 @@ from xcodec.tokenization.inputs import ENTRY, Inputs
 from xcodec.tokenization.lock import ScratchFolder
 from xcodec.tokenization.plan_changes import first_difference
 from xcodec.tokenization.stores import Store, store_of
+from xcodec.tokenization.treatment import UNTREATED, Treatment
 
 __all__ = ["Fingerprint", "Plan", "Sharding"]
 
 FORMAT = "xcodec.tokens"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 _SHARD_ROWS = 20_000  # at most: what a shard's worker holds of its rows in memory
 _SHARD_SHARE = 1 / 1000  # of what was planned before it, which a shard holds at least where shards grow
@@ -55,6 +56,7 @@ class Fingerprint:
             `xcodec` version.
         faults: of the rows, those that name nothing that could be read.
         hashed: whether recordings are known again by hashes of their contents.
+        treatment: what is done to them besides encoding; the plan's hash is of it, too.
     """
 
     plan_hash: str
@@ -65,6 +67,7 @@ class Fingerprint:
     codec: dict[str, Any]
     faults: int = 0
     hashed: bool = False
+    treatment: Treatment = UNTREATED
 
     def codec_changes(self, codec: dict[str, Any]) -> list[str]:
         """What another codec differs in; its name is for people and does not count."""
@@ -95,7 +98,8 @@ class Plan:
                 raise InputError(
                     f"is of format version {version}; this xcodec reads up to {FORMAT_VERSION}", subject=path
                 )
-            self.fingerprint = Fingerprint(**stored)
+            treatment = Treatment(**stored.pop("treatment", {}))
+            self.fingerprint = Fingerprint(**stored, treatment=treatment)
         except FileNotFoundError:
             raise InputError("holds no plan.json, so it is no output of `xcodec tokenize`", subject=store) from None
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -138,7 +142,14 @@ class Plan:
         return (output if isinstance(output, Store) else store_of(output)).exists("plan.json")
 
     @classmethod
-    def write(cls, store: Store, inputs: Inputs, shard_hours: float | None, codec: dict[str, Any]) -> "Plan | None":
+    def write(
+        cls,
+        store: Store,
+        inputs: Inputs,
+        shard_hours: float | None,
+        codec: dict[str, Any],
+        treatment: Treatment = UNTREATED,
+    ) -> "Plan | None":
         """Freeze the input.
 
         Args:
@@ -146,6 +157,7 @@ class Plan:
             inputs: all entries; they are read once, in batches.
             shard_hours: expected audio in a shard; None lets shards grow with the input.
             codec: of the fingerprint.
+            treatment: of the fingerprint.
 
         Returns:
             The plan; None where another run has planned meanwhile.
@@ -153,12 +165,13 @@ class Plan:
         Raises:
             InputError: for an empty input, and where the output holds codes of another plan.
         """
+        treatment.check_carried(inputs.carried.names)
         with store.lock(".plan.lock") as lock:
             lock.take(wait=True)
             if store.exists("plan.json"):
                 return None
             with store.writing("plan.parquet") as part:
-                fingerprint = _write_rows(part, inputs, shard_hours, codec)
+                fingerprint = _write_rows(part, inputs, shard_hours, codec, treatment)
                 shards = fingerprint.shards
                 survey(store, fingerprint.plan_hash, shards, range(shards)).check()
             stored = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(fingerprint)}
@@ -170,8 +183,8 @@ class Plan:
                 )
         return cls(store)
 
-    def check_same(self, inputs: Inputs, shard_hours: float | None) -> None:
-        """Refuse an input, or a way to cut it, that gives another plan; say what changed.
+    def check_same(self, inputs: Inputs, shard_hours: float | None, treatment: Treatment = UNTREATED) -> None:
+        """Refuse an input, or a way to cut or treat it, that gives another plan; say what changed.
 
         Raises:
             InputError: names the first recording that differs.
@@ -183,6 +196,12 @@ class Plan:
                 subject=self.store,
                 remedy="go on with the same, or start another output",
             )
+        if changes := was.treatment.changes(treatment):
+            raise InputError(
+                f"was planned with {', and '.join(changes)}",
+                subject=self.store,
+                remedy="go on with the same, or start another output",
+            )
         if inputs.hashed and not was.hashed:
             raise InputError(
                 "was planned without hashes", subject=self.store, remedy="leave --verify out, or start another output"
@@ -190,7 +209,7 @@ class Plan:
         inputs.hashed = was.hashed
         with ScratchFolder() as scratch:
             again = scratch.path / "plan.parquet"
-            now = _write_rows(again, inputs, shard_hours, was.codec)
+            now = _write_rows(again, inputs, shard_hours, was.codec, was.treatment)
             if now.plan_hash == was.plan_hash:
                 return
             if change := first_difference(self.table_path, again):
@@ -278,9 +297,12 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _write_rows(path: Path, inputs: Inputs, shard_hours: float | None, codec: dict[str, Any]) -> Fingerprint:
+def _write_rows(
+    path: Path, inputs: Inputs, shard_hours: float | None, codec: dict[str, Any], treatment: Treatment
+) -> Fingerprint:
     """Write all entries with their shards, in groups of whole shards."""
-    schema = pa.schema([*inputs.schema, pa.field("shard", pa.int32(), nullable=False)])
+    told = {"xcodec": json.dumps(treatment.fields())} if treatment.fields() else None
+    schema = pa.schema([*inputs.schema, pa.field("shard", pa.int32(), nullable=False)], told)
     sharding = Sharding(shard_hours)
     rows = 0
     with DuplicateFinder() as duplicates:
@@ -308,7 +330,7 @@ def _write_rows(path: Path, inputs: Inputs, shard_hours: float | None, codec: di
             seconds += pc.sum(batch["seconds"]).as_py() or 0.0
             faults += len(batch) - batch["fault"].null_count
     return Fingerprint(
-        file_hash(path), rows, seconds, sharding.number + 1, shard_hours, codec, faults=faults, hashed=inputs.hashed
+        file_hash(path), rows, seconds, sharding.number + 1, shard_hours, codec, faults, inputs.hashed, treatment
     )
 
 

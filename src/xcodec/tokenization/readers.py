@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,18 @@ import xcodec
 from xcodec.audio import Audio
 from xcodec.errors import AudioError, InputError
 from xcodec.tokenization.lock import ScratchFolder
+from xcodec.tokenization.pieces import SAMPLES_ALONE, Inspection, Piece
 
 __all__ = ["ReaderPool", "ReadingLimits", "SlowRead", "Sound", "slowest_of"]
 
 
 @dataclass(frozen=True)
 class Sound:
-    """What was read: one channel at the model's rate, and the rate of its source in Hz."""
+    """What was read: one channel at the model's rate, the rate of its source in Hz, and how it is cut."""
 
     audio: Audio
     source_rate: int
+    pieces: tuple[Piece, ...]
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,8 @@ class ReaderProcess:
     One thread reads; another may close it meanwhile, for good.
     """
 
-    def __init__(self, sampling_rate: int, limits: ReadingLimits) -> None:
-        self.sampling_rate, self.limits = sampling_rate, limits
+    def __init__(self, sampling_rate: int, limits: ReadingLimits, inspection: Inspection) -> None:
+        self.sampling_rate, self.limits, self.inspection = sampling_rate, limits, inspection
         self._changing = threading.Lock()  # held while the process is started or ended
         self._process: subprocess.Popen[bytes] | None = None
         self._scratch: ScratchFolder | None = None
@@ -159,6 +161,7 @@ class ReaderProcess:
             [
                 *(sys.executable, "-m", "xcodec.tokenization.reader_process"),
                 *(str(self.sampling_rate), str(self.limits.longest), str(scratch.path)),
+                json.dumps(asdict(self.inspection)),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -206,7 +209,8 @@ class ReaderProcess:
             timer.cancel()
 
     def _sound(self, answer: Mapping[str, Any]) -> Sound:
-        return Sound(Audio(answer["sound"], self.sampling_rate), answer["source_rate"])
+        pieces = tuple(Piece(**each) for each in answer["pieces"])
+        return Sound(Audio(answer["sound"], self.sampling_rate), answer["source_rate"], pieces)
 
     def _expire(self, process: subprocess.Popen[bytes]) -> None:
         self._expired = True
@@ -230,9 +234,12 @@ class ReaderPool:
         count: of processes.
         sampling_rate: in Hz, of what is read.
         limits: for one file.
+        inspection: what to find out about what is read.
     """
 
-    def __init__(self, count: int, sampling_rate: int, limits: ReadingLimits) -> None:
+    def __init__(
+        self, count: int, sampling_rate: int, limits: ReadingLimits, inspection: Inspection = SAMPLES_ALONE
+    ) -> None:
         if count < 1:
             raise InputError("expected a whole number, at least 1", argument="workers", value=count)
         self.count = count
@@ -240,7 +247,7 @@ class ReaderPool:
         self.num_read = 0
         self.slowest: tuple[SlowRead, ...] = ()
         self._changing = threading.Lock()  # held while that is changed
-        self._all = [ReaderProcess(sampling_rate, limits) for _ in range(count)]
+        self._all = [ReaderProcess(sampling_rate, limits, inspection) for _ in range(count)]
         self._idle: queue.SimpleQueue[ReaderProcess] = queue.SimpleQueue()
         for reader in self._all:
             self._idle.put(reader)

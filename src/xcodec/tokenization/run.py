@@ -14,8 +14,10 @@ from xcodec.tokenization.job import Job
 from xcodec.tokenization.meter import Meter
 from xcodec.tokenization.model import describe
 from xcodec.tokenization.plan import Plan
-from xcodec.tokenization.status import RunStatus, write_failures
+from xcodec.tokenization.repeated_audio import settle
+from xcodec.tokenization.status import RunStatus, write_excluded, write_failures
 from xcodec.tokenization.stores import store_of
+from xcodec.tokenization.treatment import UNTREATED, Treatment
 
 if TYPE_CHECKING:
     from xcodec.codec import Codec
@@ -34,7 +36,13 @@ class IncompleteError(XcodecError, RuntimeError):
     """Shards were given up; what is done is kept, and running again does the rest."""
 
 
-def prepare(job: Job, codec: "Codec", inputs: Inputs | None, shard_hours: float | None = None) -> Plan:
+def prepare(
+    job: Job,
+    codec: "Codec",
+    inputs: Inputs | None,
+    shard_hours: float | None = None,
+    treatment: Treatment = UNTREATED,
+) -> Plan:
     """Write the plan of a new output, or check that the plan that is there is still meant.
 
     Args:
@@ -43,9 +51,11 @@ def prepare(job: Job, codec: "Codec", inputs: Inputs | None, shard_hours: float 
         inputs: what is tokenized; None goes on with what was planned.
         shard_hours: expected audio in a shard; None lets the shards of a new output grow with the input, and is else
             what was planned.
+        treatment: of `inputs`, besides encoding; without these it is what was planned.
 
     Raises:
-        InputError: where the input, the codec or `shard_hours` differ from what was planned; it says what changed.
+        InputError: where the input, the codec, `shard_hours` or `treatment` differ from what was planned; it says
+            what changed.
     """
     description = describe(codec, job.model.bandwidth)
     plan = None
@@ -54,12 +64,13 @@ def prepare(job: Job, codec: "Codec", inputs: Inputs | None, shard_hours: float 
         if inputs is None:
             raise InputError("nothing is planned here yet", subject=store, remedy="give the input")
         store.make()
-        plan = Plan.write(store, inputs, shard_hours, description)
+        plan = Plan.write(store, inputs, shard_hours, description, treatment)
     if plan is None:
         plan = Plan(store)
         plan.check_codec(description)
         if inputs is not None:
-            plan.check_same(inputs, plan.fingerprint.shard_hours if shard_hours is None else shard_hours)
+            hours = plan.fingerprint.shard_hours if shard_hours is None else shard_hours
+            plan.check_same(inputs, hours, treatment)
     return plan
 
 
@@ -122,10 +133,21 @@ def tokenize(
                     raise IncompleteError(
                         f"{len(given_up)} shards were given up; run again to try them anew. The first: {given_up[0]}"
                     )
+                if lost := settle(plan):
+                    raise IncompleteError(
+                        f"{len(lost)} shards have to be done again: in each a recording was left out as a duplicate of "
+                        "one that has no codes any more. Run again, all parts if there are several"
+                    )
                 meter.recount()
         except BaseException:
             with suppress(OSError):  # what stopped the run is to be told, not that this cannot be written
-                write_failures(plan)
+                write_lists(plan)
             raise
-        write_failures(plan)
+        write_lists(plan)
     return meter.status("finished")
+
+
+def write_lists(plan: Plan) -> None:
+    """List what has no codes, of all shards that are done."""
+    write_failures(plan)
+    write_excluded(plan)

@@ -3,10 +3,11 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 
+from xcodec.audio import Audio
 from xcodec.batching import batches
 from xcodec.codes import Codes
 from xcodec.errors import InputError, XcodecError
@@ -14,6 +15,8 @@ from xcodec.tokenization.feed import Feed, Loaded
 from xcodec.tokenization.headers import Failure, ShardHeader
 from xcodec.tokenization.inputs import ENTRY
 from xcodec.tokenization.model import probe
+from xcodec.tokenization.outcomes import Excluded, Outcome
+from xcodec.tokenization.pieces import Piece, piece_id
 from xcodec.tokenization.plan import Plan
 from xcodec.tokenization.readers import ReaderPool, ReadingLimits, SlowRead, Sound
 from xcodec.tokenization.sinks import write_shard
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["BatchReport", "ShardWorker"]
 
 _NOT_PLANNED = dict.fromkeys(ENTRY.names)  # columns that plans of the first format had not
+Results: TypeAlias = dict[int, list[Outcome]]
+"""What became of each row of a shard, and of its pieces."""
+
 _WINDOW_BATCHES = 4  # read ahead: enough to find clips of like length, so that little is padded
 
 
@@ -55,6 +61,29 @@ class OpenShard:
     faults: Mapping[int, Failure]
 
 
+@dataclass(frozen=True)
+class Clip:
+    """A recording, or a piece of one, that is encoded by itself.
+
+    Args:
+        row: of the shard.
+        id: of the clip.
+        uri: of its file.
+        audio: what is encoded.
+        source_rate: of its file, in Hz.
+        piece: of the recording.
+        is_cut: whether there are more pieces of it.
+    """
+
+    row: int
+    id: str
+    uri: str
+    audio: Audio
+    source_rate: int
+    piece: Piece
+    is_cut: bool
+
+
 class ShardWorker:
     """A codec with its reader processes, which does one shard after the other.
 
@@ -81,7 +110,9 @@ class ShardWorker:
     ) -> None:
         self.plan, self.codec, self.bandwidth = plan, codec, bandwidth
         self.batch_seconds, self.on_batch = batch_seconds, on_batch
-        self.pool = ReaderPool(workers, codec.sampling_rate, limits)
+        self.treatment = plan.fingerprint.treatment
+        inspection = self.treatment.inspection(codec.sampling_rate, codec.format.hop_length)
+        self.pool = ReaderPool(workers, codec.sampling_rate, limits, inspection)
         self._ahead: OpenShard | None = None
 
     def __enter__(self) -> "ShardWorker":
@@ -107,7 +138,7 @@ class ShardWorker:
         if shard is None or shard.number != number:
             self._drop(shard)
             shard = self._open(number)
-        results: dict[int, Codes | Failure] = dict(shard.faults)
+        results: Results = {row: [Outcome(failure.id, failure)] for row, failure in shard.faults.items()}
         try:
             while len(results) < len(shard.rows):
                 window = shard.feed.window()
@@ -137,7 +168,7 @@ class ShardWorker:
             Exception: as `tokenize`.
         """
         shard = self._open(number)
-        results: dict[int, Codes | Failure] = dict(shard.faults)
+        results: Results = {row: [Outcome(failure.id, failure)] for row, failure in shard.faults.items()}
         try:
             while len(results) < len(shard.rows) and not is_over():
                 self._encode_window(shard.feed.window(), shard.rows, results)
@@ -162,30 +193,50 @@ class ShardWorker:
         if shard is not None:
             shard.feed.stop()
 
-    def _encode_window(
-        self, window: Sequence[Loaded], rows: Sequence[Mapping[str, Any]], results: dict[int, Codes | Failure]
-    ) -> None:
-        sounds: dict[int, Sound] = {}
+    def _encode_window(self, window: Sequence[Loaded], rows: Sequence[Mapping[str, Any]], results: Results) -> None:
+        """Encode what was read, and tell of all rows in it what became of them."""
+        clips: list[Clip] = []
         for loaded in window:
+            row = rows[loaded.row]
             if isinstance(loaded.sound, Sound):
-                sounds[loaded.row] = loaded.sound
+                clips += self._clips(row, loaded.row, loaded.sound)
             else:
-                row = rows[loaded.row]
-                results[loaded.row] = Failure.of(row["id"], row["uri"], "read", loaded.sound)
-        order = sorted(sounds)
+                results[loaded.row] = [Outcome(row["id"], Failure.of(row["id"], row["uri"], "read", loaded.sound))]
+        clips.sort(key=lambda clip: (clip.row, clip.piece.start))
+        found: dict[int, Codes | Failure | Excluded] = {}
+        wanted: list[int] = []
+        for i, clip in enumerate(clips):
+            if (reason := self.treatment.unmet(clip.piece, self.codec.sampling_rate, clip.source_rate)) is None:
+                wanted.append(i)
+            else:
+                found[i] = Excluded(reason, clip.audio.duration, clip.source_rate)
         frame = 1 / self.codec.frame_rate
-        for batch in batches([sounds[row].audio.duration + frame for row in order], self.batch_seconds):
-            self._encode([order[i] for i in batch], sounds, rows, results)
+        for batch in batches([clips[i].audio.duration + frame for i in wanted], self.batch_seconds):
+            self._encode([wanted[i] for i in batch], clips, found)
+        for i, clip in enumerate(clips):
+            results.setdefault(clip.row, []).append(Outcome(clip.id, found[i], clip.piece, clip.is_cut))
+
+    def _clips(self, row: Mapping[str, Any], number: int, sound: Sound) -> list[Clip]:
+        """What of a recording is encoded by itself."""
+        rate, count = self.codec.sampling_rate, len(sound.pieces)
+        return [
+            Clip(
+                number,
+                piece_id(row, piece, count, rate),
+                row["uri"],
+                sound.audio if count == 1 else Audio(sound.audio.samples[:, piece.start : piece.stop], rate),
+                sound.source_rate,
+                piece,
+                count > 1,
+            )
+            for piece in sound.pieces
+        ]
 
     def _encode(
-        self,
-        batch: Sequence[int],
-        sounds: Mapping[int, Sound],
-        rows: Sequence[Mapping[str, Any]],
-        results: dict[int, Codes | Failure],
+        self, batch: Sequence[int], clips: Sequence[Clip], found: dict[int, Codes | Failure | Excluded]
     ) -> None:
-        """Encode some rows as one batch; where that fails, in halves, to find out which of them is at fault."""
-        audio = [sounds[row].audio for row in batch]
+        """Encode some clips as one batch; where that fails, in halves, to find out which of them is at fault."""
+        audio = [clips[i].audio for i in batch]
         started = time.perf_counter()
         try:
             if len(batch) == 1:
@@ -198,14 +249,14 @@ class ShardWorker:
             padded = len(audio) * max(each.duration for each in audio)
             seconds = sum(each.duration for each in audio)
             self.on_batch(BatchReport(seconds, padded, time.perf_counter() - started, self.pool.slowest))
-            for row, codes in zip(batch, encoded, strict=True):
-                results[row] = replace(codes, source_sampling_rate=sounds[row].source_rate)
+            for i, codes in zip(batch, encoded, strict=True):
+                found[i] = replace(codes, source_sampling_rate=clips[i].source_rate)
             return
         if reason is None:  # out of the handler, whose traceback would keep the failed batch's memory
             half = len(batch) // 2
-            self._encode(batch[:half], sounds, rows, results)
-            self._encode(batch[half:], sounds, rows, results)
+            self._encode(batch[:half], clips, found)
+            self._encode(batch[half:], clips, found)
             return
         if not isinstance(reason, XcodecError):
             probe(self.codec, self.bandwidth)  # raises where it is not the recording, but the model or its device
-        results[batch[0]] = Failure.of(rows[batch[0]]["id"], rows[batch[0]]["uri"], "encode", reason)
+        found[batch[0]] = Failure.of(clips[batch[0]].id, clips[batch[0]].uri, "encode", reason)

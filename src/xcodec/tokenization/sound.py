@@ -9,6 +9,7 @@ import numpy as np
 from xcodec.audio import Audio, AudioFile, AudioInfo
 from xcodec.errors import AudioError, XcodecError
 from xcodec.location import Location, is_url
+from xcodec.tokenization.cells import Cell, CellReader, file_of
 from xcodec.tokenization.contents import check_hash, check_stamp, chunks
 from xcodec.tokenization.patience import WAITS, StoreError, patiently
 
@@ -30,6 +31,7 @@ class SoundReader:
         self.sampling_rate, self.longest = sampling_rate, longest
         self._fetched: tuple[Any, Path] | None = None
         self._temporary = temporary
+        self._cells = CellReader()
 
     def read(self, entries: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Audio, int] | XcodecError]:
         """Read rows of the plan that are spans of one channel of one file, in ascending order, in one pass.
@@ -80,25 +82,27 @@ class SoundReader:
         if self._fetched is None or self._fetched[0] != place:
             self._fetched = None
             check_hash(entry)
-            if entry["byte_start"] is None and not is_url(uri):
+            if entry["byte_start"] is None and file_of(uri) == uri and not is_url(uri):
                 target = Path(Location.of(uri).path)
             else:
                 target = self._temporary / "recording"
                 try:
                     self._fetch(place, target)
+                except AudioError:
+                    raise
                 except Exception as error:  # the errors of whatever library fsspec uses for this protocol
                     raise AudioError(f"cannot be fetched: {type(error).__name__}: {error}", subject=uri) from None
                 self._check_size(entry, target)
             self._fetched = (place, target)
         return self._fetched[1]
 
-    @staticmethod
-    def _fetch(place: tuple[str, int | None, int | None], target: Path) -> None:
+    def _fetch(self, place: tuple[str, int | None, int | None], target: Path) -> None:
         """Copy a recording to a file here; from far away, patiently."""
+        cell = Cell.of(place[0])
 
         def copy() -> None:
             with target.open("wb") as file:
-                file.writelines(chunks(*place))
+                file.writelines([self._cells.read(cell)] if cell else chunks(*place))
 
         if not is_url(place[0]):
             copy()
@@ -112,7 +116,8 @@ class SoundReader:
     def _check_size(entry: Mapping[str, Any], fetched: Path) -> None:
         """Refuse a file from far away that is of another size than was planned."""
         size = fetched.stat().st_size
-        if entry["byte_start"] is None and entry["file_size"] not in (None, size):
+        is_whole = entry["byte_start"] is None and file_of(entry["uri"]) == entry["uri"]
+        if is_whole and entry["file_size"] not in (None, size):
             raise AudioError(
                 f"has been replaced since it was planned (it had {entry['file_size']:,} bytes and has {size:,})",
                 subject=entry["uri"],

@@ -10,12 +10,13 @@ from dataclasses import asdict, dataclass, field, fields, replace
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from xcodec.tokenization.excluded import excluded_schema, read_excluded
 from xcodec.tokenization.headers import Failure, ShardHeader
 from xcodec.tokenization.plan import Plan
 from xcodec.tokenization.readers import SlowRead
 from xcodec.tokenization.stores import Store
 
-__all__ = ["Part", "RunStatus", "Standing", "failure_class", "read_runs", "write_failures"]
+__all__ = ["Part", "RunStatus", "Standing", "failure_class", "read_runs", "write_excluded", "write_failures"]
 
 Part = tuple[int, int]
 
@@ -39,6 +40,9 @@ class Standing:
         seconds_left: of audio that is expected in the rest.
         failure_classes: the largest groups of alike errors, and their sizes.
         failure_examples: of each of them, the ids of the first few.
+        excluded: rows that were left out, since they do not meet a condition, or are there already.
+        exclusions: the reasons, and how many were left out for each.
+        cut: whether `done`, `failed` and `excluded` count pieces of recordings.
     """
 
     rows: int
@@ -52,6 +56,9 @@ class Standing:
     seconds_left: float
     failure_classes: tuple[tuple[str, int], ...]
     failure_examples: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    excluded: int = 0
+    exclusions: tuple[tuple[str, int], ...] = ()
+    cut: bool = False
 
     @classmethod
     def of(cls, plan: Plan, part: Part = (0, 1)) -> "Standing":
@@ -61,20 +68,23 @@ class Standing:
         failures = [failure for header in found for failure in header.failures]
         heard, planned = sum(header.seconds for header in found), sum(header.planned_seconds for header in found)
         ratio = heard / planned if heard else 1.0  # how wrong estimates were so far
-        num_done = sum(header.rows for header in found)
         classes = tuple(Counter(map(failure_class, failures)).most_common(_LARGEST))
+        excluded = sum((Counter(header.excluded) for header in found), Counter[str]())
         return cls(
             rows=int(rows),
-            done=num_done,
+            done=sum(header.rows for header in found),
             failed=len(failures),
             unreadable=num_unreadable(failures),
-            left=int(rows) - num_done - len(failures),
+            left=int(rows) - sum(header.recordings for header in found),
             shards=len(plan.shards(part)),
             shards_done=len(found),
             seconds_done=heard,
             seconds_left=max(0.0, float(seconds) - planned) * ratio if len(found) < len(plan.shards(part)) else 0.0,
             failure_classes=classes,
             failure_examples=examples(classes, failures),
+            excluded=excluded.total(),
+            exclusions=tuple(excluded.most_common(_LARGEST)),
+            cut=plan.fingerprint.treatment.segment_seconds is not None,
         )
 
     def plus(self, header: ShardHeader) -> "Standing":
@@ -88,12 +98,14 @@ class Standing:
             done=self.done + header.rows,
             failed=self.failed + len(header.failures),
             unreadable=self.unreadable + num_unreadable(header.failures),
-            left=self.left - header.rows - len(header.failures),
+            left=self.left - header.recordings,
             shards_done=self.shards_done + 1,
             seconds_done=self.seconds_done + header.seconds,
             seconds_left=left if self.shards_done + 1 < self.shards else 0.0,
             failure_classes=classes,
             failure_examples=examples(classes, header.failures, self.failure_examples),
+            excluded=self.excluded + sum(header.excluded.values()),
+            exclusions=tuple((Counter(dict(self.exclusions)) + Counter(header.excluded)).most_common(_LARGEST)),
         )
 
 
@@ -184,7 +196,8 @@ def read_runs(store: Store) -> list[RunStatus]:
         with suppress(ValueError, TypeError, KeyError, OSError):
             stored = json.loads(store.read(name))
             standing = stored["standing"]
-            standing["failure_classes"] = tuple(map(tuple, standing["failure_classes"]))
+            for name in ("failure_classes", "exclusions"):
+                standing[name] = tuple(map(tuple, standing.get(name, ())))
             known = standing.get("failure_examples", ())
             standing["failure_examples"] = tuple((name, tuple(ids)) for name, ids in known)
             stored |= {"standing": Standing(**standing), "part": tuple(stored["part"])}
@@ -203,3 +216,17 @@ def write_failures(plan: Plan) -> None:
             rows = [{**asdict(failure), "shard": number} for failure in header.failures]
             if rows:
                 writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+
+
+def write_excluded(plan: Plan) -> None:
+    """Gather what all shards left out in one Parquet file, excluded.parquet, where the plan leaves out anything."""
+    treatment = plan.fingerprint.treatment
+    if not treatment.leaves_out:
+        return
+    schema = excluded_schema(treatment).append(pa.field("shard", pa.int32()))
+    with plan.store.writing("excluded.parquet") as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
+        for number, header in plan.survey().done.items():
+            if header.excluded:
+                name = plan.output(number)
+                rows = read_excluded(plan.store.footer(name), treatment, plan.store.called(name))
+                writer.write_table(rows.append_column("shard", pa.array([number] * len(rows), pa.int32())))

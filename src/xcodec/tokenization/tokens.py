@@ -14,6 +14,7 @@ from xcodec.codes import CodecIdentity, Codes
 from xcodec.errors import InputError, first_line
 from xcodec.tokenization.headers import Failure
 from xcodec.tokenization.plan import Plan
+from xcodec.tokenization.repeated_audio import is_settled
 from xcodec.tokenization.stores import Store
 
 __all__ = ["Places", "Row", "Tokens", "path_below"]
@@ -73,6 +74,12 @@ class Tokens:
                 f"is not finished, {shards - done} of {shards} shards are left",
                 subject=self.plan.store,
                 remedy=f"run `xcodec tokenize -o {self.plan.store}` to the end first",
+            )
+        if not is_settled(self.plan):
+            raise InputError(
+                "is not finished, duplicates have not been left out yet",
+                subject=self.plan.store,
+                remedy=f"run `xcodec tokenize -o {self.plan.store}` once more",
             )
 
     def shard(self, number: int, ids: Collection[str] | None = None) -> Iterator[Row]:

@@ -16,6 +16,7 @@ from xcodec.tokenization.inputs.folder import FileReader, FolderReader, common_f
 from xcodec.tokenization.inputs.huggingface import DATASET_DICT, DATASET_STATE, HuggingFaceReader, read_json
 from xcodec.tokenization.inputs.lhotse import LhotseReader, looks_like_cuts
 from xcodec.tokenization.inputs.manifest import ManifestReader
+from xcodec.tokenization.inputs.parquet_audio import ParquetAudioReader, audio_columns
 from xcodec.tokenization.inputs.rows import Lines, ParquetRows, SeparatedValues, numbered_objects
 from xcodec.tokenization.inputs.texts import BESIDE, with_texts
 from xcodec.tokenization.inputs.webdataset import WebDatasetReader
@@ -173,7 +174,7 @@ def list_readers(files: Sequence[Location], root: str | None) -> list[Reader]:
 
 
 def parquet_readers(files: Sequence[Location], root: str | None) -> list[Reader]:
-    """Manifests in Parquet; one of which nothing can be read does not keep the others from being planned."""
+    """Manifests in Parquet, or data sets with the audio inside; one that cannot be read keeps no other from it."""
     readers: list[Reader] = []
     for file in files:
         try:
@@ -181,7 +182,8 @@ def parquet_readers(files: Sequence[Location], root: str | None) -> list[Reader]
         except InputError as error:
             readers.append(UnreadableReader(str(file), str(error)))
         else:
-            readers.append(ManifestReader(file, rows, root))
+            with_audio = bool(audio_columns(rows.schema))
+            readers.append(ParquetAudioReader(file) if with_audio else ManifestReader(file, rows, root))
     return readers
 
 

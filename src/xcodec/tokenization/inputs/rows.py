@@ -3,7 +3,7 @@
 import csv
 import lzma
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -244,14 +244,30 @@ def unpacked(lines: Iterable[bytes]) -> Iterator[bytes | str]:
 class ParquetRows:
     """The rows of a Parquet file.
 
+    Args:
+        file: to read.
+        parts: of columns that are structs, the one field that is read.
+
     Raises:
         InputError: where it is none, or its footer is damaged, so that nothing in it can be found.
     """
 
-    def __init__(self, file: Location) -> None:
-        self.file = file
+    def __init__(self, file: Location, parts: Mapping[str, str] | None = None) -> None:
+        self.file, self.parts = file, parts or {}
         with self.opened() as parquet:
-            self.schema = parquet.schema_arrow.remove_metadata()
+            self.schema = pa.schema([self._part_of(field) for field in parquet.schema_arrow])
+
+    def _part_of(self, column: pa.Field) -> pa.Field:
+        wanted = self.parts.get(column.name)
+        return column if wanted is None else pa.field(column.name, pa.struct([column.type.field(wanted)]))
+
+    def mean_size(self, leaf: str) -> int:
+        """How many bytes the values of a column have in the mean, by what the footer says."""
+        with self.opened() as parquet:
+            groups = [parquet.metadata.row_group(i) for i in range(parquet.metadata.num_row_groups)]
+        columns = [group.column(i) for group in groups for i in range(group.num_columns)]
+        total = sum(column.total_uncompressed_size for column in columns if column.path_in_schema == leaf)
+        return int(total / max(1, sum(group.num_rows for group in groups)))
 
     @contextmanager
     def opened(self) -> Iterator[pq.ParquetFile]:
@@ -266,11 +282,13 @@ class ParquetRows:
     def batches(self) -> Iterator[Numbered]:
         """The rows in their order; of a row group that is damaged, what can be read before the damage."""
         first = 1
+        names = [f"{name}.{self.parts[name]}" if name in self.parts else name for name in self.schema.names]
+        wanted = names if self.parts else None
         with self.opened() as parquet:
             for group in range(parquet.num_row_groups):
                 after = first + parquet.metadata.row_group(group).num_rows
                 try:
-                    for batch in parquet.iter_batches(BATCH_ROWS, row_groups=[group]):
+                    for batch in parquet.iter_batches(BATCH_ROWS, row_groups=[group], columns=wanted):
                         rows = pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
                         rows.validate(full=True)  # damage may leave bytes that are no text
                         yield Numbered(rows, range(first, first + len(rows)))

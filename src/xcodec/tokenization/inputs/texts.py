@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from xcodec.errors import InputError, XcodecError
 from xcodec.location import Location, as_text, is_url
+from xcodec.tokenization.cells import file_of
 from xcodec.tokenization.inputs.channels import replaced
 from xcodec.tokenization.patience import WAITS, patiently
 
@@ -32,7 +33,10 @@ def with_texts(batch: pa.RecordBatch) -> pa.RecordBatch:
     wanted = [
         row
         for row in range(len(batch))
-        if columns["text"][row] is None and columns["byte_start"][row] is None and columns["fault"][row] is None
+        if columns["text"][row] is None
+        and columns["byte_start"][row] is None
+        and columns["fault"][row] is None
+        and file_of(columns["uri"][row]) == columns["uri"][row]
     ]
     places = dict.fromkeys(columns["uri"][row] for row in wanted)
     with ThreadPoolExecutor(_THREADS) as pool:
