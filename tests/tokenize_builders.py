@@ -22,6 +22,7 @@ from xcodec.tokenization.plan import Plan
 from xcodec.tokenization.readers import ReaderPool, ReadingLimits, Sound
 from xcodec.tokenization.run import prepare, tokenize
 from xcodec.tokenization.status import RunStatus
+from xcodec.tokenization.treatment import UNTREATED, Treatment
 
 
 def save_tiny(folder: Path, seed: int = 0) -> Path:
@@ -85,11 +86,12 @@ def job_for(model: Path | None, folder: Path | str, **fields: Any) -> Job:
 
 
 def run(
-    job: Job, codec: Codec, *inputs: object, hours: float = 0.001, texts: bool = False, **options: Any
-) -> RunStatus:
+    job: Job, codec: Codec, *inputs: object, hours: float = 0.001, texts: bool = False,
+    treatment: Treatment = UNTREATED, **options: Any,
+) -> RunStatus:  # fmt: skip
     """Plan and tokenize, as the command does."""
     names = [str(each) for each in inputs]
-    plan = prepare(job, codec, Inputs(names, texts=texts) if names else None, hours if names else None)
+    plan = prepare(job, codec, Inputs(names, texts=texts) if names else None, hours if names else None, treatment)
     return tokenize(job, plan, codec, run_locally, **options)
 
 
@@ -99,9 +101,11 @@ def output_of(folder: Path) -> pa.Table:
 
 
 def counts(folder: Path) -> dict[str, int]:
-    """How often each id is in an output, as codes or as a failure."""
+    """How often each id is in an output, as codes, as a failure or as left out."""
     ids = output_of(folder)["id"].to_pylist() if Plan(folder).done() else []
-    ids += pq.read_table(folder / "failures.parquet")["id"].to_pylist()
+    for name in ("failures.parquet", "excluded.parquet"):
+        if (folder / name).exists():
+            ids += pq.read_table(folder / name)["id"].to_pylist()
     return {each: ids.count(each) for each in ids}
 
 

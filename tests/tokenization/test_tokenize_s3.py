@@ -21,6 +21,7 @@ from xcodec.tokenization.patience import StoreError
 from xcodec.tokenization.plan import Plan
 from xcodec.tokenization.readers import ReadingLimits
 from xcodec.tokenization.stores import store_of
+from xcodec.tokenization.treatment import Treatment
 
 pytest.importorskip("moto", reason="needs pip install flask-cors 'moto[s3]' 'xcodec[s3]'")
 s3fs = pytest.importorskip("s3fs", reason="needs pip install flask-cors 'moto[s3]' 'xcodec[s3]'")
@@ -45,9 +46,11 @@ def faults(server: S3Server) -> Iterator[S3Server]:
 
 @pytest.fixture(scope="module")
 def clips(server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Recordings in a bucket, with texts beside them; one is broken."""
+    """Recordings in a bucket, with texts beside them; one was sent twice, and one is broken."""
     folder = tmp_path_factory.mktemp("clips")
-    for name in write_clips(folder, 16):
+    names = [*write_clips(folder, 16), "b/sent-again.wav"]
+    (folder / names[-1]).write_bytes((folder / names[2]).read_bytes())
+    for name in names:
         (folder / name).with_suffix(".txt").write_text(f"what {name} says\n")
     (folder / "broken.wav").write_bytes(b"RIFF")
     store_of("s3://corpus").location.fs.put(f"{folder}/", "s3://corpus/in/", recursive=True)  # type: ignore[attr-defined]
@@ -58,14 +61,16 @@ def clips(server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> str:
 def expected(model: Path, codec: Codec, clips: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a folder gets of them."""
     folder = tmp_path_factory.mktemp("expected")
-    run(patient_job(model, folder), codec, clips, hours=HOURS, texts=True)
+    run(patient_job(model, folder), codec, clips, hours=HOURS, texts=True, treatment=TREATMENT)
     rows = output_of(folder)
-    assert counts(folder) == dict.fromkeys([*rows["id"].to_pylist(), "broken.wav"], 1)
+    assert counts(folder) == dict.fromkeys([*rows["id"].to_pylist(), "b/sent-again.wav", "broken.wav"], 1)
+    assert len(rows) == 16
     assert rows["text"].to_pylist() == [f"what {name} says" for name in rows["id"].to_pylist()]
     return folder
 
 
 HOURS = 0.0003
+TREATMENT = Treatment(quality=True, dedupe="audio")
 
 
 def patient_job(model: Path, folder: Path | str) -> Job:
@@ -74,9 +79,10 @@ def patient_job(model: Path, folder: Path | str) -> Job:
 
 
 def files_of(place: str | Path) -> dict[str, bytes]:
-    """The files of an output but for the status: codes, failures and the table of the plan."""
+    """The files of an output but for the status: codes, what has none, and the table of the plan."""
     store = store_of(place)
-    return {name: store.read(name) for name in (*store.names("codes"), "failures.parquet", "plan.parquet")}
+    lists = ("failures.parquet", "excluded.parquet", "plan.parquet", "deduplicated.json")
+    return {name: store.read(name) for name in (*store.names("codes"), *lists)}
 
 
 def test_throttling_and_lost_connections_change_nothing(
@@ -84,10 +90,11 @@ def test_throttling_and_lost_connections_change_nothing(
 ) -> None:
     kinds = list(Fault)
     faults.fault_of = lambda number, *_: kinds[number // 5 % len(kinds)] if number % 5 == 0 else None
-    status = run(patient_job(model, "s3://corpus/faults"), codec, clips, hours=HOURS, texts=True)
+    status = run(patient_job(model, "s3://corpus/faults"), codec, clips, hours=HOURS, texts=True, treatment=TREATMENT)
     assert all(faults.happened.values()), faults.happened
     faults.fault_of = lambda *_: None
-    assert (status.standing.done, status.standing.failed, status.standing.left) == (16, 1, 0)
+    standing = status.standing
+    assert (standing.done, standing.excluded, standing.failed, standing.left) == (16, 1, 1, 0)
     assert files_of("s3://corpus/faults") == files_of(expected)
 
 
@@ -130,6 +137,7 @@ import s3fs
 from tokenize_builders import job_for, run
 from xcodec.codec import Codec
 from xcodec.tokenization.readers import ReadingLimits
+from xcodec.tokenization.treatment import Treatment
 model, clips, out, hours, rounds = *sys.argv[1:4], float(sys.argv[4]), int(sys.argv[5])
 codec = Codec.from_pretrained(model)
 codec.identity
@@ -141,7 +149,8 @@ for _ in range(rounds):
         children.append(os.fork())
         if children[-1] == 0:
             job = job_for(model, out, workers=1, batch_seconds=1.0, limits=ReadingLimits(600.0, 60.0))
-            run(job, codec, clips, hours=hours, texts=True, part=(part, 2))
+            treatment = Treatment(quality=True, dedupe="audio")
+            run(job, codec, clips, hours=hours, texts=True, treatment=treatment, part=(part, 2))
             os._exit(0)
     print(*children, flush=True)
     sys.stdin.readline()

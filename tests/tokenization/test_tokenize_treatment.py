@@ -124,7 +124,7 @@ def test_conditions_that_cannot_be_understood_are_refused_before_anything_starts
         Treatment(where=text)
     out = tmp_path / "out"
     told = CliRunner().invoke(app, ["tokenize", str(mixed), "-o", str(out), "-m", str(model), "--where", text])
-    assert told.exit_code != 0
+    assert told.exit_code == 2
     assert not out.exists()
 
 

@@ -10,7 +10,9 @@ import typer
 from xcodec.cli.groups import retold
 from xcodec.cli.log_lines import LogFormat, log_as
 from xcodec.cli.options import CHANNEL, SEGMENT_SECONDS
+from xcodec.cli.options import CHANNEL, SEGMENT_SECONDS
 from xcodec.cli.paths import home
+from xcodec.cli.values import known_conditions
 
 if TYPE_CHECKING:
     from xcodec.tokenization.treatment import Treatment
@@ -84,6 +86,7 @@ class PlanOptions:
             help="Leave out what does not meet it, such as 'snr > 15 and clipping < 0.01'. Besides the figures there "
             "are seconds and source_rate.",
             show_default=False,
+            callback=known_conditions,
         ),
     ] = ""
     dedupe: Annotated[
@@ -99,16 +102,14 @@ class PlanOptions:
     ] = None
 
     def check(self, inputs: list[str] | None) -> None:
-        """Refuse options that have no effect, since the plan is made, and conditions that cannot be understood.
+        """Refuse options that have no effect, since the plan is made.
 
         Raises:
             typer.BadParameter: says what to give.
-            InputError: for a condition.
         """
         if not inputs and self != PlanOptions(root=self.root):
             names = "--channel, --verify, --texts, --quality, --where, --dedupe and --segment-seconds"
             raise typer.BadParameter(f"{names} are for planning; give the INPUT")
-        assert self.treatment
 
     @property
     def treatment(self) -> "Treatment":

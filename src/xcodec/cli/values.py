@@ -13,6 +13,7 @@ from xcodec.errors import InputError
 __all__ = [
     "from_files",
     "known_channel",
+    "known_conditions",
     "known_size",
     "not_empty",
     "path_to_write",
@@ -97,6 +98,22 @@ def known_channel(value: str) -> str:
     if value not in ("mean", "left", "right", "each") and not (value.isascii() and value.isdecimal()):
         raise typer.BadParameter(f"'{value}': expected mean, left, right, each, or a number counted from 0")
     return value
+
+
+def known_conditions(value: str) -> str:
+    """Refuse conditions on recordings that cannot be understood.
+
+    Raises:
+        typer.BadParameter: says what can be.
+    """
+    if not value:
+        return value
+    from xcodec.tokenization.treatment import Treatment
+
+    try:
+        return Treatment(where=value).where
+    except InputError as error:
+        raise typer.BadParameter(f"'{value}': {error.problem}") from None
 
 
 def known_size(value: str | None) -> str | None:

@@ -102,6 +102,7 @@ class Meter:
         self._in_hand = max(0.0, self._in_hand - header.seconds)
         self.standing = self.standing.plus(header)
         counted = {"shard": header.shard, "recordings": header.rows, "failed": len(header.failures)}
+        counted |= {"excluded": sum(header.excluded.values())} if header.excluded else {}
         logger.info("shard written", extra={"fields": {**counted, "audio_seconds": header.seconds}})
         for failure in header.failures:
             logger.info("recording failed", extra={"fields": {"shard": header.shard, **asdict(failure)}})
@@ -176,6 +177,7 @@ class Meter:
             "engine": status.engine,
             "recordings": standing.rows,
             "done": standing.done,
+            "excluded": standing.excluded,
             "failed": standing.failed,
             "left": standing.left,
             "audio_seconds": status.seconds,

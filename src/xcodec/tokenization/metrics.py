@@ -29,7 +29,9 @@ def metrics_text(status: RunStatus, output: str) -> str:
 def _metrics(status: RunStatus) -> Iterator[tuple[str, str, str, list[_Sample]]]:
     """Each metric: its name, its type, what it is, and its samples with the labels that only they have."""
     standing = status.standing
-    states = {"done": standing.done, "failed": standing.failed, "left": standing.left}
+    states = {
+        "done": standing.done, "excluded": standing.excluded, "failed": standing.failed, "left": standing.left
+    }  # fmt: skip
     shards = {"done": standing.shards_done, "left": standing.shards - standing.shards_done}
     yield "running", "gauge", "1 while the run works.", [({}, int(status.state == "running"))]
     yield (

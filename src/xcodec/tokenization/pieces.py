@@ -78,7 +78,7 @@ SAMPLES_ALONE = Inspection()
 def hash_of(samples: np.ndarray) -> str:
     """Hash samples of float32, 128 bits of BLAKE2 as 32 digits: equal for equal samples and for no others."""
     little = samples if sys.byteorder == "little" else samples.byteswap()
-    return hashlib.blake2b(np.ascontiguousarray(little), digest_size=16).hexdigest()
+    return hashlib.blake2b(np.ascontiguousarray(little).data, digest_size=16).hexdigest()
 
 
 def piece_id(entry: Mapping[str, Any], piece: Piece, count: int, sampling_rate: int) -> str:
