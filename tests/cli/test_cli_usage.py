@@ -51,7 +51,9 @@ OPTIONS = {
     "--shard-hours --retry-failed --bandwidth/-b "
     f"{CODEC} --compile --batch-seconds --readers --file-seconds --longest --log-format --metrics-file",
     "tokenize status": "--json --check --ignore-unreadable",
-    "tokenize export": "--to --output/-o --text",
+    "tokenize verify": f"--sample --seed --differ --bandwidth/-b {CODEC} --json",
+    "tokenize report": f"--output/-o --examples --seed {CODEC}",
+    "tokenize export": "--to --output/-o --join --common --text --licence --push --llm --length --packed --voices",
     "llasa init": f"{CODEC} --set --seed",
     "llasa prepare": "--llm --text --length --val-every --cut --overwrite",
     "llasa train": "--output/-o --epochs --steps --batch-size --accumulate --learning-rate --warmup-steps "

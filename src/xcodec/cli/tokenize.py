@@ -2,21 +2,21 @@
 
 import json
 from dataclasses import asdict, replace
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from xcodec.cli.console import errors, output, show_error
+from xcodec.cli.console import errors, output
 from xcodec.cli.failures import FAILED, Command
 from xcodec.cli.groups import retold, with_groups
 from xcodec.cli.interruption import Interruption
 from xcodec.cli.manual import manual
 from xcodec.cli.options import BUILT_IN, IGNORE_UNREADABLE, Bandwidth, CodecOptions, Compiled, OutputFolder
-from xcodec.cli.paths import home, place
+from xcodec.cli.paths import place
 from xcodec.cli.progress import ProgressBar
+from xcodec.cli.tokenize_export import EXPORT_HELP, export
 from xcodec.cli.tokenize_options import (
     Engine,
     ObservationOptions,
@@ -33,8 +33,10 @@ from xcodec.cli.tokenize_progress import (
     show_summary,
     show_trial,
 )
+from xcodec.cli.tokenize_report import REPORT_HELP, report
 from xcodec.cli.tokenize_submit import SUBMIT_HELP, submit
-from xcodec.cli.values import not_empty, to_file, to_store
+from xcodec.cli.tokenize_verify import VERIFY_EPILOG, VERIFY_HELP, verify
+from xcodec.cli.values import not_empty, to_store
 
 if TYPE_CHECKING:
     from xcodec.codec import Codec
@@ -55,10 +57,12 @@ output, with its codes, or as a failure or left out, with the reason.
 
   xcodec tokenize INPUT... -o OUT          plan and run, or go on
   xcodec tokenize status OUT               how far it is
+  xcodec tokenize verify OUT               whether it is whole and right
+  xcodec tokenize report OUT -o report.html
   xcodec tokenize export OUT --to npy -o DIR
 
 `xcodec tokenize run --help` has all that can be set. A folder that is itself
-called status, export or run is ./status and so on."""
+called status, verify, report, export or run is ./status and so on."""
 
 RUN_HELP = """\
 Tokenize a data set, or go on where a run stopped.
@@ -100,25 +104,6 @@ excluded.parquet, what was left out and why.
 EPILOG = """\
 [bold]Exit codes[/bold]  0: every recording has codes. 1: some have none, or something is
 left. 2: wrong usage. 130: interrupted; run again to go on."""
-
-EXPORT_HELP = """\
-Write the codes of a finished output in another form.
-
-  npy          OUT's ids as a tree of .npy files, shape (T,) or (K, T)
-  webdataset   one tar for each shard: NUMBER.npy and NUMBER.json
-  jsonl        codes.jsonl, an object for each recording
-  omnivoice    the shards that OmniVoice's training reads, and their data.lst
-
-`xcodec llasa prepare` makes rows for LLaSA and its relatives."""
-
-
-class Form(str, Enum):
-    """What codes are exported as."""
-
-    NPY = "npy"
-    WEBDATASET = "webdataset"
-    JSONL = "jsonl"
-    OMNIVOICE = "omnivoice"
 
 
 class RunUnlessNamed(TyperGroup):
@@ -329,28 +314,6 @@ def is_incomplete(standing: "Standing", ignore_unreadable: bool) -> bool:
     return bool(standing.left or standing.failed > (standing.unreadable if ignore_unreadable else 0))
 
 
-@app.command("export", cls=Command, help=manual(EXPORT_HELP), no_args_is_help=True)
-def export(
-    folder: OutputFolder,
-    form: Annotated[Form, typer.Option("--to", help="What to write.", show_default=False)],
-    destination: Annotated[
-        str,
-        typer.Option("--output", "-o", metavar="DIR", help="Folder to write to.", callback=to_file),
-    ],
-    text: Annotated[str, typer.Option("--text", metavar="COLUMN", help="omnivoice: the column of texts.")] = "text",
-) -> None:
-    """Write the codes of a finished output in another form."""
-    from xcodec.tokenization.exports import EXPORTS
-    from xcodec.tokenization.exports.omnivoice import export_omnivoice
-    from xcodec.tokenization.tokens import Tokens
-
-    tokens = Tokens(place(folder))
-    if form is Form.OMNIVOICE:
-        report = export_omnivoice(tokens, home(destination), text)
-    else:
-        report = EXPORTS[form.value](tokens, home(destination))
-    for failure in report.failures:
-        show_error(f"{failure.id}: {failure.error}")
-    output().print(f"Exported to {destination}: {report}", soft_wrap=True, markup=False)
-    if report.failures:
-        raise typer.Exit(FAILED)
+app.command("verify", cls=Command, help=manual(VERIFY_HELP), epilog=manual(VERIFY_EPILOG), no_args_is_help=True)(verify)
+app.command("report", cls=Command, help=manual(REPORT_HELP), no_args_is_help=True)(report)
+app.command("export", cls=Command, help=manual(EXPORT_HELP), no_args_is_help=True)(export)

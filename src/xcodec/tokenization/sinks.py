@@ -110,7 +110,7 @@ def write_table(path: Path, table: pa.Table, header: ShardHeader, excluded: pa.T
         metadata[EXCLUDED] = packed(excluded)
     table = table.replace_schema_metadata(metadata)
     settings = encoding(table.schema.names, header.codec["codebook_sizes"])
-    pq.write_table(table, path, compression="zstd", **settings)
+    pq.write_table(table, path, compression="zstd", write_page_checksum=True, **settings)
 
 
 def codes_table(

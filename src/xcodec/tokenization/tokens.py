@@ -1,8 +1,9 @@
 """Tokens: the codes of an output, read back row by row."""
 
 import os
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from xcodec.tokenization.plan import Plan
 from xcodec.tokenization.repeated_audio import is_settled
 from xcodec.tokenization.stores import Store
 
-__all__ = ["Places", "Row", "Tokens", "path_below"]
+__all__ = ["Places", "Row", "Tokens", "batches_of", "path_below", "rows_of"]
 
 _BATCH_ROWS = 1024
+_OWN = ("id", "codes", "frames", "seconds", "source_rate")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Row:
         seconds: its true length.
         source_rate: of the file that it came from, in Hz.
         carried: the further columns.
+        joined: its codes of other codecs, uint16 of shape (K, T), by the names that these were joined under.
     """
 
     id: str
@@ -39,6 +42,7 @@ class Row:
     seconds: float
     source_rate: int
     carried: dict[str, Any]
+    joined: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -50,15 +54,30 @@ class Tokens:
     """The codes of an output of `xcodec tokenize`.
 
     Args:
-        output: its path or URL.
+        output: its store, or the path or URL of it.
+
+    Attributes:
+        plan: of the output.
+        codec: that made the codes, as the fingerprint has it.
+        codecs: the codecs of a row's codes by name: "" for this one, and those that were joined.
 
     Raises:
         InputError: where it is none.
     """
 
-    def __init__(self, output: str | os.PathLike[str]) -> None:
+    def __init__(self, output: Store | str | os.PathLike[str]) -> None:
         self.plan = Plan(output)
         self.codec = self.plan.fingerprint.codec
+        self.codecs: dict[str, Mapping[str, Any]] = {"": self.codec}
+
+    @cached_property
+    def further(self) -> pa.Schema:
+        """The columns beside the codes, as the first file of codes has them; where there is none, what is carried."""
+        plan = self.plan
+        for number in plan.done()[:1]:
+            schema = pq.read_schema(plan.store.footer(plan.output(number)))
+            return pa.schema([each for each in schema if each.name not in _OWN])
+        return plan.carried
 
     def check_finished(self) -> None:
         """Refuse an output that is still growing, or holds what is not of its plan.
@@ -88,19 +107,8 @@ class Tokens:
         Raises:
             InputError: where its file is damaged.
         """
-        own = ("id", "codes", "frames", "seconds", "source_rate")
         for batch in batches_of(self.plan.store, self.plan.output(number)):
-            names = batch["id"].to_pylist()
-            wanted = [i for i, name in enumerate(names) if ids is None or name in ids]
-            further = [name for name in batch.schema.names if name not in own]
-            for i in wanted:
-                yield Row(
-                    names[i],
-                    as_array(batch["codes"][i].values),
-                    batch["seconds"][i].as_py(),
-                    batch["source_rate"][i].as_py(),
-                    {name: batch[name][i].as_py() for name in further},
-                )
+            yield from rows_of(batch, ids)
 
     def rows(self, ids: Collection[str] | None = None, failures: list[Failure] | None = None) -> Iterator[Row]:
         """All rows that are there, in the plan's order; of `ids`, only these.
@@ -147,6 +155,20 @@ class Tokens:
         )
 
 
+def rows_of(batch: pa.RecordBatch, ids: Collection[str] | None = None) -> Iterator[Row]:
+    """The rows of a batch; of `ids`, those that are in it."""
+    further = [name for name in batch.schema.names if name not in _OWN]
+    for i, name in enumerate(batch["id"].to_pylist()):
+        if ids is None or name in ids:
+            yield Row(
+                name,
+                as_array(batch["codes"][i].values),
+                batch["seconds"][i].as_py(),
+                batch["source_rate"][i].as_py(),
+                {name: batch[name][i].as_py() for name in further},
+            )
+
+
 def as_array(values: pa.Array) -> np.ndarray:
     """A row's ids of shape (K, T), of a list of them or of K lists."""
     if pa.types.is_list(values.type):
@@ -155,15 +177,15 @@ def as_array(values: pa.Array) -> np.ndarray:
     return ids
 
 
-def batches_of(store: Store, name: str) -> Iterator[pa.RecordBatch]:
-    """The rows of a file of codes.
+def batches_of(store: Store, name: str, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The rows of a file of codes; None is all columns.
 
     Raises:
         InputError: where it is damaged.
     """
     try:
-        with store.here(name) as path, pq.ParquetFile(path) as parquet:
-            yield from parquet.iter_batches(_BATCH_ROWS)
+        with store.here(name) as path, pq.ParquetFile(path, page_checksum_verification=True) as parquet:
+            yield from parquet.iter_batches(_BATCH_ROWS, columns=columns)
     except (pa.ArrowException, OSError) as error:
         raise InputError(
             f"is damaged ({first_line(error)})",
@@ -184,6 +206,12 @@ class Places:
     def __init__(self, folder: Path, suffix: str, kept: bool = False) -> None:
         self.folder, self.suffix, self.kept = folder, suffix, kept
         self._taken: set[int] = set()  # hashes of paths: a few tens of megabytes for a million
+
+    def beside(self, suffix: str) -> "Places":
+        """Further files for the same ids, none of which is one of these."""
+        other = Places(self.folder, suffix)
+        other._taken = self._taken
+        return other
 
     def of(self, name: str) -> Path:
         """The file for an id.

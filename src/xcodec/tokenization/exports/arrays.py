@@ -16,17 +16,20 @@ __all__ = ["export_arrays"]
 def export_arrays(tokens: Tokens, folder: Path) -> ExportReport:
     """Write ID.npy for each recording: uint16 of shape (T,), or (K, T) for several codebooks.
 
-    An id that is no name of a file below the folder is a failure of the report.
+    Codes of a codec that was joined as NAME are in ID.NAME.npy. An id that is no name of a file below the folder is a
+    failure of the report.
     """
     tokens.check_finished()
     report = ExportReport()
-    places = Places(folder, ".npy")
+    own = Places(folder, ".npy")
+    places = {name: own.beside(f".{name}.npy") if name else own for name in tokens.codecs}
     for row in tokens.rows(failures=report.failures):
         try:
-            path = places.of(row.id)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with written_whole(path) as part, part.open("wb") as file:
-                np.save(file, row.codes[0] if len(row.codes) == 1 else row.codes)
+            for name, codes in {"": row.codes, **row.joined}.items():
+                path = places[name].of(row.id)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with written_whole(path) as part, part.open("wb") as file:
+                    np.save(file, codes[0] if len(codes) == 1 else codes)
         except (InputError, OSError) as error:
             report.failures.append(Failure.of(row.id, str(folder), "write", error))
         else:

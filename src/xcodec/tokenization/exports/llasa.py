@@ -12,7 +12,7 @@ from xcodec.llasa.rows import ROW_LENGTH
 from xcodec.tokenization.headers import Failure
 from xcodec.tokenization.tokens import Tokens
 
-__all__ = ["LlasaReport", "prepare_rows"]
+__all__ = ["LlasaReport", "prepare_rows", "prompts_of"]
 
 
 @dataclass(frozen=True)
@@ -81,22 +81,8 @@ def prepare_rows(
         CheckpointError: where the language model's tokenizer cannot be loaded.
     """
     tokens.check_finished()
-    if text_column not in tokens.plan.carried.names:
-        held = ", ".join(tokens.plan.carried.names) or "none"
-        raise InputError(f"carries no column {text_column!r} (it carries {held})", subject=tokens.plan.store)
-    sizes = tokens.codec["codebook_sizes"]
-    if len(sizes) > 1:
-        raise InputError(f"has {len(sizes)} codebooks; LLaSA's rows hold codes of one", subject=tokens.plan.store)
-    maker = CodecIdentity(*(tokens.codec[name] for name in ("name", "config_hash", "weights_hash")))
-    spoken = codec_identity_named_by(llm)
-    if spoken is not None and not spoken.same_model(maker):
-        raise InputError(
-            f"holds codes of {maker}, and {llm} has the tokens of {spoken}",
-            subject=tokens.plan.store,
-            remedy="tokenize with that codec, or begin with `xcodec llasa init` and this one",
-        )
-    loaded = load_tokenizer(llm)
-    prompts = Prompts(loaded, SpeechTokens.of(loaded, sizes[0]))
+    prompts, codec_is_known = prompts_of(tokens, llm, text_column)
+    maker = maker_of(tokens)
     left_out: Counter[str] = Counter()
     examples: dict[str, str] = {}
     failures: list[Failure] = []
@@ -110,4 +96,33 @@ def prepare_rows(
             except InputError as error:
                 left_out[error.problem] += 1
                 examples.setdefault(error.problem, row.id)
-    return LlasaReport(rows.report, dict(left_out), examples, failures, spoken is not None)
+    return LlasaReport(rows.report, dict(left_out), examples, failures, codec_is_known)
+
+
+def maker_of(tokens: Tokens) -> CodecIdentity:
+    """Tell which codec made the codes."""
+    return CodecIdentity(*(tokens.codec[name] for name in ("name", "config_hash", "weights_hash")))
+
+
+def prompts_of(tokens: Tokens, llm: str, text_column: str) -> tuple[Prompts, bool]:
+    """Return the prompts of a language model, and whether it tells whose codes it speaks; these are then of that codec.
+
+    Raises:
+        InputError: as `prepare_rows`.
+        CheckpointError: likewise.
+    """
+    if text_column not in tokens.further.names:
+        held = ", ".join(tokens.further.names) or "none"
+        raise InputError(f"carries no column {text_column!r} (it carries {held})", subject=tokens.plan.store)
+    sizes = tokens.codec["codebook_sizes"]
+    if len(sizes) > 1:
+        raise InputError(f"has {len(sizes)} codebooks; LLaSA's rows hold codes of one", subject=tokens.plan.store)
+    maker, spoken = maker_of(tokens), codec_identity_named_by(llm)
+    if spoken is not None and not spoken.same_model(maker):
+        raise InputError(
+            f"holds codes of {maker}, and {llm} has the tokens of {spoken}",
+            subject=tokens.plan.store,
+            remedy="tokenize with that codec, or begin with `xcodec llasa init` and this one",
+        )
+    loaded = load_tokenizer(llm)
+    return Prompts(loaded, SpeechTokens.of(loaded, sizes[0])), spoken is not None

@@ -12,7 +12,7 @@ from xcodec.errors import InputError
 from xcodec.location import Location
 from xcodec.tokenization.inputs.entries import Fault, check_carried, entries, estimated_seconds, fault_entries
 from xcodec.tokenization.inputs.rows import as_strings
-from xcodec.tokenization.inputs.stamps import stamps_of
+from xcodec.tokenization.inputs.stamps import FileStamps
 
 __all__ = ["DATASET_DICT", "DATASET_STATE", "HuggingFaceReader"]
 
@@ -36,6 +36,7 @@ class HuggingFaceReader:
                 "a Hugging Face data set is read from this machine's disk", subject=folder, remedy="copy it here"
             )
         self.folder, self.split = folder, split
+        self.stamps = FileStamps()
         self.files = [folder.child(item["filename"]) for item in read_json(folder.child(DATASET_STATE))["_data_files"]]
         features = read_json(folder.child("dataset_info.json")).get("features") or {}
         audio = [name for name, feature in features.items() if isinstance(feature, dict) and is_audio(feature)]
@@ -87,7 +88,7 @@ class HuggingFaceReader:
             ids = [given or ids[i] for i, given in enumerate(batch.column("id").cast(pa.string()).to_pylist())]
         kept = [i for i, (place, path) in enumerate(zip(inside, paths, strict=True)) if place or path]
         uris = as_strings([str(file) if inside[i] else str(Location.of(paths[i])) for i in kept])
-        sizes, times = stamps_of(uris)
+        sizes, times = self.stamps.of(uris)
         places = [inside[i] or (None, None) for i in kept]
         columns: dict[str, Any] = {
             "id": [ids[i] for i in kept],

@@ -10,7 +10,7 @@ from xcodec.location import Location
 from xcodec.tokenization.inputs.entries import Fault, entries, fault_entries
 from xcodec.tokenization.inputs.manifest import base_of, resolved, why_not
 from xcodec.tokenization.inputs.rows import as_strings, numbered_objects
-from xcodec.tokenization.inputs.stamps import stamps_of
+from xcodec.tokenization.inputs.stamps import FileStamps
 
 __all__ = ["LhotseReader", "looks_like_cuts"]
 
@@ -35,6 +35,7 @@ class LhotseReader:
     def __init__(self, file: Location, root: str | None) -> None:
         self.file = file
         self.base = base_of(root, Location.of("."))
+        self.stamps = FileStamps()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The cuts in their order; what is no span of a recording is an entry that says so."""
@@ -51,7 +52,7 @@ class LhotseReader:
             if rows:
                 columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
                 columns["uri"] = as_strings(columns["uri"])
-                columns["file_size"], columns["file_modified"] = stamps_of(columns["uri"])
+                columns["file_size"], columns["file_modified"] = self.stamps.of(columns["uri"])
                 further = [pa.array([said(cut, name) for cut in kept], pa.string()) for name in self.carried.names]
                 yield entries(self.carried, columns, further)
             yield from fault_entries(self.carried, faults)

@@ -12,7 +12,7 @@ from xcodec.listing import PATH_KEYS, START_KEYS
 from xcodec.location import Location, is_url
 from xcodec.tokenization.inputs.entries import Fault, check_carried, entries, estimated_seconds, fault_entries
 from xcodec.tokenization.inputs.rows import Numbered, Rows, as_strings
-from xcodec.tokenization.inputs.stamps import stamps_of
+from xcodec.tokenization.inputs.stamps import FileStamps
 
 __all__ = ["ManifestReader", "base_of", "resolved", "why_not"]
 
@@ -35,6 +35,7 @@ class ManifestReader:
 
     def __init__(self, file: Location, rows: Rows, root: str | None) -> None:
         self.file, self.rows, self.root = file, rows, root
+        self.stamps = FileStamps()
         names = rows.schema.names
         self.path, self.start = (
             next((name for name in each if name in names), None) for each in (PATH_KEYS, START_KEYS)
@@ -72,7 +73,7 @@ class ManifestReader:
             path, start, duration, channel, name = (each.take(kept) for each in (path, start, duration, channel, name))
         spans = (each.to_pylist() for each in (path, start, duration, channel))
         uris = self.uris_of(path)
-        sizes, times = stamps_of(uris)
+        sizes, times = self.stamps.of(uris)
         columns: dict[str, Any] = {
             "id": name if has_ids else list(map(default_id, *spans)),
             "uri": uris,
