@@ -3,13 +3,15 @@
     xcodec export mini mini-onnx/
     python benchmarks/export.py mini-onnx/ [--model mini] [--rounds 5] [--threads 1 2] [--json FILE]
 
-Both are timed in turn, and what is told is the median of their ratios. The installation is what lies on this machine of
+Both are timed in turn, and what is told is the median of their ratios: of time, and of processor time, which other work
+on the machine changes less. The installation is what lies on this machine of
 each one's distribution and of all that it requires.
 """
 
 import argparse
 import json
 import re
+import resource
 import statistics
 import subprocess
 import sys
@@ -27,24 +29,36 @@ RECORDINGS = sorted((Path(__file__).parent.parent / "tests" / "audio").glob("*.w
 LITE = ("numpy", "onnxruntime", "soundfile", "soxr", "safetensors", "fsspec", "typing-extensions")
 
 
-def seconds(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def processor_seconds() -> float:
+    """Of this process and of those that it ran, all threads."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def seconds(function: Callable[[], object]) -> tuple[float, float]:
+    """Time a function: seconds that pass, and of processor."""
+    start, used = time.perf_counter(), processor_seconds()
     function()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, processor_seconds() - used
 
 
 def compared(first: Callable[[], object], second: Callable[[], object], rounds: int) -> dict[str, float]:
     first(), second()  # what is done once
     pairs = [(seconds(first), seconds(second)) for _ in range(rounds)]
-    return {
-        "torch": statistics.median(a for a, _ in pairs),
-        "onnxruntime": statistics.median(b for _, b in pairs),
-        "ratio": statistics.median(b / a for a, b in pairs),
-    }
+    found = {}
+    for kind, i in (("", 0), ("processor, ", 1)):
+        found[f"{kind}torch"] = statistics.median(a[i] for a, _ in pairs)
+        found[f"{kind}onnxruntime"] = statistics.median(b[i] for _, b in pairs)
+        found[f"{kind}ratio"] = statistics.median(b[i] / a[i] for a, b in pairs)
+    return found
 
 
-def first_codes(program: str) -> float:
-    return seconds(lambda: subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True))
+def row(what: str, took: dict[str, float]) -> str:
+    return f"| {what} | {' | '.join(f'{each:.2f}' for each in took.values())} |"
+
+
+def first_codes(program: str) -> None:
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True)
 
 
 def required(name: str, found: set[str]) -> set[str]:
@@ -80,7 +94,10 @@ def main() -> None:
     audio = Audio.read(RECORDINGS[0])
     codes = codec.encode(audio)
     print(f"{audio.duration:.1f} s of speech; seconds")
-    print("| | torch | ONNX Runtime | ratio |\n|---|---|---|---|")
+    print(
+        "| | torch | ONNX Runtime | ratio | torch, processor | ONNX Runtime, processor | ratio |\n"
+        "|---|---|---|---|---|---|---|"
+    )
     for threads in arguments.threads:
         torch.set_num_threads(threads)
         runtime = RuntimeCodec(arguments.exported, threads=threads)
@@ -91,8 +108,7 @@ def main() -> None:
                 arguments.rounds,
             )
             results[f"{task}, {threads}"] = took
-            cells = " | ".join(f"{took[name]:.2f}" for name in ("torch", "onnxruntime", "ratio"))
-            print(f"| {task}, {threads} thread{'s' * (threads > 1)} | {cells} |", flush=True)
+            print(row(f"{task}, {threads} thread{'s' * (threads > 1)}", took), flush=True)
     recording = str(RECORDINGS[1])
     programs = (
         f"from xcodec import Codec; Codec.from_pretrained({arguments.model!r}).encode({recording!r})",
@@ -100,7 +116,7 @@ def main() -> None:
     )
     took = compared(*(lambda program=program: first_codes(program) for program in programs), min(3, arguments.rounds))
     results["first codes"] = took
-    print(f"| first codes of a new process | {took['torch']:.2f} | {took['onnxruntime']:.2f} | {took['ratio']:.2f} |")
+    print(row("first codes of a new process", took))
     sizes = {
         "torch": megabytes(required("xcodec", set()) | required("torch", set())),
         "onnxruntime": megabytes(set().union(*(required(name, set()) for name in LITE))),

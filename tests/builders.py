@@ -146,11 +146,17 @@ def tiny_distill(seed: int = 0, **fields: Any) -> DistillNeuCodecModel:
     return model
 
 
+FEWEST_LAYERS: dict[str, Any] = {
+    "num_hidden_layers": 1,
+    "downsampling_ratios": [320],
+    "semantic_model_config": TINY["semantic_model_config"] | {"num_hidden_layers": 1},
+}
+"""Of an X-Codec2 or NeuCodec that is exported: what exporting takes grows with their number."""
+
+
 def codec_to_export() -> Codec:
-    """A random X-Codec2 of as few layers as there can be: what exporting takes grows with their number."""
-    semantic = TINY["semantic_model_config"] | {"num_hidden_layers": 1}
-    model = tiny_model(num_hidden_layers=1, downsampling_ratios=[320], semantic_model_config=semantic)
-    return Codec(model, FAMILY.feature_extractor(), name="tiny")
+    """A random X-Codec2 of as few layers as there can be."""
+    return Codec(tiny_model(**FEWEST_LAYERS), FAMILY.feature_extractor(), name="tiny")
 
 
 def randomized(module: torch.nn.Module) -> torch.nn.Module:

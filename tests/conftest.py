@@ -70,7 +70,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Codec, Path]:
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
-            export_codec(codec, folder)
+            export_codec(codec, folder, stream=True)
     return codec, folder
 
 

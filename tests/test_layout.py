@@ -32,6 +32,7 @@ FLOORS = [
     "modules",
     "kernels",
     "runtime",
+    "code_text",
     "code_stream",
     "recording_codec",
     "batching",

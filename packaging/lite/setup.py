@@ -11,6 +11,7 @@ PACKAGES = ["xcodec", "xcodec.audio", "xcodec.runtime"]
 MODULES = [
     "batching",
     "code_stream",
+    "code_text",
     "codes",
     "errors",
     "files",

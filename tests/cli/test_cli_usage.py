@@ -40,7 +40,7 @@ OPTIONS = {
     "info": "--json",
     "convert": "--overwrite --config --num-semantic-layers --semantic-encoder --model-type --decoder --decodes "
     "--codes-per-second --num-attention-heads",
-    "export": "--encoder --decoder --dtype --opset --overwrite",
+    "export": "--encoder --decoder --stream --format --dtype --opset --overwrite",
     "page": "--output/-o --onnxruntime",
     "tokenize run": "--output/-o --root --channel --verify --texts --quality --where --dedupe "
     "--segment-seconds --ignore-unreadable --engine --shard-hours --part "
@@ -150,7 +150,7 @@ def test_a_command_has_these_options(command: str) -> None:
         ("detokenize", Codec.decode, {"check_identity", "batch_seconds"}),
         ("say", Speaking, {"temperature", "top_p", "top_k", "repetition_penalty", "max_seconds"}),
         ("convert", convert_checkpoint, {"overwrite"}),
-        ("export", export_codec, {"encoder", "decoder", "dtype", "opset", "overwrite"}),
+        ("export", export_codec, {"encoder", "decoder", "stream", "format", "dtype", "opset", "overwrite"}),
         (
             "convert",
             read_checkpoint,

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import builders
 from xcodec import Audio, Codec, CodesError
 from xcodec.cli.app import app
-from xcodec.cli.code_text import CodeText
+from xcodec.code_text import CodeText
 from xcodec.streaming import StreamDecoder
 
 TEXT = "<|SPEECH_GENERATION_START|><|s_12|><|s_7|> 65535,\n3 <|s_0|><|SPEECH_GENERATION_END|> and then silence"

@@ -1,5 +1,8 @@
 """The decoder's step as a graph does what streams do in torch."""
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,6 @@ import xcodec_builders
 from builders import RECORDINGS, codec_to_export, tiny_causal, tiny_pooled
 from xcodec import CheckpointError, Codec
 from xcodec.code_stream import CodeStream
-from xcodec.export import export_codec
 from xcodec.export.blocks import portable
 from xcodec.export.step import DecoderStepGraph
 from xcodec.modules.time import Streamed
@@ -49,24 +51,23 @@ def test_a_step_gives_what_a_stream_of_torch_gives(family: str) -> None:
     assert done.tolist() == [14, 14]
 
 
-def test_a_folder_without_the_step_says_how_it_gets_one(exported: tuple[Codec, Path]) -> None:
-    with pytest.raises(CheckpointError, match=r"there is no decoder_step\.onnx.*stream=True"):
-        ExportedStream(RuntimeCodec(exported[1]))
+def test_a_folder_without_the_step_says_how_it_gets_one(exported: tuple[Codec, Path], tmp_path: Path) -> None:
+    shutil.copy(exported[1] / "codec.json", tmp_path)
+    with pytest.raises(CheckpointError, match=r"there is no decoder_step\.onnx.*with --stream"):
+        ExportedStream(RuntimeCodec(tmp_path))
 
 
-# Exported, on ONNX Runtime, which takes a minute
-
-
-@pytest.fixture(scope="module")
-def codec() -> Codec:
-    return codec_to_export()
+# Exported, on ONNX Runtime
 
 
 @pytest.fixture(scope="module")
-def runtime(codec: Codec, tmp_path_factory: pytest.TempPathFactory) -> RuntimeCodec:
-    folder = tmp_path_factory.mktemp("step") / "exported"
-    export_codec(codec, folder, decoder=True, stream=True)
-    return RuntimeCodec(folder, threads=1)
+def codec(exported: tuple[Codec, Path]) -> Codec:
+    return exported[0]
+
+
+@pytest.fixture(scope="module")
+def runtime(exported: tuple[Codec, Path]) -> RuntimeCodec:
+    return RuntimeCodec(exported[1], threads=1)
 
 
 def streamed(stream: CodeStream, ids: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
@@ -75,7 +76,6 @@ def streamed(stream: CodeStream, ids: np.ndarray, sizes: tuple[int, ...]) -> np.
     return np.concatenate([piece.samples[0] for piece in (*pieces, stream.flush()) if piece is not None])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"context": 20, "lookahead": 3, "chunk": (2, 9)}, {"context": None}])
 def test_speech_that_comes_in_pieces_sounds_as_it_does_with_torch(
     options: dict[str, Any], codec: Codec, runtime: RuntimeCodec
@@ -88,14 +88,28 @@ def test_speech_that_comes_in_pieces_sounds_as_it_does_with_torch(
     assert np.abs(audio - expected).max() < 1e-4
 
 
-@pytest.mark.slow
+def test_the_command_line_streams_while_codes_come(runtime: RuntimeCodec) -> None:
+    ids = np.arange(0, 6500, 100)
+    stream = ExportedStream(runtime)
+    expected = np.concatenate([piece.samples[0] for piece in (stream.push(ids), stream.flush()) if piece is not None])
+    command = [sys.executable, "-m", "xcodec.runtime", "decode", str(runtime.folder), "-", "--stream", "--raw"]
+    with subprocess.Popen([*command, "--threads", "1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("".join(f"<|s_{code}|>" for code in ids[:25]).encode())
+        process.stdin.flush()
+        heard = process.stdout.read(10 * 320 * 2)  # comes though standard input has not ended
+        rest, _ = process.communicate("".join(f"<|s_{code}|>" for code in ids[25:]).encode())
+    assert process.returncode == 0
+    assert np.abs(np.frombuffer(heard + rest, "<i2") / 32767 - expected.clip(-1, 1)).max() < 1e-4
+
+
 def test_a_stream_that_ends_begins_anew(runtime: RuntimeCodec) -> None:
     stream = ExportedStream(runtime)
     ids = np.arange(30)[None]
     assert np.array_equal(streamed(stream, ids, (12,)), streamed(stream, ids, (12,)))
 
 
-@pytest.mark.slow
 def test_streams_that_are_one_batch_get_what_they_get_alone(runtime: RuntimeCodec) -> None:
     step = runtime.decoder_step
     taken = {each.name for each in step.get_inputs()}

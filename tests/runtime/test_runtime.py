@@ -147,6 +147,32 @@ def test_info_says_what_the_codec_is(folder: Path, capsys: pytest.CaptureFixture
     assert capsys.readouterr().out.startswith("Codec(tiny: 16000 Hz, 50 codes/s of (65536,), on ONNX Runtime")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["encode", "folder", "a.wav"], "give a place to write to (-o)"),
+        (["decode", "folder", "a.codes"], "give a place to write to (-o) or --stream"),
+        (["decode", "folder", "-", "--stream", "-o", "a.wav"], "give a place to write to (-o) or --stream"),
+        (["decode", "folder", "a.codes", "--stream"], "give - as the only input"),
+        (["decode", "folder", "a.codes", "-o", "a.wav", "--raw"], "--raw is for --stream"),
+    ],
+)
+def test_options_that_contradict_one_another_are_refused(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert told in capsys.readouterr().err
+
+
+def test_a_codec_without_the_step_says_so_when_codes_are_to_be_streamed(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(folder / "codec.json", tmp_path)
+    assert main(["decode", str(tmp_path), "-", "--stream"]) == 1
+    assert "there is no decoder_step.onnx; export the model again, with --stream" in capsys.readouterr().err
+
+
 def test_an_error_is_one_line_and_exit_code_1(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["encode", str(folder), str(tmp_path / "no.wav"), "-o", str(tmp_path / "no.codes")]) == 1
     assert capsys.readouterr().err.count("\n") == 1

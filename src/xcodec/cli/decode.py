@@ -1,14 +1,11 @@
 """`xcodec decode`: files of codes -> recordings."""
 
-import codecs
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
 
-from xcodec.cli.code_text import CodeText
 from xcodec.cli.groups import with_groups
 from xcodec.cli.jobs import OnProgress, Run
 from xcodec.cli.manual import FAILURES_AT_THE_END
@@ -24,10 +21,8 @@ from xcodec.cli.options import (
     check_stream,
 )
 from xcodec.cli.paths import CODES_SUFFIX, Job, audio_name, plan
-from xcodec.cli.pipe import AudioPipe
 from xcodec.cli.places import STANDARD, fetched
 from xcodec.cli.suffixes import output_suffix
-from xcodec.errors import CodesError
 
 if TYPE_CHECKING:
     from xcodec.audio import Audio
@@ -100,7 +95,7 @@ def command(
             raise typer.BadParameter("--stream decodes standard input: give - as the only input")
         if run.compiled:
             raise typer.BadParameter("--compile is for files; a stream's layers are not compiled")
-        pass_on(AudioPipe(raw), load)
+        pass_on(load, raw)
         return
     rename = partial(audio_name, suffix=output_suffix(audio_format, inputs, output))
     jobs, failures = plan(inputs, output, (CODES_SUFFIX,), rename, run.overwrite)
@@ -139,18 +134,12 @@ def decode(
     return codec.decode(codes, check_identity=check, batch_seconds=batch_seconds, on_progress=on_progress)
 
 
-def pass_on(pipe: AudioPipe, load: "Callable[[], Codec]") -> None:
+def pass_on(load: "Callable[[], Codec]", raw: bool) -> None:
     """Decode the codes on standard input while they come."""
+    from xcodec.audio.pipe import AudioPipe
+    from xcodec.code_text import audio_of_standard_input
     from xcodec.streaming import StreamDecoder
 
-    codec = load()
-    text, decoder = CodeText(len(codec.codebook_sizes)), StreamDecoder(codec)
-    decode = codecs.getincrementaldecoder("utf-8")("replace").decode
-    while not text.ended and (data := sys.stdin.buffer.read1()):  # type: ignore[union-attr]
-        if (ids := text.push(decode(data))) and (audio := decoder.push(ids)):
-            pipe.write(audio)
-    for audio in (decoder.push(ids) if (ids := text.close()) else None, decoder.flush()):
-        if audio:
-            pipe.write(audio)
-    if not pipe.seconds:
-        raise CodesError("no codes came", subject="standard input")
+    pipe = AudioPipe(raw)
+    for audio in audio_of_standard_input(StreamDecoder(load())):
+        pipe.write(audio)

@@ -21,6 +21,10 @@ Before the folder is there, speech goes through the graphs and through torch,
 each clip alone and all in one batch: in float32 the codes have to be equal, but
 for ties that rounding decides, and audio within 0.0001.
 
+With --stream there is decoder_step.onnx too: the next codes and what is
+remembered in, their audio and what to remember out.
+
+With --format torch there are encoder.pt2 and decoder.pt2 in place of graphs.
 
 `xcodec.runtime` runs it, with onnxruntime in place of torch: see docs/export.md.
 What is needed here comes with pip install 'xcodec\\[onnx]'.
@@ -28,8 +32,9 @@ What is needed here comes with pip install 'xcodec\\[onnx]'.
 [bold]Examples[/bold]
 
   xcodec export mini mini-onnx/
-  xcodec export neuphonic/neucodec neucodec-onnx/ --decoder
-  python -m xcodec.runtime encode mini-onnx/ speech.wav -o speech.codes"""
+  xcodec export neuphonic/neucodec neucodec-onnx/ --decoder --stream
+  python -m xcodec.runtime encode mini-onnx/ speech.wav -o speech.codes
+  my-language-model | python -m xcodec.runtime decode neucodec-onnx/ - --stream | aplay"""
 
 EPILOG = "[bold]Exit codes[/bold]  0: exported. 1: not, and nothing was written. 2: wrong usage. 130: interrupted."
 
@@ -41,6 +46,13 @@ def command(
     destination: Annotated[str, typer.Argument(metavar="DESTINATION", help="The folder to write.", callback=to_file)],
     encoder: Annotated[bool, typer.Option("--encoder", help="Only the encoder, unless --decoder is given.")] = False,
     decoder: Annotated[bool, typer.Option("--decoder", help="Only the decoder, unless --encoder is given.")] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="The decoder's next step too, by which streams are decoded.")
+    ] = False,
+    format: Annotated[
+        str,
+        typer.Option("--format", metavar="FORMAT", help="onnx, or torch: programs of torch.export, which torch runs."),
+    ] = "onnx",
     dtype: Annotated[
         str,
         typer.Option("--dtype", metavar="TYPE", help="Of the weights: float32 or float16, of which half as much is."),
@@ -60,6 +72,8 @@ def command(
             destination,
             encoder=encoder,
             decoder=decoder,
+            stream=stream,
+            format=format,
             dtype=dtype,
             opset=opset,
             overwrite=overwrite,

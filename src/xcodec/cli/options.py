@@ -10,6 +10,7 @@ import typer
 
 from xcodec.cli.console import errors
 from xcodec.cli.groups import retold
+from xcodec.cli.places import refuse_terminal
 from xcodec.cli.suffixes import Format
 from xcodec.cli.values import from_files, known_channel, known_size, not_empty, to_file_or_pipe
 from xcodec.device import Precision
@@ -250,7 +251,7 @@ class DecodingOptions:
 
 
 def check_stream(output: str | None, stream: bool, raw: bool) -> None:
-    """Refuse a command that writes to no place, or to two.
+    """Refuse a command that writes to no place or to two, or audio to a terminal.
 
     Raises:
         typer.BadParameter: says what to give.
@@ -259,6 +260,8 @@ def check_stream(output: str | None, stream: bool, raw: bool) -> None:
         raise typer.BadParameter("give either a place to write to (-o) or --stream")
     if raw and not stream:
         raise typer.BadParameter("--raw is for --stream; a file's format is in its name, or in --format")
+    if stream:
+        refuse_terminal()
 
 
 def load_codec(

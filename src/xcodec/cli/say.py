@@ -17,13 +17,13 @@ from xcodec.cli.groups import with_groups
 from xcodec.cli.interruption import Interruption
 from xcodec.cli.options import Device, Dtype, Overwrite, Precision, Raw, Stream, check_stream, load_codec
 from xcodec.cli.paths import home
-from xcodec.cli.pipe import AudioPipe
 from xcodec.cli.progress import ProgressBar
 from xcodec.cli.suffixes import written_suffix
 from xcodec.cli.values import not_empty, to_file
 from xcodec.errors import InputError
 
 if TYPE_CHECKING:
+    from xcodec.audio.pipe import AudioPipe
     from xcodec.llasa import Convention, Llasa
     from xcodec.llasa.model import Speaking
 
@@ -148,6 +148,8 @@ def command(
     voice.check()
     if file is not None:
         check_file(file, overwrite)
+    from xcodec.audio.pipe import AudioPipe
+
     pipe = AudioPipe(raw) if stream else None
     text = sys.stdin.read() if text == "-" else text
     if not text.strip():
@@ -179,7 +181,7 @@ def check_file(file: str, overwrite: bool) -> None:
         raise InputError("exists already", subject=file, remedy="give --overwrite to replace it")
 
 
-def say(llasa: "Llasa", text: str, how: "Speaking", pipe: AudioPipe | None, file: str | None) -> float:
+def say(llasa: "Llasa", text: str, how: "Speaking", pipe: "AudioPipe | None", file: str | None) -> float:
     """Say a text into a pipe or a file, and return how many seconds it took to hear."""
     with Interruption() as interruption, ProgressBar() as bar:
         progress = SpeechProgress(bar, interruption)

@@ -1,4 +1,7 @@
-"""Codecs as ONNX graphs, which run without torch: on ONNX Runtime (`xcodec.runtime`), and wherever else ONNX does."""
+"""Codecs as ONNX graphs, which run without torch: on ONNX Runtime (`xcodec.runtime`), and wherever else ONNX does.
+
+Or as programs of torch.export, which torch runs without this package.
+"""
 
 import os
 from dataclasses import dataclass
@@ -17,14 +20,25 @@ from xcodec.export.comparison import Agreement, compare
 from xcodec.export.graphs import DecoderGraph, EncoderGraph, Graph
 from xcodec.export.onnx_file import OLDEST_OPSET, write_onnx
 from xcodec.export.step import DecoderStepGraph
+from xcodec.export.torch_file import ProgramCodec, write_program
 from xcodec.files import folder_written_whole
 from xcodec.runtime import Codec as RuntimeCodec
-from xcodec.runtime.manifest import DECODER, DECODER_STEP, ENCODER, MANIFEST, Manifest
+from xcodec.runtime.manifest import (
+    DECODER,
+    DECODER_PROGRAM,
+    DECODER_STEP,
+    ENCODER,
+    ENCODER_PROGRAM,
+    MANIFEST,
+    Manifest,
+)
 
-__all__ = ["DTYPES", "Export", "export_codec"]
+__all__ = ["DTYPES", "FORMATS", "Export", "export_codec"]
 
 GRAPHS = (ENCODER, DECODER, DECODER_STEP)
-WRITTEN = (MANIFEST, *(name + suffix for name in GRAPHS for suffix in ("", ".data")))
+PROGRAMS = {ENCODER: ENCODER_PROGRAM, DECODER: DECODER_PROGRAM}
+FORMATS = ("onnx", "torch")
+WRITTEN = (MANIFEST, *PROGRAMS.values(), *(name + suffix for name in GRAPHS for suffix in ("", ".data")))
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
 
@@ -51,11 +65,12 @@ def export_codec(
     encoder: bool = False,
     decoder: bool = False,
     stream: bool = False,
+    format: str = "onnx",
     dtype: str = "float32",
     opset: int = OLDEST_OPSET,
     overwrite: bool = False,
 ) -> Export:
-    """Write a codec as ONNX, and compare what it does with torch on real speech.
+    """Write a codec as ONNX, or for torch alone, and compare what it does with the codec on real speech.
 
     The folder appears whole or not at all.
 
@@ -65,19 +80,24 @@ def export_codec(
         encoder: whether to write the encoder alone, unless `decoder` is true as well.
         decoder: likewise. Where neither is true, what the model has is written.
         stream: whether to write the decoder's next step as well, with which streams are decoded.
+        format: "onnx", or "torch" for programs of torch.export, without the step.
         dtype: of the weights, "float32" or "float16". Only float32 gives torch's codes exactly.
         opset: version of ONNX's operators, 18 or later.
         overwrite: whether to replace an exported codec that is there.
 
     Raises:
         CheckpointError: where the folder exists.
-        InputError: for another dtype, a half that the codec was loaded without, or a codec that torch's exporter does
-            not take.
+        InputError: for another format or dtype, the step as a program of torch, a half that the codec was loaded
+            without, or a codec that torch's exporter does not take.
         MissingExtraError: without onnx, onnxscript or onnxruntime.
         XcodecError: where the graphs do not do what torch does.
     """
     if dtype not in DTYPES:
         raise InputError(f"expected one of {', '.join(DTYPES)}", argument="dtype", value=dtype)
+    if format not in FORMATS:
+        raise InputError(f"expected one of {', '.join(FORMATS)}", argument="format", value=format)
+    if stream and format != "onnx":
+        raise InputError("the step of a stream is exported as ONNX", argument="format", value=format)
     if codec.precision is not Precision.FLOAT32:
         raise InputError("a codec is exported from float32", argument="codec", value=codec.precision.value)
     if not encoder and not decoder:
@@ -97,18 +117,23 @@ def export_codec(
         graphs[DECODER_STEP] = DecoderStepGraph(model)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder_written_whole(folder) as part:
-        for name, graph in graphs.items():
-            write_onnx(graph, part / name, opset)
-        manifest = manifest_of(codec, dtype, opset)
+        manifest = manifest_of(codec, dtype, opset if format == "onnx" else None)
         (part / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
-        agreement = compare(codec, RuntimeCodec(part), encoder, decoder, stream)
+        for name, graph in graphs.items():
+            if format == "onnx":
+                write_onnx(graph, part / name, opset)
+            else:
+                write_program(graph, part / PROGRAMS[name])
+        exported = RuntimeCodec(part) if format == "onnx" else ProgramCodec(part, manifest)
+        agreement = compare(codec, exported, encoder, decoder, stream)
     files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     return Export(folder, files, agreement)
 
 
-def manifest_of(codec: Codec, dtype: str, opset: int) -> Manifest:
-    """Say what a codec is."""
+def manifest_of(codec: Codec, dtype: str, opset: int | None) -> Manifest:
+    """Say what a codec is, and, of ONNX, in which version of its operators."""
     model = codec.model
+    libraries = ("xcodec", "torch", *(() if opset is None else ("onnx", "onnxscript")))
     return Manifest(
         name=codec.name,
         identity=codec.identity,
@@ -127,5 +152,5 @@ def manifest_of(codec: Codec, dtype: str, opset: int) -> Manifest:
         opset=opset,
         lookahead=model.lookahead,
         looks_ahead_once=model.looks_ahead_once,
-        versions={name: version(name) for name in ("xcodec", "torch", "onnx", "onnxscript")},
+        versions={name: version(name) for name in libraries},
     )

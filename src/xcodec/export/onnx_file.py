@@ -15,7 +15,7 @@ from xcodec.errors import InputError, first_line, require
 from xcodec.export.graphs import EncoderGraph, Graph
 from xcodec.export.program import names_of_sizes, traced, translated_in_place
 
-__all__ = ["OLDEST_OPSET", "write_onnx"]
+__all__ = ["OLDEST_OPSET", "quiet", "refused", "write_onnx"]
 
 OLDEST_OPSET = 18  # that torch's exporter writes as it is, so the one that most runtimes know
 
@@ -47,7 +47,7 @@ def write_onnx(graph: Graph, path: Path, opset: int, largest: int = LARGEST_FILE
     is_half = graph.model.dtype == torch.float16
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         unsimplified = path if is_half else Path(scratch, path.name)
-        try:
+        with refused(graph, "ONNX"):
             with quiet(), torch.no_grad():
                 program = traced(graph)
                 names = names_of_sizes(program, graph)
@@ -72,9 +72,20 @@ def write_onnx(graph: Graph, path: Path, opset: int, largest: int = LARGEST_FILE
                 simplify(unsimplified, path, is_large)
             name_sizes(path, names)
             onnx.checker.check_model(path)
-        except Exception as error:  # the exporter has many, and says in them what it does not know
-            family = graph.model.config.model_type
-            raise InputError(f"{family} cannot be exported as ONNX: {first_line(root_of(error))}") from error
+
+
+@contextmanager
+def refused(graph: Graph, form: str) -> Iterator[None]:
+    """Turn whatever the exporter or a checker raises of a graph into an error that says what they do not know.
+
+    Raises:
+        InputError: in place of all others.
+    """
+    try:
+        yield
+    except Exception as error:  # the exporter has many
+        family = graph.model.config.model_type
+        raise InputError(f"{family} cannot be exported as {form}: {first_line(root_of(error))}") from error
 
 
 def root_of(error: BaseException) -> BaseException:

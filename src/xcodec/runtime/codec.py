@@ -104,9 +104,7 @@ class Codec(RecordingCodec):
     def _session(self, name: str) -> Any:
         path = self.folder / name
         if not path.is_file():
-            again = "export the model again, " + (
-                "with export_codec(stream=True)" if name == DECODER_STEP else "both halves of it"
-            )
+            again = "export the model again, " + ("with --stream" if name == DECODER_STEP else "both halves of it")
             raise CheckpointError(f"there is no {name}", subject=self.folder, remedy=again)
         options = self._onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads or 0

@@ -10,13 +10,25 @@ from typing import Any
 from xcodec.codes import CodecIdentity
 from xcodec.errors import CheckpointError, InputError, first_line
 
-__all__ = ["DECODER", "DECODER_STEP", "ENCODER", "LEFT_OUT", "MANIFEST", "Manifest"]
+__all__ = [
+    "DECODER",
+    "DECODER_PROGRAM",
+    "DECODER_STEP",
+    "ENCODER",
+    "ENCODER_PROGRAM",
+    "LEFT_OUT",
+    "MANIFEST",
+    "Manifest",
+]
 
 MANIFEST = "codec.json"
 ENCODER = "encoder.onnx"
 DECODER = "decoder.onnx"
 DECODER_STEP = "decoder_step.onnx"
+ENCODER_PROGRAM = "encoder.pt2"
+DECODER_PROGRAM = "decoder.pt2"
 FORMAT = "xcodec.onnx"
+FORMAT_OF_PROGRAMS = "xcodec.torch"
 FORMAT_VERSION = 1
 LEFT_OUT = -1  # in place of the codes of a codebook that a stream does without
 
@@ -40,7 +52,7 @@ class Manifest:
         shortest_clip: the fewest samples that make a code.
         spare_samples: of whole hops, samples at the end that the last code can do without.
         dtype: of the weights.
-        opset: of ONNX's operators.
+        opset: of ONNX's operators; None where the halves are programs of torch.
         versions: of what made it, by name.
         lookahead: how many codes after its own a code's audio depends on; None where on all that come.
         looks_ahead_once: whether a stream makes no more of codes that it looks ahead at than of those to come.
@@ -60,7 +72,7 @@ class Manifest:
     shortest_clip: int
     spare_samples: int
     dtype: str
-    opset: int
+    opset: int | None
     versions: dict[str, str]
     lookahead: int | None = None
     looks_ahead_once: bool = False
@@ -85,7 +97,8 @@ class Manifest:
 
     def to_json(self) -> str:
         """Return the text of the file."""
-        return json.dumps({"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(self)}, indent=2) + "\n"
+        form = FORMAT_OF_PROGRAMS if self.opset is None else FORMAT
+        return json.dumps({"format": form, "format_version": FORMAT_VERSION, **asdict(self)}, indent=2) + "\n"
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str]) -> "Manifest":
@@ -97,7 +110,14 @@ class Manifest:
         path = Path(folder) / MANIFEST
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
-            if fields.pop("format") != FORMAT:
+            form = fields.pop("format")
+            if form == FORMAT_OF_PROGRAMS:
+                raise CheckpointError(
+                    "holds programs of torch, and ONNX is read here",
+                    subject=folder,
+                    remedy="read them with torch.export.load, or export the model again, without --format torch",
+                )
+            if form != FORMAT:
                 raise ValueError(f'its format is not "{FORMAT}"')
             version = fields.pop("format_version")
             if version != FORMAT_VERSION:

@@ -35,7 +35,7 @@ class Memory:
 
 
 class StreamDecoder(CodeStream):
-    """Decode a stream of codes by the step that `export_codec(stream=True)` wrote; many may share one codec.
+    """Decode a stream of codes by the step that `xcodec export --stream` wrote; many may share one codec.
 
     It gives the audio that `xcodec.StreamDecoder` gives, whose interface it has. As with `Codec`, each stream goes
     through the graph alone.

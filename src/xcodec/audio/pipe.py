@@ -1,12 +1,9 @@
 """Audio on standard output while it is made, for a player or another program."""
 
 import sys
-from typing import TYPE_CHECKING
 
-from xcodec.cli.places import refuse_terminal
-
-if TYPE_CHECKING:
-    from xcodec.audio import Audio
+from xcodec.audio.audio import Audio
+from xcodec.audio.pcm import float32_to_pcm16, live_wav_header
 
 __all__ = ["AudioPipe"]
 
@@ -16,20 +13,14 @@ class AudioPipe:
 
     Args:
         raw: without a WAV header.
-
-    Raises:
-        typer.BadParameter: where standard output is a terminal.
     """
 
     def __init__(self, raw: bool) -> None:
-        refuse_terminal()
         self._header = not raw
         self.seconds = 0.0
 
-    def write(self, audio: "Audio") -> None:
+    def write(self, audio: Audio) -> None:
         """Send a piece on, at once; the first tells the rate of all."""
-        from xcodec.audio.pcm import float32_to_pcm16, live_wav_header
-
         if self._header:
             sys.stdout.buffer.write(live_wav_header(audio.sampling_rate))
             self._header = False

@@ -1,10 +1,15 @@
 """Codes as text on standard input: numbers, or speech tokens of a language model, in pieces cut anywhere."""
 
+import codecs
 import re
+import sys
+from collections.abc import Iterator
 
+from xcodec.audio import Audio
+from xcodec.code_stream import CodeStream
 from xcodec.errors import CodesError
 
-__all__ = ["CodeText"]
+__all__ = ["CodeText", "audio_of_standard_input"]
 
 ITEM = re.compile(
     r"<\|s_(?P<token>\d+)\|>|(?P<number>-?\d+)(?=[\s,<])|(?P<marker><\|SPEECH_GENERATION_(START|END)\|>)|[\s,]+"
@@ -69,6 +74,29 @@ class CodeText:
                     subject="standard input",
                 )
         return [[int(code) for code in book] for book in zip(*frames, strict=True)]
+
+
+def audio_of_standard_input(stream: CodeStream) -> Iterator[Audio]:
+    """Decode the codes on standard input while they come: audio, as soon as it is final.
+
+    Args:
+        stream: what decodes, at its beginning.
+
+    Raises:
+        CodesError: for what is no code of its codec, and where none came.
+    """
+    text, decode = CodeText(len(stream.codec.codebook_sizes)), codecs.getincrementaldecoder("utf-8")("replace").decode
+    heard = False
+    while not text.ended and (data := sys.stdin.buffer.read1()):  # type: ignore[union-attr]
+        if (ids := text.push(decode(data))) and (audio := stream.push(ids)):
+            heard = True
+            yield audio
+    for rest in (stream.push(ids) if (ids := text.close()) else None, stream.flush()):
+        if rest:
+            heard = True
+            yield rest
+    if not heard:
+        raise CodesError("no codes came", subject="standard input")
 
 
 def is_number(text: str) -> bool:
