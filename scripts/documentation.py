@@ -78,6 +78,7 @@ REFERENCE = {
     ],
 }
 LINK = re.compile(r"(?<=\]\()(?P<target>[^)#\s:]+)(?=(?:#[^)\s]*)?\))")
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 FENCED = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 
 
@@ -179,7 +180,8 @@ def executed(notebook: Path) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(ROOT / "tests" / "audio", Path(folder, "recordings"), ignore=shutil.ignore_patterns("*.py"))
         client = NotebookClient(opened, timeout=600, kernel_name="python3", resources={"metadata": {"path": folder}})
-        client.execute(env=os.environ | {"PATH": programs})
+        # A command that is started by `!` has a terminal, which no page is.
+        client.execute(env=os.environ | {"PATH": programs, "TTY_COMPATIBLE": "0", "NO_COLOR": "1"})
     for cell, source in zip(opened.cells, written, strict=True):
         cell.source = source
     return opened
@@ -193,14 +195,28 @@ def tutorial(notebook: Any) -> str:
             page.append(cell.source)
             continue
         page.append(f"```python\n{cell.source}\n```")
-        page += [shown for output in cell.outputs if (shown := output_of(output))]
+        page += [shown for output in joined(cell.outputs) if (shown := output_of(output))]
     return "\n\n".join(page) + "\n"
+
+
+def joined(outputs: list[Any]) -> list[Any]:
+    """Make one output of what was printed piece by piece."""
+    found: list[Any] = []
+    for output in (each for each in outputs if each.get("name") != "stderr"):
+        if output.output_type == "stream" and found and found[-1].output_type == "stream":
+            found[-1] = nbformat.v4.new_output("stream", text=found[-1].text + output.text)
+        else:
+            found.append(output)
+    return found
 
 
 def output_of(output: Any) -> str:
     """What a page shows of a cell's output."""
     if output.output_type == "stream":
-        return f"```text\n{output.text.rstrip()}\n```" if output.name == "stdout" else ""
+        text = ESCAPES.sub("", output.text)
+        lines = [line.rstrip("\r").rpartition("\r")[2].rstrip() for line in text.split("\n")]
+        printed = "\n".join(lines).strip("\n")
+        return f"```text\n{printed}\n```" if printed else ""
     data = output.get("data", {})
     if "text/html" in data:
         return f'<div class="output">{data["text/html"]}</div>'

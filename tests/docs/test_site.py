@@ -55,6 +55,20 @@ def test_the_manual_has_every_command_as_help_prints_it() -> None:
     assert "\x1b" not in done.stdout
 
 
+def test_a_page_shows_of_what_was_printed_what_stays_on_a_terminal() -> None:
+    from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+    pieces = ["\x1b[?25l\r\x1b[2Kwork", "\rwork 1/2", "\r\x1b[32mwork\x1b[0m 2/2\r\nall", " was done\n"]
+    outputs = [
+        *(new_output("stream", text=piece) for piece in pieces),
+        new_output("stream", name="stderr", text="a warning"),
+        new_output("execute_result", data={"text/plain": "7"}),
+        new_output("stream", text="\x1b[?25h"),
+    ]
+    page = SITE["tutorial"](new_notebook(cells=[new_code_cell("x", outputs=outputs)]))
+    assert page == "```python\nx\n```\n\n```text\nwork 2/2\nall was done\n```\n\n```text\n7\n```\n"
+
+
 def test_notebooks_are_stored_without_what_a_run_left() -> None:
     assert len(NOTEBOOKS) == 5
     for notebook in NOTEBOOKS:
