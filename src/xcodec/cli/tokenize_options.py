@@ -10,7 +10,6 @@ import typer
 from xcodec.cli.groups import retold
 from xcodec.cli.log_lines import LogFormat, log_as
 from xcodec.cli.options import CHANNEL, SEGMENT_SECONDS
-from xcodec.cli.options import CHANNEL, SEGMENT_SECONDS
 from xcodec.cli.paths import home
 from xcodec.cli.values import known_conditions
 
