@@ -153,7 +153,7 @@ def test_damaged_plans_and_outputs_are_refused(finished: Path, tmp_path: Path) -
     assert "plan.json: is damaged" in refusal(Plan, tmp_path)
     stored = json.loads((finished / "plan.json").read_text())
     (tmp_path / "plan.json").write_text(json.dumps(stored | {"format_version": 99}))
-    assert "is of format version 99; this xcodec reads up to 2" in refusal(Plan, tmp_path)
+    assert "is of format version 99; this xcodec reads up to 3" in refusal(Plan, tmp_path)
     for name in ("plan.json", "plan.parquet"):
         (tmp_path / name).write_bytes((finished / name).read_bytes())
     (tmp_path / "codes").mkdir()
