@@ -1,6 +1,7 @@
 """The report of a data set of codes: what it says, and in a real Chromium that it shows and plays."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def test_figures_are_those_of_the_rows(output: Path) -> None:
     [failures] = data.failures
     assert failures.count == 2
     assert [each.id for each in failures.examples] == ["x.wav", "y.wav"]
-    assert [each["uri"] for each in data.slowest] == ["slow.wav"]
+    assert data.slowest[0].uri == "slow.wav"
 
 
 def test_codebooks_are_told_apart() -> None:
@@ -87,8 +88,8 @@ def test_values_that_are_missing_or_alike_are_counted() -> None:
 def test_the_page_needs_nothing_beside_it_and_keeps_texts_as_they_are(page_file: Path) -> None:
     text = page_file.read_text()
     assert "http" not in text.replace("http://www.w3.org", "")
-    assert "&lt;a/clip-" in text
-    assert "<a/clip-" not in text
+    assert re.search("&lt;[ab]/clip-", text)
+    assert not re.search("<[ab]/clip-", text)
 
 
 def test_without_examples_no_model_is_needed(output: Path, tmp_path: Path) -> None:

@@ -1,21 +1,18 @@
 """What an output of `xcodec tokenize` holds, in figures: lengths, quality, use of the codebooks, failures."""
 
-import json
 import math
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from xcodec.evaluation.codebook import CodebookUse, CodeCounter
 from xcodec.tokenization.headers import Failure
+from xcodec.tokenization.readers import SlowRead, slowest_of
 from xcodec.tokenization.status import RunStatus, Standing, failure_class, read_runs
-from xcodec.tokenization.stores import Store
 from xcodec.tokenization.tokens import Tokens, batches_of
 
 __all__ = ["DataSet", "FailureClass", "Histogram", "measure_data_set"]
@@ -23,7 +20,6 @@ __all__ = ["DataSet", "FailureClass", "Histogram", "measure_data_set"]
 _BARS = 48
 _OUTLIERS = 0.005  # share of the values beyond either end of a histogram
 _EXAMPLES = 3  # of a class of failures
-_SLOWEST = 10
 QUALITY = ("rms", "peak", "clipping", "silence", "snr", "bandwidth", "speech")
 """Columns that tell good recordings from bad ones, where an output has them."""
 
@@ -99,7 +95,7 @@ class DataSet:
         codebooks: the use of each.
         failures: the classes, the largest first.
         runs: that have worked on it.
-        slowest: files that took longest to read, where runs tell: uri, start, seconds_to_read, seconds.
+        slowest: the files that took longest to read.
     """
 
     standing: Standing
@@ -108,7 +104,7 @@ class DataSet:
     codebooks: tuple[CodebookUse, ...]
     failures: tuple[FailureClass, ...]
     runs: tuple[RunStatus, ...]
-    slowest: tuple[dict[str, Any], ...]
+    slowest: tuple[SlowRead, ...]
 
 
 def measure_data_set(tokens: Tokens, levels: Sequence[int] = ()) -> DataSet:
@@ -135,6 +131,7 @@ def measure_data_set(tokens: Tokens, levels: Sequence[int] = ()) -> DataSet:
                 counter.add(ids)
             for name, column in values.items():
                 column.frombytes(batch[name].cast(pa.float64()).fill_null(math.nan).to_numpy().tobytes())
+    runs = read_runs(plan.store)
     spread = {name: Histogram.of(name, np.asarray(column)) for name, column in values.items()}
     return DataSet(
         standing=Standing.of(plan),
@@ -142,8 +139,8 @@ def measure_data_set(tokens: Tokens, levels: Sequence[int] = ()) -> DataSet:
         quality=tuple(each for name in numeric if (each := spread[name]) is not None),
         codebooks=tuple(counter.use() for counter in counters if counter.counts.any()),
         failures=tuple(classes_of(failure for header in survey.done.values() for failure in header.failures)),
-        runs=tuple(read_runs(plan.store)),
-        slowest=tuple(slowest_of(plan.store)),
+        runs=tuple(runs),
+        slowest=slowest_of(read for run in runs for read in run.slowest),
     )
 
 
@@ -168,14 +165,3 @@ def classes_of(failures: Iterator[Failure]) -> Iterator[FailureClass]:
             examples.setdefault(name, []).append(failure)
     for name, count in counts.most_common():
         yield FailureClass(name, count, tuple(examples[name]))
-
-
-def slowest_of(store: Store) -> list[dict[str, Any]]:
-    """The files that took longest to read, of all runs that tell."""
-    found: list[dict[str, Any]] = []
-    for name in store.names():
-        if name.startswith("status") and name.endswith(".json"):
-            with suppress(ValueError, TypeError, KeyError, AttributeError, OSError):
-                told = json.loads(store.read(name)).get("slowest", ())
-                found += [{key: each[key] for key in ("uri", "start", "seconds_to_read", "seconds")} for each in told]
-    return sorted(found, key=lambda each: -each["seconds_to_read"])[:_SLOWEST]

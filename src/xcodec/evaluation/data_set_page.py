@@ -43,12 +43,14 @@ def data_set_page(tokens: Tokens, codec: "Codec | None" = None, examples: int = 
         data=data,
         title=str(tokens.plan.store).rstrip("/").rpartition("/")[2] or str(tokens.plan.store),
         standing=data.standing,
-        hours=data.standing.seconds_done / 3600,
+        length=f"{seconds / 3600:,.2f} hours"
+        if (seconds := data.standing.seconds_done) >= 3600
+        else f"{seconds:.1f} s",
         facts=[
             ("codec", told["name"]),
             ("configuration, weights", f"{told['config_hash'][:16]}, {told['weights_hash'][:16]}"),
             ("precision, version", f"{told['dtype']}, xcodec {told['xcodec']}"),
-            ("codes", f"{told['frame_rate']:g} a second in each of {len(told['codebook_sizes'])} codebooks"),
+            ("codes", f"{told['frame_rate']:g} a second, codebooks: {len(told['codebook_sizes'])}"),
             ("shards", f"{data.standing.shards_done:,} of {data.standing.shards:,}"),
             ("output", str(tokens.plan.store)),
         ],

@@ -191,8 +191,7 @@ from datasets import load_dataset
 from xcodec import Codec, Codes
 
 codec = Codec.from_pretrained({json.dumps(codec["name"])})
-row = load_dataset("REPO", split="train", streaming=True).with_format(None).take(1)
-row = next(iter(row))
+row = next(iter(load_dataset("REPO", split="train", streaming=True)))
 codes = Codes(
     np.array(row["codes"]),
     frame_rate={codec["frame_rate"]},
