@@ -5,6 +5,7 @@ import importlib.util
 import json
 import re
 import shutil
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -53,7 +54,8 @@ def dnsmos() -> None:
 
 @pytest.fixture(autouse=True)
 def dnsmos_only_where_asked_for(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """DNSMOS takes most of the time, so that most tests are without it, as if it were not installed."""
+    """DNSMOS and ViSQOL take most of the time, so that most tests are without, as if they were not installed."""
+    monkeypatch.setitem(sys.modules, "visqol.api", None)
     if "dnsmos" not in request.fixturenames:
         monkeypatch.setattr(opinion, "find_spec", lambda name: None)
 

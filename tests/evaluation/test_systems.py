@@ -279,7 +279,8 @@ def test_a_command_that_cannot_be_meant_is_refused_at_once(text: str, message: s
 
 def test_all_kinds_are_in_one_table(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("scipy", reason="needs pip install 'xcodec[eval]'")
-    monkeypatch.setattr(opinion, "find_spec", lambda name: None)  # DNSMOS takes long
+    monkeypatch.setattr(opinion, "find_spec", lambda name: None)  # DNSMOS takes long, and so does ViSQOL
+    monkeypatch.setitem(sys.modules, "visqol.api", None)
     builders.tiny_model().save_pretrained(tmp_path / "tiny")
     Xcodec2FeatureExtractor().save_pretrained(tmp_path / "tiny")
     (tmp_path / "recordings").mkdir()

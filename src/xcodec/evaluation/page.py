@@ -21,6 +21,7 @@ def page(evaluation: Evaluation) -> str:
         MissingExtraError: without Jinja2 or Pillow.
     """
     clips = evaluation.clips
+    costs = {system.name: cost_texts(system) for system in evaluation.systems}
     facts, comparisons = record(evaluation), compare_all(evaluation)
     examples = [
         Listening(each.clip.name, each.recording.duration, each.clip.transcript or "", tuple(_cards(each, evaluation)))
@@ -61,7 +62,8 @@ def page(evaluation: Evaluation) -> str:
         ],
         heard=["recording", *(system.name for system in evaluation.systems if system.name != Reference.name)],
         none_text=NONE,
-        costs={system.name: cost_texts(system) for system in evaluation.systems},
+        costs=costs,
+        known_costs=[name for name in next(iter(costs.values())) if any(each[name] != NONE for each in costs.values())],
         colour=colour,
         comparison_text=comparison_text,
         heading=heading,
