@@ -1,6 +1,7 @@
 """The run: every clip through every system, every pair through every metric."""
 
 from collections.abc import Callable, Collection, Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from statistics import median
 from time import perf_counter
@@ -187,7 +188,8 @@ def evaluate(
     )
     if count_macs:
         for system, system_result in zip(systems, result.systems, strict=True):
-            system_result.macs = system.count_macs()
+            with suppress(XcodecError):  # the first clip will tell
+                system_result.macs = system.count_macs()
     counters: list[list[CodeCounter]] = [[] for _ in systems]
     with told_to(on_progress, len(clips)):
         for clip in shares(clips):

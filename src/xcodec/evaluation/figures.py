@@ -51,7 +51,7 @@ def support_text(mean: Mean | None, clips: int) -> str:
 
 def cost_texts(system: SystemResult) -> dict[str, str]:
     """Write what a system takes, by the heading of each figure."""
-    figures = {
+    figures: dict[str, tuple[float | None, float, str]] = {
         "bit/s": (system.bitrate, 1, ",.0f"),
         "tokens/s": (system.token_rate, 1, ",.1f"),
         "parameters [M]": (system.parameters, 1e6, ",.2f"),

@@ -48,7 +48,7 @@ class Pitch(Metric):
         if both.sum() < FEWEST:
             raise UndefinedError(f"fewer than {FEWEST} frames are voiced in both")
         logs = np.log(pitch[both]), np.log(other[both])
-        if min(map(np.ptp, logs)) < 1e-6:
+        if min(each.max() - each.min() for each in logs) < 1e-6:
             raise UndefinedError("the fundamental frequency does not move")
         correlation = float(np.corrcoef(*logs)[0, 1])
         return {

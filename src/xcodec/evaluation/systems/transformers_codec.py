@@ -123,10 +123,7 @@ class TransformersCodec(System):
         """
         sampling_rate = self.loaded.extractor.sampling_rate
         samples = recording.mono().resample(sampling_rate).samples[0]
-        try:
-            encoded, decoded = self._encode_and_decode(samples)
-        except (RuntimeError, ValueError, IndexError) as error:
-            raise ReconstructionError(f"{type(self.loaded.model).__name__} says: {first_line(error)}") from None
+        encoded, decoded = self._encode_and_decode(samples)
         ids, size = ids_of(encoded), self.loaded.model.config.codebook_size
         scales = [scale for scale in encoded.get("audio_scales") or () if scale is not None]
         bits = ids.size * math.log2(size) + SCALE_BITS * len(scales)
@@ -137,9 +134,19 @@ class TransformersCodec(System):
         silence = np.zeros(SECONDS * self.loaded.extractor.sampling_rate, np.float32)
         return macs_of(lambda: self._encode_and_decode(silence)) / SECONDS
 
-    @torch.inference_mode()
     def _encode_and_decode(self, samples: np.ndarray) -> tuple[Any, np.ndarray]:
-        """Give what `encode` gives of mono samples at the model's rate, and the samples after `decode`."""
+        """Give what `encode` gives of mono samples at the model's rate, and the samples after `decode`.
+
+        Raises:
+            ReconstructionError: where the model fails.
+        """
+        try:
+            return self._run(samples)
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise ReconstructionError(f"{type(self.loaded.model).__name__} says: {first_line(error)}") from None
+
+    @torch.inference_mode()
+    def _run(self, samples: np.ndarray) -> tuple[Any, np.ndarray]:
         model, extractor = self.loaded.model, self.loaded.extractor
         channels = getattr(extractor, "feature_size", 1)
         sound = samples if channels == 1 else np.stack([samples] * channels)
