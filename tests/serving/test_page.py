@@ -178,6 +178,11 @@ def test_a_server_that_has_gone_is_told(chromium: Any, codec: Codec) -> None:
 
 def test_the_page_asks_for_the_key_that_the_server_wants(chromium: Any, codec: Codec) -> None:
     with serving(codec, api_key="secret") as running, opened(chromium, running.url, refusals=True) as page:
+        page.wait_for_selector("#key-dialog[open]")
+        page.keyboard.press("Escape")
+        page.wait_for_selector("#again:not([hidden])")
+        assert "This server wants an API key." in page.inner_text("#alert")
+        page.click("#again")
         for key in ("wrong", "secret"):
             page.wait_for_selector("#key-dialog[open]")
             silent_and_sharp(page)

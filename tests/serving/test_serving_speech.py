@@ -8,6 +8,7 @@ import shutil
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ from fastapi.responses import StreamingResponse
 import builders
 import llasa_builders
 from serving_builders import Running, serving
-from xcodec import Audio, Codec, Codes
+from xcodec import Audio, Codec, Codes, InputError
 from xcodec.llasa import NEUTTS, Llasa, Prompts, Sampling, SpeechTokens, read_convention
 from xcodec.llasa.phones import EspeakPhones
 from xcodec.llasa.prompt import Voice
+from xcodec.serving.faults import Fault
 from xcodec.serving.language_model import load_speaker
 from xcodec.serving.limits import Limits
 from xcodec.serving.server import listen
@@ -322,6 +324,19 @@ def test_a_server_that_does_not_answer_is_an_error_that_says_so(codec: Codec, ll
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_failed")
 
 
+def test_a_server_that_does_not_spell_its_tokens_is_told_of(codec: Codec, llasa: Llasa) -> None:
+    """As llama.cpp's server does with tokens that are marked as control tokens."""
+    app = FastAPI()
+
+    @app.post("/v1/completions")
+    async def complete() -> StreamingResponse:
+        told = [{"choices": [{"text": "", "finish_reason": reason}]} for reason in (None, None, "length")]
+        return StreamingResponse((f"data: {json.dumps(each)}\n\n" for each in told), media_type="text/event-stream")
+
+    with running(app) as url, pytest.raises(Fault, match=r"answers with no text.*--special"):
+        list(Upstream(url, "tiny", llasa.tokens).stream([1], Sampling()))
+
+
 def test_a_language_model_that_a_file_describes_is_served_here_and_from_another_server(
     codec: Codec, tmp_path: Path
 ) -> None:
@@ -350,6 +365,29 @@ def test_a_language_model_that_a_file_describes_is_served_here_and_from_another_
     assert tokenizer.decode(asked[0]["prompt"]) == f"Say this: {TEXT}\n<|audio|>"
     assert (asked[0]["stop"], asked[0]["temperature"], asked[0]["top_k"]) == (["<|end|>"], 0.9, 5)
     assert asked[0]["min_tokens"] == 4
+
+
+@pytest.mark.parametrize("upstream", [None, "http://localhost:1/v1"])
+def test_a_language_model_that_speaks_another_codecs_codes_is_refused(
+    codec: Codec, llasa: Llasa, tmp_path: Path, upstream: str | None
+) -> None:
+    config: Any = llasa.engine.model.config  # type: ignore[attr-defined]
+    identity = asdict(codec.identity)
+    llasa.prompts.tokenizer.save_pretrained(tmp_path)
+    for weights, refused in ((identity["weights_hash"], False), ("0" * 64, True)):
+        spoken = {"codec_identity": identity | {"name": "another", "weights_hash": weights}}
+        (tmp_path / "config.json").write_text(json.dumps(config.to_dict() | spoken))
+        if refused:
+            with pytest.raises(InputError, match=r"speaks the codes of another .*, and the codec is mini"):
+                load_speaker(str(tmp_path), codec, upstream=upstream)
+        elif upstream is not None:
+            assert load_speaker(str(tmp_path), codec, upstream=upstream).llasa.codec is codec
+
+
+def test_of_a_model_on_another_server_a_tokenizer_is_enough(codec: Codec, llasa: Llasa, tmp_path: Path) -> None:
+    llasa.prompts.tokenizer.save_pretrained(tmp_path)
+    speaker = load_speaker(str(tmp_path), codec, upstream="http://localhost:1/v1")
+    assert speaker.llasa.prompts.ids(TEXT) == llasa.prompts.ids(TEXT)
 
 
 needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="apt-get install espeak-ng")

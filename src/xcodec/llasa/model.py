@@ -24,7 +24,7 @@ from xcodec.llasa.generation import TransformersEngine
 from xcodec.llasa.prompt import Prompts, Voice
 from xcodec.llasa.sampling import Sampling
 from xcodec.llasa.sentences import split_text
-from xcodec.llasa.speech import check_codec, codes_of_ids, single_codebook, stream_codes
+from xcodec.llasa.speech import check_codec, check_spoken, codes_of_ids, single_codebook, stream_codes
 from xcodec.llasa.tokens import SpeechTokens
 
 __all__ = ["RELEASED_CODEC", "Llasa", "Speaking", "SpeechCutWarning"]
@@ -118,13 +118,7 @@ class Llasa:
             codec = codec_named_by(llm, hub_arguments) or RELEASED_CODEC
         if not isinstance(codec, Codec):
             codec = Codec.from_pretrained(codec, device=device)
-        maker = codec_identity_named_by(llm, hub_arguments)
-        if maker is not None and not codec.takes_codes_of(maker):
-            raise InputError(
-                f"speaks the codes of {maker}, and the codec is {codec.identity}",
-                subject=llm,
-                remedy="give the codec that it was trained with",
-            )
+        check_spoken(codec, codec_identity_named_by(llm, hub_arguments), llm)
         return cls.of(model, tokenizer, codec, convention)
 
     @overload

@@ -1,18 +1,19 @@
 """From an answer to its sound: codes in pieces, decoded while they come."""
 
+import os
 from collections.abc import Generator, Iterable, Iterator
 
 import numpy as np
 
 from xcodec.audio import Audio
 from xcodec.codec import Codec
-from xcodec.codes import Codes
+from xcodec.codes import CodecIdentity, Codes
 from xcodec.errors import CodesError, InputError
 from xcodec.llasa.answer import AnswerParser, Piece
 from xcodec.llasa.tokens import SpeechTokens
 from xcodec.streaming import StreamDecoder
 
-__all__ = ["check_codec", "codes_of_ids", "single_codebook", "stream_answer", "stream_codes"]
+__all__ = ["check_codec", "check_spoken", "codes_of_ids", "single_codebook", "stream_answer", "stream_codes"]
 
 
 def stream_answer(
@@ -87,4 +88,20 @@ def check_codec(codec: Codec, tokens: SpeechTokens) -> None:
         raise InputError(
             f"the codec has {single_codebook(codec)} codes and the vocabulary {tokens.codebook_size} speech tokens",
             remedy="give the codec that the language model was trained with",
+        )
+
+
+def check_spoken(codec: Codec, spoken: CodecIdentity | None, llm: str | os.PathLike[str]) -> None:
+    """Refuse a codec that is another one than a language model says it was given tokens for.
+
+    Args:
+        codec: that is to decode.
+        spoken: what the language model says; None says nothing, and is not checked.
+        llm: the language model.
+    """
+    if spoken is not None and not codec.takes_codes_of(spoken):
+        raise InputError(
+            f"speaks the codes of {spoken}, and the codec is {codec.identity}",
+            subject=llm,
+            remedy="give the codec that it was trained with",
         )

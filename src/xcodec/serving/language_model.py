@@ -5,8 +5,8 @@ from pathlib import Path
 
 from xcodec.codec import Codec
 from xcodec.llasa import LLASA, Convention, Llasa, Prompts, SpeechTokens
-from xcodec.llasa.checkpoint import load_language_model, load_tokenizer
-from xcodec.llasa.speech import single_codebook
+from xcodec.llasa.checkpoint import codec_identity_named_by, load_language_model, load_tokenizer
+from xcodec.llasa.speech import check_spoken, single_codebook
 from xcodec.serving.speaker import Speaker
 from xcodec.serving.upstream import Upstream
 from xcodec.serving.voices import BuiltInVoice
@@ -35,9 +35,12 @@ def load_speaker(
 
     Raises:
         CheckpointError: where it is not found.
-        InputError: where it does not fit the codec, or has not the tokens of the convention.
+        InputError: where it does not fit the codec, such as one that says it was given tokens for another, or has not
+            the tokens of the convention.
         MissingExtraError: where it reads phones, and these cannot be made.
     """
+    if upstream is None or has_config(llm):
+        check_spoken(codec, codec_identity_named_by(llm), llm)
     if upstream is None:
         llasa = Llasa.of(*load_language_model(llm, device, "auto", {}), codec, convention)
     else:
@@ -47,3 +50,8 @@ def load_speaker(
         llasa = Llasa(engine, Prompts(tokenizer, tokens), codec)
     name = Path(llm).resolve().name if Path(llm).is_dir() else llm
     return Speaker(llasa, name, own_voice=BuiltInVoice(codec) if llasa.prompts.needs_voice else None)
+
+
+def has_config(llm: str) -> bool:
+    """Whether more is to be had of a language model than a folder with its tokenizer."""
+    return not Path(llm).is_dir() or (Path(llm) / "config.json").is_file()

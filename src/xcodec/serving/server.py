@@ -66,6 +66,7 @@ class DrainingServer(uvicorn.Server):
         end = asyncio.get_running_loop().time() + self._drain_seconds
         while not self._service.is_idle and asyncio.get_running_loop().time() < end:
             await asyncio.sleep(POLL_SECONDS)
+        self._service.scheduler.stop()  # who still listens is told why no more comes
         self.should_exit = True
 
 

@@ -40,7 +40,7 @@ class Upstream(Engine):
         """Yield the text that follows a prompt; closing ends the request, and so the server's work.
 
         Raises:
-            Fault: where the server does not answer, or refuses.
+            Fault: where the server does not answer, refuses, or does not spell its tokens.
         """
         try:
             with self._client.stream(
@@ -49,12 +49,17 @@ class Upstream(Engine):
                 if answer.status_code != 200:
                     answer.read()
                     raise upstream_failed(f"answers {answer.status_code}: {answer.text[:200]}")
+                said = False
                 for line in answer.iter_lines():
                     if line.startswith("data: {"):
                         choice = chosen(line[6:])
-                        yield choice.get("text", "")
-                        if choice.get("finish_reason") == "stop":
+                        text = choice.get("text", "")
+                        said = said or bool(text)
+                        yield text
+                        if said and choice.get("finish_reason") == "stop":
                             yield self._tokens.end_id  # else the answer was cut
+                if not said:
+                    raise upstream_failed("answers with no text; llama.cpp's has to be started with --special")
         except httpx.HTTPError as error:
             raise upstream_failed(f"cannot be asked: {error or type(error).__name__}") from None
 
@@ -69,7 +74,9 @@ class Upstream(Engine):
             "stop": [self._tokens.convention.speech_end],
             # What these servers understand besides, each some of it:
             "top_k": sampling.top_k or -1,
+            "min_p": 0.0,  # where nothing is said, llama.cpp's server leaves out what is unlikely
             "repetition_penalty": sampling.repetition_penalty,
+            "repeat_penalty": sampling.repetition_penalty,  # as llama.cpp's server calls it
             "min_tokens": min(sampling.least_codes, sampling.max_codes),
             "skip_special_tokens": False,
             "stop_token_ids": [self._tokens.end_id],

@@ -17,6 +17,7 @@ const byId = (id) => document.getElementById(id);
 const context = new AudioContext();
 const listening = new Listening(context);
 const editing = new Editing();
+const server = new Server(askKey);
 let codecs = [];
 let clips = [];
 let current = null;
@@ -127,27 +128,31 @@ function showChoices() {
   byId("bandwidth").selectedIndex = options.length - 1;
 }
 
-async function start() {
+/** Find the codecs, and offer to try again where that fails, such as without the server's key. */
+async function find() {
+  try {
+    await findCodecs();
+  } catch (error) {
+    tellError(error, () => enqueue(find));
+  }
+}
+
+async function findCodecs() {
   const told = await (await fetch("page.json")).json();
+  byId("interface").hidden = !told.server;
+  const found = told.server ? await server.models() : { codecs: [], speaker: null };
+  const voices = found.speaker ? await server.voices() : [];
+  const inBrowser = told.browser ? await browserCodecs(told.browser.models, (path) => server.request(path)) : [];
+  codecs = [...found.codecs, ...inBrowser];
+  if (found.speaker) new Speaking(server, found.speaker, voices, context, (file) => enqueue(() => take(file)));
+  const titles = codecs.map((each) => new Option(`${each.name}, ${each.precision}, ${each.place}`, each.key));
+  byId("codec").replaceChildren(...titles);
+  showChoices();
   byId("codec").addEventListener("change", () => {
     showChoices();
     if (current) enqueue(() => useChoices(current));
   });
   byId("bandwidth").addEventListener("change", () => current && enqueue(() => useChoices(current)));
-  byId("interface").hidden = !told.server;
-  const server = new Server(askKey);
-  if (told.server) {
-    const found = await server.models();
-    codecs = found.codecs;
-    if (found.speaker) {
-      const speaking = new Speaking(server, found.speaker, context, (file) => enqueue(() => take(file)));
-      await speaking.showVoices();
-    }
-  }
-  if (told.browser) codecs.push(...(await browserCodecs(told.browser.models, (path) => server.request(path))));
-  const titles = codecs.map((each) => new Option(`${each.name}, ${each.precision}, ${each.place}`, each.key));
-  byId("codec").replaceChildren(...titles);
-  showChoices();
   installIntake((files) => files.forEach((file) => enqueue(() => take(file))));
   installSaving(() => current);
   editing.addEventListener("change", ({ detail: changes }) => enqueue(() => change(changes())));
@@ -155,4 +160,4 @@ async function start() {
   document.body.classList.add("ready");
 }
 
-enqueue(start);
+enqueue(find);

@@ -13,22 +13,19 @@ export class Speaking {
   #leave = null; // ends what is being said
   #said = null; // a file of what was said
 
-  /** @param speaker: the language model; onKeep: takes a file of what was said. */
-  constructor(server, speaker, context, onKeep) {
+  /** @param speaker: the language model; voices: their names; onKeep: takes a file of what was said. */
+  constructor(server, speaker, voices, context, onKeep) {
     this.#server = server;
     this.#speaker = speaker;
     this.#context = context;
     byId("speech").hidden = false;
+    byId("voice").replaceChildren(...voices.map((name) => new Option(name)));
     byId("speech-form").addEventListener("submit", (event) => {
       event.preventDefault();
       if (this.#leave) this.#leave();
       else this.#say().catch(tellError);
     });
     byId("keep").addEventListener("click", () => onKeep(this.#said));
-  }
-
-  async showVoices() {
-    byId("voice").replaceChildren(...(await this.#server.voices()).map((name) => new Option(name)));
   }
 
   async #say() {
