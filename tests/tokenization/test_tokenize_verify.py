@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import builders
 from cli_builders import run as run_program
 from tokenize_builders import job_for, run, save_tiny, write_clips
 from xcodec.audio import Audio
@@ -21,6 +22,7 @@ from xcodec.tokenization.plan import Plan, file_hash
 from xcodec.tokenization.readers import ReaderPool, ReadingLimits
 from xcodec.tokenization.sample import check_same_codec, check_sample, sampled_rows
 from xcodec.tokenization.tokens import Tokens
+from xcodec.tokenization.treatment import Treatment
 from xcodec.tokenization.verification import Verification, shard_faults, verify
 
 COUNT = 8
@@ -275,6 +277,22 @@ def test_of_recordings_that_are_away_or_replaced_the_codes_are_decoded(
     report = checked(tmp_path / "out", codec)
     assert (report.compared, report.decoded, report.faults) == (1, 2, [])
     assert "1 recordings were encoded again, and of 2 that are away the codes were decoded" in str(report)
+
+
+def test_pieces_and_what_was_left_out_are_as_planned(model: Path, codec: Codec, tmp_path: Path) -> None:
+    speech = builders.speech(4.0)
+    Audio(speech, 16000).save(tmp_path / "long.wav")
+    Audio(speech[:8000], 16000).save(tmp_path / "short.wav")
+    Audio(speech[:8000], 16000).save(tmp_path / "twin.wav")
+    treatment = Treatment(quality=True, dedupe="audio", segment_seconds=1.5, where="seconds < 100")
+    run(job_for(model, tmp_path / "out"), codec, tmp_path, treatment=treatment)
+    found = verify(Tokens(tmp_path / "out"))
+    assert (found.faults, found.excluded) == ([], 1)
+    assert found.rows > 3
+    report = checked(tmp_path / "out", codec, count=99)
+    assert (report.compared, report.decoded, report.faults) == (found.rows, 0, [])
+    rewrite(shard(tmp_path / "out", 0), without_first)
+    assert any("speaks of" in fault.problem for fault in verify(Tokens(tmp_path / "out")).faults)
 
 
 def test_another_codec_is_refused_and_a_newer_version_is_not(

@@ -74,8 +74,8 @@ def listenings(tokens: Tokens, codec: "Codec", count: int, seed: int) -> Iterato
             cards = []
             original = decoded
             if not isinstance(sound, AudioError):
-                rate = sound.audio.sampling_rate
-                original = Audio(sound.audio.samples[..., : round(row.seconds * rate)], rate)
+                whole = sampled.of(sound.audio)
+                original = Audio(whole.samples[..., : round(row.seconds * whole.sampling_rate)], whole.sampling_rate)
                 cards.append(card_of("recording", "", original, original))
             cards.append(card_of("decoded", "", decoded, original, codes, levels))
             text = row.carried.get("text")

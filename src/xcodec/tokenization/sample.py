@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xcodec.audio import Audio
 from xcodec.errors import AudioError, InputError, XcodecError
 from xcodec.tokenization.headers import ShardHeader
 from xcodec.tokenization.inputs import ENTRY
@@ -42,6 +43,14 @@ class SampledRow:
     def __init__(self, number: int, row: Row, entry: Mapping[str, Any]) -> None:
         self.number, self.row, self.entry = number, row, entry
 
+    def of(self, audio: Audio) -> Audio:
+        """The row's part of its recording, where that was cut; else all of it."""
+        if "parent" not in self.row.carried:
+            return audio
+        first, last = (self.row.carried[name] - self.entry["start"] for name in ("start", "end"))
+        span = slice(*(round(each * audio.sampling_rate) for each in (first, last)))
+        return Audio(audio.samples[..., span], audio.sampling_rate)
+
 
 def sampled_rows(tokens: Tokens, done: Mapping[int, ShardHeader], count: int, seed: int) -> Iterator[SampledRow]:
     """Draw so many recordings of all that have codes, in the plan's order; the same of the same output and seed.
@@ -63,7 +72,9 @@ def sampled_rows(tokens: Tokens, done: Mapping[int, ShardHeader], count: int, se
         planned = tokens.plan.shard(number)
         columns = planned.select([name for name in ENTRY.names if name in planned.schema.names])
         entries = {each["id"]: dict.fromkeys(ENTRY.names) | each for each in columns.to_pylist()}
-        yield from (SampledRow(number, row, entries[row.id]) for row in rows if row.id in entries)
+        for row in rows:
+            if (entry := entries.get(row.carried.get("parent", row.id))) is not None:
+                yield SampledRow(number, row, entry)
 
 
 def check_sample(
@@ -97,7 +108,7 @@ def check_sample(
                 decode(tokens, codec, row)
                 report.decoded += 1
                 continue
-            again = codec.encode(sound.audio, bandwidth=bandwidth).ids
+            again = codec.encode(sampled.of(sound.audio), bandwidth=bandwidth).ids
         except XcodecError as error:
             report.faults.append(Fault.of(error, row.id, remedy(tokens, sampled.number)))
             continue

@@ -1,7 +1,7 @@
 """Whether an output is what its plan says: whole, readable, each id once. Each fault comes with what to do about it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from xcodec.errors import InputError, XcodecError, first_line
 from xcodec.tokenization.duplicates import DuplicateFinder, ids_of
+from xcodec.tokenization.excluded import read_excluded
 from xcodec.tokenization.headers import ShardHeader
 from xcodec.tokenization.plan import Plan
 from xcodec.tokenization.sinks import output_schema
@@ -52,6 +53,7 @@ class Verification:
         shards: that were read.
         rows: recordings with codes in them.
         failures: recordings without, each with its reason.
+        excluded: rows that were left out, each with its reason.
         faults: what is wrong.
         compared: recordings of the sample that were encoded again.
         decoded: recordings of the sample that are away, so that their codes were decoded.
@@ -60,6 +62,7 @@ class Verification:
     shards: int = 0
     rows: int = 0
     failures: int = 0
+    excluded: int = 0
     faults: list[Fault] = field(default_factory=list)
     compared: int = 0
     decoded: int = 0
@@ -68,8 +71,9 @@ class Verification:
         """The verdict in one line."""
         away = f", and of {self.decoded:,} that are away the codes were decoded" if self.decoded else ""
         sample = f"; {self.compared:,} recordings were encoded again{away}" if self.compared or self.decoded else ""
+        out = f", {self.excluded:,} left out" if self.excluded else ""
         verdict = f"{len(self.faults):,} faults" if self.faults else "All is well"
-        return f"{verdict}: {self.shards:,} shards with {self.rows:,} recordings and {self.failures:,} failures{sample}"
+        return f"{verdict}: {self.shards:,} shards with {self.rows:,} recordings and {self.failures:,} failures{out}{sample}"
 
 
 def verify(output: Tokens, on_shard: Callable[[Verification], object] = lambda _: None) -> Verification:
@@ -95,6 +99,7 @@ def verify(output: Tokens, on_shard: Callable[[Verification], object] = lambda _
         found.faults += faults
         found.shards, found.rows = found.shards + 1, found.rows + header.rows
         found.failures += len(header.failures)
+        found.excluded += sum(header.excluded.values())
         on_shard(found)
     if not left:
         found.faults += [
@@ -136,31 +141,61 @@ def plan_faults(plan: Plan) -> Iterator[Fault]:
 
 def shard_faults(output: Tokens, number: int, header: ShardHeader) -> Iterator[str]:
     """What is wrong with the file of a shard."""
-    plan = output.plan
+    plan, treatment = output.plan, output.plan.fingerprint.treatment
     try:
         with plan.store.here(plan.output(number)) as path:
             table = pq.read_table(path, page_checksum_verification=True)
             table.validate(full=True)
+            excluded = read_excluded(path, treatment)
         planned = plan.shard(number)
     except (pa.ArrowException, OSError, InputError, StopIteration) as error:
         yield f"cannot be read ({first_line(error)})"
         return
-    expected = output_schema(plan.fingerprint.codec, plan.carried)
+    expected = output_schema(plan.fingerprint.codec, treatment, plan.carried)
     if wrong := [each.name for each in expected if each.name not in table.schema.names]:
         yield f"lacks the columns {', '.join(wrong)}"
         return
     if wrong := [each.name for each in expected if table.schema.field(each.name).type != each.type]:
         yield f"has the columns {', '.join(wrong)} in other types"
         return
-    yield from id_faults(table["id"].to_pylist(), [each.id for each in header.failures], planned["id"].to_pylist())
+    yield from row_faults(table, excluded, header, planned)
     yield from header_faults(header, table, planned, plan)
-    places = pc.index_in(table["id"], planned["id"].combine_chunks())
-    if not places.null_count:
-        for name in plan.carried.names:
-            told, carried = table[name].to_pylist(), planned[name].take(places).to_pylist()
-            if repr(told) != repr(carried):  # as text NaN is NaN
-                yield f"has other values of {name!r} than the plan"
+    if dict(header.excluded) != Counter(excluded["reason"].to_pylist()):
+        yield f"speaks of {sum(header.excluded.values()):,} rows that were left out, and there are {len(excluded):,}"
+    yield from carried_faults(table, planned, plan.carried.names)
     yield from code_faults(output, table)
+
+
+def row_faults(table: pa.Table, excluded: pa.Table, header: ShardHeader, planned: pa.Table) -> Iterator[str]:
+    """What is wrong with the ids of a shard. Of a recording that was cut, each piece has one, with the parent's."""
+    failed = [each.id for each in header.failures]
+    ids = [*table["id"].to_pylist(), *excluded["id"].to_pylist()]
+    names = planned["id"].to_pylist()
+    if "parent" not in table.schema.names:
+        yield from id_faults(table["id"].to_pylist(), [*excluded["id"].to_pylist(), *failed], names)
+        return
+    if twice := [name for name, count in Counter([*ids, *failed]).items() if count > 1]:
+        yield f"holds {len(twice):,} ids more than once, such as {twice[0]!r}"
+    wanted = set(names)
+    pieces = [name if name in wanted else name.rpartition("#")[0] for name in failed]
+    parents = dict.fromkeys([*table["parent"].to_pylist(), *excluded["parent"].to_pylist(), *pieces])
+    yield from id_faults(
+        [name for name in names if name in parents], [each for each in parents if each not in wanted], names
+    )
+
+
+def carried_faults(table: pa.Table, planned: pa.Table, carried: Sequence[str]) -> Iterator[str]:
+    """What of a shard is not as it was carried along."""
+    cut = "parent" in table.schema.names
+    places = pc.index_in(table["parent" if cut else "id"], planned["id"].combine_chunks())
+    if places.null_count:
+        return
+    for name in carried:
+        told, expected = table[name].to_pylist(), planned[name].take(places).to_pylist()
+        if cut and name == "text":  # a piece has none
+            expected = [was if now is not None else None for was, now in zip(expected, told, strict=True)]
+        if repr(told) != repr(expected):  # as text NaN is NaN
+            yield f"has other values of {name!r} than the plan"
 
 
 def id_faults(done: list[str], failed: list[str], planned: list[str]) -> Iterator[str]:
