@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from xcodec.evaluation.codebook import CodebookUse, CodeCounter
 from xcodec.tokenization.headers import Failure
+from xcodec.tokenization.quality import QUALITY
 from xcodec.tokenization.readers import SlowRead, slowest_of
 from xcodec.tokenization.status import RunStatus, Standing, failure_class, read_runs
 from xcodec.tokenization.tokens import Tokens, batches_of
@@ -20,8 +21,6 @@ __all__ = ["DataSet", "FailureClass", "Histogram", "measure_data_set"]
 _BARS = 48
 _OUTLIERS = 0.005  # share of the values beyond either end of a histogram
 _EXAMPLES = 3  # of a class of failures
-QUALITY = ("rms", "peak", "clipping", "silence", "snr", "bandwidth", "speech")
-"""Columns that tell good recordings from bad ones, where an output has them."""
 
 
 @dataclass(frozen=True)

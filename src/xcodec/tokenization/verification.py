@@ -73,7 +73,8 @@ class Verification:
         sample = f"; {self.compared:,} recordings were encoded again{away}" if self.compared or self.decoded else ""
         out = f", {self.excluded:,} left out" if self.excluded else ""
         verdict = f"{len(self.faults):,} faults" if self.faults else "All is well"
-        return f"{verdict}: {self.shards:,} shards with {self.rows:,} recordings and {self.failures:,} failures{out}{sample}"
+        held = f"{self.shards:,} shards with {self.rows:,} recordings and {self.failures:,} failures"
+        return f"{verdict}: {held}{out}{sample}"
 
 
 def verify(output: Tokens, on_shard: Callable[[Verification], object] = lambda _: None) -> Verification:
@@ -179,9 +180,8 @@ def row_faults(table: pa.Table, excluded: pa.Table, header: ShardHeader, planned
     wanted = set(names)
     pieces = [name if name in wanted else name.rpartition("#")[0] for name in failed]
     parents = dict.fromkeys([*table["parent"].to_pylist(), *excluded["parent"].to_pylist(), *pieces])
-    yield from id_faults(
-        [name for name in names if name in parents], [each for each in parents if each not in wanted], names
-    )
+    more = [name for name in parents if name not in wanted]
+    yield from id_faults([name for name in names if name in parents], more, names)
 
 
 def carried_faults(table: pa.Table, planned: pa.Table, carried: Sequence[str]) -> Iterator[str]:

@@ -47,7 +47,14 @@ def export_lhotse(tokens: Tokens, folder: Path) -> ExportReport:
                     except (InputError, OSError) as error:
                         report.failures.append(Failure.of(row.id, str(folder), "write", error))
                         continue
-                    file.write(json.dumps(cut_of(row, entries[row.id], arrays), ensure_ascii=False, default=str) + "\n")
+                    file.write(
+                        json.dumps(
+                            cut_of(row, entries[row.carried.get("parent", row.id)], arrays),
+                            ensure_ascii=False,
+                            default=str,
+                        )
+                        + "\n"
+                    )
                     report.rows += 1
             except InputError as error:
                 report.failures.append(tokens.unreadable(number, error))
@@ -75,6 +82,9 @@ def cut_of(row: Row, entry: Mapping[str, Any], arrays: Mapping[str, Mapping[str,
     """Make a cut of a row, of where it is, and of how its codes are stored."""
     known = {name: value for name, value in row.carried.items() if value is not None}
     start, channel = entry["start"], entry["channel"] or 0
+    if "parent" in known:  # a piece of a recording says itself where it is
+        start = known.pop("start")
+        del known["end"]
     cut: dict[str, Any] = {
         "id": row.id,
         "start": start,
