@@ -148,7 +148,9 @@ def card(tokens: Tokens, schema: pa.Schema, figures: Figures, licence: str) -> s
     fill = "  # fill in what the owners of the recordings allow, such as cc-by-4.0" if licence == LICENCE else ""
     quantiles = np.quantile(seconds, [0.0, 0.5, 0.95, 1.0])
     codecs = "\n".join(codec_line(name, codec, figures) for name, codec in tokens.codecs.items())
-    meanings = [(each, MEANINGS.get(each.name, "as it was carried along")) for each in schema]
+    joined = {marked(column, name): f"likewise, joined as {name}" for name in tokens.codecs if name for column in OWN}
+    known = MEANINGS | joined
+    meanings = [(each, known.get(each.name, "as it was carried along")) for each in schema]
     columns = "\n".join(f"| `{each.name}` | {each.type} | {meaning} |" for each, meaning in meanings)
     codec = tokens.codec
     return f"""---
@@ -208,6 +210,9 @@ codec.decode(codes).save("sound.wav")
 Fill in: who made them, what for, what they may be used for, and whether those who speak agreed.
 """
 
+
+OWN = ("codes", "frames")
+"""Columns that each codec has."""
 
 MEANINGS = {
     "id": "of the recording",
