@@ -272,7 +272,7 @@ def test_missing_programs_are_reported_and_the_rest_is_measured(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ((), 2, "there is nothing to evaluate; give --model, --reconstructions or --baseline"),
+        ((), 2, "there is nothing to evaluate; give --model, --reconstructions, --baseline or --command"),
         (("-r", "nowhere"), 1, "nowhere: is no folder; give the folder of the reconstructions"),
         (("--baseline", "mp3:64"), 1, "'mp3:64' is no baseline"),
         (("-m", "mini", "--json", "nowhere/report.json"), 1, "the folder nowhere does not exist; make it first"),
@@ -319,7 +319,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, dict(attrs)))
-        if tag not in ("meta", "img", "br", "html"):
+        if tag not in ("meta", "img", "br", "html", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:

@@ -118,14 +118,15 @@ def load_model(name: str, device: str, dtype: Precision, compiled: bool) -> "Cod
         from xcodec.device import choose_device
         from xcodec.evaluation.systems.transformers_codec import TransformersModel, is_of_transformers
 
-        name = str(home(name)) if home(name).exists() else name
-        if is_of_transformers(name):
+        path = home(name)
+        where = str(path) if path.exists() else name
+        if is_of_transformers(where):
             with errors().status(f"loading {name}"):
                 from transformers.utils import logging
 
                 logging.set_verbosity_error()
                 logging.disable_progress_bar()
-                return TransformersModel.load(name, choose_device(device), dtype)
+                return TransformersModel.load(where, choose_device(device), dtype)
     return load_codec(name, device, dtype, compiled=compiled)
 
 
