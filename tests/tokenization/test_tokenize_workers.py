@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from tokenize_builders import assert_same_files, counts, job_for, run, strike_workers, write_clips
 from xcodec.cli.app import app
+from xcodec.cli.log_lines import is_logged
 from xcodec.codec import Codec
 from xcodec.tokenization.claims import Claims
 from xcodec.tokenization.engines.local import with_following
@@ -152,6 +153,7 @@ def test_an_error_is_a_line_of_the_log_too(model: Path, tmp_path: Path) -> None:
     [line] = map(json.loads, done.stderr.splitlines())
     assert line["level"] == "error"
     assert "nothing is planned here yet" in line["event"]
+    assert not is_logged()
 
 
 def test_metrics_are_what_prometheus_reads(model: Path, codec: Codec, clips: Path, finished: Path) -> None:

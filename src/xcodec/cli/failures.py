@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperOption
 
 from xcodec.cli.console import errors, show_error
+from xcodec.cli.log_lines import logged_as
 from xcodec.errors import XcodecError, first_line
 
 __all__ = ["FAILED", "INTERRUPTED", "Command", "Failure", "explain"]
@@ -29,7 +30,11 @@ class Command(TyperCommand):
     """A command whose errors are shown as messages."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
+        """Run the command; one with an option --log-format logs in that form, its errors, too."""
+        with logged_as(ctx.params.get("log_format")):
+            return self._invoke(ctx)
+
+    def _invoke(self, ctx: Any) -> Any:
         before = _options.set({str(each.name): each for each in self.params if isinstance(each, TyperOption)})
         try:
             return super().invoke(ctx)

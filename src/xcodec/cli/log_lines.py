@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from enum import Enum
 
-import typer
-
-__all__ = ["LogFormat", "is_logged", "log_as"]
+__all__ = ["LogFormat", "is_logged", "logged_as"]
 
 
 class LogFormat(str, Enum):
@@ -38,20 +36,17 @@ class JsonLines(logging.Handler):
             self.handleError(record)
 
 
-def log_as(context: typer.Context, log_format: LogFormat) -> LogFormat:
-    """Log in this form for as long as the command runs; an option's callback."""
-    if log_format is LogFormat.JSON:
-        context.with_resource(_lines())
-    return log_format
-
-
 def is_logged() -> bool:
     """Whether standard error takes a log, so that nothing else is to be written there."""
     return any(isinstance(handler, JsonLines) for handler in logging.getLogger("xcodec").handlers)
 
 
 @contextmanager
-def _lines() -> Iterator[None]:
+def logged_as(log_format: LogFormat | None) -> Iterator[None]:
+    """Log in this form while the block runs; TEXT and None log nothing."""
+    if log_format != LogFormat.JSON:
+        yield
+        return
     logger, handler = logging.getLogger("xcodec"), JsonLines()
     level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)

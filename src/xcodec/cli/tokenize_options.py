@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xcodec.cli.groups import retold
-from xcodec.cli.log_lines import LogFormat, log_as
+from xcodec.cli.log_lines import LogFormat
 from xcodec.cli.options import CHANNEL, SEGMENT_SECONDS
 from xcodec.cli.paths import home
 from xcodec.cli.values import known_conditions
@@ -236,7 +236,6 @@ class ObservationOptions:
         typer.Option(
             "--log-format",
             help="json: what happens, as JSON lines on standard error; else errors alone.",
-            callback=log_as,
         ),
     ] = LogFormat.TEXT
     metrics_file: Annotated[
