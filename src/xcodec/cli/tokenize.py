@@ -281,7 +281,7 @@ def status(
     check: Annotated[
         bool,
         typer.Option(
-            "--check", help="Gather failures.parquet anew; the exit code is 1 where any is left, or has failed."
+            "--check", help="Gather anew what has no codes; the exit code is 1 where any is left, or has failed."
         ),
     ] = False,
     ignore_unreadable: Annotated[
@@ -290,8 +290,9 @@ def status(
 ) -> None:
     """Show how far an output is."""
     from xcodec.tokenization.plan import Plan
+    from xcodec.tokenization.run import write_lists
     from xcodec.tokenization.slurm import SlurmRun
-    from xcodec.tokenization.status import Standing, read_runs, write_failures
+    from xcodec.tokenization.status import Standing, read_runs
 
     plan = Plan(place(folder))
     standing, runs, slurm = Standing.of(plan), read_runs(plan.store), SlurmRun.of(plan.store)
@@ -304,7 +305,7 @@ def status(
         show_jobs(slurm, jobs)
     plan.survey().check()
     if check:
-        write_failures(plan)
+        write_lists(plan)
         if is_incomplete(standing, ignore_unreadable):
             raise typer.Exit(FAILED)
 

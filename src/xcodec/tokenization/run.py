@@ -22,7 +22,7 @@ from xcodec.tokenization.treatment import UNTREATED, Treatment
 if TYPE_CHECKING:
     from xcodec.codec import Codec
 
-__all__ = ["Engine", "IncompleteError", "prepare", "tokenize"]
+__all__ = ["Engine", "IncompleteError", "prepare", "tokenize", "write_lists"]
 
 
 class Engine(Protocol):
