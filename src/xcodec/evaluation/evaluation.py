@@ -194,8 +194,8 @@ def evaluate(
     with told_to(on_progress, len(clips)):
         for clip in shares(clips):
             _evaluate_clip(clip, systems, metrics, result, counters, clip.name in examples)
-    for system, counted in zip(result.systems, counters, strict=True):
-        system.codebooks = [counter.use() for counter in counted]
+    for system_result, counted in zip(result.systems, counters, strict=True):
+        system_result.codebooks = [counter.use() for counter in counted]
     return result
 
 

@@ -123,9 +123,8 @@ def tokenize(
             for number in failed:
                 plan.store.remove(plan.output(number))
                 done.remove(number)
-        shards: Sequence[int] | Claims = [number for number in plan.shards(part) if number not in done]
-        if worker is not None:
-            shards = claimed.enter_context(Claims(plan, shards, worker))
+        left = [number for number in plan.shards(part) if number not in done]
+        shards = left if worker is None else claimed.enter_context(Claims(plan, left, worker))
         try:
             with Meter(plan, part, engine_name, on_status, worker=worker, metrics_file=metrics_file) as meter:
                 given_up = engine(job, plan, codec, shards, meter) if shards else []

@@ -100,7 +100,7 @@ def cut_of(row: Row, entry: Mapping[str, Any], arrays: Mapping[str, Mapping[str,
                 **{name: str(known.pop(name)) for name in _SPOKEN if name in known},
             }
         ],
-        "custom": {f"codes_{name}" if name else "codes": array | {"start": start} for name, array in arrays.items()},
+        "custom": {f"codes_{name}" if name else "codes": {**array, "start": start} for name, array in arrays.items()},
         "type": "MonoCut",
     }
     cut["custom"] |= {name: value for name, value in known.items() if name not in cut["custom"]}
