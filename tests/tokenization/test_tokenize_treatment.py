@@ -19,12 +19,15 @@ from xcodec.tokenization.engines.local import run_locally
 from xcodec.tokenization.inputs import Inputs
 from xcodec.tokenization.plan import Plan
 from xcodec.tokenization.quality import QUALITY, measure
+from xcodec.tokenization.readers import ReaderPool, ReadingLimits
 from xcodec.tokenization.repeated_audio import leave_out
 from xcodec.tokenization.run import IncompleteError, prepare, tokenize
+from xcodec.tokenization.sample import check_sample
 from xcodec.tokenization.status import RunStatus, Standing, read_runs
 from xcodec.tokenization.stores import FolderStore
 from xcodec.tokenization.tokens import Tokens
 from xcodec.tokenization.treatment import Treatment
+from xcodec.tokenization.verification import verify
 
 
 def treat(
@@ -299,6 +302,22 @@ def test_pieces_are_left_out_one_by_one(long: Path, cut: Path, model: Path, code
     assert {name for name, reason in told.items() if reason.startswith("does not meet")}.isdisjoint(kept)
     assert status.standing.done + status.standing.excluded == len(levels)
     assert status.standing.left == 0
+
+
+def test_an_output_of_pieces_and_one_without_duplicates_are_verified(
+    cut: Path, unique: Path, codec: Codec, tmp_path: Path
+) -> None:
+    for folder in (cut, unique):
+        found = verify(Tokens(folder))
+        with ReaderPool(1, codec.sampling_rate, ReadingLimits(60.0, 60.0)) as pool:
+            check_sample(Tokens(folder), codec, pool, found, count=4)
+        assert found.faults == []
+        assert found.compared == 4
+    shutil.copytree(unique, tmp_path / "out")
+    (tmp_path / "out/deduplicated.json").unlink()
+    assert [each.problem for each in verify(Tokens(tmp_path / "out")).faults] == [
+        "duplicates have not been left out yet"
+    ]
 
 
 # The command

@@ -13,6 +13,7 @@ from xcodec.tokenization.duplicates import DuplicateFinder, ids_of
 from xcodec.tokenization.excluded import read_excluded
 from xcodec.tokenization.headers import ShardHeader
 from xcodec.tokenization.plan import Plan
+from xcodec.tokenization.repeated_audio import is_settled
 from xcodec.tokenization.sinks import output_schema
 from xcodec.tokenization.tokens import Tokens, rows_of
 
@@ -94,6 +95,8 @@ def verify(output: Tokens, on_shard: Callable[[Verification], object] = lambda _
     if left := plan.fingerprint.shards - len(survey.done):
         problem = f"{left:,} of {plan.fingerprint.shards:,} shards are not there"
         found.faults.append(Fault(str(plan.store), problem, f"{again}, to the end"))
+    elif not is_settled(plan):
+        found.faults.append(Fault(str(plan.store), "duplicates have not been left out yet", again))
     for number, header in survey.done.items():
         called = plan.store.called(plan.output(number))
         faults = [Fault(called, problem, f"delete it, and {again}") for problem in shard_faults(output, number, header)]
