@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import Wav2Vec2Config, Wav2Vec2Model
+from transformers import Wav2Vec2Config, Wav2Vec2Model, WhisperConfig, WhisperFeatureExtractor, WhisperModel
 
 from builders import speech
 from xcodec.errors import CheckpointError, InputError
@@ -244,6 +244,26 @@ def test_the_perceptual_loss_moves_the_audio_and_never_the_listener(listener: Pa
     assert all(torch.equal(before[name], tensor) for name, tensor in loss.state_dict().items())
     one, other = (PerceptualLoss(str(listener), [i])(audio, target).item() for i in (0, 2))
     assert one != other
+
+
+def test_whispers_encoder_listens_to_clips_of_any_length_as_it_does_to_its_own(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    size = {"encoder_layers": 2, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    width = {"d_model": 16, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "max_source_positions": 50}
+    tokens = {"vocab_size": 8, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 3}
+    whisper = WhisperModel(WhisperConfig(**size, **width, **tokens))
+    whisper.save_pretrained(tmp_path)
+    loss = PerceptualLoss(str(tmp_path))
+    target = speech(1.0)
+    features = WhisperFeatureExtractor(chunk_length=1)(target, sampling_rate=16_000, return_tensors="pt").input_features
+    assert torch.allclose(loss.listener.features(torch.tensor(target)[None]), features, atol=1e-4)
+    with torch.no_grad():
+        expected = whisper.encoder.eval()(features).last_hidden_state
+    assert torch.allclose(loss.listener(torch.tensor(target)[None])[-1], expected, atol=1e-4)
+    audio = torch.tensor(0.5 * target[:8000])[None].requires_grad_()
+    loss(audio, torch.tensor(target[:8000])[None]).backward()
+    assert audio.grad is not None
+    assert audio.grad.abs().max() > 0
 
 
 def test_a_listener_that_is_not_there_or_has_no_such_layer_is_said(listener: Path, tmp_path: Path) -> None:

@@ -113,7 +113,8 @@ class LossRecipe(Section):
     perceptual: Weight = 0.0
     """L1 of a frozen model's hidden states."""
     perceptual_model: str | None = None
-    """That model: a folder or hub id that transformers reads, as facebook/wav2vec2-large-xlsr-53."""
+    """That model: a folder or hub id that transformers reads, as facebook/wav2vec2-large-xlsr-53 or
+    openai/whisper-tiny."""
     perceptual_layers: list[int] | None = None
     """Which of its hidden states; null takes all."""
 

@@ -1,21 +1,31 @@
 """The perceptual loss: two signals as a frozen speech model hears them.
 
 X-Codec-2.0's last release was trained with hidden states of wav2vec2-large-xlsr; they help speech synthesis on codes.
+Those of a recogniser, as Whisper's encoder, help the words to be understood.
 """
 
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec.errors import CheckpointError, InputError
 
 __all__ = ["PerceptualLoss"]
 
+WHISPER = "whisper"  # transformers' name of the kind
+WHISPER_N_FFT = 400
+WHISPER_HOP_LENGTH = 160
+WHISPER_RANGE = 8.0  # powers of ten below a clip's loudest band
+
 
 class PerceptualLoss(nn.Module):
     """The mean absolute difference of a model's hidden states, averaged over layers.
 
     Args:
-        name_or_path: of a transformers model that reads waveforms at 16 kHz, as "facebook/wav2vec2-large-xlsr-53".
+        name_or_path: of a transformers model that reads waveforms at 16 kHz, as "facebook/wav2vec2-large-xlsr-53", or
+            of a Whisper, whose encoder it takes.
         layers: which hidden states, 0 being what enters the first layer; None takes all.
 
     Raises:
@@ -28,11 +38,13 @@ class PerceptualLoss(nn.Module):
         from transformers import AutoModel
 
         try:
-            self.listener: nn.Module = AutoModel.from_pretrained(name_or_path)
+            model = AutoModel.from_pretrained(name_or_path)
         except (OSError, ValueError) as error:
             raise CheckpointError(f"the listener of the perceptual loss, {name_or_path}: {error}") from error
+        is_whisper = model.config.model_type == WHISPER
+        self.listener: nn.Module = WhisperListener(model.encoder) if is_whisper else WaveformListener(model)
         self.listener.requires_grad_(False).train(False)
-        count = int(self.listener.config.num_hidden_layers) + 1
+        count = int(model.config.num_hidden_layers) + 1
         self.layers = list(range(count)) if layers is None else layers
         if not all(0 <= layer < count for layer in self.layers):
             raise InputError(
@@ -47,12 +59,65 @@ class PerceptualLoss(nn.Module):
 
     def forward(self, audio: Tensor, target: Tensor) -> Tensor:
         """Compare (clips, samples) with (clips, samples), at 16 kHz."""
-        given = self.listener(_normalised(audio), output_hidden_states=True).hidden_states
+        given = self.listener(audio)
         with torch.no_grad():
-            wanted = self.listener(_normalised(target), output_hidden_states=True).hidden_states
+            wanted = self.listener(target)
         return torch.stack([(given[i].float() - wanted[i].float()).abs().mean() for i in self.layers]).mean()
 
 
-def _normalised(audio: Tensor) -> Tensor:
-    """Bring each clip to zero mean and unit variance, as such models were trained on."""
-    return (audio - audio.mean(-1, keepdim=True)) / (audio.var(-1, keepdim=True) + 1e-7).sqrt()
+class WaveformListener(nn.Module):
+    """A model of transformers that reads waveforms.
+
+    Args:
+        model: it.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, audio: Tensor) -> tuple[Tensor, ...]:
+        """Return the hidden states of (clips, samples), each clip at zero mean and unit variance."""
+        centred = audio - audio.mean(-1, keepdim=True)
+        states: tuple[Tensor, ...] = self.model(
+            centred / (audio.var(-1, keepdim=True) + 1e-7).sqrt(), output_hidden_states=True
+        ).hidden_states
+        return states
+
+
+class WhisperListener(nn.Module):
+    """Whisper's encoder, on clips as long as they are in place of 30 seconds.
+
+    Args:
+        encoder: of transformers' WhisperModel.
+    """
+
+    window: Tensor
+    filters: Tensor
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        from transformers.audio_utils import mel_filter_bank
+
+        self.encoder = encoder
+        bins, bands = WHISPER_N_FFT // 2 + 1, encoder.config.num_mel_bins
+        filters = mel_filter_bank(bins, bands, 0.0, 8000.0, 16_000, norm="slaney", mel_scale="slaney")
+        self.register_buffer("window", torch.hann_window(WHISPER_N_FFT), persistent=False)
+        self.register_buffer("filters", torch.tensor(filters, dtype=torch.float32), persistent=False)
+
+    def forward(self, audio: Tensor) -> list[Tensor]:
+        """Return the hidden states of (clips, samples): what enters the first layer, and what each layer gives."""
+        encoder = self.encoder
+        x = F.gelu(encoder.conv2(F.gelu(encoder.conv1(self.features(audio))))).transpose(1, 2)
+        states = [x + encoder.embed_positions.weight[: x.shape[1]]]
+        for layer in encoder.layers:
+            states.append(layer(states[-1], None))
+        states[-1] = encoder.layer_norm(states[-1])
+        return states
+
+    def features(self, audio: Tensor) -> Tensor:
+        """Compute Whisper's log-mel spectra of float32 (clips, samples): (clips, bands, frames of 10 ms)."""
+        transform = torch.stft(audio, WHISPER_N_FFT, WHISPER_HOP_LENGTH, window=self.window, return_complex=True)
+        power = transform.real.square() + transform.imag.square()
+        mel = (self.filters.T @ power[..., :-1]).clamp(min=1e-10).log10()
+        return (torch.maximum(mel, mel.amax((1, 2), keepdim=True) - WHISPER_RANGE) + 4) / 4
