@@ -36,7 +36,9 @@ from xcodec.evaluation.systems.command import Command
 from xcodec.evaluation.systems.operations import macs_of
 from xcodec.evaluation.systems.system import ReconstructionError
 from xcodec.evaluation.systems.transformers_codec import TransformersCodec, TransformersModel, is_of_transformers
+from xcodec.models.xcodec import XcodecFeatureExtractor
 from xcodec.models.xcodec2 import Xcodec2FeatureExtractor
+from xcodec_builders import tiny_xcodec
 
 CLIP = Clip("clip.wav", Path("clip.wav"))
 CPU = torch.device("cpu")
@@ -214,11 +216,12 @@ def test_whose_a_checkpoint_is_its_configuration_says(folder: Path, tmp_path: Pa
 def test_operations_are_those_of_its_convolutions_whoever_computes_them(loaded: dict[str, TransformersModel]) -> None:
     """By hand: 2 s of a linear map, 100 in and 30 out; and the same model of ours with and without packed weights."""
     layer = torch.nn.Linear(100, 30)
-    assert macs_of(lambda: layer(torch.zeros(7, 100))) == 7 * 100 * 30
+    assert macs_of(lambda: layer(torch.zeros(7, 100)), layer) == 7 * 100 * 30
     packed, plain = (Model(Codec.from_pretrained(pack=pack), "mini").count_macs() for pack in (True, False))
     assert packed == plain
     assert packed is not None
     assert 0.5e9 < packed < 1e9
+    assert Model(Codec(tiny_xcodec(), XcodecFeatureExtractor()), "tiny").count_macs()  # whose weights are normed
     macs = [TransformersCodec(loaded["mimi"], "mimi", count).count_macs() for count in (1, 6)]
     assert 0 < macs[0] < macs[1]
 

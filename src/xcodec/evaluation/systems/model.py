@@ -55,4 +55,8 @@ class Model(System):
         if self.codec.precision is Precision.INT8:
             return None
         silence = Audio(np.zeros(SECONDS * self.codec.sampling_rate, np.float32), self.codec.sampling_rate)
-        return macs_of(lambda: self.codec.decode(self.codec.encode(silence, bandwidth=self.bandwidth))) / SECONDS
+
+        def reconstruct() -> None:
+            self.codec.decode(self.codec.encode(silence, bandwidth=self.bandwidth))
+
+        return macs_of(reconstruct, self.codec.model) / SECONDS

@@ -16,14 +16,27 @@ SECONDS = 4  # of audio that are counted; attention takes more a second where a 
 Shape = Sequence[int]
 
 
-def macs_of(work: Callable[[], object]) -> float:
+def macs_of(work: Callable[[], object], model: torch.nn.Module) -> float:
     """Count the multiplications, each with its addition, in the matrix products, convolutions and attention of a run.
 
     Activations, norms and Fourier transforms are not counted.
+
+    Args:
+        work: what runs the model.
+        model: the model.
     """
-    # In a compiled graph the counter would see none of them.
-    with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False, custom_mapping=OPERATORS) as counter:
-        work()
+    # Under inference mode the counter fails on weights that ask for gradients and are a module's input, as those are
+    # that a parametrization norms.
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    counter = FlopCounterMode(display=False, custom_mapping=OPERATORS)
+    try:
+        for parameter in trained:
+            parameter.requires_grad_(False)
+        with torch.compiler.set_stance("force_eager"), counter:  # in a compiled graph it would see nothing
+            work()
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
     return counter.get_total_flops() / 2
 
 

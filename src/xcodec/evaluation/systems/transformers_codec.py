@@ -86,7 +86,7 @@ class TransformersModel:
         if not hasattr(model, "encode") or "audio_codes" not in parameters(getattr(model, "decode", None)):
             kind = type(model).__name__
             raise CheckpointError(f"is a {kind}, which has no codes; expected a codec", subject=name)
-        return cls(name, model.to(device).eval().requires_grad_(False), extractor, precision)
+        return cls(name, model.to(device).eval(), extractor, precision)
 
 
 class TransformersCodec(System):
@@ -132,7 +132,7 @@ class TransformersCodec(System):
     def count_macs(self) -> float:
         """Count the multiplications and additions for one second of audio."""
         silence = np.zeros(SECONDS * self.loaded.extractor.sampling_rate, np.float32)
-        return macs_of(lambda: self._encode_and_decode(silence)) / SECONDS
+        return macs_of(lambda: self._encode_and_decode(silence), self.loaded.model) / SECONDS
 
     def _encode_and_decode(self, samples: np.ndarray) -> tuple[Any, np.ndarray]:
         """Give what `encode` gives of mono samples at the model's rate, and the samples after `decode`.
