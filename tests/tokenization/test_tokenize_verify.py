@@ -30,11 +30,12 @@ COUNT = 8
 
 @pytest.fixture(scope="module")
 def whole(model: Path, codec: Codec, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished output of eight clips and one that cannot be read."""
+    """A finished output of eight clips and one that cannot be read, with a column of the user's called `parent`."""
     folder = tmp_path_factory.mktemp("data")
     names = sorted(write_clips(folder / "in", COUNT))
     (folder / "in/broken.wav").write_text("no audio")
-    rows = [{"path": f"in/{name}", "id": name, "text": name, "level": 0.5} for name in [*names, "broken.wav"]]
+    carried = {"level": 0.5, "parent": "session 1"}
+    rows = [{"path": f"in/{name}", "id": name, "text": name, **carried} for name in [*names, "broken.wav"]]
     (folder / "m.jsonl").write_text("\n".join(map(json.dumps, rows)))
     run(job_for(model, folder / "out"), codec, folder / "m.jsonl", hours=0.0004)
     assert Plan(folder / "out").fingerprint.shards > 2

@@ -121,7 +121,7 @@ def leave_out(plan: Plan, number: int, repeated: Container[str], firsts: dict[st
     repeats = table.filter(pc.invert(new))
     rows = plan.shard(number)
     uris = dict(zip(rows["id"].to_pylist(), rows["uri"].to_pylist(), strict=True))
-    planned = repeats["parent" if "parent" in repeats.schema.names else "id"].to_pylist()
+    planned = repeats[plan.fingerprint.treatment.recording_column].to_pylist()
     told = {
         "uri": pa.array([uris[each] for each in planned], pa.string()),
         "reason": pa.array([DUPLICATE] * len(repeats), pa.string()),

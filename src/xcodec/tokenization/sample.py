@@ -38,14 +38,15 @@ class SampledRow:
         number: of its shard.
         row: with its codes.
         entry: where it is, as it was planned.
+        is_cut: whether the row may be a piece of it.
     """
 
-    def __init__(self, number: int, row: Row, entry: Mapping[str, Any]) -> None:
-        self.number, self.row, self.entry = number, row, entry
+    def __init__(self, number: int, row: Row, entry: Mapping[str, Any], is_cut: bool) -> None:
+        self.number, self.row, self.entry, self.is_cut = number, row, entry, is_cut
 
     def of(self, audio: Audio) -> Audio:
         """The row's part of its recording, where that was cut; else all of it."""
-        if "parent" not in self.row.carried:
+        if not self.is_cut:
             return audio
         first, last = (self.row.carried[name] - self.entry["start"] for name in ("start", "end"))
         span = slice(*(round(each * audio.sampling_rate) for each in (first, last)))
@@ -72,9 +73,11 @@ def sampled_rows(tokens: Tokens, done: Mapping[int, ShardHeader], count: int, se
         planned = tokens.plan.shard(number)
         columns = planned.select([name for name in ENTRY.names if name in planned.schema.names])
         entries = {each["id"]: dict.fromkeys(ENTRY.names) | each for each in columns.to_pylist()}
+        treatment = tokens.plan.fingerprint.treatment
         for row in rows:
-            if (entry := entries.get(row.carried.get("parent", row.id))) is not None:
-                yield SampledRow(number, row, entry)
+            entry = entries.get(row.carried["parent"] if treatment.is_cut else row.id)
+            if entry is not None:
+                yield SampledRow(number, row, entry, treatment.is_cut)
 
 
 def check_sample(

@@ -52,6 +52,16 @@ class Treatment:
             raise InputError(problem, argument="segment_seconds", value=self.segment_seconds)
         assert isinstance(self.conditions, tuple)  # or they cannot be understood
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether a row may be a piece of a recording."""
+        return self.segment_seconds is not None
+
+    @property
+    def recording_column(self) -> str:
+        """The column with the id that a row's recording has in the plan."""
+        return "parent" if self.is_cut else "id"
+
     @cached_property
     def conditions(self) -> tuple[Condition, ...]:
         """What a row has to meet."""

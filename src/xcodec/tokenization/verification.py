@@ -16,6 +16,7 @@ from xcodec.tokenization.plan import Plan
 from xcodec.tokenization.repeated_audio import is_settled
 from xcodec.tokenization.sinks import output_schema
 from xcodec.tokenization.tokens import Tokens, rows_of
+from xcodec.tokenization.treatment import Treatment
 
 __all__ = ["Fault", "Verification", "shard_faults", "verify"]
 
@@ -162,20 +163,22 @@ def shard_faults(output: Tokens, number: int, header: ShardHeader) -> Iterator[s
     if wrong := [each.name for each in expected if table.schema.field(each.name).type != each.type]:
         yield f"has the columns {', '.join(wrong)} in other types"
         return
-    yield from row_faults(table, excluded, header, planned)
+    yield from row_faults(table, excluded, header, planned, treatment)
     yield from header_faults(header, table, planned, plan)
     if dict(header.excluded) != Counter(excluded["reason"].to_pylist()):
         yield f"speaks of {sum(header.excluded.values()):,} rows that were left out, and there are {len(excluded):,}"
-    yield from carried_faults(table, planned, plan.carried.names)
+    yield from carried_faults(table, planned, plan.carried.names, treatment)
     yield from code_faults(output, table)
 
 
-def row_faults(table: pa.Table, excluded: pa.Table, header: ShardHeader, planned: pa.Table) -> Iterator[str]:
+def row_faults(
+    table: pa.Table, excluded: pa.Table, header: ShardHeader, planned: pa.Table, treatment: Treatment
+) -> Iterator[str]:
     """What is wrong with the ids of a shard. Of a recording that was cut, each piece has one, with the parent's."""
     failed = [each.id for each in header.failures]
     ids = [*table["id"].to_pylist(), *excluded["id"].to_pylist()]
     names = planned["id"].to_pylist()
-    if "parent" not in table.schema.names:
+    if not treatment.is_cut:
         yield from id_faults(table["id"].to_pylist(), [*excluded["id"].to_pylist(), *failed], names)
         return
     if twice := [name for name, count in Counter([*ids, *failed]).items() if count > 1]:
@@ -187,15 +190,14 @@ def row_faults(table: pa.Table, excluded: pa.Table, header: ShardHeader, planned
     yield from id_faults([name for name in names if name in parents], more, names)
 
 
-def carried_faults(table: pa.Table, planned: pa.Table, carried: Sequence[str]) -> Iterator[str]:
+def carried_faults(table: pa.Table, planned: pa.Table, carried: Sequence[str], treatment: Treatment) -> Iterator[str]:
     """What of a shard is not as it was carried along."""
-    cut = "parent" in table.schema.names
-    places = pc.index_in(table["parent" if cut else "id"], planned["id"].combine_chunks())
+    places = pc.index_in(table[treatment.recording_column], planned["id"].combine_chunks())
     if places.null_count:
         return
     for name in carried:
         told, expected = table[name].to_pylist(), planned[name].take(places).to_pylist()
-        if cut and name == "text":  # a piece has none
+        if treatment.is_cut and name == "text":  # a piece has none
             expected = [was if now is not None else None for was, now in zip(expected, told, strict=True)]
         if repr(told) != repr(expected):  # as text NaN is NaN
             yield f"has other values of {name!r} than the plan"

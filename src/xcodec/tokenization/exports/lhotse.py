@@ -37,6 +37,7 @@ def export_lhotse(tokens: Tokens, folder: Path) -> ExportReport:
     own = Places(folder / "codes", ".npy")
     places = {name: own.beside(f".{name}.npy") if name else own for name in tokens.codecs}
     with written_whole(folder / CUTS) as part, gzip.open(part, "wt", encoding="utf-8") as file:
+        is_cut = tokens.plan.fingerprint.treatment.is_cut
         for number in tokens.plan.done():
             planned = tokens.plan.shard(number).select(["id", "uri", "byte_start", "start", "channel"]).to_pylist()
             entries = {each["id"]: each for each in planned}
@@ -47,14 +48,9 @@ def export_lhotse(tokens: Tokens, folder: Path) -> ExportReport:
                     except (InputError, OSError) as error:
                         report.failures.append(Failure.of(row.id, str(folder), "write", error))
                         continue
-                    file.write(
-                        json.dumps(
-                            cut_of(row, entries[row.carried.get("parent", row.id)], arrays),
-                            ensure_ascii=False,
-                            default=str,
-                        )
-                        + "\n"
-                    )
+                    entry = entries[row.carried["parent"] if is_cut else row.id]
+                    cut = cut_of(row, entry, arrays, is_cut)
+                    file.write(json.dumps(cut, ensure_ascii=False, default=str) + "\n")
                     report.rows += 1
             except InputError as error:
                 report.failures.append(tokens.unreadable(number, error))
@@ -78,11 +74,11 @@ def written(places: Places, tokens: Tokens, row: Row, name: str) -> dict[str, An
     return {"array": stored, "temporal_dim": 0, "frame_shift": 1 / tokens.codecs[name]["frame_rate"]}
 
 
-def cut_of(row: Row, entry: Mapping[str, Any], arrays: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Make a cut of a row, of where it is, and of how its codes are stored."""
+def cut_of(row: Row, entry: Mapping[str, Any], arrays: Mapping[str, Mapping[str, Any]], is_cut: bool) -> dict[str, Any]:
+    """Make a cut of a row, of where it is, of how its codes are stored, and of whether it may be a piece."""
     known = {name: value for name, value in row.carried.items() if value is not None}
     start, channel = entry["start"], entry["channel"] or 0
-    if "parent" in known:  # a piece of a recording says itself where it is
+    if is_cut:  # a piece of a recording says itself where it is
         start = known.pop("start")
         del known["end"]
     cut: dict[str, Any] = {
