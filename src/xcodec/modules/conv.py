@@ -7,7 +7,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec.modules.lengths import zero_past_end
-from xcodec.modules.packing import FEWEST_STEPS, HAS_AVX512, PACKED, TYPICAL_STEPS, Packable
+from xcodec.modules.packing import (
+    EVEN_STEPS,
+    FEWEST_STEPS,
+    HAS_AVX2,
+    HAS_AVX512,
+    PACKED,
+    TYPICAL_STEPS,
+    Packable,
+)
 
 __all__ = ["MaskedConv1d", "MaskedConvTranspose1d", "channels_last", "conv_output_length", "is_channels_last"]
 
@@ -36,18 +44,24 @@ class MaskedConv1d(nn.Conv1d, Packable):
 
     On the CPU a channels-last input gives a channels-last output, and with a packed weight any input does.
 
+    The order in which oneDNN reads a weight depends on the steps of output, and it puts a packed weight into another
+    order at every call, which takes far longer than the call. So input is lengthened by zeros until it is read as it
+    lies. With AVX-512 output channels are blocked by 48 where that divides them, but by 32 for some 100 steps and
+    fewer. With AVX2 they are blocked by 24, but by 16 for some numbers of steps, of which none is a multiple of 4.
+
     Attributes:
-        fewest_steps: of output that the packed weight is read for; shorter input is lengthened by zeros. With AVX-512
-            oneDNN blocks output channels by 48 where that divides them, but by 32 for some 100 steps and fewer, and
-            would put the weight into that order at every call, which takes far longer than the call.
+        fewest_steps: of output that the packed weight is read for.
+        even_steps: the packed weight is read for multiples of so many.
     """
 
     fewest_steps: int = 1
+    even_steps: int = 1
 
     def pack(self) -> None:
         """`Packable.pack`."""
         super().pack()
         self.fewest_steps = FEWEST_STEPS if HAS_AVX512 and self.out_channels % 48 == 0 else 1
+        self.even_steps = EVEN_STEPS if HAS_AVX2 else 1
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Convolve `x` of shape (batch, in_channels, time); `lengths` counts valid input steps, shape (batch,)."""
@@ -76,15 +90,22 @@ class MaskedConv1d(nn.Conv1d, Packable):
     def packed_conv(self, x: Tensor) -> Tensor:
         """Convolve `x`, which it takes, by the packed weight."""
         steps = conv_output_length(self, x.shape[2])
-        if steps < self.fewest_steps:
-            longer = x.new_zeros(x.shape[0], x.shape[2] + (self.fewest_steps - steps) * self.stride[0], x.shape[1])
+        read = self.steps_read(steps)
+        if steps < read:
+            longer = x.new_zeros(x.shape[0], x.shape[2] + (read - steps) * self.stride[0], x.shape[1])
             longer[:, : x.shape[2]] = x.mT
             x = longer.mT
         image = x[:, :, None]
         y = torch.ops.mkldnn._convolution_pointwise(
             image, self.weight, self.bias, *self._as_image, self.groups, "none", [], ""
         )[:, :, 0]
-        return channels_last(y[:, :, :steps]) if steps < self.fewest_steps else y
+        return channels_last(y[:, :, :steps]) if steps < read else y
+
+    def steps_read(self, steps: int) -> int:
+        """Return for how many steps of output the packed weight is read as it lies: `steps`, or a few more."""
+        if steps >= TYPICAL_STEPS:
+            return steps
+        return max(self.fewest_steps, -(-steps // self.even_steps) * self.even_steps)
 
     @property
     def _as_image(self) -> tuple[tuple[int, ...], ...]:

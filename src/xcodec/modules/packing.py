@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 __all__ = [
+    "EVEN_STEPS",
     "FEWEST_STEPS",
+    "HAS_AVX2",
     "HAS_AVX512",
     "HAS_ONEDNN",
     "PACKED",
@@ -32,8 +34,10 @@ HAS_ONEDNN = torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkld
 IS_X86 = platform.machine().lower() in ("x86_64", "amd64")  # elsewhere torch's operators were not tried
 TYPICAL_ROWS = 512  # of a linear map; the order served from 1 to 6,000 as well as an order of their own
 TYPICAL_STEPS = 4096  # of a convolution; the order for 512 was a third slower at 40,000
+HAS_AVX2 = torch.backends.cpu.get_cpu_capability() == "AVX2"
 HAS_AVX512 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-FEWEST_STEPS = 128  # of a convolution that is served in that order, where the order depends on the steps
+FEWEST_STEPS = 128  # of a convolution that is served in that order with AVX-512
+EVEN_STEPS = 4  # with AVX2 multiples of so many are served in that order
 NARROW = 64  # weights with fewer inputs or outputs cost nothing
 
 PACKED: WeakValueDictionary[int, "Packable"] = WeakValueDictionary()
