@@ -91,7 +91,7 @@ def silent_and_sharp(page: Any) -> None:
             || document.getElementById(element.getAttribute("aria-labelledby"))?.textContent.trim()))
           .map((element) => element.outerHTML)"""
     )
-    assert unnamed == []
+    assert unnamed == [], unnamed
     levels = page.evaluate("""[...document.querySelectorAll("h1, h2, h3")].map((each) => Number(each.tagName[1]))""")
     assert levels[0] == 1
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))

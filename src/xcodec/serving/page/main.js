@@ -130,6 +130,7 @@ function showChoices() {
 
 /** Find the codecs, and offer to try again where that fails, such as without the server's key. */
 async function find() {
+  tell("Loading.");
   try {
     await findCodecs();
   } catch (error) {
