@@ -137,7 +137,7 @@ def test_a_model_that_cannot_be_traced_is_an_error_and_leaves_nothing(
     model = type(codec.model)(codec.model.config, decoder_only=True)
     model.quantizer = UntraceableFSQ(model.config.quantization_dim, tuple(model.config.quantization_levels))
     with pytest.raises(InputError, match="xcodec2 cannot be exported as ONNX: Could not guard on data-dependent"):
-        export_codec(Codec(model, codec.feature_extractor), tmp_path / "out")
+        export_codec(Codec(model, codec.feature_extractor, codec.identity), tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 

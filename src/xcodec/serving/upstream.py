@@ -33,7 +33,7 @@ class Upstream(Engine):
     ) -> None:
         self._url, self._model, self._tokens = url.rstrip("/"), model, tokens
         headers = {} if api_key is None else {"authorization": f"Bearer {api_key}"}
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=32)
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)  # one is little beside an answer
         self._client = httpx.Client(headers=headers, timeout=seconds, limits=limits)
 
     def stream(self, prompt: Sequence[int], sampling: Sampling) -> Generator[Piece, None, None]:
