@@ -19,7 +19,9 @@ from xcodec.cli.progress import ProgressBar
 from xcodec.cli.tokenize_export import EXPORT_HELP, export
 from xcodec.cli.tokenize_options import (
     Engine,
+    InputArguments,
     ObservationOptions,
+    OutputOption,
     PlanOptions,
     RayOptions,
     ReadingOptions,
@@ -36,7 +38,6 @@ from xcodec.cli.tokenize_progress import (
 from xcodec.cli.tokenize_report import REPORT_HELP, report
 from xcodec.cli.tokenize_submit import SUBMIT_HELP, submit
 from xcodec.cli.tokenize_verify import VERIFY_EPILOG, VERIFY_HELP, verify
-from xcodec.cli.values import not_empty, to_store
 
 if TYPE_CHECKING:
     from xcodec.codec import Codec
@@ -122,16 +123,8 @@ app = typer.Typer(cls=RunUnlessNamed, help=manual(HELP), no_args_is_help=True, r
 @app.command("run", cls=Command, help=manual(RUN_HELP), epilog=manual(EPILOG), no_args_is_help=True)
 @with_groups
 def run(
-    folder: Annotated[
-        str,
-        typer.Option(
-            "--output", "-o", metavar="OUT", help="Folder of the output.", show_default=False, callback=to_store
-        ),
-    ],
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[INPUT]...", help="What to tokenize.", show_default=False, callback=not_empty),
-    ] = None,
+    folder: OutputOption,
+    inputs: InputArguments = None,
     *,
     planning: PlanOptions,
     ignore_unreadable: Annotated[

@@ -11,18 +11,29 @@ from xcodec.cli.groups import retold
 from xcodec.cli.log_lines import LogFormat
 from xcodec.cli.options import CHANNEL, SEGMENT_SECONDS
 from xcodec.cli.paths import home
-from xcodec.cli.values import known_conditions
+from xcodec.cli.values import known_conditions, not_empty, to_store
 
 if TYPE_CHECKING:
     from xcodec.tokenization.treatment import Treatment
 
 __all__ = [
     "Engine",
+    "InputArguments",
     "ObservationOptions",
+    "OutputOption",
     "PlanOptions",
     "RayOptions",
     "ReadingOptions",
     "ShardOptions",
+]
+
+OutputOption = Annotated[
+    str,
+    typer.Option("--output", "-o", metavar="OUT", help="Folder of the output.", show_default=False, callback=to_store),
+]
+InputArguments = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[INPUT]...", help="What to tokenize.", show_default=False, callback=not_empty),
 ]
 
 

@@ -14,8 +14,7 @@ from xcodec.cli.groups import retold
 from xcodec.cli.options import IGNORE_UNREADABLE, Bandwidth, CodecOptions, Compiled
 from xcodec.cli.paths import home, place
 from xcodec.cli.places import STANDARD, is_remote
-from xcodec.cli.tokenize_options import ObservationOptions, PlanOptions, ReadingOptions
-from xcodec.cli.values import not_empty, to_store
+from xcodec.cli.tokenize_options import InputArguments, ObservationOptions, OutputOption, PlanOptions, ReadingOptions
 
 if TYPE_CHECKING:
     from xcodec.tokenization.slurm import SlurmPlan
@@ -89,16 +88,8 @@ class SlurmOptions:
 
 
 def submit(
-    folder: Annotated[
-        str,
-        typer.Option(
-            "--output", "-o", metavar="OUT", help="Folder of the output.", show_default=False, callback=to_store
-        ),
-    ],
-    inputs: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[INPUT]...", help="What to tokenize.", show_default=False, callback=not_empty),
-    ] = None,
+    folder: OutputOption,
+    inputs: InputArguments = None,
     *,
     slurm: SlurmOptions,
     planning: PlanOptions,
