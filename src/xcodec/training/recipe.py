@@ -48,8 +48,9 @@ class Recipe(Section):
     steps: Count = 10_000
     accumulate: Count = 1
     """Batches whose gradients are added up for one step."""
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """What autocast computes in; weights and their optimizer stay in float32."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
+    """What autocast computes in; weights and their optimizer stay in float32. "auto" makes the first steps of a run in
+    float32 and bfloat16 in turn, goes on in the quicker one, and keeps to it when the run is taken up again."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Decay of the moving average of the weights, which is then what is validated and exported; 0 keeps none."""
     synthesis: SynthesisRecipe | None = None

@@ -31,7 +31,7 @@ from xcodec.training.limit import Limit
 from xcodec.training.losses.adversarial import adversarial_loss, discriminator_loss, feature_matching_loss
 from xcodec.training.monitor import Monitor, OnStep
 from xcodec.training.optimization import Optimization, learning_rate
-from xcodec.training.precision import autocast
+from xcodec.training.precision import Precisions, autocast
 from xcodec.training.recipe import Recipe
 from xcodec.training.seeds import seed_of_step
 from xcodec.training.validation import SCORES, Validation, check_installed, validate
@@ -111,6 +111,7 @@ class Trainer:
         self.position = Position()
         self.best = -math.inf
         scaled = recipe.precision == "float16"
+        self.precisions = Precisions(recipe.precision)
         self._generator_optimization = Optimization(self.generator, recipe.optimizer, scaled)
         self._shared_generator = processes.share(self.generator)
         if self.discriminators is not None:
@@ -144,6 +145,7 @@ class Trainer:
             ) from error
         self.average = {name: tensor.to(self.processes.device) for name, tensor in state["average"].items()}
         self.step = int(state["step"])
+        self.precisions = Precisions(self.recipe.precision, state.get("precision"))
         self.position = Position(*state["position"])
         self.best = best_figure(state, SCORES[self.recipe.validation.best])
 
@@ -154,6 +156,7 @@ class Trainer:
             "generating": self._generator_optimization.state_dict(),
             "average": self.average,
             "step": self.step,
+            "precision": self.precisions.settled,
             "position": [self.position.epoch, self.position.taken],
             "best": self.best,
             "best_score": SCORES[self.recipe.validation.best],
@@ -198,7 +201,7 @@ class Trainer:
         for i, batch in enumerate(batches):
             is_last = i + 1 == len(batches)
             with no_sync_if(self._shared_generator, not is_last):
-                with autocast(self.processes.device, self.recipe.precision):
+                with autocast(self.processes.device, self.precisions.next):
                     result: GeneratorOutput = self._shared_generator(batch)
                 terms = self._terms(result, batch)
                 adversarial_step = self._adversarial_step(result.audio, batch.target, len(batches), is_last)
@@ -253,7 +256,7 @@ class Trainer:
         terms: dict[str, tuple[float, Tensor]] = {}
         gradient = None
         with no_sync_if(self._comparison, not is_last):
-            with autocast(self.processes.device, self.recipe.precision):
+            with autocast(self.processes.device, self.precisions.next):
                 real, fake = self._comparison(target[:, stretch], cut)
             if is_heard:
                 terms["adversarial"] = (adversarial.weight, adversarial_loss(fake))
@@ -336,7 +339,10 @@ class Trainer:
                 return
             made = [next(upcoming) for _ in range(count)]
             batches = [batch for batch, _ in made]
+            began = time.perf_counter()
             values = self.train_step(batches)
+            if self.precisions.settled is None:
+                self._settle_precision(time.perf_counter() - began)
             self.position = made[-1][1]
             seconds = sum(batch.target.numel() for batch in batches) / self.generator.output_rate
             monitor.step(self.step, values, seconds * self.processes.count)
@@ -347,6 +353,12 @@ class Trainer:
             if self.processes.any(bool(clips) and now - validated >= 60 * timing.every_minutes):
                 self._validate(clips, monitor)
                 validated = time.monotonic()
+
+    def _settle_precision(self, seconds: float) -> None:
+        """Hear how long a step took here; say what the run goes on in when that is settled."""
+        self.precisions.took(self.processes.total(seconds))
+        if self.precisions.settled is not None and self.processes.is_first:
+            logger.info("%s is the quicker precision here; the run goes on in it", self.precisions.settled)
 
     def _validate(self, clips: Sequence[Clip], monitor: Monitor) -> None:
         if self.processes.is_first:
