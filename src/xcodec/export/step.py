@@ -1,20 +1,18 @@
 """One step of a stream as a graph: the next codes and what is remembered in, their audio and what to remember out."""
 
 from collections.abc import Callable, Sequence
-from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.export import Dim
+from typing_extensions import Self
 
 from xcodec.export.graphs import EXAMPLE_CODES, Graph
 from xcodec.models.codec_model import CodecModel
 from xcodec.modules.attention import BlockwiseAttention
-from xcodec.modules.norm import MaskedGroupNorm
-from xcodec.modules.tiles import Signal, stored
-from xcodec.modules.time import Result, Stencil, Time
+from xcodec.modules.time import Windowed
 
 __all__ = ["DecoderStepGraph"]
 
@@ -50,8 +48,8 @@ class Memory:
         return self.before[len(self.after)] if self.before else empty()
 
 
-class SteppedTime(Time):
-    """`xcodec.modules.time.Streamed` for streams that remember equally much, whose memory is a batch.
+class SteppedTime(Windowed):
+    """Streams that remember equally much, whose memory is a batch.
 
     Args:
         memory: what is remembered.
@@ -61,35 +59,27 @@ class SteppedTime(Time):
     """
 
     def __init__(self, memory: Memory, done: Tensor, num_final: int, rate: int = 1) -> None:
-        self.memory, self.done, self.num_final, self.rate = memory, done, num_final, rate
+        super().__init__(num_final)
+        self.memory, self.done, self.rate = memory, done, rate
 
-    def at(self, rate: int) -> "SteppedTime":
+    def at(self, rate: int) -> Self:
         """`Time.at`."""
-        faster = copy(self)  # what is remembered stays one
-        faster.num_final, faster.rate = self.num_final * rate, self.rate * rate
+        faster = super().at(rate)
+        faster.rate = self.rate * rate
         return faster
 
-    def _map(self, f: Callable[..., Result], signals: Sequence[Signal], stencil: Stencil) -> Result:
-        """`Time.map`."""
-        if stencil.before == 0:
-            return f(*(stored(signal) for signal in signals), None)
-        [x] = (stored(signal) for signal in signals)
-        dim = stencil.dim
+    def _after_known(self, x: Tensor, reach: int, dim: int) -> Tensor:
+        """`Windowed._after_known`."""
         known = self.memory.next(lambda: x.narrow(dim, 0, 0))
         shown = torch.cat([known, x], dim)
-        self._keep(STEPS, shown, dim, known.shape[dim], stencil.before)
-        y = f(shown, None)
-        assert isinstance(y, Tensor), "several results are for maps that reach nothing"
-        skipped = known.shape[dim] * stencil.up
-        return y.narrow(dim, skipped, y.shape[dim] - skipped)  # type: ignore[return-value]
+        self._keep(STEPS, shown, dim, known.shape[dim], reach)
+        return shown
 
-    def normalized(self, norm: MaskedGroupNorm, x: Signal) -> Signal:
-        """`Time.normalized`."""
-        x = stored(x)
-        final, ahead = norm.moments(x[..., : self.num_final]), norm.moments(x[..., self.num_final :])
-        final = self.memory.next(lambda: torch.zeros_like(final)) + final
-        self.memory.after.append(Kept(MOMENTS, final))
-        return norm.scaled(x, *norm.scale_and_shift(final + ahead))
+    def _added_up(self, moments: Tensor) -> Tensor:
+        """`Windowed._added_up`."""
+        moments = self.memory.next(lambda: torch.zeros_like(moments)) + moments
+        self.memory.after.append(Kept(MOMENTS, moments))
+        return moments
 
     def attend(
         self,
@@ -111,10 +101,6 @@ class SteppedTime(Time):
     def positions(self, x: Tensor) -> Tensor:
         """`Time.positions`."""
         return self.done.unsqueeze(1) + torch.arange(x.shape[1], device=x.device)
-
-    def final(self, x: Tensor) -> Tensor:
-        """`Time.final`."""
-        return x[:, : self.num_final]
 
     def _first(self, known: Tensor, dim: int) -> Tensor:
         """Tell which key is that of the window's first step, (batch,)."""

@@ -22,6 +22,7 @@ from typing import NamedTuple, TypeAlias, TypeVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from typing_extensions import Self
 
 from xcodec.modules.attention import BlockwiseAttention
 from xcodec.modules.growing import extended
@@ -29,7 +30,7 @@ from xcodec.modules.norm import MaskedGroupNorm
 from xcodec.modules.tiles import Signal, Tile, Unstored, put, room_for, steps_of, stored, tiles
 from xcodec.progress import share, shares
 
-__all__ = ["WHOLE", "Past", "Streamed", "Tiled", "Time", "Whole", "steps_within"]
+__all__ = ["WHOLE", "Past", "Streamed", "Tiled", "Time", "Whole", "Windowed", "steps_within"]
 
 TENSORS = 6  # that a step takes at once, each as wide as the widest; benchmarks/memory.py shows what comes of it
 MASK_BYTES = 1 << 27  # of one block of queries where all else is computed at once
@@ -432,8 +433,57 @@ class Past:
         return tuple(steps.shape for steps in self.steps)
 
 
-class Streamed(Time):
+class Windowed(Time):
     """The next window of several streams: its first steps become final, and the others, looked ahead at, come again.
+
+    What the streams remember lies where a subclass keeps it.
+
+    Args:
+        num_final: how many steps of the window become final.
+    """
+
+    def __init__(self, num_final: int) -> None:
+        self.num_final = num_final
+
+    def at(self, rate: int) -> Self:
+        """`Time.at`."""
+        faster = copy(self)  # what is remembered stays one
+        faster.num_final = self.num_final * rate
+        return faster
+
+    def _map(self, f: Callable[..., Result], signals: Sequence[Signal], stencil: Stencil) -> Result:
+        """`Time.map`: before its own steps f sees what it reaches of the past, and where a stream begins, nothing."""
+        if stencil.before == 0:
+            return f(*(stored(signal) for signal in signals), None)
+        [x] = (stored(signal) for signal in signals)
+        dim = stencil.dim
+        shown = self._after_known(x, stencil.before, dim)
+        y = f(shown, None)
+        assert isinstance(y, Tensor), "several results are for maps that reach nothing"
+        skipped = (shown.shape[dim] - x.shape[dim]) * stencil.up
+        return y.narrow(dim, skipped, y.shape[dim] - skipped)  # type: ignore[return-value]
+
+    @abstractmethod
+    def _after_known(self, x: Tensor, reach: int, dim: int) -> Tensor:
+        """Put the last `reach` final steps before those of `x`, fewer where a stream begins, and remember the next."""
+
+    def normalized(self, norm: MaskedGroupNorm, x: Signal) -> Signal:
+        """`Time.normalized`: the moments are those of all that was final before, and of the window."""
+        x = stored(x)
+        final, ahead = norm.moments(x[..., : self.num_final]), norm.moments(x[..., self.num_final :])
+        return norm.scaled(x, *norm.scale_and_shift(self._added_up(final) + ahead))
+
+    @abstractmethod
+    def _added_up(self, moments: Tensor) -> Tensor:
+        """Add those of all that was final before to moments (batch, 3, groups) of what becomes it; remember the sum."""
+
+    def final(self, x: Tensor) -> Tensor:
+        """`Time.final`: the others, looked ahead at, come again."""
+        return x[:, : self.num_final]
+
+
+class Streamed(Windowed):
+    """Streams that each remember by themselves, so that any that have remembered as much can be a batch.
 
     Args:
         before: what each stream remembers, all of one shape; None where it begins.
@@ -445,37 +495,19 @@ class Streamed(Time):
     """
 
     def __init__(self, before: Sequence[Past | None], num_final: int, context: int | None = None) -> None:
+        super().__init__(num_final)
         self.before = [past or Past() for past in before]
         self.after = [Past(num_steps=past.num_steps + num_final) for past in self.before]
-        self.num_final = num_final
         self.context = context
 
-    def at(self, rate: int) -> "Streamed":
-        """`Time.at`."""
-        faster = copy(self)  # what is remembered stays one
-        faster.num_final = self.num_final * rate
-        return faster
-
-    def _map(self, f: Callable[..., Result], signals: Sequence[Signal], stencil: Stencil) -> Result:
-        """`Time.map`: before its own steps f sees what it reaches of the past, and where a stream begins, nothing."""
-        if stencil.before == 0:
-            return f(*(stored(signal) for signal in signals), None)
-        [x] = signals
-        dim, up = stencil.dim, stencil.up
-        shown, num_known = self._remembered(stored(x), stencil.before, dim)
-        y = f(shown, None)
-        assert isinstance(y, Tensor), "several results are for maps that reach nothing"
-        return y.narrow(dim, num_known * up, y.shape[dim] - num_known * up)  # type: ignore[return-value]
-
-    def normalized(self, norm: MaskedGroupNorm, x: Signal) -> Signal:
-        """`Time.normalized`: the moments are those of all that was final before, and of the window."""
-        x, i = stored(x), len(self.after[0].moments)
-        final, ahead = norm.moments(x[..., : self.num_final]), norm.moments(x[..., self.num_final :])
-        known = [past.moments[i] if past.moments else torch.zeros_like(final[0]) for past in self.before]
-        final = torch.stack(known) + final
-        for past, moments in zip(self.after, final, strict=True):
-            past.moments.append(moments.clone())
-        return norm.scaled(x, *norm.scale_and_shift(final + ahead))
+    def _added_up(self, moments: Tensor) -> Tensor:
+        """`Windowed._added_up`."""
+        i = len(self.after[0].moments)
+        known = [past.moments[i] if past.moments else torch.zeros_like(moments[0]) for past in self.before]
+        moments = torch.stack(known) + moments
+        for past, own in zip(self.after, moments, strict=True):
+            past.moments.append(own.clone())
+        return moments
 
     def attend(
         self,
@@ -511,12 +543,8 @@ class Streamed(Time):
         first = torch.tensor([past.num_steps for past in self.before], device=x.device)
         return first[:, None] + torch.arange(x.shape[1], device=x.device)
 
-    def final(self, x: Tensor) -> Tensor:
-        """`Time.final`: the others, looked ahead at, come again."""
-        return x[:, : self.num_final]
-
-    def _remembered(self, x: Tensor, reach: int, dim: int) -> tuple[Tensor, int]:
-        """Put the last `reach` final steps before those of `x`, and count them: fewer where a stream begins."""
+    def _after_known(self, x: Tensor, reach: int, dim: int) -> Tensor:
+        """`Windowed._after_known`."""
         i, num_known = len(self.after[0].steps), 0
         if self.before[0].steps:
             known = torch.stack([past.steps[i] for past in self.before])
@@ -526,7 +554,7 @@ class Streamed(Time):
         first = max(0, end - reach)
         for past, steps in zip(self.after, x, strict=True):
             past.steps.append(steps.narrow(dim - 1, first, end - first).clone())
-        return x, num_known
+        return x
 
 
 def steps_within(budget: int, bytes_per_step: int, halo: int = 0) -> int:
