@@ -1,4 +1,4 @@
-"""The example in JavaScript does what the runtime does."""
+"""The examples in JavaScript and in C++ do what the runtime does."""
 
 import os
 import shutil
@@ -11,6 +11,8 @@ import pytest
 from builders import RECORDINGS
 from xcodec import Audio, Codec
 from xcodec.runtime import Codec as RuntimeCodec
+
+onnxruntime = pytest.importorskip("onnxruntime", reason="pip install 'xcodec[onnx]'")
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
@@ -26,11 +28,32 @@ def test_javascript(runtime: RuntimeCodec, tmp_path: Path) -> None:
         pytest.skip("install node, npm install onnxruntime-node, and name its folder in NODE_MODULES")
     (tmp_path / "node_modules").symlink_to(modules)
     shutil.copy(EXAMPLES / "codec.mjs", tmp_path)
-    command = ["node", "codec.mjs", str(runtime.folder), str(RECORDINGS[1]), "out.wav"]
-    told = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout.split()
+    check_example(["node", "codec.mjs"], tmp_path, runtime)
+
+
+def test_cpp(runtime: RuntimeCodec, tmp_path: Path) -> None:
+    headers = os.environ.get("ONNXRUNTIME_HEADERS", "/usr/include/onnxruntime")
+    if not Path(headers, "onnxruntime_cxx_api.h").is_file():
+        pytest.skip("apt-get install libonnxruntime-dev, or name the folder of its headers in ONNXRUNTIME_HEADERS")
+    if shutil.which("g++") is None:
+        pytest.skip("apt-get install g++")
+    libraries = sorted((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*"))
+    if not libraries:
+        pytest.skip("needs a wheel of onnxruntime for Linux that has its library in a file: pip install -U onnxruntime")
+    (tmp_path / "libonnxruntime.so.1").symlink_to(libraries[-1])
+    build = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", f"-I{headers}", EXAMPLES / "codec.cpp", "-o", "codec"]
+    subprocess.run([*build, "libonnxruntime.so.1", "-Wl,-rpath,$ORIGIN"], cwd=tmp_path, check=True)
+    check_example(["./codec"], tmp_path, runtime)
+
+
+def check_example(program: list[str], folder: Path, runtime: RuntimeCodec) -> None:
+    """Run an example on a recording: it tells the codes that the runtime makes, and writes the audio."""
+    command = [*program, str(runtime.folder), str(RECORDINGS[1]), "out.wav"]
+    told = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.split()
     codes = runtime.encode(RECORDINGS[1])
     assert told[:5] == ["1", "x", "1", "x", "150"]
     assert told[5:] == [str(code) for code in codes.ids[0]]
-    audio, expected = Audio.read(tmp_path / "out.wav"), runtime.decode(codes)
+    audio, expected = Audio.read(folder / "out.wav"), runtime.decode(codes)
     assert audio.sampling_rate == expected.sampling_rate
+    assert audio.samples.shape == expected.samples.shape
     assert np.abs(audio.samples - expected.samples.clip(-1, 1)).max() < 1e-4

@@ -116,6 +116,29 @@ def test_large_weights_get_a_file_of_their_own(exported: tuple[Codec, Path], tmp
     onnx.checker.check_model(tmp_path / "decoder.onnx")
 
 
+@pytest.mark.parametrize("is_large", [False, True])
+def test_weights_that_float16_has_exactly_take_half_the_space_and_give_the_same_codes(
+    is_large: bool, exported: tuple[Codec, Path], tmp_path: Path
+) -> None:
+    sizes, codes = [], []
+    graph = tmp_path / "encoder.onnx"
+    model = onnx.load(exported[1] / graph.name)
+    for weight in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(weight)
+        if values.dtype == np.float32 and np.abs(values).max(initial=0.0) < 60000:
+            weight.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16).astype(np.float32), weight.name))
+    onnx.save_model(model, graph, save_as_external_data=is_large, location=f"{graph.name}.data")
+    (tmp_path / "codec.json").write_bytes((exported[1] / "codec.json").read_bytes())
+    for half in (False, True):
+        if half:
+            onnx_file.keep_as_half(graph, is_large)
+        onnx.checker.check_model(graph)
+        sizes.append(sum(path.stat().st_size for path in tmp_path.glob("encoder.onnx*")))
+        codes.append(RuntimeCodec(tmp_path, threads=1).encode(speech(1.0), 16000))
+    assert codes[1] == codes[0]
+    assert sizes[1] < 0.7 * sizes[0]
+
+
 def test_graphs_that_do_something_else_are_refused(exported: tuple[Codec, Path], monkeypatch: Any) -> None:
     codec, folder = exported
     monkeypatch.setattr(comparison, "MOST_ERROR", 0.0)

@@ -81,7 +81,8 @@ def export_codec(
         decoder: likewise. Where neither is true, what the model has is written.
         stream: whether to write the decoder's next step as well, with which streams are decoded.
         format: "onnx", or "torch" for programs of torch.export, without the step.
-        dtype: of the weights, "float32" or "float16". Only float32 gives torch's codes exactly.
+        dtype: in which weights are kept, "float32" or "float16". ONNX is computed in float32 all the same, so that of
+            weights which float16 has exactly it gives the same codes; a program of torch is computed in it.
         opset: version of ONNX's operators, 18 or later.
         overwrite: whether to replace an exported codec that is there.
 
@@ -108,6 +109,8 @@ def export_codec(
     check_destination(folder, overwrite, WRITTEN, "an exported codec")
     model = portable(codec.model)
     torch.nn.Module.to(model, DTYPES[dtype])
+    if format == "onnx":
+        torch.nn.Module.to(model, torch.float32)
     graphs: dict[str, Graph] = {}
     if encoder:
         graphs[ENCODER] = EncoderGraph(model)
@@ -121,7 +124,7 @@ def export_codec(
         (part / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
         for name, graph in graphs.items():
             if format == "onnx":
-                write_onnx(graph, part / name, opset)
+                write_onnx(graph, part / name, opset, half=dtype == "float16")
             else:
                 write_program(graph, part / PROGRAMS[name])
         exported = RuntimeCodec(part) if format == "onnx" else ProgramCodec(part, manifest)

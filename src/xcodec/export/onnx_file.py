@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from xcodec.errors import InputError, first_line, require
@@ -20,16 +21,18 @@ __all__ = ["OLDEST_OPSET", "quiet", "refused", "write_onnx"]
 OLDEST_OPSET = 18  # that torch's exporter writes as it is, so the one that most runtimes know
 
 LARGEST_FILE = 1 << 30  # bytes of weights; beyond it they get a file of their own, since a protobuf ends at 2 GiB
+FEWEST_WEIGHTS = 256  # that are worth a node of their own
 TALKATIVE = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
 
 
-def write_onnx(graph: Graph, path: Path, opset: int, largest: int = LARGEST_FILE) -> None:
+def write_onnx(graph: Graph, path: Path, opset: int, *, half: bool = False, largest: int = LARGEST_FILE) -> None:
     """Trace a graph, write it, and have it checked.
 
     Args:
         graph: what to write.
         path: of the file; weights that are more than `largest` go to a file beside it, with `.data` after its name.
         opset: version of ONNX's operators.
+        half: whether weights that float16 has exactly are kept in it; what is computed stays float32.
         largest: bytes of weights that the file itself may hold.
 
     Raises:
@@ -43,10 +46,8 @@ def write_onnx(graph: Graph, path: Path, opset: int, largest: int = LARGEST_FILE
     newest = onnx.defs.onnx_opset_version()
     if not OLDEST_OPSET <= opset <= newest:
         raise InputError(f"expected {OLDEST_OPSET} to {newest}", argument="opset", value=opset)
-    # Of half precision ONNX Runtime would write what a CPU makes of it: casts to float32 around every operator.
-    is_half = graph.model.dtype == torch.float16
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        unsimplified = path if is_half else Path(scratch, path.name)
+        unsimplified = Path(scratch, path.name)
         with refused(graph, "ONNX"):
             with quiet(), torch.no_grad():
                 program = traced(graph)
@@ -57,7 +58,7 @@ def write_onnx(graph: Graph, path: Path, opset: int, largest: int = LARGEST_FILE
                     output_names=graph.outputs,
                     opset_version=opset,
                     dynamo=True,
-                    optimize=is_half,
+                    optimize=False,
                     verbose=False,
                 )
             assert translated is not None
@@ -68,8 +69,9 @@ def write_onnx(graph: Graph, path: Path, opset: int, largest: int = LARGEST_FILE
             weights = [value.const_value for value in translated.model.graph.initializers.values()]
             is_large = sum(weight.nbytes for weight in weights if weight is not None) > largest
             translated.save(unsimplified, external_data=is_large)
-            if not is_half:
-                simplify(unsimplified, path, is_large)
+            simplify(unsimplified, path, is_large)
+            if half:
+                keep_as_half(path, is_large)
             name_sizes(path, names)
             onnx.checker.check_model(path)
 
@@ -119,6 +121,35 @@ def simplify(source: Path, target: Path, is_large: bool) -> None:
     for opset in [each for each in simplified.opset_import if each.domain]:  # ONNX Runtime's own, which none uses
         simplified.opset_import.remove(opset)
     target.write_bytes(simplified.SerializeToString())
+
+
+def keep_as_half(path: Path, is_large: bool) -> None:
+    """Rewrite an ONNX file: what float16 has exactly is kept in it, and cast to float32 once, when a runtime loads it.
+
+    Args:
+        path: of the file.
+        is_large: whether weights have a file of their own.
+    """
+    import onnx
+
+    model = onnx.load(path)
+    casts = []
+    for weight in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(weight)
+        if values.dtype != np.float32 or values.size < FEWEST_WEIGHTS:
+            continue
+        with np.errstate(over="ignore"):
+            halved = values.astype(np.float16)
+        if np.array_equal(halved, values):
+            name = weight.name
+            weight.CopyFrom(onnx.numpy_helper.from_array(halved, f"{name}_half"))
+            casts.append(onnx.helper.make_node("Cast", [weight.name], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    weights = f"{path.name}.data"
+    path.with_name(weights).unlink(missing_ok=True)
+    onnx.save_model(model, path, save_as_external_data=is_large, location=weights)
 
 
 def pad_to_whole_hops(model: Any, graph: EncoderGraph) -> None:
