@@ -19,7 +19,8 @@ def test_a_causal_decoder_and_its_step(tmp_path: Path) -> None:
     check_export(tiny_causal(**FEWEST_LAYERS), tmp_path / "out", "decoder", "stream")
 
 
-def test_the_encoder_of_distill_neucodec_whose_decoder_is_neucodecs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("half", ["encoder", "decoder"])
+def test_each_half_of_distill_neucodec(half: str, tmp_path: Path) -> None:
     semantic = TINY_DISTILL["semantic_model_config"] | {"num_hidden_layers": 1}
     model = tiny_distill(num_hidden_layers=1, local_num_hidden_layers=(1, 1), semantic_model_config=semantic)
-    check_export(model, tmp_path / "out", "encoder")
+    check_export(model, tmp_path / "out", half)

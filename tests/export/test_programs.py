@@ -80,3 +80,24 @@ def test_the_folder_holds_nothing_of_who_exported_it(folder: Path) -> None:
 def test_the_runtime_says_what_they_are(folder: Path) -> None:
     with pytest.raises(CheckpointError, match="holds programs of torch"):
         RuntimeCodec(folder)
+
+
+def test_mini_takes_any_number_of_clips_of_any_length(tmp_path: Path) -> None:
+    codec = Codec.from_pretrained("mini", device="cpu", pack=False)
+    agreement = export_codec(codec, tmp_path / "mini", format="torch").agreement
+    assert agreement.ties <= 0.005 * agreement.codes
+    programs = ProgramCodec(tmp_path / "mini", manifest_of(codec, "float32", None))
+    clips = [speech(samples=length) for length in (24001, 8000, 1, 320, 321)]
+    expected = [codec.encode_samples([clip], None)[0] for clip in clips]
+    audio = codec.decode_ids(expected)
+    found = [
+        *programs.encode_samples(clips, None),
+        *encoded_together(programs.encoder, clips),
+        *encoded_together(programs.encoder, clips[1:2]),
+    ]
+    for ids, right in zip(found, [*expected, *expected, expected[1]], strict=True):
+        assert ids.shape == right.shape
+        assert (ids != right).sum() <= 1  # where two are nearly equally near, rounding decides
+    decoded = [*programs.decode_ids(expected), *decoded_together(programs.decoder, expected)]
+    for samples, right in zip(decoded, [*audio, *audio], strict=True):
+        assert np.abs(samples - right).max() < 1e-4
