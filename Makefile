@@ -13,12 +13,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 READY_FOR_DEMO := .venv/.ready-for-demo
+READY_FOR_RELEASE := .venv/.ready-for-release
 SOURCES := pyproject.toml setup.py constraints.txt
 KERNELS := $(wildcard src/xcodec/kernels/*.cpp src/xcodec/kernels/*.h)
 
 # glibc returns big blocks to the system at once by default, and the released size would spend its time on page faults.
 export MALLOC_MMAP_THRESHOLD_ = 4294967296
 export MALLOC_TRIM_THRESHOLD_ = 17179869184
+
+# The editable package, the wheels, the tests' own libraries: what one of them compiled serves the others.
+export XCODEC_BUILD_OBJECTS = $(CURDIR)/build/objects
 
 # Tests run in two processes, each file in one of them, which share the cores: see tests/conftest.py.
 IN_TWO := -n 2 --dist loadfile
@@ -56,12 +60,10 @@ docs: $(READY)
 	$(BIN)/python scripts/documentation.py
 	$(BIN)/python -m mkdocs build --quiet
 
-wheel: $(READY)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group release
+wheel: $(READY_FOR_RELEASE)
 	$(BIN)/python scripts/wheel.py
 
-matrix: $(READY)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group matrix
+matrix: $(READY_FOR_RELEASE)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m nox --stop-on-first-error
 
 # Of each variant that this processor runs, in a process of its own: see tests/kernel_builds.py.
@@ -99,6 +101,13 @@ $(READY_FOR_DEMO): $(SOURCES)
 	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[demo]'
 	touch $(READY_FOR_DEMO)
+
+# What builds and tries needs nothing of what is built.
+$(READY_FOR_RELEASE): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group release --group matrix
+	touch $(READY_FOR_RELEASE)
 
 clean:
 	rm -rf .venv .nox build dist demo-output gpu-output .pytest_cache .ruff_cache .mypy_cache

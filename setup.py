@@ -1,11 +1,18 @@
 """Compiles the native kernels where there is a C++ compiler; without one the package installs and runs all the same.
 
-Everything else about the build is in pyproject.toml.
+Everything else about the build is in pyproject.toml. The environment variable XCODEC_BUILD_OBJECTS names a folder where
+objects are kept and found again, by whatever builds the same sources with the same flags; it must be emptied when the
+compiler itself is replaced.
 """
 
+import hashlib
+import os
 import runpy
 import sysconfig
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
@@ -58,30 +65,43 @@ class BuildKernels(build_ext):
         """Compile the sources for each variant that the compiler knows, and the interface to them."""
         system, *_, machine = sysconfig.get_platform().split("-")
         variants: dict[str, list[str]] = VARIANTS.get(f"{system}-{machine}", {"baseline": []})
+        sources = {path: Path(path).read_bytes() for path in (*ext.depends, *ext.sources)}
+        shared = b"".join(sources[path] for path in ext.depends)
         objects: list[str] = []
         interface: list[tuple[str, str | None]] = [("XCODEC_INTERFACE", str(INTERFACE))]
-        for variant, flags in variants.items():
-            try:
-                objects += self._compile(ext, variant, [("XCODEC_VARIANT", variant)], flags)
-            except CompileError as error:
-                if not objects:
-                    raise
-                self.warn(f"the kernels are built without their {variant} variant: {error}")
-            else:
-                interface.append((f"XCODEC_{variant.upper()}", None))
-        objects += self._compile(ext, "interface", interface, [])
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+
+            def compiled(macros: list[tuple[str, str | None]], flags: list[str]) -> Iterator[str]:
+                return pool.map(lambda path: self._object(path, shared + sources[path], macros, flags), ext.sources)
+
+            parts = {name: compiled([("XCODEC_VARIANT", name)], flags) for name, flags in variants.items()}
+            for variant, part in parts.items():
+                try:
+                    objects += list(part)
+                except CompileError as error:
+                    if not objects:
+                        raise
+                    self.warn(f"the kernels are built without their {variant} variant: {error}")
+                else:
+                    interface.append((f"XCODEC_{variant.upper()}", None))
+            objects += compiled(interface, [])
         self.compiler.link_shared_object(
             objects, self.get_ext_fullpath(ext.name), extra_postargs=["-pthread"], target_lang="c++"
         )
 
-    def _compile(self, ext: Extension, part: str, macros: list[tuple[str, str | None]], flags: list[str]) -> list[str]:
-        return self.compiler.compile(
-            ext.sources,
-            output_dir=str(Path(self.build_temp, part)),
-            macros=macros,
-            extra_postargs=[*FLAGS, *flags],
-            depends=ext.depends,
-        )
+    def _object(self, source: str, text: bytes, macros: list[tuple[str, str | None]], flags: list[str]) -> str:
+        """Compile one source, unless that was done; `text` is all that its object comes from, beside the words."""
+        compilers = [getattr(self.compiler, name, None) for name in ("compiler_so", "compiler_so_cxx")]
+        digest = hashlib.sha256(repr((compilers, FLAGS, flags, macros, source)).encode() + text).hexdigest()
+        folder = Path(os.environ.get("XCODEC_BUILD_OBJECTS") or self.build_temp)
+        kept = folder.absolute() / f"{Path(source).stem}-{digest[:16]}{self.compiler.obj_extension}"
+        if not kept.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(dir=folder) as temporary:
+                words = [*FLAGS, *flags]
+                (made,) = self.compiler.compile([source], output_dir=temporary, macros=macros, extra_postargs=words)
+                Path(made).replace(kept)
+        return str(kept)
 
 
 class AnyPythonWheel(bdist_wheel):

@@ -36,7 +36,8 @@ compilers = VariantConfig.from_yaml("{cxx_compiler: [gxx], c_stdlib: [sysroot]}"
 
 def run(*command: object, **variables: str) -> str:
     """Run a program, outside the repository's own sources; its output."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | variables
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment = {"XCODEC_BUILD_OBJECTS": str(ROOT / "build" / "objects")} | inherited | variables
     done = subprocess.run(list(map(str, command)), cwd=DIST, capture_output=True, text=True, env=environment)
     if done.returncode:
         sys.exit(f"{' '.join(map(str, command))}\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
@@ -47,9 +48,9 @@ def build() -> Path:
     """Build both, the wheel from the unpacked source distribution, and one for aarch64; the wheel for this machine."""
     shutil.rmtree(DIST, ignore_errors=True)
     DIST.mkdir()
-    run(sys.executable, "-m", "check_manifest", ROOT)
+    run(sys.executable, "-m", "check_manifest", "--no-build-isolation", ROOT)
     run(sys.executable, "-c", RENDER, RECIPE)
-    run(sys.executable, "-m", "build", "--outdir", DIST, ROOT)
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", DIST, ROOT)
     (wheel,) = DIST.glob("*.whl")
     wheel = for_every_linux(wheel, platform.machine())
     if sys.platform == "linux" and platform.machine() != "aarch64" and shutil.which(CROSS):
@@ -58,7 +59,7 @@ def build() -> Path:
         with tempfile.TemporaryDirectory() as temporary:
             run("tar", "-xf", source, "-C", temporary)
             (unpacked,) = Path(temporary).iterdir()
-            run(sys.executable, "-m", "build", "--wheel", "--outdir", DIST, unpacked, **elsewhere)
+            run(sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", DIST, unpacked, **elsewhere)
         for_every_linux(next(DIST.glob("*-linux_aarch64.whl")), "aarch64")
     run(sys.executable, "-m", "twine", "check", "--strict", *DIST.iterdir())
     return wheel

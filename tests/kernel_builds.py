@@ -29,6 +29,7 @@ from xcodec.kernels.library import NATIVE, TORCH, Library
 
 ROOT = Path(__file__).parent.parent
 KERNELS = ROOT / "src" / "xcodec" / "kernels"
+OBJECTS = ROOT / "build" / "objects"  # for all builds: setup.py tells what came from the same sources and flags
 DRIVER = ROOT / "tests" / "kernels" / "driver.cpp"
 SANITIZER = os.environ.get("XCODEC_TEST_SANITIZER", "")
 EMULATOR = shutil.which("qemu-aarch64") or shutil.which("qemu-aarch64-static")
@@ -72,7 +73,7 @@ class Build:
         variables = {"CC": self.compiler, "CXX": self.compiler, "CFLAGS": flags, "CXXFLAGS": flags, "LDFLAGS": flags}
         if self.platform:
             variables["_PYTHON_HOST_PLATFORM"] = self.platform
-        words = [sys.executable, "setup.py", "build_ext", "--build-lib", folder, "--build-temp", folder / "objects"]
+        words = [sys.executable, "setup.py", "build_ext", "--build-lib", folder, "--build-temp", OBJECTS]
         done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, env={**os.environ, **variables})
         assert done.returncode == 0, done.stderr
         assert library.exists(), done.stderr

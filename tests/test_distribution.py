@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import xcodec
-from kernel_builds import ARM, needs_emulator
+from kernel_builds import ARM, OBJECTS, needs_emulator
 
 ROOT = Path(__file__).parent.parent
 CONDA = {
@@ -25,14 +25,14 @@ CONDA = {
 
 def build(kind: str, source: Path, output: Path, **variables: str) -> Path:
     """Build as `pip` does, with what is installed here; "sdist" or "wheel"."""
-    output.mkdir()
+    output.mkdir(parents=True)
     command = f"from setuptools import build_meta; print(build_meta.build_{kind}({str(output)!r}))"
     done = subprocess.run(
         [sys.executable, "-c", command],
         cwd=source,
         capture_output=True,
         text=True,
-        env={"PATH": "/usr/bin:/bin", **variables},
+        env={"PATH": "/usr/bin:/bin", "XCODEC_BUILD_OBJECTS": str(OBJECTS), **variables},
     )
     assert done.returncode == 0, done.stderr
     return output / done.stdout.splitlines()[-1]
@@ -101,6 +101,25 @@ def test_a_wheel_with_kernels_is_for_its_platform_and_every_python(unpacked: Pat
         pytest.skip("needs a C++ compiler")
     assert "-py3-none-" in wheel.name
     assert "xcodec/kernels/libxcodec.so" in names_of(wheel)
+
+
+@pytest.mark.slow
+def test_what_one_build_compiled_serves_the_next_of_the_same_sources_alone(unpacked: Path, tmp_path: Path) -> None:
+    objects = tmp_path / "objects"
+
+    def compiled(output: str) -> dict[str, int]:
+        shutil.rmtree(unpacked / "build", ignore_errors=True)
+        if build("wheel", unpacked, tmp_path / output, XCODEC_BUILD_OBJECTS=str(objects)).name.endswith("-any.whl"):
+            pytest.skip("needs a C++ compiler")
+        return {path.name: path.stat().st_mtime_ns for path in objects.iterdir()}
+
+    first = compiled("first")
+    assert compiled("second") == first
+    changed = unpacked / "src" / "xcodec" / "kernels" / "library.cpp"
+    changed.write_text(changed.read_text() + "// changed\n")
+    third = compiled("third")
+    assert first.items() <= third.items()
+    assert {name.split("-")[0] for name in third.keys() - first.keys()} == {"library"}
 
 
 @pytest.mark.slow
