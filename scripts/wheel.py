@@ -36,8 +36,10 @@ compilers = VariantConfig.from_yaml("{cxx_compiler: [gxx], c_stdlib: [sysroot]}"
 
 def run(*command: object, **variables: str) -> str:
     """Run a program, outside the repository's own sources; its output."""
-    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    environment = {"XCODEC_BUILD_OBJECTS": str(ROOT / "build" / "objects")} | inherited | variables
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])  # auditwheel's
+    environment = {"XCODEC_BUILD_OBJECTS": str(ROOT / "build" / "objects")} | os.environ
+    environment |= {"PATH": programs, **variables}
+    environment.pop("PYTHONPATH", None)
     done = subprocess.run(list(map(str, command)), cwd=DIST, capture_output=True, text=True, env=environment)
     if done.returncode:
         sys.exit(f"{' '.join(map(str, command))}\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
