@@ -13,7 +13,7 @@ from xcodec.audio import Audio
 from xcodec.cli.app import app
 from xcodec.models.xcodec2 import Xcodec2FeatureExtractor
 
-COMMANDS = ["encode", "decode", "reconstruct", "say", "detokenize", "train", "evaluate", "info", "convert"]
+COMMANDS = ["encode", "decode", "reconstruct", "say", "detokenize", "train", "evaluate", "probe", "info", "convert"]
 SPEECH = builders.RECORDINGS[1]  # austen-0880.wav: 16 kHz, mono, 47,840 samples, 150 codes
 MIXED = ["a.flac", "a.wav", "x/b.ogg", "x/deep/c.mp3", "x/deep/d.opus"]
 

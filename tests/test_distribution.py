@@ -76,6 +76,7 @@ def test_a_wheel_without_kernels_is_for_every_platform_and_holds_no_sources_of_t
     names = names_of(wheel)
     assert "xcodec/mini/model.safetensors" in names
     assert "xcodec/evaluation/page.html" in names
+    assert "xcodec/probing/probing.html" in names
     assert "xcodec/serving/page/index.html" in names
     assert {Path(name).suffix for name in names} == {
         "",

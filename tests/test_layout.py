@@ -17,6 +17,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "xcodec"
 FLOORS = [
     "cli",
     "serving",
+    "probing",
     "training",
     "evaluation",
     "tokenization",

@@ -35,6 +35,7 @@ recording becomes does not depend on which others are encoded with it.
   xcodec serve                             all of this over HTTP
   xcodec info speech.mp3 codes/a.wav.codes mini
   xcodec evaluate recordings/ -m mini      how much of them a codec keeps
+  xcodec probe mini --data recordings/     what its codes depend on, and hold
   xcodec convert xcodec2.ckpt my-model/    an original checkpoint
   xcodec encode speech.wav -o codes/ --model my-model/
   xcodec export my-model/ my-onnx/         to run without torch
@@ -79,6 +80,7 @@ COMMANDS = {
     "train": "Train a codec by a recipe: from nothing, from a checkpoint, or on from where the run in OUT was left.",
     "llasa": "Make a language model that speaks, of a language model, recordings and their texts.",
     "evaluate": "Measure how much of recordings a codec keeps.",
+    "probe": "Probe a codec's codes: what changes them, what they hold, and how they break.",
     "info": "Tell what a model, a file of codes or a recording is.",
     "convert": "Convert a checkpoint of any codec to the layout that xcodec and transformers read.",
     "export": "Write a codec as ONNX, which runs without torch.",

@@ -25,9 +25,7 @@ from xcodec.cli.options import (
 )
 from xcodec.cli.paths import find_files
 from xcodec.cli.progress import ProgressBar
-from xcodec.cli.values import path_to_write
-from xcodec.errors import InputError
-from xcodec.files import written_whole
+from xcodec.cli.report_files import ReportFiles, write_report
 
 if TYPE_CHECKING:
     from xcodec.evaluation.clips import Clip
@@ -36,8 +34,6 @@ if TYPE_CHECKING:
     from xcodec.evaluation.systems.system import System
 
 __all__ = ["EPILOG", "HELP", "command"]
-
-WIDEST = 1000  # columns; a table wider than the terminal is broken there, and loses nothing
 
 HELP = """\
 Measure how much of recordings a codec keeps.
@@ -90,47 +86,11 @@ the reason; all others are measured.
 
 
 @dataclass(frozen=True)
-class ReportOptions:
+class ReportOptions(ReportFiles):
     """What is told of it, and where."""
 
-    json_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--json", metavar="FILE", help="Write all figures as JSON.", show_default=False, parser=path_to_write
-        ),
-    ] = None
-    html_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--html",
-            metavar="FILE",
-            help="Write a page with players, spectrograms and codes, in one file.",
-            show_default=False,
-            parser=path_to_write,
-        ),
-    ] = None
     examples: Annotated[int, typer.Option(min=0, metavar="N", help="Clips to be heard on the page.")] = 12
     per_clip: Annotated[bool, typer.Option("--per-clip", help="Print every clip's scores too.")] = False
-
-    def check(self, overwrite: bool) -> None:
-        """See, before hours of measuring, whether reports can be written.
-
-        Raises:
-            InputError: where one exists already, or its folder does not.
-            MissingExtraError: where what writes them is not installed.
-        """
-        for file in (self.json_file, self.html_file):
-            if file is None:
-                continue
-            if file.is_dir():
-                raise InputError("it is a folder", subject=file, remedy="give the name of a file")
-            if file.exists() and not overwrite:
-                raise InputError("exists already", subject=file, remedy="give --overwrite to replace it")
-            if not file.parent.is_dir():
-                raise InputError(f"the folder {file.parent} does not exist", subject=file, remedy="make it first")
-        from xcodec.evaluation.selection import check_reports
-
-        check_reports(self.html_file is not None)
 
 
 @dataclass(frozen=True)
@@ -257,16 +217,16 @@ def write_reports(result: "Evaluation", report: ReportOptions) -> None:
     if report.json_file is not None:
         from xcodec.evaluation.record import record
 
-        write(report.json_file, json.dumps(record(result), indent=2, ensure_ascii=False) + "\n")
+        write_report(report.json_file, json.dumps(record(result), indent=2, ensure_ascii=False) + "\n")
     if report.html_file is not None:
         from xcodec.evaluation.page import page
 
-        write(report.html_file, page(result))
+        write_report(report.html_file, page(result))
 
 
 def show(result: "Evaluation", per_clip: bool) -> None:
     """Print the tables, and what is missing from them."""
-    from xcodec.cli.evaluation_tables import codebook_tables, comparisons_table, means_table, rows_tables
+    from xcodec.cli.evaluation_tables import WIDEST, codebook_tables, comparisons_table, means_table, rows_tables
 
     if not result.clips:
         return
@@ -284,10 +244,3 @@ def show(result: "Evaluation", per_clip: bool) -> None:
         console.print("not measured:")
     for missing in result.missing:
         console.print(Text(f"  {missing.what}: {missing.how_to_get}"), soft_wrap=True)
-
-
-def write(path: Path, text: str) -> None:
-    """Write a report, whole or not at all, and say where it is."""
-    with written_whole(path) as part:
-        part.write_text(text, encoding="utf-8")
-    output().print(Text(f"wrote {path}"), soft_wrap=True)

@@ -20,7 +20,10 @@ from xcodec.evaluation.figures import (
 )
 from xcodec.evaluation.metric import Scale
 
-__all__ = ["codebook_tables", "comparisons_table", "means_table", "rows_tables"]
+__all__ = ["WIDEST", "codebook_tables", "comparisons_table", "means_table", "rows_tables"]
+
+WIDEST = 1000
+"""Columns; a table wider than the terminal is broken there, and loses nothing."""
 
 
 def means_table(evaluation: Evaluation) -> Table:

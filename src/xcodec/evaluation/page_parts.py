@@ -21,6 +21,8 @@ from xcodec.evaluation.systems.system import Coded
 
 __all__ = ["Card", "Listening", "card_of", "colour", "rendered"]
 
+OWN = "xcodec.evaluation"  # the package of the files that all reports share
+
 
 @dataclass(frozen=True)
 class Card:
@@ -88,12 +90,13 @@ def colour(level: int, levels: int) -> str:
     return LEVEL_COLOURS[round(level * (len(LEVEL_COLOURS) - 1) / max(levels - 1, 1))]
 
 
-def rendered(template: str, scripts: Sequence[str] = (), **values: Any) -> str:
+def rendered(template: str, scripts: Sequence[str] = (), *, package: str = OWN, **values: Any) -> str:
     """Render a report, with the style and the scripts that all have, as `style` and `script`.
 
     Args:
         template: its file.
         scripts: files of its own, which follow those that all have.
+        package: where the template lies.
         values: what the template names.
 
     Raises:
@@ -113,12 +116,13 @@ def rendered(template: str, scripts: Sequence[str] = (), **values: Any) -> str:
     )
     style = environment.get_template("page.css").render(difference_colours=DIFFERENCE_COLOURS)
     script = "".join(map(_own_file, ("player.js", "page.js", *scripts)))
-    return environment.get_template(template).render(style=Markup(style), script=Markup(script), **values)
+    text = files(package).joinpath(template).read_text(encoding="utf-8")
+    return environment.from_string(text).render(style=Markup(style), script=Markup(script), **values)
 
 
 def _own_file(name: str) -> str:
     """Read a file that lies beside this one."""
-    return files("xcodec.evaluation").joinpath(name).read_text(encoding="utf-8")
+    return files(OWN).joinpath(name).read_text(encoding="utf-8")
 
 
 def _data_url(kind: str, data: bytes) -> str:
