@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from xcodec import __version__
+from xcodec.cli.allocator import keep_pages
 from xcodec.cli.manual import manual
 
 __all__ = ["app", "run"]
@@ -173,4 +174,5 @@ def run() -> None:
             stream.reconfigure(errors="backslashreplace")
     # So that a half-written file is removed on the way out, as it is after Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    keep_pages()
     app(prog_name="xcodec")

@@ -33,7 +33,7 @@ class Precisions:
         return self.settled or CANDIDATES[len(self.seconds) % len(CANDIDATES)]
 
     def took(self, seconds: float) -> None:
-        """Hear how long the step took, summed over the processes that train, so that all of them settle for the same."""
+        """Hear how long the step took, summed over the processes, so that all of them settle for the same."""
         if self.settled is not None:
             return
         self.seconds.append(seconds)
