@@ -97,4 +97,4 @@ def test_the_config_is_transformers_field_by_field():
 @pytest.mark.slow
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
 def test_parity_at_the_released_size(released, packed):
-    assert_parity(released, speech(5.0), packed)
+    assert_parity(released, speech(2.0), packed)

@@ -203,5 +203,5 @@ def test_parity_at_the_released_size(kind):
             "intermediate_size": 4096,
         }
     }
-    wave = wave_of(3 * 16000)
-    assert_parity(random_xcodec(kind, wave=wave, **(large if kind == "hubert-large" else {})), wave)
+    wave = wave_of(2 * 16000)
+    assert_parity(random_xcodec(kind, wave=wave, **(large if kind == "hubert-large" else {})), wave, {0.5: 1, 4: 8})
