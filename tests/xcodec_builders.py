@@ -139,6 +139,19 @@ def tiny_vocos(seed: int = 0, **fields: Any) -> XcodecVocosModel:
     return random_xcodec("hubert", seed, family=VOCOS, **(sizes | decoder | fields))
 
 
+def xcodec_of_fewest_layers(kind: str) -> XcodecModel:
+    """A random model with every kind of block once: what compiling and exporting take grows with their number."""
+    return tiny_xcodec(
+        kind,
+        semantic_model_config={"num_hidden_layers": 1},
+        acoustic_model_config={"downsampling_ratios": [16, 20], "upsampling_ratios": [20, 16]},
+        target_bandwidths=[0.5, 1],
+        strides=[1],
+        channel_ratios=[1],
+        block_dilations=[1],
+    )
+
+
 def tiny_xcodec(kind: str = "hubert", seed: int = 0, wave: torch.Tensor | None = None, **fields: Any) -> XcodecModel:
     """A random model of a hundred thousand parameters or so."""
     semantic = TINY_SEMANTIC | fields.pop("semantic_model_config", {})

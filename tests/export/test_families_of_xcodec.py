@@ -6,28 +6,30 @@ from typing import Any
 import pytest
 
 from export_builders import check_export
-from xcodec_builders import TINY_ACOUSTIC, TINY_SEMANTIC, tiny_higgs, tiny_vocos, tiny_xcodec
+from xcodec_builders import TINY_ACOUSTIC, TINY_SEMANTIC, tiny_higgs, tiny_vocos, xcodec_of_fewest_layers
 
 pytest.importorskip("onnxscript", reason="pip install 'xcodec[onnx]'")
 pytestmark = pytest.mark.slow
 
-ONE_LAYER = {"num_hidden_layers": 1}
-TWO_STAGES = {"downsampling_ratios": [20, 16], "upsampling_ratios": [20, 16]}
-
 
 def test_xcodec_with_hubert(tmp_path: Path) -> None:
-    model = tiny_xcodec("hubert", semantic_model_config=ONE_LAYER, acoustic_model_config=TWO_STAGES)
-    check_export(model, tmp_path / "out", "encoder", "decoder")
+    check_export(xcodec_of_fewest_layers("hubert"), tmp_path / "out", "encoder", "decoder")
 
 
 def test_the_encoder_of_xcodec_with_wavlm(tmp_path: Path) -> None:
-    model = tiny_xcodec("wavlm", semantic_model_config=ONE_LAYER, acoustic_model_config=TWO_STAGES)
-    check_export(model, tmp_path / "out", "encoder")
+    check_export(xcodec_of_fewest_layers("wavlm"), tmp_path / "out", "encoder")
 
 
 def test_the_higgs_tokenizer(tmp_path: Path) -> None:
     stages: dict[str, Any] = {"downsampling_ratios": [40, 24], "upsampling_ratios": [40, 24]}
-    model = tiny_higgs(semantic_model_config=TINY_SEMANTIC | ONE_LAYER, acoustic_model_config=TINY_ACOUSTIC | stages)
+    model = tiny_higgs(
+        semantic_model_config=TINY_SEMANTIC | {"num_hidden_layers": 1},
+        acoustic_model_config=TINY_ACOUSTIC | stages,
+        target_bandwidths=[0.5, 1],
+        strides=[1],
+        channel_ratios=[1],
+        block_dilations=[1],
+    )
     check_export(model, tmp_path / "out", "encoder", "decoder")
 
 
