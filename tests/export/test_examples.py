@@ -15,18 +15,16 @@ from xcodec.runtime import Codec as RuntimeCodec
 onnxruntime = pytest.importorskip("onnxruntime", reason="pip install 'xcodec[onnx]'")
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+MODULES = os.environ.get("NODE_MODULES", "")
 
 
-@pytest.fixture(scope="module")
-def runtime(exported: tuple[Codec, Path]) -> RuntimeCodec:
-    return RuntimeCodec(exported[1], threads=1)
-
-
-def test_javascript(runtime: RuntimeCodec, tmp_path: Path) -> None:
-    modules = os.environ.get("NODE_MODULES")
-    if shutil.which("node") is None or modules is None or not Path(modules, "onnxruntime-node").is_dir():
-        pytest.skip("install node, npm install onnxruntime-node, and name its folder in NODE_MODULES")
-    (tmp_path / "node_modules").symlink_to(modules)
+@pytest.mark.skipif(
+    shutil.which("node") is None or not Path(MODULES, "onnxruntime-node").is_dir(),
+    reason="install node, npm install onnxruntime-node, and name its folder in NODE_MODULES",
+)
+def test_javascript(exported: tuple[Codec, Path], tmp_path: Path) -> None:
+    runtime = RuntimeCodec(exported[1], threads=1)
+    (tmp_path / "node_modules").symlink_to(MODULES)
     shutil.copy(EXAMPLES / "codec.mjs", tmp_path)
     check_example(["node", "codec.mjs"], tmp_path, runtime)
 
