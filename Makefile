@@ -24,8 +24,8 @@ export MALLOC_TRIM_THRESHOLD_ = 17179869184
 # The editable package, the wheels, the tests' own libraries: what one of them compiled serves the others.
 export XCODEC_BUILD_OBJECTS = $(CURDIR)/build/objects
 
-# Tests run in two processes, each file in one of them, which share the cores: see tests/conftest.py.
-IN_TWO := -n 2 --dist loadfile
+# Tests run in two processes, each file in one of them, which share the cores: see tests/conftest.py, which orders them.
+IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
 export OMP_WAIT_POLICY = PASSIVE
 
 .PHONY: demo test test-fast lint types format docs wheel matrix sanitize tidy bench-check gpu clean

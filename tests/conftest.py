@@ -38,6 +38,12 @@ logging.set_verbosity_error()
 logging.disable_progress_bar()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that have slow tests, so that none of them is left when the other process has no more."""
+    slow = {item.path for item in items if "slow" in item.keywords}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = terminalreporter.stats.get("skipped", [])
     if lines := lines_about_skipped((report.nodeid, report.longrepr[2]) for report in reports):
