@@ -23,25 +23,29 @@ MODULES = os.environ.get("NODE_MODULES", "")
     reason="install node, npm install onnxruntime-node, and name its folder in NODE_MODULES",
 )
 def test_javascript(exported: tuple[Codec, Path], tmp_path: Path) -> None:
-    runtime = RuntimeCodec(exported[1], threads=1)
     (tmp_path / "node_modules").symlink_to(MODULES)
     shutil.copy(EXAMPLES / "codec.mjs", tmp_path)
-    check_example(["node", "codec.mjs"], tmp_path, runtime)
+    check_example(["node", "codec.mjs"], tmp_path, RuntimeCodec(exported[1], threads=1))
 
 
-def test_cpp(runtime: RuntimeCodec, tmp_path: Path) -> None:
-    headers = os.environ.get("ONNXRUNTIME_HEADERS", "/usr/include/onnxruntime")
-    if not Path(headers, "onnxruntime_cxx_api.h").is_file():
-        pytest.skip("apt-get install libonnxruntime-dev, or name the folder of its headers in ONNXRUNTIME_HEADERS")
-    if shutil.which("g++") is None:
-        pytest.skip("apt-get install g++")
-    libraries = sorted((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*"))
-    if not libraries:
-        pytest.skip("needs a wheel of onnxruntime for Linux that has its library in a file: pip install -U onnxruntime")
-    (tmp_path / "libonnxruntime.so.1").symlink_to(libraries[-1])
-    build = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", f"-I{headers}", EXAMPLES / "codec.cpp", "-o", "codec"]
+HEADERS = os.environ.get("ONNXRUNTIME_HEADERS", "/usr/include/onnxruntime")
+LIBRARIES = sorted((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*"))
+
+
+@pytest.mark.skipif(
+    not Path(HEADERS, "onnxruntime_cxx_api.h").is_file(),
+    reason="apt-get install libonnxruntime-dev, or name the folder of its headers in ONNXRUNTIME_HEADERS",
+)
+@pytest.mark.skipif(shutil.which("g++") is None, reason="apt-get install g++")
+@pytest.mark.skipif(
+    not LIBRARIES,
+    reason="needs a wheel of onnxruntime for Linux that has its library in a file: pip install -U onnxruntime",
+)
+def test_cpp(exported: tuple[Codec, Path], tmp_path: Path) -> None:
+    (tmp_path / "libonnxruntime.so.1").symlink_to(LIBRARIES[-1])
+    build = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", f"-I{HEADERS}", EXAMPLES / "codec.cpp", "-o", "codec"]
     subprocess.run([*build, "libonnxruntime.so.1", "-Wl,-rpath,$ORIGIN"], cwd=tmp_path, check=True)
-    check_example(["./codec"], tmp_path, runtime)
+    check_example(["./codec"], tmp_path, RuntimeCodec(exported[1], threads=1))
 
 
 def check_example(program: list[str], folder: Path, runtime: RuntimeCodec) -> None:
