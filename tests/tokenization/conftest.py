@@ -1,10 +1,10 @@
-"""What tests of tokenization share: a tiny model on disk, and the codec that it is."""
+"""What tests of tokenization share: a tiny model on disk, the codec that it is, clips, and what it makes of them."""
 
 from pathlib import Path
 
 import pytest
 
-from tokenize_builders import save_tiny
+from tokenize_builders import job_for, run, save_tiny, write_clips
 from xcodec.codec import Codec
 
 
@@ -16,3 +16,18 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def codec(model: Path) -> Codec:
     return Codec.from_pretrained(model)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("clips")
+    write_clips(folder, 12)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(model: Path, codec: Codec, clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An output of the clips, which a file of tests may have of its own."""
+    folder = tmp_path_factory.mktemp("finished")
+    run(job_for(model, folder), codec, clips)
+    return folder

@@ -25,24 +25,10 @@ from xcodec.tokenization.status import Standing
 from xcodec.tokenization.tokens import Tokens
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("clips")
-    write_clips(folder, 12)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def finished(model: Path, codec: Codec, clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("finished")
-    run(job_for(model, folder), codec, clips)
-    assert len(Plan(folder).done()) > 2
-    return folder
-
-
 @pytest.fixture
 def output(finished: Path, tmp_path: Path) -> Path:
-    """A finished output to spoil."""
+    """A finished output of several shards to spoil."""
+    assert len(Plan(finished).done()) > 2
     return Path(shutil.copytree(finished, tmp_path / "output"))
 
 

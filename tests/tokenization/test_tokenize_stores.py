@@ -32,13 +32,6 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def finished(model: Path, codec: Codec, clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("finished")
-    run(job_for(model, folder), codec, clips)
-    return folder
-
-
 @pytest.fixture(autouse=True)
 def memory() -> Iterator[None]:
     yield
