@@ -88,8 +88,10 @@ def test_hubert_is_fetched_where_the_checkpoint_lacks_it(
         convert_checkpoint(bare, tmp_path / "not")
     convert_checkpoint(bare, tmp_path / "made", semantic_encoder=tmp_path / "hubert")
     assert Codec.from_pretrained(tmp_path / "made").identity.same_model(whole.identity)
-    with pytest.raises(InputError, match="the checkpoint holds its own; leave it out"):
+    with pytest.raises(InputError, match=r"the checkpoint holds its own \(semantic_model\..*\); leave it out"):
         convert_checkpoint(folder, tmp_path / "not", semantic_encoder=tmp_path / "hubert")
+    with pytest.raises(CheckpointError, match=r"of model_type 'higgs.*; expected 'hubert', as .* or 'wavlm', as "):
+        convert_checkpoint(bare, tmp_path / "not", semantic_encoder=tmp_path / "made")
 
 
 @pytest.mark.parametrize(

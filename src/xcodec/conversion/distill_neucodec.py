@@ -91,7 +91,7 @@ def convert_original(source: Stored, told: Told) -> Checkpoint:
         semantic_encoder = SEMANTIC_ENCODER
     if semantic_encoder is not None:
         tensors = with_semantic_encoder(
-            tensors, semantic_encoder, "hubert", SEMANTIC_ENCODER, plain_name, told.hub_arguments
+            tensors, semantic_encoder, {"hubert": SEMANTIC_ENCODER}, plain_name, told.hub_arguments
         )
         check_preprocessing(resolve_checkpoint(semantic_encoder, weights=False, **told.hub_arguments))
     return convert_state_dict(tensors, num_attention_heads=told.num_attention_heads, source=source.name)

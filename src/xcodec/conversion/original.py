@@ -135,8 +135,7 @@ def has_semantic_encoder(tensors: Iterable[str], plain_name: Callable[[str], str
 def with_semantic_encoder(
     tensors: Mapping[str, Tensor],
     semantic_encoder: str | Path,
-    expected: str,
-    example: str,
+    examples: Mapping[str, str],
     plain_name: Callable[[str], str],
     hub_arguments: Mapping[str, Any],
 ) -> dict[str, Tensor]:
@@ -145,8 +144,7 @@ def with_semantic_encoder(
     Args:
         tensors: by their original names.
         semantic_encoder: folder or hub id.
-        expected: its model_type.
-        example: a hub id that is of it.
+        examples: each model_type that it may have, and a hub id that is of it.
         plain_name: as in `Naming`.
         hub_arguments: of the hub.
     """
@@ -160,11 +158,13 @@ def with_semantic_encoder(
         )
     folder = resolve_checkpoint(semantic_encoder, **hub_arguments)
     model_type = read_config(folder).get("model_type")
-    if model_type != expected:
+    if model_type not in [*examples]:  # whatever stands there
+        expected = " or ".join(f"{each!r}, as {example} is" for each, example in examples.items())
         raise CheckpointError(
-            f"is of model_type {model_type!r}; expected {expected!r}, as {example} is",
+            f"is of model_type {model_type!r}; expected {expected}",
             argument="semantic_encoder",
             value=str(semantic_encoder),
         )
-    wrapper = f"{expected.replace('-', '_')}."
-    return {**tensors, **{SEMANTIC + name.removeprefix(wrapper): x for name, x in read_tensors(folder).items()}}
+    wrapper = f"{model_type.replace('-', '_')}."
+    found = {name.removeprefix(wrapper): tensor for name, tensor in read_tensors(folder).items()}
+    return {**tensors, **{SEMANTIC + name: x for name, x in found.items() if not name.startswith("lm_head.")}}

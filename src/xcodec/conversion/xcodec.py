@@ -4,7 +4,6 @@ What becomes of each original tensor is said by the table of `xcodec.conversion.
 stand in it, or that is missing, is an error.
 """
 
-import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -14,20 +13,27 @@ from torch import Tensor
 
 from xcodec.conversion.checkpoint import Checkpoint, check_complete
 from xcodec.conversion.higgs_names import SEMANTIC_MODELS, original_fields
-from xcodec.conversion.original import SEMANTIC, Naming, checkpoint_of, fold_all_but_semantic, has_semantic_encoder
+from xcodec.conversion.original import (
+    SEMANTIC,
+    Naming,
+    checkpoint_of,
+    fold_all_but_semantic,
+    has_semantic_encoder,
+    with_semantic_encoder,
+)
 from xcodec.conversion.report import ConversionReport
 from xcodec.conversion.told import Told
 from xcodec.conversion.xcodec_names import infer_config, plain_name, read_original_config, renames
-from xcodec.errors import CheckpointError, InputError, about, some_of
-from xcodec.models.checkpoint import CONFIG, read_json, resolve_checkpoint
+from xcodec.errors import CheckpointError, about, some_of
+from xcodec.models.checkpoint import CONFIG, read_json
 from xcodec.models.family import Family
 from xcodec.models.higgs_audio_v2_tokenizer import FAMILY as HIGGS
 from xcodec.models.stored import Stored
-from xcodec.models.weights import read_tensors
 from xcodec.models.xcodec import FAMILY
 
 __all__ = ["convert_original", "convert_original_higgs", "convert_state_dict", "read_transformers_layout"]
 
+SEMANTIC_EXAMPLES = {"hubert": "facebook/hubert-base-ls960", "wavlm": "microsoft/wavlm-base-plus"}
 UNUSED = "unused: of the semantic model's pre-training"
 
 
@@ -54,7 +60,7 @@ def convert(
     """Convert the tensors, with those of a semantic model that has a checkpoint of its own."""
     tensors = source.tensors
     if semantic_model is not None:
-        tensors = with_semantic_model(tensors, semantic_model, told.hub_arguments)
+        tensors = with_semantic_encoder(tensors, semantic_model, SEMANTIC_EXAMPLES, plain_name, told.hub_arguments)
     return convert_state_dict(tensors, original, family=family, source=source.name)
 
 
@@ -62,19 +68,6 @@ def folder_of(source: Stored) -> Path:
     """Give the folder that a checkpoint was found in."""
     assert source.path is not None, "it was read from a file or a folder"
     return source.path if source.path.is_dir() else source.path.parent
-
-
-def with_semantic_model(
-    tensors: Mapping[str, Tensor], source: str | Path, hub_arguments: Mapping[str, Any]
-) -> dict[str, Tensor]:
-    """Add HuBERT or WavLM from its own checkpoint, in transformers' layout, to an original that lacks it."""
-    if has_semantic_encoder(tensors, plain_name):
-        raise InputError(
-            "the checkpoint holds its own", argument="semantic_encoder", value=str(source), remedy="leave it out"
-        )
-    found = read_tensors(resolve_checkpoint(source, **hub_arguments))
-    plain = {re.sub(r"^(hubert|wavlm)\.", "", name): tensor for name, tensor in found.items()}
-    return {**tensors, **{SEMANTIC + name: tensor for name, tensor in plain.items() if not name.startswith("lm_head.")}}
 
 
 def find_yaml(folder: Path) -> Path:

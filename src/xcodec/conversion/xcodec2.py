@@ -48,7 +48,11 @@ def convert_original(source: Stored, told: Told) -> Checkpoint:
         semantic_encoder = SEMANTIC_ENCODER
     if semantic_encoder is not None:
         tensors = with_semantic_encoder(
-            tensors, semantic_encoder, Wav2Vec2BertConfig.model_type, SEMANTIC_ENCODER, plain_name, told.hub_arguments
+            tensors,
+            semantic_encoder,
+            {Wav2Vec2BertConfig.model_type: SEMANTIC_ENCODER},
+            plain_name,
+            told.hub_arguments,
         )
     return convert_state_dict(
         tensors,
