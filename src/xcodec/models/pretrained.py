@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers import initialization as init
 from transformers.configuration_utils import PreTrainedConfig
 from typing_extensions import Self
 
@@ -16,9 +17,13 @@ from xcodec.models.checkpoint import HUB_ARGUMENTS, resolve_checkpoint
 from xcodec.models.configuration import CodecConfig
 from xcodec.models.stored import Stored
 from xcodec.models.weights import check_finite, check_tensors, shapes_of
+from xcodec.modules.hubert import Hubert
 from xcodec.modules.int8 import is_int8
+from xcodec.modules.norm import TimeNorm
 from xcodec.modules.packing import pack_weights, unpack_weights
+from xcodec.modules.snake import Snake
 from xcodec.modules.time import Tiled, Whole
+from xcodec.modules.wav2vec2_bert import Wav2Vec2Bert
 
 __all__ = ["StrictPreTrainedModel", "reject_unknown_kwargs"]
 
@@ -57,6 +62,17 @@ class StrictPreTrainedModel(PreTrainedModel):
     # Kinds of layers that are repeated, each compiled once; and of blocks that differ, and are compiled one by one.
     repeated_layers: tuple[type[nn.Module], ...] = ()
     single_blocks: tuple[type[nn.Module], ...] = ()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)  # type: ignore[no-untyped-call]
+        if isinstance(module, Snake):
+            init.ones_(module.alpha)
+        elif isinstance(module, TimeNorm):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+        elif isinstance(module, Hubert | Wav2Vec2Bert) and hasattr(module, "masked_spec_embed"):
+            init.uniform_(module.masked_spec_embed)
 
     def _choose_half(self, encoder_only: bool, decoder_only: bool) -> None:
         """Settle which half `__init__` is to build, if not both."""

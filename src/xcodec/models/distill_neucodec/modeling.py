@@ -23,12 +23,10 @@ from xcodec.models.xcodec2.modeling import (
 from xcodec.models.xcodec2.pretrained import Xcodec2PreTrainedModel
 from xcodec.modules.convnext import GlobalResponseNorm
 from xcodec.modules.convnext_encoder import ConvEncoder
-from xcodec.modules.hubert import EncoderLayer, Hubert
+from xcodec.modules.hubert import EncoderLayer
 from xcodec.modules.linear import Linear
 from xcodec.modules.local_attention import LocalTransformer
-from xcodec.modules.norm import TimeNorm
 from xcodec.modules.resnet import ResNetBlock
-from xcodec.modules.snake import Snake
 from xcodec.modules.transformer import TransformerLayer
 from xcodec.progress import share
 
@@ -69,16 +67,9 @@ class DistillNeuCodecPreTrainedModel(Xcodec2PreTrainedModel):
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, Snake):
-            init.ones_(module.alpha)
-        elif isinstance(module, GlobalResponseNorm):
+        if isinstance(module, GlobalResponseNorm):
             init.zeros_(module.gamma)
             init.zeros_(module.beta)
-        elif isinstance(module, TimeNorm):
-            init.ones_(module.weight)
-            init.zeros_(module.bias)
-        elif isinstance(module, Hubert) and hasattr(module, "masked_spec_embed"):
-            init.uniform_(module.masked_spec_embed)
 
 
 class DistillNeuCodecModel(DistillNeuCodecPreTrainedModel, Xcodec2Model):

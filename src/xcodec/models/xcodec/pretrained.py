@@ -6,9 +6,6 @@ from transformers import initialization as init
 
 from xcodec.models.codec_model import CodecModel
 from xcodec.models.xcodec.configuration import XcodecConfig
-from xcodec.modules.hubert import Hubert
-from xcodec.modules.norm import TimeNorm
-from xcodec.modules.snake import Snake
 from xcodec.modules.wavlm import GatedRelativeAttention
 from xcodec.quantizers.rvq import Codebook
 
@@ -28,16 +25,9 @@ class XcodecPreTrainedModel(CodecModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)  # type: ignore[no-untyped-call]
-        if isinstance(module, Snake):
-            init.ones_(module.alpha)
-        elif isinstance(module, TimeNorm):
-            init.ones_(module.weight)
-            init.zeros_(module.bias)
-        elif isinstance(module, GatedRelativeAttention):
+        super()._init_weights(module)
+        if isinstance(module, GatedRelativeAttention):
             init.ones_(module.gru_rel_pos_const)
-        elif isinstance(module, Hubert) and hasattr(module, "masked_spec_embed"):
-            init.uniform_(module.masked_spec_embed)
         elif isinstance(module, Codebook):
             init.ones_(module.inited)
             init.zeros_(module.cluster_size)

@@ -7,7 +7,6 @@ from transformers import initialization as init
 from xcodec.models.codec_model import CodecModel
 from xcodec.models.xcodec2.configuration import Xcodec2Config
 from xcodec.modules.snake import SnakeBeta
-from xcodec.modules.wav2vec2_bert import Wav2Vec2Bert
 
 __all__ = ["Xcodec2PreTrainedModel"]
 
@@ -25,9 +24,7 @@ class Xcodec2PreTrainedModel(CodecModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)  # type: ignore[no-untyped-call]
+        super()._init_weights(module)
         if isinstance(module, SnakeBeta):
             init.zeros_(module.alpha)
             init.zeros_(module.beta)
-        elif isinstance(module, Wav2Vec2Bert) and hasattr(module, "masked_spec_embed"):
-            init.uniform_(module.masked_spec_embed)
