@@ -1,10 +1,12 @@
 """The Ray engine, on a cluster that it starts here: the same bytes, and nothing for ever."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from xcodec.tokenization.stores import FolderStore
 ray = pytest.importorskip("ray", reason="needs pip install 'xcodec[ray]'")
 
 from ray.cluster_utils import Cluster  # noqa: E402
+from ray.util.placement_group import placement_group, remove_placement_group  # noqa: E402
 
 pytestmark = [
     pytest.mark.slow,  # a cluster starts in ten seconds, an actor with torch in as many
@@ -33,17 +36,17 @@ pytestmark = [
 
 
 STORE = {"object_store_memory": 100 * 2**20}
+SHARD_HOURS = 0.0005  # makes five shards of the clips
 PATHS = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "src")])
 
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[Cluster]:
-    """A cluster of one node with two processors, beside one that does nothing; tests may add others."""
+    """A cluster of one node with two processors; tests may add others."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PYTHONPATH", PATHS)
         environment.setenv("OMP_NUM_THREADS", "1")
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **STORE})
-        cluster.add_node(num_cpus=2, **STORE)
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False, **STORE})
         ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
         yield cluster
         ray.shutdown()
@@ -61,13 +64,24 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def expected(model: Path, codec: Codec, clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("expected")
-    run(job_for(model, folder), codec, clips)
+    run(job_for(model, folder), codec, clips, hours=SHARD_HOURS)
     return folder
 
 
 def run_on_ray(folder: Path, model: Path, codec: Codec, clips: Path, engine: RayEngine, **options: Any) -> RunStatus:
     job = job_for(model, folder, workers=1)
-    return tokenize(job, prepare(job, codec, Inputs([str(clips)]), 0.001), codec, engine, "ray", **options)
+    return tokenize(job, prepare(job, codec, Inputs([str(clips)]), SHARD_HOURS), codec, engine, "ray", **options)
+
+
+@contextmanager
+def all_processors_taken() -> Iterator[None]:
+    """Reserve the processors that the cluster has, without a process, so that nothing else is done there."""
+    group = placement_group([{"CPU": 2}])
+    try:
+        assert group.wait(60)
+        yield
+    finally:
+        remove_placement_group(group)
 
 
 def actor_processes() -> list[int]:
@@ -82,64 +96,38 @@ def actor_processes() -> list[int]:
     return found
 
 
-def test_two_actors_give_the_same_bytes(model: Path, codec: Codec, clips: Path, expected: Path, tmp_path: Path) -> None:
-    status = run_on_ray(tmp_path, model, codec, clips, RayEngine(actors=2))
-    assert (status.standing.done, status.standing.failed, status.standing.left) == (16, 1, 0)
-    assert read_runs(FolderStore(tmp_path))[0].engine == "ray"
-    assert len(list((expected / "codes").iterdir())) > 2
-    assert_same_files(tmp_path, expected)
-
-
-def test_shards_of_actors_that_die_or_stall_are_taken_over(
-    model: Path, codec: Codec, clips: Path, expected: Path, tmp_path: Path
+def test_what_actors_that_die_or_stall_or_lose_their_node_had_in_hand_is_done_by_others(
+    model: Path, codec: Codec, clips: Path, expected: Path, cluster: Cluster, tmp_path: Path
 ) -> None:
-    hurt: list[tuple[int, int]] = []
+    """The first actor is killed, the second is stopped, and the third is on a node that is lost."""
+    hurt: list[int] = []
+    with ExitStack() as elsewhere:
+        elsewhere.enter_context(all_processors_taken())
+        lost = cluster.add_node(num_cpus=2, **STORE)
+        cluster.wait_for_nodes()
 
-    def hurt_actor(_: RunStatus) -> None:
-        signals = [signal.SIGKILL, signal.SIGSTOP]
-        known = {process for process, _ in hurt}
-        if len(hurt) < len(signals) and (fresh := [each for each in actor_processes() if each not in known]):
-            hurt.append((fresh[0], signals[len(hurt)]))
-            os.kill(*hurt[-1])
+        def hurt_actor(_: RunStatus) -> None:
+            if not (fresh := [each for each in actor_processes() if each not in hurt]):
+                return
+            hurt.append(fresh[0])
+            if len(hurt) < 3:
+                os.kill(fresh[0], [signal.SIGKILL, signal.SIGSTOP][len(hurt) - 1])
+            elif len(hurt) == 3:
+                cluster.remove_node(lost, allow_graceful=False)
+                elsewhere.close()
 
-    run_on_ray(tmp_path, model, codec, clips, RayEngine(actors=1, stall_seconds=8.0), on_status=hurt_actor)
-    assert [each for _, each in hurt] == [signal.SIGKILL, signal.SIGSTOP]
+        engine = RayEngine(actors=1, attempts=5, stall_seconds=8.0)
+        status = run_on_ray(tmp_path, model, codec, clips, engine, on_status=hurt_actor)
+    assert len(hurt) > 3
+    assert status.restarts >= 3
+    assert list(status.speeds) == ["actor 1/1"]
     assert set(counts(tmp_path).values()) == {1}
     assert output_of(tmp_path) == output_of(expected)
 
 
-@ray.remote(num_cpus=2)
-class Occupant:
-    """Takes the processors of a node, so that nothing else is done there."""
-
-    def ready(self) -> bool:
-        return True
-
-
-def test_what_a_lost_node_had_in_hand_is_done_on_another(
-    model: Path, codec: Codec, clips: Path, expected: Path, cluster: Cluster, tmp_path: Path
-) -> None:
-    occupant = Occupant.remote()
-    ray.get(occupant.ready.remote())
-    lost = [cluster.add_node(num_cpus=2, **STORE)]
-    cluster.wait_for_nodes()
-
-    def lose_node(_: RunStatus) -> None:
-        if lost:
-            cluster.remove_node(lost.pop(), allow_graceful=False)
-            ray.kill(occupant)
-
-    status = run_on_ray(tmp_path, model, codec, clips, RayEngine(actors=1), on_status=lose_node)
-    assert not lost
-    assert (status.restarts, list(status.speeds)) == (1, ["actor 1/1"])
-    assert set(counts(tmp_path).values()) == {1}
-    assert_same_files(tmp_path, expected)
-
-
 DRIVER = """
-import sys, time
+import pickle, sys, time
 from pathlib import Path
-from tokenize_builders import job_for
 from xcodec.tokenization.engines.ray import RayEngine
 from xcodec.tokenization.plan import Plan
 from xcodec.tokenization.run import tokenize
@@ -148,26 +136,28 @@ def stay(status):
     print("a shard is done", flush=True)
     time.sleep(1000)
 
-address, model, out = sys.argv[1:]
-job = job_for(Path(model), Path(out), workers=1)
-tokenize(job, Plan(out), None, RayEngine(actors=1, address=address), "ray", on_status=stay)
+job = pickle.loads(Path(sys.argv[2]).read_bytes())
+tokenize(job, Plan(job.folder), None, RayEngine(actors=1, address=sys.argv[1]), "ray", on_status=stay)
 """
 
 
-def test_where_the_driver_is_lost_another_one_goes_on(
+def test_where_the_driver_is_lost_two_actors_of_another_give_the_same_bytes(
     model: Path, codec: Codec, clips: Path, expected: Path, cluster: Cluster, tmp_path: Path
 ) -> None:
-    prepare(job_for(model, tmp_path), codec, Inputs([str(clips)]), 0.001)
-    command = [sys.executable, "-W", "ignore", "-c", DRIVER, cluster.address, str(model), str(tmp_path)]
+    job, folder = tmp_path / "job", tmp_path / "out"
+    job.write_bytes(pickle.dumps(job_for(model, folder, workers=1)))
+    plan = prepare(job_for(model, folder), codec, Inputs([str(clips)]), SHARD_HOURS)
+    command = [sys.executable, "-W", "ignore", "-c", DRIVER, cluster.address, str(job)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
         assert driver.stdout is not None
         assert driver.stdout.readline() == "a shard is done\n"
         driver.kill()
     wait_until(lambda: not actor_processes())
-    assert 0 < len(Plan(tmp_path).done()) < Plan(tmp_path).fingerprint.shards
-    status = run_on_ray(tmp_path, model, codec, clips, RayEngine(actors=1))
-    assert status.standing.left == 0
-    assert_same_files(tmp_path, expected)
+    assert 0 < len(plan.done()) < plan.fingerprint.shards - 1
+    status = run_on_ray(folder, model, codec, clips, RayEngine(actors=2))
+    assert (status.standing.done, status.standing.failed, status.standing.left) == (16, 1, 0)
+    assert read_runs(FolderStore(folder))[0].engine == "ray"
+    assert_same_files(folder, expected)
 
 
 def test_a_shard_that_always_fails_is_given_up(model: Path, codec: Codec, clips: Path, tmp_path: Path) -> None:
@@ -181,13 +171,9 @@ def test_a_shard_that_always_fails_is_given_up(model: Path, codec: Codec, clips:
 
 
 def test_a_cluster_that_gives_no_actor_is_an_error(model: Path, codec: Codec, clips: Path, tmp_path: Path) -> None:
-    occupant = Occupant.remote()
-    ray.get(occupant.ready.remote())
-    try:
-        with pytest.raises(ClusterError, match=r"gave no actor within 2 s: it has 2 processors and 0 GPUs"):
-            run_on_ray(tmp_path, model, codec, clips, RayEngine(actors=1, start_seconds=2.0))
-    finally:
-        ray.kill(occupant)
+    gave_none = pytest.raises(ClusterError, match=r"gave no actor within 2 s: it has 2 processors and 0 GPUs")
+    with all_processors_taken(), gave_none:
+        run_on_ray(tmp_path, model, codec, clips, RayEngine(actors=1, start_seconds=2.0))
 
 
 def test_a_missing_ray_is_an_error_that_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,7 +69,7 @@ class ShardActor:
         self.batches.append(report)
 
 
-@dataclass
+@dataclass(eq=False)
 class Seat:
     """A place for an actor, and what the actor on it does."""
 
@@ -156,9 +156,9 @@ class _Schedule:
         self.seats = [self._seat(f"actor {i + 1}/{self.count}") for i in range(self.count)]
         try:
             while self.waiting or any(seat.task is not None for seat in self.seats):
-                for i, seat in enumerate(self.seats):
+                for seat in list(self.seats):
                     if (reason := self._look(seat)) is not None:
-                        self.seats[i] = self._replace(seat, reason)
+                        self._replace(seat, reason)
                 tasks = [seat.task for seat in self.seats if seat.task is not None]
                 if tasks:
                     self.ray.wait(tasks, timeout=_POLL)
@@ -218,8 +218,11 @@ class _Schedule:
             if beats != seat.beats:
                 seat.beats, seat.heard = beats, time.monotonic()
 
-    def _replace(self, seat: Seat, reason: str) -> Seat:
-        """Put another actor in the place of one that is of no use; its shard waits again, or is given up."""
+    def _replace(self, seat: Seat, reason: str) -> None:
+        """Put another actor, where a shard waits, in the place of one that is of no use.
+
+        The shard that it had in hand waits again, or is given up.
+        """
         self.ray.kill(seat.actor)
         if not seat.ready:
             self.failures_to_start += 1
@@ -230,9 +233,13 @@ class _Schedule:
                 self.waiting.append(seat.shard)
             else:
                 self.given_up.append(f"shard {seat.shard}, tried {self.attempts[seat.shard]} times: {reason}")
+        place = self.seats.index(seat)
+        if not self.waiting:
+            del self.seats[place]
+            return
         self.meter.restarts += 1
         logger.warning("%s was replaced: %s", seat.name, reason, extra={"fields": {"shard": seat.shard}})
-        return self._seat(seat.name)
+        self.seats[place] = self._seat(seat.name)
 
     def _check_start(self) -> None:
         """Raise where the cluster gives nobody to work.
