@@ -179,7 +179,7 @@ def executed(notebook: Path) -> Any:
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(ROOT / "tests" / "audio", Path(folder, "recordings"), ignore=shutil.ignore_patterns("*.py"))
-        client = NotebookClient(opened, timeout=600, kernel_name="python3", resources={"metadata": {"path": folder}})
+        client = NotebookClient(opened, kernel_name="python3", resources={"metadata": {"path": folder}})
         # A command that is started by `!` has a terminal, which no page is.
         client.execute(env=os.environ | {"PATH": programs, "TTY_COMPATIBLE": "0", "NO_COLOR": "1"})
     for cell, source in zip(opened.cells, written, strict=True):
