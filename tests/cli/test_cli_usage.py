@@ -37,7 +37,8 @@ OPTIONS = {
     "evaluate": "--model/-m --reconstructions/-r --baseline --command --command-timeout --bandwidth/-b --json --html "
     "--examples --per-clip --transcripts --asr --language --speaker --utmos --device --dtype --compile "
     "--overwrite --ignore-unreadable",
-    "probe": "--data --probe --clips --transcripts --json --html --device --dtype --compile --overwrite",
+    "probe": "--data --probe --clips --transcripts --language --speakers --steps --json --html "
+    "--device --dtype --compile --overwrite",
     "info": "--json",
     "convert": "--overwrite --config --num-semantic-layers --semantic-encoder --model-type --decoder --decodes "
     "--codes-per-second --num-attention-heads",

@@ -38,6 +38,7 @@ from xcodec.evaluation.systems.system import ReconstructionError
 from xcodec.evaluation.systems.transformers_codec import TransformersCodec, TransformersModel, is_of_transformers
 from xcodec.models.xcodec import XcodecFeatureExtractor
 from xcodec.models.xcodec2 import Xcodec2FeatureExtractor
+from xcodec.probing.coder import coder_of
 from xcodec_builders import tiny_xcodec
 
 CLIP = Clip("clip.wav", Path("clip.wav"))
@@ -305,3 +306,28 @@ def test_all_kinds_are_in_one_table(folder: Path, tmp_path: Path, monkeypatch: p
     assert systems[command]["parameters"] is None
     assert all(system["real_time_factor"] > 0 for system in systems.values())
     assert all(heading in done.output for heading in ("tokens/s", "parameters [M]", "GMAC/s", "real-time factor"))
+
+
+@pytest.mark.parametrize("name", ["encodec", "dac", "mimi"])
+def test_a_codec_of_transformers_is_probed_by_the_codes_and_audio_that_it_gives_as_a_system(
+    folder: Path, name: str
+) -> None:
+    system = TransformersCodec(TransformersModel.load(str(folder / name), CPU), name)
+    coder = coder_of(system)
+    samples = builders.speech(1.0)
+    resampled = Audio(samples, 16_000).resample(coder.sampling_rate).samples[0]
+    coding = coder.encode_with_latents(resampled)
+    expected = system.reconstruct(CLIP, Audio(samples, 16_000))
+    assert expected.codes is not None
+    assert np.array_equal(coding.ids, expected.codes.ids)
+    assert coder.codebook_sizes == expected.codes.codebook_sizes
+    assert np.array_equal(coder.decode(coding.ids, coding), expected.audio.samples[0])
+    assert coding.latents is not None
+    assert len(coding.latents) == coding.ids.shape[1]
+    assert coder.frame_rate == pytest.approx(coding.ids.shape[1], abs=1)
+
+
+def test_a_codec_that_cuts_recordings_into_chunks_is_not_probed(folder: Path) -> None:
+    system = TransformersCodec(TransformersModel.load(str(folder / "encodec_stereo"), CPU), "stereo")
+    with pytest.raises(InputError, match="encodes stereo, or in chunks"):
+        coder_of(system)

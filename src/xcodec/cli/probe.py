@@ -43,6 +43,14 @@ of codebooks, and --dtype. Several are probed on the same clips, and compared.
   repetition  ten generations of encoding and decoding
   damage      flipped bits and lost frames
   usage       entropy, bits used of bits paid, Zipf exponent
+  phones      phone purity, mutual information, bits a phone; where there are
+              transcripts (--transcripts, or transcripts.tsv or *.trans.txt
+              beside the recordings), of one --language    'xcodec\\[train]'
+  abx         ABX error rates of phones, likewise
+  speaker     a linear probe that tells the speaker: by --speakers, or by the
+              folders in FOLDER, one for each
+  predictability
+              bits a second of a small language model that learns the codes
 
 docs/probe.md says what each figure can and cannot say. What is missing is named,
 with how to get it.
@@ -94,6 +102,18 @@ class ProbeOptions:
         Path | None,
         typer.Option(metavar="FILE", help="Lines of a clip's name, a tab and what is said.", show_default=False),
     ] = None
+    language: Annotated[
+        str, typer.Option(metavar="CODE", help="Of the transcripts, as espeak-ng calls it: en-us, de, fr, cmn ...")
+    ] = "en-us"
+    speakers: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Lines of a clip's name, a tab and who speaks; else the first folder below FOLDER says it.",
+            show_default=False,
+        ),
+    ] = None
+    steps: Annotated[int, typer.Option(min=1, metavar="N", help="Steps that the language model learns.")] = 300
 
 
 @with_groups
@@ -116,13 +136,15 @@ def command(
 ) -> None:
     """Probe a codec's codes."""
     from xcodec.evaluation.clips import spread
+    from xcodec.probing.selection import check_names
 
     report.check(overwrite)
+    check_names(options.probes or ())
     clips, failures = clips_in(options.data, options.transcripts)
     chosen = spread(clips, options.clips)
     clips = [clip for clip in clips if clip.name in chosen]
     coders = load_coders(models, device, dtype, compiled)
-    probes, missing = probes_of(options, coders)
+    probes, missing = probes_of(options, clips, coders)
     result = measure(clips, coders, probes, missing)
     show(result)
     write_reports(result, report)
@@ -141,11 +163,17 @@ def load_coders(models: Sequence[str], device: str, dtype: Precision, compiled: 
     return [coder_of(system) for system in systems]
 
 
-def probes_of(options: ProbeOptions, coders: "Sequence[Coder]") -> "tuple[list[Probe], list[Missing]]":
+def probes_of(
+    options: ProbeOptions, clips: "Sequence[Clip]", coders: "Sequence[Coder]"
+) -> "tuple[list[Probe], list[Missing]]":
     """The probes that are asked for and can be made, and how to get the others."""
+    from xcodec.evaluation.transcripts import Transcripts
     from xcodec.probing.selection import select_probes
+    from xcodec.probing.speaker import speakers_of
 
-    return select_probes(options.probes or (), max(len(coder.codebook_sizes) for coder in coders))
+    table = None if options.speakers is None else Transcripts(options.speakers)
+    depth = max(len(coder.codebook_sizes) for coder in coders)
+    return select_probes(options.probes or (), depth, speakers_of(clips, table), options.language, options.steps)
 
 
 def measure(
