@@ -9,22 +9,13 @@ transformers has not; another model's similarities are not comparable with it.
 """
 
 import argparse
-import json
-import sys
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import Progress
+from protocol import add_options, measured, name_of, report
 
-from xcodec import Codec, XcodecError
-from xcodec.device import choose_device
-from xcodec.evaluation.clips import clips_of
-from xcodec.evaluation.evaluation import Evaluation, SystemResult, evaluate
-from xcodec.evaluation.record import record
-from xcodec.evaluation.selection import NO_RECOGNIZER, select_metrics
-from xcodec.evaluation.systems import Model, Reference
+from xcodec.evaluation.clips import Clip, clips_of
+from xcodec.evaluation.evaluation import SystemResult
 from xcodec.evaluation.transcripts import Transcripts
-from xcodec.files import written_whole
 
 COLUMNS = ("wer", "stoi", "pesq_wb", "pesq_nb", "speaker_similarity", "utmos")
 LABELS = ("WER", "STOI", "PESQ-WB", "PESQ-NB", "SIM", "UTMOS")
@@ -42,31 +33,16 @@ PUBLISHED = {  # 2,620 utterances, WER by HuBERT-large
 DIGITS = (2, 3, 2, 2, 2, 2)
 
 
-def measured(arguments: argparse.Namespace) -> tuple[Evaluation, Codec]:
-    files = sorted(arguments.librispeech.rglob("*.flac"))
-    clips = clips_of([(path.relative_to(arguments.librispeech), path) for path in files], Transcripts())
+def clips_in(folder: Path) -> list[Clip]:
+    clips = clips_of([(path.relative_to(folder), path) for path in sorted(folder.rglob("*.flac"))], Transcripts())
     untold = [clip.name for clip in clips if clip.transcript is None]
     if not clips or untold:
         what = f"no transcript of {untold[0]} and {len(untold) - 1} others" if untold else "no .flac files"
         raise SystemExit(
-            f"{arguments.librispeech}: {what}; expected LibriSpeech's layout, SPEAKER/CHAPTER/SPEAKER-CHAPTER-*.flac "
+            f"{folder}: {what}; expected LibriSpeech's layout, SPEAKER/CHAPTER/SPEAKER-CHAPTER-*.flac "
             "with SPEAKER-CHAPTER.trans.txt"
         )
-    device = choose_device(arguments.device)
-    metrics, missing = select_metrics(
-        transcribed=True,
-        recognizers=[arguments.asr or NO_RECOGNIZER],
-        speaker=arguments.speaker,
-        utmos=arguments.utmos,
-        device=device,
-    )
-    metrics = [metric for metric in metrics if any(scale.key in COLUMNS for scale in metric.scales)]
-    codec = Codec.from_pretrained(arguments.model, device=device)
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("Measured", total=len(clips))
-        model = Model(codec, arguments.model or "mini", arguments.bandwidth)
-        return evaluate(clips, [model], metrics, missing, on_progress=lambda clips: bar.advance(task, clips)), codec
+    return clips
 
 
 def cells(system: SystemResult) -> list[str]:
@@ -77,37 +53,15 @@ def cells(system: SystemResult) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("librispeech", type=Path)
-    parser.add_argument("--model", help="a checkpoint folder or a hub id; without it the built-in mini")
-    parser.add_argument("--bandwidth", type=float, help="in kbit/s, for X-Codec")
-    parser.add_argument("--asr", help="a transformers id or folder, or pocketsphinx")
-    parser.add_argument("--speaker", help="a transformers id or folder with x-vectors")
-    parser.add_argument("--utmos", type=Path, help="a TorchScript file")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--json", type=Path)
+    add_options(parser)
     arguments = parser.parse_args()
-    try:
-        result, codec = measured(arguments)
-    except XcodecError as error:
-        raise SystemExit(str(error)) from None
-
+    result, codec = measured(clips_in(arguments.librispeech), COLUMNS, arguments)
     print(f"| codec @ tokens/s | {' | '.join(LABELS)} |\n|{'---|' * (1 + len(LABELS))}")
     for name, row in PUBLISHED.items():
         print(f"| {name}, published | {' | '.join(row)} |")
     for system in result.systems:
-        books = len(system.codebooks)
-        name = "ground truth" if system.name == Reference.name else f"{system.name} @ {books * codec.frame_rate:g}"
-        print(f"| **{name}, measured** | {' | '.join(cells(system))} |")
-    print(f"\nMeasured on {len(result.clips):,} clips, {sum(result.clips.values()) / 3600:.2f} h.")
-    for missing in result.missing:
-        if missing.what in LABELS:
-            print(f"{missing.what} was not measured: {missing.how_to_get}")
-    if arguments.json:
-        with written_whole(arguments.json) as part:
-            part.write_text(json.dumps(record(result), indent=2) + "\n", encoding="utf-8")
-    for failure in result.failures:
-        print(f"error: {failure}", file=sys.stderr)
-    if result.failures:
-        raise SystemExit(1)
+        print(f"| **{name_of(system, codec)}, measured** | {' | '.join(cells(system))} |")
+    report(result, LABELS, arguments.json)
 
 
 if __name__ == "__main__":

@@ -150,7 +150,9 @@ def test_every_extra_that_the_sources_name_is_one_and_all_has_each() -> None:
         "all",
         "dev",
         "visqol",
-    }  # visqol needs a compiler
+        "whisper",
+        "distillmos",
+    }  # visqol needs a compiler, the others bring a hundred megabytes
 
 
 def test_the_conda_recipe_asks_for_what_the_project_asks_for() -> None:

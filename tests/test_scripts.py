@@ -19,7 +19,10 @@ pytest.importorskip("pystoi", reason="needs pip install 'xcodec[eval]'")
 ROOT = Path(__file__).parent.parent
 SPEECH = builders.RECORDINGS[1]  # 47,840 samples, 150 codes
 # A program in which `import pesq` fails, as where there was no compiler for it.
-WITHOUT_PESQ = "import runpy, sys; sys.modules['pesq'] = None; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
+WITHOUT_PESQ = (
+    "import pathlib, runpy, sys; sys.modules['pesq'] = None; script = sys.argv.pop(1); "
+    "sys.path.insert(0, str(pathlib.Path(script).parent)); runpy.run_path(script, run_name='__main__')"
+)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import builders
+from evaluation_builders import Deadly, save_predictor
 from xcodec.audio import Audio
 from xcodec.cli.app import app
 from xcodec.codec import Codec
@@ -23,6 +24,8 @@ from xcodec.evaluation import opinion, selection
 from xcodec.evaluation.clips import Clip, clips_of, spread
 from xcodec.evaluation.distortion import MelDistance
 from xcodec.evaluation.evaluation import evaluate
+from xcodec.evaluation.level import gain
+from xcodec.evaluation.measuring import MeasuringError
 from xcodec.evaluation.pictures import codes_picture, png, ramp, spectrogram_picture
 from xcodec.evaluation.setting import Setting
 from xcodec.evaluation.systems import Folder, Model
@@ -432,3 +435,61 @@ def test_two_recordings_of_one_name_are_an_error(tmp_path: Path) -> None:
 def test_two_systems_of_one_name_are_an_error(again: Path) -> None:
     with pytest.raises(InputError, match="two systems are called again; give each once"):
         evaluate([], [Folder(again, "again"), Folder(again, "again")], [MelDistance()])
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # of writing the predictor
+def test_processes_beside_the_codec_give_the_scores_that_one_process_gives(
+    recordings: Path, again: Path, model: Path, tmp_path: Path
+) -> None:
+    """With a predictor, which stays where the codec is; more clips than processes, and one file without sound."""
+    for i in range(3):
+        Audio(builders.speech(0.6 + 0.2 * i), 16_000).save(recordings / f"c{i}.wav")
+    (recordings / "d.wav").write_bytes(b"no sound")
+    options = ("-m", model, "-r", again, "--utmos", save_predictor(tmp_path / "predictor.jit"), "--asr", "none")
+    told = []
+    for workers in (0, 2):
+        file = tmp_path / f"{workers}.json"
+        result = run(recordings, *options, "--workers", workers, "--json", file)
+        report = json.loads(file.read_text())
+        for system in report["systems"]:
+            system.pop("real_time_factor")
+            for row in system["clips"]:
+                row.pop("took")
+        told.append((result.code, result.err, report["systems"], report["failures"]))
+    assert told[0] == told[1]
+    code, _, (truth, mine, theirs), failures = told[1]
+    assert code == 1
+    assert len(failures) == 4
+    names = ["a.flac", "c0.wav", "c1.wav", "c2.wav", "x/b.wav"]
+    assert [row["name"] for row in truth["clips"]] == [row["name"] for row in mine["clips"]] == names
+    assert [row["name"] for row in theirs["clips"]] == ["a.flac", "x/b.wav"]
+    assert all("utmos" in row["scores"] and "stoi" in row["scores"] for row in mine["clips"])
+
+
+def test_a_process_that_dies_is_an_error_and_not_a_wait_for_ever() -> None:
+    clip = Clip(builders.RECORDINGS[1].name, builders.RECORDINGS[1])
+    with pytest.raises(MeasuringError, match=r"has died, with exit code 3.*--workers 0"):
+        evaluate([clip], [Folder(clip.path.parent, "again")], [Deadly()], workers=1)
+
+
+def test_at_the_level_of_the_recording_a_quieter_copy_is_a_copy(recordings: Path, again: Path, tmp_path: Path) -> None:
+    """At half the level it is 6 dB away in its spectra, unless levels are matched."""
+    told = []
+    for options in ((), ("--match-level",)):
+        file = tmp_path / f"{len(options)}.json"
+        assert run(recordings, "-r", again, "--asr", "none", *options, "--json", file).code == 0
+        report = json.loads(file.read_text())
+        assert report["levels_matched"] == bool(options)
+        told.append(scores(report, str(again), "a.flac"))
+    assert told[0]["log_spectral_distance"] > 4.5
+    assert told[1]["log_spectral_distance"] < 0.2 * told[0]["log_spectral_distance"]
+    assert told[1]["si_sdr"] == pytest.approx(told[0]["si_sdr"], abs=0.01)
+
+
+def test_the_level_is_of_where_the_recording_speaks() -> None:
+    speech = np.repeat([0.1, 0.0], 16_000)
+    noise_in_the_pause = np.repeat([0.05, 0.5], 16_000)
+    assert gain(speech, noise_in_the_pause) == pytest.approx(2.0)
+    assert gain(speech, 0 * speech) == 1.0
+    assert gain(0 * speech, speech) == 1.0
+    assert gain(speech[:10], speech[:10]) == 1.0

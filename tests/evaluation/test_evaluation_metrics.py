@@ -1,6 +1,7 @@
 """Metrics: what they are held against, where they have no value, and what they say when something is missing."""
 
 import math
+import pickle
 import sys
 from pathlib import Path
 
@@ -9,19 +10,20 @@ import pytest
 import torch
 
 import builders
-from evaluation_builders import save_predictor, save_recognizer, save_voices
+from evaluation_builders import save_predictor, save_recognizer, save_voices, save_whisper
 from xcodec.audio import Audio
 from xcodec.errors import CheckpointError, InputError, MissingExtraError
 from xcodec.evaluation.clips import Clip, Pair
 from xcodec.evaluation.codebook import CodeCounter, corrected_entropy, entropy
+from xcodec.evaluation.distill_mos import DistillMos
 from xcodec.evaluation.distortion import LogSpectralDistance, MelDistance, SiSdr
 from xcodec.evaluation.intelligibility import Stoi
 from xcodec.evaluation.metric import Metric, Score, UndefinedError
 from xcodec.evaluation.opinion import Dnsmos, Utmos
 from xcodec.evaluation.perceptual import Pesq
 from xcodec.evaluation.pitch import Pitch
-from xcodec.evaluation.recognition import RecognitionChange, RecognitionError, Transcriber
-from xcodec.evaluation.recognizers import PocketSphinx, TransformersRecognizer
+from xcodec.evaluation.recognition import RecognitionChange, RecognitionError, RecognitionRate, Transcriber
+from xcodec.evaluation.recognizers import FasterWhisper, PocketSphinx, TransformersRecognizer
 from xcodec.evaluation.selection import select_metrics
 from xcodec.evaluation.speaker import SpeakerSimilarity
 from xcodec.evaluation.summary import mean_of
@@ -268,6 +270,7 @@ class Parrot:
 
     name = "parrot"
     packages = ()
+    on_device = False
 
     def __init__(self, *texts: str, spelling: dict[str, str] | None = None) -> None:
         self.texts, self.asked, self.spelling = list(texts), 0, spelling or {}
@@ -387,6 +390,11 @@ def test_visqol_is_highest_of_a_copy_and_falls_with_noise() -> None:
             "pip install 'xcodec[pitch]' (swift-f0, which carries its network)",
         ),
         (
+            "distillmos.sqa",
+            "DistillMOS",
+            "pip install 'xcodec[distillmos]' (distillmos, which carries its network)",
+        ),
+        (
             "visqol.api",
             "ViSQOL",
             "pip install 'xcodec[visqol]' (visqol-python, one of whose libraries needs a C++ compiler)",
@@ -410,3 +418,44 @@ def test_what_was_not_given_is_named_too() -> None:
     assert "--transcripts" in told["WER"]
     _, missing = select_metrics(transcribed=True, recognizers=["none"], device=CPU)
     assert "--asr" in {each.what: each.how_to_get for each in missing}["WER, dWER"]
+
+
+def test_what_measures_in_another_process_measures_the_same_there() -> None:
+    """All that is no model of torch goes there in a pickle; ViSQOL and DNSMOS take too long for a test of it."""
+    chosen, _ = select_metrics(transcribed=True, device=CPU)
+    metrics = [metric for metric in chosen if not (metric.on_device or isinstance(metric, (Visqol, Dnsmos)))]
+    assert {type(metric) for metric in metrics} >= {SiSdr, MelDistance, LogSpectralDistance}
+    others = pickle.loads(pickle.dumps(metrics))
+    said, noisy = SPEECH[:16_000], NOISY[:16_000]
+    for metric, other in zip(metrics, others, strict=True):
+        assert other.measure(pair(said, noisy, "a few words")) == metric.measure(pair(said, noisy, "a few words"))
+    changes = [metric for metric in others if isinstance(metric, RecognitionRate)]
+    assert len({id(change.transcriber) for change in changes}) == min(1, len(changes))
+
+
+def test_distill_mos_hears_noise_and_needs_no_torchaudio(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("xls_r_sqa", reason="needs pip install 'xcodec[distillmos]'")
+    metric = DistillMos(CPU)
+    clean, noisy = (value(metric, pair(SPEECH, each)) for each in (SPEECH, NOISY))
+    assert 5 > clean > noisy > 1
+    assert "torchaudio" not in sys.modules
+    assert capsys.readouterr().out == ""
+
+
+def test_a_whisper_that_was_converted_is_a_recogniser_and_hears_the_same_each_time(tmp_path: Path) -> None:
+    """One of random weights, with a vocabulary of bytes."""
+    pytest.importorskip("faster_whisper", reason="needs pip install 'xcodec[whisper]'")
+    pytest.importorskip("jiwer", reason="needs pip install 'xcodec[asr]'")
+    folder = save_whisper(tmp_path / "whisper")
+    metrics, _ = select_metrics(transcribed=True, recognizers=[f"faster-whisper:{folder}"], device=CPU)
+    words = [metric for metric in metrics if isinstance(metric, RecognitionRate)]
+    assert [scale.key for metric in words for scale in metric.scales] == ["wer", "dwer"]
+    listener = words[0].transcriber.recognizer
+    assert isinstance(listener, FasterWhisper)
+    assert listener.spelling == {"colour": "color"}
+    assert listener.transcribe(SPEECH) == listener.transcribe(SPEECH)
+    assert words[0].measure(pair(SPEECH, NOISY, "a few words"))["wer"].weight == 3
+    with pytest.raises(CheckpointError, match="knows en, and not de"):
+        FasterWhisper(str(folder), "de", CPU)
+    with pytest.raises(CheckpointError, match=r"holds no model.bin; .*ct2-transformers-converter"):
+        FasterWhisper(str(tmp_path), "en", CPU)

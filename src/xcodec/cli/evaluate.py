@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EPILOG", "HELP", "command"]
 
+CLIPS_A_WORKER = 4  # at least
+
 HELP = """\
 Measure how much of recordings a codec keeps.
 
@@ -60,6 +62,7 @@ same clips in the same run:
                  second, parameters
   with packages  STOI, ESTOI, PESQ-WB, PESQ-NB      'xcodec\\[eval]'
                  DNSMOS                             'xcodec\\[dnsmos]'
+                 DistillMOS                         'xcodec\\[distillmos]'
                  WER by pocketsphinx, where there are transcripts: --transcripts,
                  or transcripts.tsv or *.trans.txt beside the recordings
                                                     'xcodec\\[asr]'
@@ -95,7 +98,7 @@ class ReportOptions(ReportFiles):
 
 @dataclass(frozen=True)
 class MetricOptions:
-    """What is measured besides what always is."""
+    """What is measured besides what always is, and how."""
 
     transcripts: Annotated[
         Path | None,
@@ -105,8 +108,8 @@ class MetricOptions:
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="For WER and dWER: pocketsphinx, a transformers id or folder, or none; else pocketsphinx if installed "
-            "and there are transcripts. May be given again, for recognisers side by side.",
+            help="For WER and dWER: pocketsphinx, a transformers id or folder, faster-whisper:FOLDER, or none; else "
+            "pocketsphinx if installed and there are transcripts. May be given again, for recognisers side by side.",
             show_default=False,
         ),
     ] = None
@@ -125,6 +128,28 @@ class MetricOptions:
     utmos: Annotated[
         Path | None, typer.Option(metavar="FILE", help="For UTMOS: its TorchScript file.", show_default=False)
     ] = None
+    match_level: Annotated[
+        bool,
+        typer.Option("--match-level", help="Bring reconstructions to the recordings' active level before measuring."),
+    ] = False
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Processes that measure beside the codecs; 0 for none. Without it one for each processor and four "
+            "clips.",
+            show_default=False,
+        ),
+    ] = None
+
+    def num_workers(self, num_clips: int) -> int:
+        """How many processes measure so many clips: starting one takes as long as measuring a few."""
+        if self.workers is not None:
+            return self.workers
+        from xcodec.tokenization.job import num_processors
+
+        return min(num_processors(), num_clips // CLIPS_A_WORKER)
 
 
 @with_groups
@@ -145,7 +170,7 @@ def command(
     clips, failures = clips_in(inputs, measured.transcripts)
     metrics, missing = metrics_of(measured, clips, device)
     systems = [*load_systems(chosen, device, dtype, compiled), *load_baselines(chosen.baselines or [], missing)]
-    result = measure(clips, systems, metrics, missing, report)
+    result = measure(clips, systems, metrics, missing, report, measured)
     show(result, report.per_clip)
     write_reports(result, report)
     unreadable = [failure for failure in result.failures if not failure.system]
@@ -194,6 +219,7 @@ def measure(
     metrics: "Sequence[Metric]",
     missing: "Sequence[Missing]",
     report: ReportOptions,
+    measured: MetricOptions,
 ) -> "Evaluation":
     """Take every clip through every system and metric, and show how far that is."""
     from xcodec.evaluation.clips import spread
@@ -209,7 +235,17 @@ def measure(
             interruption.check()
 
         examples = spread(clips, report.examples if report.html_file else 0)
-        return evaluate(clips, systems, metrics, missing, examples, advance, count_macs=True)
+        return evaluate(
+            clips,
+            systems,
+            metrics,
+            missing,
+            examples,
+            advance,
+            count_macs=True,
+            workers=measured.num_workers(len(clips)),
+            match_level=measured.match_level,
+        )
 
 
 def write_reports(result: "Evaluation", report: ReportOptions) -> None:

@@ -1,8 +1,9 @@
 """The run: every clip through every system, every pair through every metric."""
 
+from collections import deque
 from collections.abc import Callable, Collection, Hashable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -13,7 +14,9 @@ from xcodec.audio import Audio
 from xcodec.errors import InputError, XcodecError
 from xcodec.evaluation.clips import Clip, Pair
 from xcodec.evaluation.codebook import CodebookUse, CodeCounter
-from xcodec.evaluation.metric import Metric, Missing, Scale, Score, UndefinedError
+from xcodec.evaluation.level import matched
+from xcodec.evaluation.measuring import Asked, Measurement, Measuring
+from xcodec.evaluation.metric import Metric, Missing, Scale, Score
 from xcodec.evaluation.summary import Mean, mean_of
 from xcodec.evaluation.systems.system import Reconstruction, Reference, System
 from xcodec.progress import shares, told_to
@@ -128,6 +131,7 @@ class Evaluation:
         failures: what could not be done.
         examples: clips with their audio.
         levels: of each system's finite scalar quantizer, by name, where it has one.
+        levels_matched: whether reconstructions were brought to the active levels of the recordings.
     """
 
     scales: list[Scale]
@@ -137,6 +141,7 @@ class Evaluation:
     failures: list[Failed] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
     levels: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    levels_matched: bool = False
 
     @property
     def clips(self) -> dict[str, float]:
@@ -153,11 +158,13 @@ def evaluate(
     on_progress: Callable[[float], object] | None = None,
     *,
     count_macs: bool = False,
+    workers: int = 0,
+    match_level: bool = False,
 ) -> Evaluation:
     """Score systems on clips.
 
-    One clip is in memory at a time. A clip that cannot be read, or that a system cannot give back, is a failure and
-    keeps no other from its score.
+    One clip is in memory at a time, and one for each worker. A clip that cannot be read, or that a system cannot give
+    back, is a failure and keeps no other from its score.
 
     Args:
         clips: the recordings.
@@ -167,9 +174,14 @@ def evaluate(
         examples: names of clips whose audio is kept.
         on_progress: called with how many more clips are done, in fractions too. What it raises ends the evaluation.
         count_macs: whether to count each model's operations, for which it runs once more.
+        workers: processes that measure one clip while the systems give the next one back; 0 to do it in turn. The
+            result is the same.
+        match_level: whether to bring reconstructions to the active levels of the recordings before they are measured
+            and kept.
 
     Raises:
         InputError: where two systems have one name.
+        MeasuringError: where a worker dies.
     """
     names = [system.name for system in systems]
     if len(set(names)) < len(names):
@@ -185,71 +197,105 @@ def evaluate(
         systems=[SystemResult(system.name, system.about, parameters=system.parameters) for system in systems],
         packages=sorted({package for metric in metrics for package in metric.packages}),
         levels={system.name: system.levels for system in systems if system.levels},
+        levels_matched=match_level,
     )
     if count_macs:
         for system, system_result in zip(systems, result.systems, strict=True):
             with suppress(XcodecError):  # the first clip will tell
                 system_result.macs = system.count_macs()
     counters: list[list[CodeCounter]] = [[] for _ in systems]
-    with told_to(on_progress, len(clips)):
-        for clip in shares(clips):
-            _evaluate_clip(clip, systems, metrics, result, counters, clip.name in examples)
+    begun: deque[list[Begun]] = deque()
+
+    def take(wait_for_all: bool = False) -> None:
+        for measurements in measuring.finished(wait_for_all):
+            for each, measurement in zip(begun.popleft(), measurements, strict=True):
+                result.systems[each.system].rows.append(each.row(measurement))
+
+    with (
+        told_to(on_progress, len(clips)),
+        Measuring(metrics, workers, lambda: on_progress and on_progress(0.0)) as measuring,
+    ):
+        for clip in shares([*clips, *([None] if workers else [])]):
+            if clip is None:
+                take(wait_for_all=True)
+                continue
+            if rows := _reconstruct(clip, systems, result, counters, clip.name in examples):
+                begun.append(rows)
+                measuring.begin([Asked(row.pair, _applicable(systems[row.system], metrics)) for row in rows])
+            take()
     for system_result, counted in zip(result.systems, counters, strict=True):
         system_result.codebooks = [counter.use() for counter in counted]
     return result
 
 
-def _evaluate_clip(
+@dataclass(frozen=True)
+class Begun:
+    """A row without scores.
+
+    Args:
+        system: its number.
+        pair: what is to be measured.
+        facts: of the row, by their names.
+    """
+
+    system: int
+    pair: Pair
+    facts: dict[str, Any]
+
+    def row(self, measurement: Measurement) -> Row:
+        """Complete it."""
+        return Row(scores=measurement.scores, reasons=measurement.reasons, **self.facts)
+
+
+def _applicable(system: System, metrics: Sequence[Metric]) -> tuple[int, ...]:
+    """Number the metrics that a system's reconstructions go through: the recordings are held against nothing."""
+    alone = isinstance(system, Reference)
+    return tuple(i for i, metric in enumerate(metrics) if not (alone and metric.needs_reference))
+
+
+def _reconstruct(
     clip: Clip,
     systems: Sequence[System],
-    metrics: Sequence[Metric],
     result: Evaluation,
     counters: list[list[CodeCounter]],
     keep: bool,
-) -> None:
+) -> list[Begun]:
+    """Let each system give a clip back."""
     try:
         recording = Audio.read(clip.path)
     except XcodecError as error:
         result.failures.append(Failed(clip.name, "", str(error)))
-        return
+        return []
     kept: dict[str, Reconstruction] = {}
     memory: dict[Hashable, Any] = {}
+    rows = []
     for i, system in enumerate(shares(systems)):
         try:
             started = perf_counter()
             reconstruction = system.reconstruct(clip, recording)
             took = perf_counter() - started
             pair = Pair(clip, recording, reconstruction.audio, memory)
+            if result.levels_matched and not isinstance(system, Reference):
+                reconstruction = replace(reconstruction, audio=matched(pair, reconstruction.audio))
+                pair = Pair(clip, recording, reconstruction.audio, memory)
         except XcodecError as error:
             result.failures.append(Failed(clip.name, system.name, str(error)))
             continue
-        if reconstruction.codes is not None:
-            _count(reconstruction.codes.ids, reconstruction.codes.codebook_sizes, system, counters[i])
-        applicable = [metric for metric in metrics if not (isinstance(system, Reference) and metric.needs_reference)]
-        scores, reasons = _measured(pair, applicable)
-        tokens = None if reconstruction.codes is None else reconstruction.codes.ids.size
-        kept_of_it = (reconstruction.bits, tokens, took if system.works else None)
-        result.systems[i].rows.append(Row(clip.name, recording.duration, scores, reasons, *kept_of_it))
+        codes = reconstruction.codes
+        if codes is not None:
+            _count(codes.ids, codes.codebook_sizes, system, counters[i])
+        facts = {
+            "name": clip.name,
+            "seconds": recording.duration,
+            "bits": reconstruction.bits,
+            "tokens": None if codes is None else codes.ids.size,
+            "took": took if system.works else None,
+        }
+        rows.append(Begun(i, pair, facts))
         kept[system.name] = reconstruction
     if keep:
         result.examples.append(Example(clip, recording, kept))
-
-
-def _measured(pair: Pair, metrics: Sequence[Metric]) -> tuple[dict[str, Score | None], dict[str, str]]:
-    """Give a pair's scores, and why it has none, by scale key."""
-    scores: dict[str, Score | None] = {}
-    reasons: dict[str, str] = {}
-    for metric in metrics:
-        try:
-            measured = metric.measure(pair)
-            unusable = [score.value for score in measured.values() if not -1e300 < score.value < 1e300]
-            if unusable:
-                raise UndefinedError(f"it came out as {unusable[0]}")
-            scores |= measured
-        except UndefinedError as error:
-            scores |= dict.fromkeys((scale.key for scale in metric.scales), None)
-            reasons |= dict.fromkeys((scale.key for scale in metric.scales), str(error))
-    return scores, reasons
+    return rows
 
 
 def _count(ids: np.ndarray, sizes: Sequence[int], system: System, counters: list[CodeCounter]) -> None:

@@ -54,13 +54,19 @@ class Missing:
 
 
 class Metric(ABC):
-    """Scores a pair. Whatever it needs to load is loaded by the constructor, which raises `MissingExtraError`."""
+    """Scores a pair. Whatever it needs to load is loaded by the constructor, which raises `MissingExtraError`.
+
+    One that is not `on_device` can be pickled, and measures the same in another process.
+    """
 
     scales: tuple[Scale, ...]
     packages: tuple[str, ...] = ()
     """Whose versions decide the scores, as installers name them."""
     needs_reference: ClassVar[bool] = True
     """Whether a reconstruction is held against its recording; if not, a recording has scores too."""
+
+    on_device: bool = False
+    """Whether a model of torch does the work, which then stays in the process that loaded it."""
 
     @abstractmethod
     def measure(self, pair: Pair) -> dict[str, Score]:

@@ -4,6 +4,7 @@ import os
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,7 +45,9 @@ class Dnsmos(Metric):
             raise missing_extra("speechmos", "dnsmos", "speechmos, which carries the network")
         onnxruntime = require("onnxruntime", "dnsmos")
         network = Path(found.submodule_search_locations[0]) / "dnsmos_models" / "sig_bak_ovr.onnx"
-        self._session = onnxruntime.InferenceSession(os.fspath(network), providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1  # clips are measured side by side, and more threads would wait in circles
+        self._session = onnxruntime.InferenceSession(os.fspath(network), options, providers=["CPUExecutionProvider"])
         about = "predicted opinion of {}, 1 to 5, by DNSMOS P.835 (Reddy et al. 2022) at 16 kHz; needs no recording"
         labels = ("DNSMOS SIG", "DNSMOS BAK", "DNSMOS OVRL")
         of = ("the speech", "the background", "the whole")
@@ -52,6 +55,9 @@ class Dnsmos(Metric):
             Scale(key, label, about.format(what), 2)
             for (key, _), label, what in zip(self.polynomials, labels, of, strict=True)
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), ()
 
     def measure(self, pair: Pair) -> dict[str, Score]:
         """Score a reconstruction."""
@@ -82,6 +88,7 @@ class Utmos(Metric):
 
     packages = ("torch",)
     needs_reference = False
+    on_device = True
 
     def __init__(self, path: str | os.PathLike[str], device: torch.device) -> None:
         try:

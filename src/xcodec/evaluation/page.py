@@ -11,6 +11,10 @@ from xcodec.evaluation.systems.system import Reference
 
 __all__ = ["page"]
 
+LEVELS = {
+    False: "reconstructions are as loud as they came; a louder one may win a listening test by that",
+    True: "reconstructions were brought to the active level of their recording before they were measured",
+}
 SHOWN_SCORES = 3  # of each clip beside its player; all are in the tables
 
 
@@ -56,6 +60,7 @@ def page(evaluation: Evaluation) -> str:
         method=[
             *((system.name, system.about) for system in evaluation.systems),
             *((scale.label, scale.about) for scale in evaluation.scales),
+            ("levels", LEVELS[evaluation.levels_matched]),
             ("intervals", facts["intervals"]),
             ("comparisons", facts["comparison_method"]),
             ("versions", ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),

@@ -1,5 +1,7 @@
 """Whether the melody of speech stays the same: its fundamental frequency, by swift-f0."""
 
+from typing import Any
+
 import numpy as np
 
 from xcodec.errors import require
@@ -37,6 +39,9 @@ class Pitch(Metric):
                 higher_is_better=False,
             ),
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), ()
 
     def measure(self, pair: Pair) -> dict[str, Score]:
         """Score a pair."""

@@ -1,5 +1,8 @@
 """Whether the words stay the same: the errors of a speech recogniser, by jiwer."""
 
+from abc import abstractmethod
+from typing import Any
+
 import numpy as np
 
 from xcodec.errors import require
@@ -8,7 +11,7 @@ from xcodec.evaluation.metric import Metric, Scale, Score, UndefinedError
 from xcodec.evaluation.recognizers import SAMPLING_RATE, Recognizer
 from xcodec.evaluation.words import WITHOUT_SPACES, normalizer, units
 
-__all__ = ["RecognitionChange", "RecognitionError", "Transcriber"]
+__all__ = ["RecognitionChange", "RecognitionError", "RecognitionRate", "Transcriber"]
 
 
 class Transcriber:
@@ -27,12 +30,15 @@ class Transcriber:
     def __init__(self, recognizer: Recognizer, language: str = "en", number: int = 0) -> None:
         self._process_words = require("jiwer", "asr").process_words
         self._normalized = normalizer(language, recognizer.spelling)
-        self.recognizer, self.language = recognizer, language
+        self.recognizer, self.language, self._number = recognizer, language, number
         self.packages = ("jiwer", "transformers", *recognizer.packages)
         self.unit = "character" if language in WITHOUT_SPACES else "word"
         self.rate = f"{self.unit[0].upper()}ER"
         self.suffix = f"_{number}" if number > 1 else ""
         self.label_suffix = f" ({recognizer.name})" if number else ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.recognizer, self.language, self._number)
 
     def scale(self, prefix: str, about: str) -> Scale:
         """Make the scale of a rate of errors."""
@@ -57,7 +63,37 @@ class Transcriber:
         return Score(100 * errors / len(said), weight=len(said))
 
 
-class RecognitionError(Metric):
+class RecognitionRate(Metric):
+    """A rate of what is recognised otherwise than it was said.
+
+    Args:
+        transcriber: what listens and counts.
+        prefix: in front of the rate's name.
+        about: what is held against what, by the names {unit} and {name}.
+    """
+
+    def __init__(self, transcriber: Transcriber, prefix: str, about: str) -> None:
+        self.transcriber, self.packages = transcriber, transcriber.packages
+        self.on_device = transcriber.recognizer.on_device
+        filled = about.format(unit=transcriber.unit, name=transcriber.recognizer.name)
+        self.scales = (transcriber.scale(prefix, filled),)
+
+    @abstractmethod
+    def said(self, pair: Pair) -> list[str]:
+        """Give the words, or characters, that are right.
+
+        Raises:
+            UndefinedError: where there are none.
+        """
+
+    def measure(self, pair: Pair) -> dict[str, Score]:
+        """Score a pair."""
+        said = self.said(pair)
+        heard = pair.of_reconstruction(self.transcriber, SAMPLING_RATE, self.transcriber.heard)
+        return {self.scales[0].key: self.transcriber.errors(said, heard)}
+
+
+class RecognitionError(RecognitionRate):
     """Substituted, deleted and inserted words, or characters, of those in the transcript: WER, or CER.
 
     Args:
@@ -67,25 +103,23 @@ class RecognitionError(Metric):
     needs_reference = False
 
     def __init__(self, transcriber: Transcriber) -> None:
-        self.transcriber, self.packages = transcriber, transcriber.packages
         about = (
-            f"{transcriber.unit} error rate by {transcriber.recognizer.name}, over all {transcriber.unit}s of all "
-            "clips, normalised as Whisper's authors do; the recordings have one too"
+            "{unit} error rate by {name}, over all {unit}s of all clips, normalised as Whisper's authors do; the "
+            "recordings have one too"
         )
-        self.scales = (transcriber.scale("", about),)
+        super().__init__(transcriber, "", about)
 
-    def measure(self, pair: Pair) -> dict[str, Score]:
-        """Score a reconstruction."""
+    def said(self, pair: Pair) -> list[str]:
+        """Give what the transcript says."""
         if pair.clip.transcript is None:
             raise UndefinedError("there is no transcript of it")
         said = self.transcriber.units(pair.clip.transcript)
         if not said:
             raise UndefinedError("its transcript has no words")
-        heard = pair.of_reconstruction(self.transcriber, SAMPLING_RATE, self.transcriber.heard)
-        return {self.scales[0].key: self.transcriber.errors(said, heard)}
+        return said
 
 
-class RecognitionChange(Metric):
+class RecognitionChange(RecognitionRate):
     """Words, or characters, that the recogniser hears otherwise than in the recording: dWER, or dCER.
 
     It needs no transcript, and does not count what the recogniser gets wrong of the recording too.
@@ -95,17 +129,15 @@ class RecognitionChange(Metric):
     """
 
     def __init__(self, transcriber: Transcriber) -> None:
-        self.transcriber, self.packages = transcriber, transcriber.packages
         about = (
-            f"{transcriber.unit} error rate of what {transcriber.recognizer.name} hears in the reconstruction against "
-            "what it hears in the recording, without any transcript"
+            "{unit} error rate of what {name} hears in the reconstruction against what it hears in the recording, "
+            "without any transcript"
         )
-        self.scales = (transcriber.scale("d", about),)
+        super().__init__(transcriber, "d", about)
 
-    def measure(self, pair: Pair) -> dict[str, Score]:
-        """Score a pair."""
+    def said(self, pair: Pair) -> list[str]:
+        """Give what is heard in the recording."""
         said = pair.of_reference(self.transcriber, SAMPLING_RATE, self.transcriber.heard)
         if not said:
             raise UndefinedError("no word is heard in the recording")
-        heard = pair.of_reconstruction(self.transcriber, SAMPLING_RATE, self.transcriber.heard)
-        return {self.scales[0].key: self.transcriber.errors(said, heard)}
+        return said

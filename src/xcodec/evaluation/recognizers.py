@@ -1,15 +1,17 @@
 """Speech to text: the recognisers whose errors are counted."""
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
 
-from xcodec.errors import CheckpointError, one_line, require
+from xcodec.errors import CheckpointError, one_line, require, some_of
 
-__all__ = ["PocketSphinx", "Recognizer", "TransformersRecognizer"]
+__all__ = ["FasterWhisper", "PocketSphinx", "Recognizer", "TransformersRecognizer"]
 
 SAMPLING_RATE = 16_000
 
@@ -21,6 +23,8 @@ class Recognizer(Protocol):
     packages: ClassVar[tuple[str, ...]]
     spelling: Mapping[str, str]
     """Of words whose spelling varies, the one that both sides are brought to; empty where the model brings none."""
+    on_device: bool
+    """Whether a model of torch does the work; if not, the recogniser can be pickled."""
 
     def transcribe(self, samples: np.ndarray) -> str:
         """Transcribe float32 (samples,) at 16 kHz."""
@@ -36,6 +40,7 @@ class PocketSphinx:
     name = "pocketsphinx en-us"
     spelling: Mapping[str, str] = MappingProxyType({})
     packages: ClassVar[tuple[str, ...]] = ("pocketsphinx",)
+    on_device = False
 
     def __init__(self) -> None:
         self._new_decoder = require("pocketsphinx", "asr").Decoder
@@ -64,6 +69,7 @@ class TransformersRecognizer:
     """
 
     packages: ClassVar[tuple[str, ...]] = ("transformers", "torch")
+    on_device = True
 
     def __init__(self, name: str, device: torch.device) -> None:
         from transformers import pipeline
@@ -81,3 +87,57 @@ class TransformersRecognizer:
     def transcribe(self, samples: np.ndarray) -> str:
         """Transcribe float32 (samples,) at 16 kHz."""
         return str(self._pipeline({"raw": samples.copy(), "sampling_rate": SAMPLING_RATE})["text"])
+
+
+class FasterWhisper:
+    """A Whisper that CTranslate2 runs, by faster-whisper.
+
+    It searches with a beam of 5 and takes the best: nothing is drawn, so that a clip's score is always the same. No
+    detector of speech cuts the recording beforehand, and no text of one window goes into the next.
+
+    Args:
+        folder: what `ct2-transformers-converter` wrote, with the model's tokenizer.json beside it.
+        language: of the recordings, by its code.
+        device: where it runs.
+
+    Raises:
+        CheckpointError: where the folder holds no such model.
+        MissingExtraError: where faster-whisper is not installed.
+    """
+
+    packages: ClassVar[tuple[str, ...]] = ("faster-whisper", "ctranslate2")
+    on_device = True
+
+    def __init__(self, folder: str, language: str, device: torch.device) -> None:
+        package = require("faster_whisper", "whisper", "faster-whisper")
+        for name in ("model.bin", "tokenizer.json"):
+            if not (Path(folder) / name).is_file():
+                raise CheckpointError(
+                    f"holds no {name}; expected a Whisper of CTranslate2",
+                    subject=folder,
+                    remedy="convert it by ct2-transformers-converter --copy_files tokenizer.json "
+                    "preprocessor_config.json",
+                )
+        self.name = f"faster-whisper {folder}"
+        try:
+            self._model: Any = package.WhisperModel(
+                folder, device=device.type, device_index=device.index or 0, cpu_threads=torch.get_num_threads()
+            )
+        except (RuntimeError, ValueError) as error:
+            raise CheckpointError(f"cannot be loaded by faster-whisper: {one_line(error)}", subject=folder) from None
+        if language not in self._model.supported_languages:
+            raise CheckpointError(
+                f"knows {some_of(self._model.supported_languages)}, and not {language}",
+                subject=folder,
+                remedy="give another recogniser, or --language",
+            )
+        self.language = language
+        table = Path(folder) / "normalizer.json"  # of Whisper's tokenizer, where it was copied too
+        self.spelling: Mapping[str, str] = json.loads(table.read_text("utf-8")) if table.is_file() else {}
+
+    def transcribe(self, samples: np.ndarray) -> str:
+        """Transcribe float32 (samples,) at 16 kHz."""
+        segments, _ = self._model.transcribe(
+            samples, language=self.language, beam_size=5, temperature=0.0, condition_on_previous_text=False
+        )
+        return " ".join(segment.text.strip() for segment in segments)

@@ -27,6 +27,7 @@ def record(evaluation: Evaluation) -> dict[str, Any]:
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "versions": versions((*ALWAYS, *evaluation.packages)),
+        "levels_matched": evaluation.levels_matched,
         "intervals": METHOD,
         "metrics": [vars(scale) for scale in evaluation.scales],
         "missing": [vars(missing) for missing in evaluation.missing],

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from xcodec.errors import InputError, MissingExtraError
+from xcodec.evaluation.distill_mos import DistillMos
 from xcodec.evaluation.distortion import LogSpectralDistance, MelDistance, SiSdr
 from xcodec.evaluation.intelligibility import Stoi
 from xcodec.evaluation.metric import Metric, Missing
@@ -15,13 +16,14 @@ from xcodec.evaluation.opinion import Dnsmos, Utmos
 from xcodec.evaluation.perceptual import Pesq
 from xcodec.evaluation.pitch import Pitch
 from xcodec.evaluation.recognition import RecognitionChange, RecognitionError, Transcriber
-from xcodec.evaluation.recognizers import PocketSphinx, Recognizer, TransformersRecognizer
+from xcodec.evaluation.recognizers import FasterWhisper, PocketSphinx, Recognizer, TransformersRecognizer
 from xcodec.evaluation.speaker import SpeakerSimilarity
 from xcodec.evaluation.visqol import Visqol
 
 __all__ = ["NO_RECOGNIZER", "POCKETSPHINX", "check_reports", "select_metrics"]
 
 POCKETSPHINX = "pocketsphinx"
+FASTER_WHISPER = "faster-whisper:"
 NO_RECOGNIZER = "none"
 
 
@@ -49,8 +51,8 @@ def select_metrics(
 
     Args:
         transcribed: whether there is a transcript of any clip.
-        recognizers: for the rates of word errors, each "pocketsphinx", a transformers id or folder, or "none" alone;
-            without any, pocketsphinx where there are transcripts and it is installed.
+        recognizers: for the rates of word errors, each "pocketsphinx", "faster-whisper:FOLDER", a transformers id or
+            folder, or "none" alone; without any, pocketsphinx where there are transcripts and it is installed.
         language: of the recordings, by its code; it decides how texts are normalised, and whether words are counted.
         speaker: a transformers id or folder of an x-vector model.
         utmos: a TorchScript file.
@@ -78,6 +80,7 @@ def select_metrics(
         metrics.append(Utmos(utmos, device))
     else:
         missing.append(Missing("UTMOS", "give --utmos FILE, the predictor as TorchScript (docs/evaluate.md says how)"))
+    take("DistillMOS", partial(DistillMos, device))
     take("F0 correlation, voicing error", Pitch)
     take("ViSQOL", Visqol)
     recognition, absent = select_recognition(transcribed, recognizers, language, device)
@@ -88,6 +91,15 @@ def select_metrics(
     else:
         missing.append(Missing("SIM", "give --speaker, an x-vector model such as microsoft/wavlm-base-plus-sv"))
     return metrics, missing
+
+
+def load_recognizer(name: str, language: str, device: torch.device) -> Recognizer:
+    """Load a recogniser by its name: "pocketsphinx", "faster-whisper:FOLDER", or a transformers id or folder."""
+    if name == POCKETSPHINX:
+        return PocketSphinx()
+    if name.startswith(FASTER_WHISPER):
+        return FasterWhisper(name.removeprefix(FASTER_WHISPER), language, device)
+    return TransformersRecognizer(name, device)
 
 
 def select_recognition(
@@ -113,8 +125,9 @@ def select_recognition(
             return metrics, missing
     for number, name in enumerate(names or (POCKETSPHINX,), 1):
         try:
-            listener: Recognizer = PocketSphinx() if name == POCKETSPHINX else TransformersRecognizer(name, device)
-            transcriber = Transcriber(listener, language, number if len(names) > 1 else 0)
+            transcriber = Transcriber(
+                load_recognizer(name, language, device), language, number if len(names) > 1 else 0
+            )
         except MissingExtraError as error:
             missing.append(Missing(f"WER, dWER by {name}", error.remedy or error.problem))
             continue

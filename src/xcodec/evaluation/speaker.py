@@ -28,6 +28,7 @@ class SpeakerSimilarity(Metric):
     """
 
     packages = ("transformers",)
+    on_device = True
 
     def __init__(self, name: str, device: torch.device) -> None:
         from transformers import AutoFeatureExtractor, AutoModelForAudioXVector

@@ -1,5 +1,7 @@
 """The virtual speech quality objective listener, by visqol-python."""
 
+from typing import Any
+
 from xcodec.errors import require
 from xcodec.evaluation.clips import Pair
 from xcodec.evaluation.metric import Metric, Scale, Score, UndefinedError, audible
@@ -25,6 +27,9 @@ class Visqol(Metric):
         self._visqol.create(mode="speech", use_lattice_model=False)
         about = "ViSQOL v3 (Chinen et al. 2020), speech mode with the polynomial mapping, at 16 kHz, from 1 to 5"
         self.scales = (Scale("visqol", "ViSQOL", about, 2),)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), ()
 
     def measure(self, pair: Pair) -> dict[str, Score]:
         """Score a pair."""
