@@ -8,10 +8,12 @@ from xcodec.kernels.attention_operator import attention
 from xcodec.kernels.integer_operator import DEEPEST, PANEL, integer_conv
 from xcodec.kernels.library import TORCH, is_stale, serves, use, variant, variants
 from xcodec.kernels.snake_operator import anti_aliased_snake, anti_aliased_snake_planar, serves_planar, snake
+from xcodec.kernels.toom_operator import TOOM_TAPS, toom_conv, toom_weight
 
 __all__ = [
     "DEEPEST",
     "PANEL",
+    "TOOM_TAPS",
     "TORCH",
     "anti_aliased_snake",
     "anti_aliased_snake_planar",
@@ -21,6 +23,8 @@ __all__ = [
     "serves",
     "serves_planar",
     "snake",
+    "toom_conv",
+    "toom_weight",
     "use",
     "variant",
     "variants",

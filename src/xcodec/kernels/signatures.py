@@ -89,6 +89,22 @@ SIGNATURES: dict[str, dict[str, type]] = {
         "threads": c_int,
         "parallel_for": c_void_p,
     },
+    "xcodec_toom_conv": {
+        "variant": c_int,
+        "x": c_void_p,
+        "weight": c_void_p,
+        "bias": c_void_p,
+        "out": c_void_p,
+        "batch": c_int64,
+        "time": c_int64,
+        "channels": c_int64,
+        "steps": c_int64,
+        "outputs": c_int64,
+        "dilation": c_int64,
+        "padding": c_int64,
+        "threads": c_int,
+        "parallel_for": c_void_p,
+    },
 }
 """Of each exported function its arguments' names and types, in order, as its declaration in C++ has them."""
 

@@ -10,6 +10,7 @@ from xcodec import kernels
 from xcodec.modules.conv import MaskedConv1d, channels_last, conv_output_length
 from xcodec.modules.snake import FILTER_TAPS, AntiAliasedActivation, SnakeBeta
 from xcodec.modules.time import WHOLE, Time
+from xcodec.modules.toom_conv import ToomConv1d
 
 __all__ = ["DILATIONS", "AcousticEncoder", "EncoderBlock", "ResidualUnit", "reach_of"]
 
@@ -43,7 +44,7 @@ class ResidualUnit(nn.Module):
     def __init__(self, channels: int, dilation: int, activation: MakeActivation) -> None:
         super().__init__()
         self.snake1 = activation(channels)
-        self.conv1 = MaskedConv1d(channels, channels, kernel_size=7, dilation=dilation, padding=3 * dilation)
+        self.conv1 = ToomConv1d(channels, channels, kernel_size=7, dilation=dilation, padding=3 * dilation)
         self.snake2 = activation(channels)
         self.conv2 = MaskedConv1d(channels, channels, kernel_size=1)
 

@@ -73,6 +73,10 @@ class MaskedConv1d(nn.Conv1d, Packable):
                 steps = conv_output_length(self, x.shape[2])
                 return opaque_packed_conv(x, self.number, self.out_channels, steps)
             return self.packed_conv(x)
+        return self.plain_conv(x)
+
+    def plain_conv(self, x: Tensor) -> Tensor:
+        """Convolve `x` by the plain weight, in the layout that it comes in."""
         weight = self.plain_weight
         if x.device.type != "cpu" or not is_channels_last(x):
             return self._conv_forward(x, weight, self.bias)

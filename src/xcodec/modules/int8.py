@@ -14,6 +14,7 @@ from xcodec.errors import InputError
 from xcodec.modules.conv import MaskedConv1d
 from xcodec.modules.lengths import zero_past_end
 from xcodec.modules.linear import Linear, PointwiseConv
+from xcodec.modules.toom_conv import ToomConv1d
 
 __all__ = ["IntegerConv1d", "IntegerLinear", "is_int8", "quantize_weights"]
 
@@ -134,7 +135,7 @@ def _exchange(module: nn.Module, dtype: torch.dtype) -> None:
     for name, child in list(module.named_children()):
         if isinstance(child, (Linear, PointwiseConv)) and min(child.weight.shape[:2]) >= NARROW:
             setattr(module, name, IntegerLinear(child, dtype))
-        elif type(child) is MaskedConv1d and child.groups == 1 and min(child.weight.shape[:2]) >= NARROW:
+        elif type(child) in (MaskedConv1d, ToomConv1d) and child.groups == 1 and min(child.weight.shape[:2]) >= NARROW:
             setattr(module, name, IntegerConv1d(child))
         else:
             _exchange(child, torch.int8 if isinstance(child, nn.ModuleList) else dtype)

@@ -51,9 +51,11 @@ class Packable(ABC, nn.Module):
     Attributes:
         is_packed: whether it is.
         number: under which `PACKED` has it then, int64 (). A tensor, so that one compiled graph serves many layers.
+        narrow: weights with fewer inputs or outputs stay plain.
     """
 
     weight: Tensor
+    narrow: int = NARROW
     is_packed: bool = False
     number: Tensor
     _dtype: torch.dtype
@@ -75,7 +77,7 @@ class Packable(ABC, nn.Module):
     def pack(self) -> None:
         """Pack the weight: where it is float32 or bfloat16, on an x86 processor, not narrow, and a parameter."""
         weight = self._parameters.get("weight")  # of a convolution under weight normalisation it is none
-        if self.is_packed or weight is None or weight.device.type != "cpu" or min(weight.shape[:2]) < NARROW:
+        if self.is_packed or weight is None or weight.device.type != "cpu" or min(weight.shape[:2]) < self.narrow:
             return
         if weight.dtype == torch.float32 or (weight.dtype == torch.bfloat16 and _has_bfloat16()):
             number = next(_numbers)

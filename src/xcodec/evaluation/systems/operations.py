@@ -8,6 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import xcodec.kernels.attention_operator  # noqa: F401 - registers the operator
+from xcodec.kernels import TOOM_TAPS
 from xcodec.modules.conv import MaskedConv1d
 from xcodec.modules.packing import HAS_ONEDNN
 
@@ -57,6 +58,11 @@ def conv_flops(_: Shape, weight: Shape, *__: Any, out_shape: Shape) -> int:
     return 2 * size(out_shape) * size(weight[1:])
 
 
+def toom_flops(x: Shape, *_: Any, out_shape: Shape, **__: Any) -> int:
+    """Count those of a convolution of `TOOM_TAPS` taps: the codec's, not the fewer that the kernel takes for them."""
+    return 2 * size(out_shape) * x[-1] * TOOM_TAPS
+
+
 def attention_flops(q: Shape, k: Shape, *_: Any, **__: Any) -> int:
     """Count those of attention of (batch, queries, heads, head_dim): scores, and the sum of values by them."""
     return 4 * size(q) * k[1]
@@ -69,6 +75,7 @@ def size(shape: Shape) -> int:
 
 OPERATORS: dict[Any, Callable[..., int]] = {
     torch.ops.xcodec.attention: attention_flops,
+    torch.ops.xcodec.toom_conv: toom_flops,
 }
 if HAS_ONEDNN:
     OPERATORS |= {
