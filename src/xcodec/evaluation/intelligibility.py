@@ -1,6 +1,10 @@
 """Short-time objective intelligibility, by pystoi."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
 
 from xcodec.errors import require
 from xcodec.evaluation.clips import Pair
@@ -35,10 +39,24 @@ class Stoi(Metric):
         """Score a pair."""
         reference, reconstruction = pair.at(SAMPLING_RATE)
         audible(reference, "recording")
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), same_draws():
             warnings.simplefilter("error", RuntimeWarning)
             try:
                 value = self._stoi(reference, reconstruction, SAMPLING_RATE, extended=self.extended)
             except (RuntimeWarning, ValueError):  # too few frames for one segment, or for one frame
                 raise UndefinedError("fewer than 30 frames, 0.4 s, are within 40 dB of the loudest") from None
         return {self.scales[0].key: Score(float(value))}
+
+
+@contextmanager
+def same_draws() -> Iterator[None]:
+    """Let numpy's global generator begin at the same number, and go on as before when the block ends.
+
+    Extended STOI of pystoi adds draws as small as a rounding, so that its last digit would differ from call to call.
+    """
+    before = np.random.get_state()
+    np.random.seed(0)
+    try:
+        yield
+    finally:
+        np.random.set_state(before)
