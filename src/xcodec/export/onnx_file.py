@@ -150,6 +150,8 @@ def keep_as_half(path: Path, is_large: bool) -> None:
     weights = f"{path.name}.data"
     path.with_name(weights).unlink(missing_ok=True)
     onnx.save_model(model, path, save_as_external_data=is_large, location=weights)
+    if is_large:
+        path.with_name(weights).chmod(path.stat().st_mode)  # onnx keeps the file from everybody else
 
 
 def pad_to_whole_hops(model: Any, graph: EncoderGraph) -> None:
