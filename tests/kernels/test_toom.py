@@ -86,19 +86,19 @@ def test_it_is_a_well_behaved_torch_operator():
 
 
 @needs_packing
-@torch.inference_mode()
 def test_a_packed_layer_takes_it_and_torch_where_that_is_asked_for():
     conv = ToomConv1d(48, 64, 7, padding=27, dilation=9)
     x = channels_last(torch.randn(2, 48, 200))
     lengths = torch.tensor([200, 150])
-    plain = conv(x, lengths)
-    pack_weights(conv)
-    assert conv.toom_weight is not None
-    packed = conv(x, lengths)
-    torch.testing.assert_close(packed, plain, rtol=0, atol=1e-5)
-    assert packed.stride() == plain.stride()
-    with kernels.use(kernels.TORCH):
-        torch.testing.assert_close(conv(x, lengths), plain, rtol=0, atol=1e-5)
+    with torch.inference_mode():
+        plain = conv(x, lengths)
+        pack_weights(conv)
+        assert conv.toom_weight is not None
+        packed = conv(x, lengths)
+        torch.testing.assert_close(packed, plain, rtol=0, atol=1e-5)
+        assert packed.stride() == plain.stride()
+        with kernels.use(kernels.TORCH):
+            torch.testing.assert_close(conv(x, lengths), plain, rtol=0, atol=1e-5)
     assert torch.equal(conv.state_dict()["weight"], conv.weight)
     conv.train()
     assert conv.toom_weight is None

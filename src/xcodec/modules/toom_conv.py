@@ -52,7 +52,7 @@ class ToomConv1d(MaskedConv1d):
 
     def unpacked(self) -> Tensor:
         """Undo `packed`."""
-        return super().unpacked() if self.toom_weight is None else self.weight.detach()
+        return super().unpacked() if self.toom_weight is None else self.weight.detach().clone()
 
     @property
     def _is_served(self) -> bool:
