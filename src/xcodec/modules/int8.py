@@ -135,7 +135,11 @@ def _exchange(module: nn.Module, dtype: torch.dtype) -> None:
     for name, child in list(module.named_children()):
         if isinstance(child, (Linear, PointwiseConv)) and min(child.weight.shape[:2]) >= NARROW:
             setattr(module, name, IntegerLinear(child, dtype))
-        elif type(child) in (MaskedConv1d, ToomConv1d) and child.groups == 1 and min(child.weight.shape[:2]) >= NARROW:
+        elif (
+            (type(child) is MaskedConv1d or type(child) is ToomConv1d)
+            and child.groups == 1
+            and min(child.weight.shape[:2]) >= NARROW
+        ):
             setattr(module, name, IntegerConv1d(child))
         else:
             _exchange(child, torch.int8 if isinstance(child, nn.ModuleList) else dtype)

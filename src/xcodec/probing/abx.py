@@ -177,7 +177,7 @@ def draw(
     rng: np.random.Generator,
 ) -> tuple[Segment, Segment, Segment] | None:
     """Draw A, B and X; None where there are none for the X that was drawn."""
-    x = phone[rng.integers(len(phone))]
+    x = phone[int(rng.integers(len(phone)))]
     clips = [clip for clip in same if clip in other and (clip != x.clip) == across]
     if not clips:
         return None

@@ -185,7 +185,7 @@ class TransformersCoder(Coder):
 
     def _latents(self, codes: torch.Tensor) -> np.ndarray | None:
         """Give what the quantizer makes of codes, (frames, channels); None where it is unlike those that are known."""
-        quantizer = getattr(self._model, "quantizer", None)
+        quantizer: Any = getattr(self._model, "quantizer", None)
         codes = codes.reshape(1, *codes.shape[-2:])  # EnCodec has a dimension of chunks before it
         if hasattr(quantizer, "from_codes"):
             latents = quantizer.from_codes(codes)[0]

@@ -110,6 +110,6 @@ def repeat_lost_frames(ids: np.ndarray, share: float, rng: np.random.Generator) 
         share: the probability.
         rng: draws which.
     """
-    kept = rng.random(ids.shape[1]) >= share
+    kept = np.asarray(rng.random(ids.shape[1]) >= share)
     kept[0] = True
     return ids[:, np.maximum.accumulate(np.where(kept, np.arange(ids.shape[1]), 0))]

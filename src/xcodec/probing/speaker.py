@@ -124,7 +124,7 @@ def fit_linear(points: np.ndarray, labels: np.ndarray, ridge: float = 1.0) -> tu
         optimizer.zero_grad()
         error = torch.nn.functional.cross_entropy(inputs @ weights + bias, targets, reduction="sum")
         value: Tensor = error + 0.5 * ridge * weights.square().sum()
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         return value
 
     with torch.enable_grad():
