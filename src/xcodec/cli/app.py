@@ -14,7 +14,6 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from xcodec import __version__
-from xcodec.cli.allocator import keep_pages
 from xcodec.cli.manual import manual
 
 __all__ = ["app", "run"]
@@ -112,7 +111,10 @@ class Commands(TyperGroup):
         return TyperCommand(cmd_name, help=COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the one that `args` ask for, and build it."""
+        """Find the one that `args` ask for, and build it, in a process that keeps its pages."""
+        from xcodec.cli.allocator import keep_pages
+
+        keep_pages()
         name, command, rest = super().resolve_command(ctx, args)
         return name, command if command is None else built(str(command.name)), rest
 
@@ -174,5 +176,4 @@ def run() -> None:
             stream.reconfigure(errors="backslashreplace")
     # So that a half-written file is removed on the way out, as it is after Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    keep_pages()
     app(prog_name="xcodec")
