@@ -138,6 +138,7 @@ def tokenize(
                         "one that has no codes any more. Run again, all parts if there are several"
                     )
                 meter.recount()
+            plan.store.clean(name)  # of processes of this run that were killed, too
         except BaseException:
             with suppress(OSError):  # what stopped the run is to be told, not that this cannot be written
                 write_lists(plan)

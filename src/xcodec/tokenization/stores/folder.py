@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from xcodec.files import written_whole
+from xcodec.files import remove_stale_parts, written_whole
 from xcodec.tokenization.lock import Lock
 from xcodec.tokenization.stores.store import Store
 
@@ -109,6 +109,8 @@ class FolderStore(Store):
             with suppress(OSError):
                 if alone or time.time() - path.stat().st_mtime > _STALE:
                     path.unlink()
+        for folder in (self.folder, self.folder / "codes"):
+            remove_stale_parts(folder)
 
 
 def _is_free(path: Path) -> bool:
