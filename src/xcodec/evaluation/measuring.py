@@ -1,6 +1,5 @@
 """Pairs through metrics: here, or in processes beside the codecs, with the same scores."""
 
-import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -20,8 +19,6 @@ __all__ = ["Asked", "Measurement", "Measuring", "MeasuringError"]
 
 POLL = 0.5  # seconds between two looks at whether somebody wants to stop
 DYING = 10.0  # seconds that the end of a process whose pipe is closed may take
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-"""Of the processes, which stand side by side: each has a processor."""
 
 
 class MeasuringError(XcodecError, RuntimeError):
@@ -128,8 +125,7 @@ class _Worker:
         context = get_context("spawn")  # torch and onnxruntime have threads, which a fork would leave behind
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=serve, args=(theirs, metrics), daemon=True)
-        with environment(ENVIRONMENT):
-            self._process.start()
+        self._process.start()
         theirs.close()
         self.parts: list[list[Measurement]] | None = None
 
@@ -209,18 +205,3 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-@contextmanager
-def environment(variables: dict[str, str]) -> Iterator[None]:
-    """Set variables of the environment, which processes that are started inherit, until the block ends."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
