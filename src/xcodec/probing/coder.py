@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from xcodec.audio import Audio
-from xcodec.errors import InputError, first_line
+from xcodec.errors import InputError
 from xcodec.evaluation.systems.model import Model
-from xcodec.evaluation.systems.system import ReconstructionError, System
-from xcodec.evaluation.systems.transformers_codec import CARRIED, TransformersCodec, ids_of, parameters
+from xcodec.evaluation.systems.system import System
+from xcodec.evaluation.systems.transformers_codec import TransformersCodec, ids_of
 
 __all__ = ["CodecCoder", "Coder", "Coding", "TransformersCoder", "coder_of"]
 
@@ -150,12 +150,12 @@ class TransformersCoder(Coder):
     """
 
     def __init__(self, system: TransformersCodec) -> None:
-        self._model, self._extractor, self._options = system.loaded.model, system.loaded.extractor, system.options
-        config = self._model.config
-        if getattr(config, "chunk_length_s", None) or getattr(self._extractor, "feature_size", 1) != 1:
+        self._loaded, self._options = system.loaded, system.options
+        config, extractor = self._loaded.model.config, self._loaded.extractor
+        if getattr(config, "chunk_length_s", None) or getattr(extractor, "feature_size", 1) != 1:
             raise InputError("encodes stereo, or in chunks; expected one channel and one sequence", subject=system.name)
         self.name, self.about, self.parameters = system.name, system.about, system.parameters
-        self.sampling_rate = int(self._extractor.sampling_rate)
+        self.sampling_rate = int(extractor.sampling_rate)
         second = self._encoded(np.zeros(self.sampling_rate, np.float32))
         self.hop_length = round(self.sampling_rate / config.frame_rate) if hasattr(config, "frame_rate") else 0
         self.hop_length = self.hop_length or round(self.sampling_rate / second.ids.shape[1])
@@ -169,39 +169,33 @@ class TransformersCoder(Coder):
         """`Coder.encode_with_latents`."""
         return self._encoded(signal, with_latents=True)
 
-    @torch.inference_mode()
     def _encoded(self, signal: np.ndarray, with_latents: bool = False) -> Coding:
-        model = self._model
-        inputs = self._extractor(signal, sampling_rate=self.sampling_rate, return_tensors="pt").to(model.device)
-        inputs["input_values"] = inputs["input_values"].to(model.dtype)
-        taken = {name: value for name, value in inputs.items() if name in parameters(model.encode)}
-        try:
-            encoded = model.encode(**taken, **self._options, return_dict=True)
-        except (RuntimeError, ValueError, IndexError) as error:
-            raise ReconstructionError(f"{type(model).__name__} says: {first_line(error)}") from None
-        carried = {name: encoded.get(name) for name in CARRIED if name in parameters(model.decode)}
-        latents = self._latents(encoded.audio_codes) if with_latents else None
-        return Coding(ids_of(encoded), len(signal), latents, (encoded.audio_codes, carried))
+        with self._loaded.speaking():
+            encoded = self._loaded.encode(signal, self._options)
+        codes = encoded.output.audio_codes
+        latents = self._latents(codes) if with_latents else None
+        return Coding(ids_of(encoded.output), len(signal), latents, (codes, encoded.carried))
 
+    @torch.inference_mode()
     def _latents(self, codes: torch.Tensor) -> np.ndarray | None:
         """Give what the quantizer makes of codes, (frames, channels); None where it is unlike those that are known."""
-        quantizer: Any = getattr(self._model, "quantizer", None)
+        quantizer: Any = getattr(self._loaded.model, "quantizer", None)
         codes = codes.reshape(1, *codes.shape[-2:])  # EnCodec has a dimension of chunks before it
         if hasattr(quantizer, "from_codes"):
             latents = quantizer.from_codes(codes)[0]
         elif hasattr(quantizer, "decode"):
-            latents = quantizer.decode(codes.transpose(0, 1) if self._model.config.model_type == "encodec" else codes)
+            latents = quantizer.decode(
+                codes.transpose(0, 1) if self._loaded.model.config.model_type == "encodec" else codes
+            )
         else:
             return None
         return np.asarray(latents[0].T.float().cpu().numpy())  # (channels, frames) -> (frames, channels)
 
-    @torch.inference_mode()
     def decode(self, ids: np.ndarray, coding: Coding) -> np.ndarray:
         """`Coder.decode`."""
         like, carried = coding.carried
         codes = torch.tensor(np.ascontiguousarray(ids), device=like.device).reshape(like.shape)
-        decoded = self._model.decode(audio_codes=codes, **carried, return_dict=True).audio_values
-        return as_long(decoded.float().cpu().numpy().reshape(-1), coding.num_samples)
+        return as_long(self._loaded.decode(codes, carried)[0], coding.num_samples)
 
 
 def coder_of(system: System) -> Coder:

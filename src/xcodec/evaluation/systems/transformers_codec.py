@@ -2,6 +2,8 @@
 
 import inspect
 import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +90,50 @@ class TransformersModel:
             raise CheckpointError(f"is a {kind}, which has no codes; expected a codec", subject=name)
         return cls(name, model.to(device).eval(), extractor, precision)
 
+    @torch.inference_mode()
+    def encode(self, samples: np.ndarray, options: Mapping[str, float]) -> "Encoded":
+        """Encode mono samples, float32 (samples,) at the model's rate, in as many channels as it takes.
+
+        Args:
+            samples: what to encode.
+            options: of the model's `encode`, as `options_of` gives them.
+        """
+        model, extractor = self.model, self.extractor
+        channels = getattr(extractor, "feature_size", 1)
+        sound = samples if channels == 1 else np.stack([samples] * channels)
+        inputs = extractor(sound, sampling_rate=extractor.sampling_rate, return_tensors="pt").to(model.device)
+        inputs["input_values"] = inputs["input_values"].to(model.dtype)
+        taken = {name: value for name, value in inputs.items() if name in parameters(model.encode)}
+        output = model.encode(**taken, **options, return_dict=True)
+        return Encoded(output, {name: output.get(name) for name in CARRIED if name in parameters(model.decode)})
+
+    @torch.inference_mode()
+    def decode(self, codes: torch.Tensor, carried: Mapping[str, Any]) -> np.ndarray:
+        """Decode codes as `encode` shapes them to float32 (channels, samples); `carried` is as `Encoded` has it."""
+        decoded = self.model.decode(audio_codes=codes, **carried, return_dict=True).audio_values
+        return np.asarray(decoded.float().cpu().numpy().reshape(-1, decoded.shape[-1]))
+
+    @contextmanager
+    def speaking(self) -> Iterator[None]:
+        """Give what the model says when it fails as a ReconstructionError."""
+        try:
+            yield
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise ReconstructionError(f"{type(self.model).__name__} says: {first_line(error)}") from None
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What a model's `encode` gives.
+
+    Args:
+        output: all of it.
+        carried: of it, what `decode` takes besides the codes.
+    """
+
+    output: Any
+    carried: dict[str, Any]
+
 
 class TransformersCodec(System):
     """A codec of transformers by the interface that they share: a feature extractor, `encode` and `decode`.
@@ -140,23 +186,9 @@ class TransformersCodec(System):
         Raises:
             ReconstructionError: where the model fails.
         """
-        try:
-            return self._run(samples)
-        except (RuntimeError, ValueError, IndexError) as error:
-            raise ReconstructionError(f"{type(self.loaded.model).__name__} says: {first_line(error)}") from None
-
-    @torch.inference_mode()
-    def _run(self, samples: np.ndarray) -> tuple[Any, np.ndarray]:
-        model, extractor = self.loaded.model, self.loaded.extractor
-        channels = getattr(extractor, "feature_size", 1)
-        sound = samples if channels == 1 else np.stack([samples] * channels)
-        inputs = extractor(sound, sampling_rate=extractor.sampling_rate, return_tensors="pt").to(model.device)
-        inputs["input_values"] = inputs["input_values"].to(model.dtype)
-        taken = {name: value for name, value in inputs.items() if name in parameters(model.encode)}
-        encoded = model.encode(**taken, **self.options, return_dict=True)
-        carried = {name: encoded.get(name) for name in CARRIED if name in parameters(model.decode)}
-        decoded = model.decode(audio_codes=encoded.audio_codes, **carried, return_dict=True).audio_values
-        return encoded, decoded.float().cpu().numpy().reshape(-1, decoded.shape[-1])
+        with self.loaded.speaking():
+            encoded = self.loaded.encode(samples, self.options)
+            return encoded.output, self.loaded.decode(encoded.output.audio_codes, encoded.carried)
 
 
 def options_of(loaded: TransformersModel, rate: float | None) -> dict[str, float]:
