@@ -1,8 +1,10 @@
-"""What the tests of evaluation build: tiny models that listen, tell voices apart, and have opinions."""
+"""What the tests of evaluation build: models that listen, tell voices apart, have opinions; and scripts of benchmarks."""
 
+import importlib.util
 import json
 import os
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -22,6 +24,7 @@ from transformers import (
 from xcodec.evaluation.clips import Pair
 from xcodec.evaluation.metric import Metric, Score
 
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 TINY_WAV2VEC2: dict[str, Any] = {
     "hidden_size": 32,
     "num_hidden_layers": 1,
@@ -33,6 +36,16 @@ TINY_WAV2VEC2: dict[str, Any] = {
     "num_conv_pos_embeddings": 4,
     "num_conv_pos_embedding_groups": 2,
 }
+
+
+def benchmark(script: str) -> ModuleType:
+    """A script of benchmarks/ as a module."""
+    spec = importlib.util.spec_from_file_location(script.replace("/", "_").removesuffix(".py"), BENCHMARKS / script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def save_recognizer(folder: Path) -> Path:

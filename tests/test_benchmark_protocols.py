@@ -1,23 +1,20 @@
 """benchmarks/ that measure as others do, and all kinds of codecs by one command, on tiny models of random weights."""
 
-import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 
 import builders
-from evaluation_builders import save_recognizer, save_voices
+from evaluation_builders import BENCHMARKS, benchmark, save_recognizer, save_voices
 from xcodec.audio import Audio
 from xcodec.models.xcodec2 import Xcodec2FeatureExtractor
 
 pytest.importorskip("pystoi", reason="needs pip install 'xcodec[eval]'")
 
-BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 STAND_IN = """
 from dataclasses import dataclass
 
@@ -47,15 +44,6 @@ def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
 
 
-def loaded(script: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(script.replace("/", "_").removesuffix(".py"), BENCHMARKS / script)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_seed_tts_eval_measures_each_recording_once_with_its_text(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,7 +69,7 @@ def test_seed_tts_eval_measures_each_recording_once_with_its_text(
     meta.write_text("a|b|c\n")
     monkeypatch.syspath_prepend(BENCHMARKS)
     with pytest.raises(SystemExit, match=r"line 1: expected 4 or 5 fields with \| between; found 3"):
-        loaded("seed_tts_eval.py").clips_of(meta)
+        benchmark("seed_tts_eval.py").clips_of(meta)
 
 
 def test_one_command_compares_codecs_of_all_kinds_and_writes_the_page(tmp_path: Path) -> None:
@@ -95,6 +83,9 @@ def test_one_command_compares_codecs_of_all_kinds_and_writes_the_page(tmp_path: 
     names = [system["name"] for system in report["systems"] if system["name"] != "recordings"]
     absent = [missing["what"] for missing in report["missing"]]
     assert names == ["mini", *random, *(name for name in ("opus:6", "codec2:1300") if name not in absent)]
+    for system in report["systems"]:
+        if system["name"] in random:
+            assert all(book["distinct"] > 0.4 * book["codes"] for book in system["codebooks"]), system["name"]
     of_mini = report["systems"][names.index("mini") - len(names)]["means"]
     assert all(
         of_mini["stoi"]["value"] > system["means"]["stoi"]["value"]
@@ -113,7 +104,7 @@ def test_codec_superb_gets_units_and_a_recording_as_long_as_the_one_it_gave(
     (folder / "general.py").write_text(STAND_IN)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("XCODEC_MODEL", str(model))
-    codec = loaded("codec_superb/codec.py").Codec()
+    codec = benchmark("codec_superb/codec.py").Codec()
     assert codec.sampling_rate == 16_000
     for shape in ((24_000,), (24_000, 2), (2, 24_000)):
         found = codec.extract_unit({"audio": {"array": np.zeros(shape), "sampling_rate": 24_000}})
@@ -133,7 +124,7 @@ def test_results_are_means_by_system_and_folder_of_what_codec_superb_defines_ali
             {"name": "mini", "clips": clips},
         ]
     }
-    found = loaded("codec_superb/results.py").results(report)
+    found = benchmark("codec_superb/results.py").results(report)
     assert found.keys() == {"mini"}
     assert found["mini"]["speech"] == pytest.approx({"stoi": 0.6, "pesq": 1.0, "pesq-wb": 1.0})
     assert found["mini"]["overall"] == pytest.approx({"stoi": 0.7, "pesq": 1.5, "pesq-wb": 1.5})

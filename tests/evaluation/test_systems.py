@@ -1,29 +1,19 @@
 """Codecs of transformers, and any program, as systems of an evaluation."""
 
 import json
+import math
 import shlex
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import (
-    DacConfig,
-    DacFeatureExtractor,
-    DacModel,
-    EncodecConfig,
-    EncodecFeatureExtractor,
-    EncodecModel,
-    MimiConfig,
-    MimiModel,
-)
 from typer.testing import CliRunner
 
 import builders
+from evaluation_builders import benchmark
 from xcodec.audio import Audio
 from xcodec.cli.app import app
 from xcodec.codec import Codec
@@ -43,88 +33,35 @@ from xcodec_builders import tiny_xcodec
 
 CLIP = Clip("clip.wav", Path("clip.wav"))
 CPU = torch.device("cpu")
-
-
-def encodec(folder: Path, **changed: Any) -> None:
-    config = EncodecConfig(
-        num_filters=4,
-        hidden_size=16,
-        codebook_dim=16,
-        codebook_size=64,
-        num_lstm_layers=1,
-        target_bandwidths=[1.35, 2.7],
-    )
-    save(EncodecModel(config), EncodecFeatureExtractor(sampling_rate=24_000), folder)
-
-
-def encodec_stereo(folder: Path) -> None:
-    """As EnCodec at 48 kHz: in chunks of a second, each with a scale."""
-    config = EncodecConfig(
-        num_filters=4, hidden_size=16, codebook_dim=16, codebook_size=64, num_lstm_layers=1, target_bandwidths=[3.0],
-        sampling_rate=48_000, audio_channels=2, normalize=True, chunk_length_s=1.0, overlap=0.01,
-        norm_type="time_group_norm", use_causal_conv=False,
-    )  # fmt: skip
-    extractor = EncodecFeatureExtractor(sampling_rate=48_000, feature_size=2, chunk_length_s=1.0, overlap=0.01)
-    save(EncodecModel(config), extractor, folder)
-
-
-def dac(folder: Path) -> None:
-    config = DacConfig(
-        encoder_hidden_size=4, decoder_hidden_size=32, downsampling_ratios=[2, 4, 5, 8], n_codebooks=4,
-        codebook_size=64, codebook_dim=4, sampling_rate=16_000,
-    )  # fmt: skip
-    save(DacModel(config), DacFeatureExtractor(sampling_rate=16_000, hop_length=320), folder)
-
-
-def mimi(folder: Path) -> None:
-    config = MimiConfig(
-        hidden_size=32, num_filters=4, codebook_size=64, codebook_dim=16, vector_quantization_hidden_dimension=16,
-        num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2, head_dim=16, intermediate_size=32,
-        num_quantizers=6, upsample_groups=4,
-    )  # fmt: skip
-    save(MimiModel(config), EncodecFeatureExtractor(sampling_rate=24_000), folder)
-
-
-def save(model: Any, extractor: Any, folder: Path) -> None:
-    """Save a model whose codebooks are random, where transformers leaves them zero."""
-    for name, buffer in model.named_buffers():
-        if name.endswith((".embed", ".embed_sum")):
-            buffer.normal_()
-    model.save_pretrained(folder)
-    extractor.save_pretrained(folder)
-
-
-BUILDERS: dict[str, Callable[[Path], None]] = {
-    "encodec": encodec, "encodec_stereo": encodec_stereo, "dac": dac, "mimi": mimi
-}  # fmt: skip
+KINDS = ("encodec", "encodec-stereo", "dac", "mimi")
+SIZES = {"encodec": 1024, "dac": 1024, "mimi": 2048}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random checkpoint of each class, in the folder of its name."""
     root = tmp_path_factory.mktemp("codecs")
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for name, build in BUILDERS.items():
-            build(root / name)
+    random_codecs = benchmark("random_codecs.py")
+    for name in KINDS:
+        random_codecs.save_random_codec(name, root / name, Audio(builders.speech(6.0), 16_000))
     return root
 
 
 @pytest.fixture(scope="module")
 def loaded(folder: Path) -> dict[str, TransformersModel]:
-    return {name: TransformersModel.load(str(folder / name), CPU) for name in BUILDERS}
+    return {name: TransformersModel.load(str(folder / name), CPU) for name in KINDS}
 
 
 @pytest.mark.parametrize(
     ("name", "rate", "codebooks", "frame_rate", "sampling_rate"),
     [
-        ("encodec", 1.35, 3, 75, 24_000),
-        ("encodec", None, 6, 75, 24_000),
+        ("encodec", 1.5, 2, 75, 24_000),
+        ("encodec", None, 8, 75, 24_000),
         ("dac", 2, 2, 50, 16_000),
-        ("dac", None, 4, 50, 16_000),
+        ("dac", None, 12, 50, 16_000),
         ("mimi", 1, 1, 12.5, 24_000),
         ("mimi", 5, 5, 12.5, 24_000),
-        ("mimi", None, 6, 12.5, 24_000),
+        ("mimi", None, 8, 12.5, 24_000),
     ],
 )
 def test_a_codec_of_transformers_gives_back_a_clip_and_its_bits_are_those_of_its_codes(
@@ -139,12 +76,12 @@ def test_a_codec_of_transformers_gives_back_a_clip_and_its_bits_are_those_of_its
     result = system.reconstruct(CLIP, Audio(builders.speech(2.0), 16_000).resample(44_100))
     assert result.codes is not None
     assert result.codes.ids.shape == (codebooks, 2 * frame_rate)
-    assert result.codes.codebook_sizes == (64,) * codebooks
-    assert result.bits == 2 * frame_rate * codebooks * 6
+    assert result.codes.codebook_sizes == (SIZES[name],) * codebooks
+    assert result.bits == 2 * frame_rate * codebooks * math.log2(SIZES[name])
     assert result.audio.sampling_rate == sampling_rate
     # Of an odd stride DAC gives a few samples less.
     assert 2 * sampling_rate - 10 * (name == "dac") <= result.audio.num_samples <= 2 * sampling_rate
-    assert np.ptp(result.codes.ids) > 0
+    assert all(len(np.unique(row)) > row.size / 3 for row in result.codes.ids), "one code should not stand for all"
 
 
 def test_what_comes_back_is_what_the_model_itself_makes_of_its_feature_extractor_s_input(
@@ -162,19 +99,19 @@ def test_encodec_s_chunks_are_counted_without_their_padding_and_with_their_scale
     loaded: dict[str, TransformersModel],
 ) -> None:
     """Two and a half seconds in chunks of one, every 0.99: three as its extractor pads them, and their overlap."""
-    result = TransformersCodec(loaded["encodec_stereo"], "x").reconstruct(CLIP, Audio(builders.speech(2.5), 16_000))
+    result = TransformersCodec(loaded["encodec-stereo"], "x").reconstruct(CLIP, Audio(builders.speech(2.5), 16_000))
     assert result.codes is not None
-    assert result.codes.ids.shape == (3, 3 * 150 + 2)
-    assert result.bits == 3 * 452 * 6 + 4 * 32
+    assert result.codes.ids.shape == (2, 3 * 150 + 2)
+    assert result.bits == 2 * 452 * 10 + 4 * 32
     assert result.audio.samples.shape == (2, 120_000)
 
 
 @pytest.mark.parametrize(
     ("name", "rate", "message"),
     [
-        ("encodec", 3, r"encodec has 1.35, 2.7 kbit/s"),
-        ("dac", 5, r"asked for a number of codebooks, from 1 to 4, not for kbit/s; got 5; write .*dac@4"),
-        ("mimi", 1.5, r"a number of codebooks, from 1 to 6, not for kbit/s; got 1.5"),
+        ("encodec", 5, r"encodec has 1.5, 3, 6 kbit/s"),
+        ("dac", 13, r"asked for a number of codebooks, from 1 to 12, not for kbit/s; got 13; write .*dac@12"),
+        ("mimi", 1.5, r"a number of codebooks, from 1 to 8, not for kbit/s; got 1.5"),
         ("mimi", 0, r"got 0"),
     ],
 )
@@ -187,7 +124,7 @@ def test_a_rate_that_a_codec_does_not_have_is_refused_with_those_it_has(
 
 def test_a_clip_that_a_model_cannot_take_is_an_error_with_what_it_said(loaded: dict[str, TransformersModel]) -> None:
     """A stereo codec whose feature extractor gives mono."""
-    mismatched = replace(loaded["encodec_stereo"], extractor=loaded["encodec"].extractor)
+    mismatched = replace(loaded["encodec-stereo"], extractor=loaded["encodec"].extractor)
     with pytest.raises(ReconstructionError, match=r"EncodecModel says: .*channels"):
         TransformersCodec(mismatched, "encodec").reconstruct(CLIP, Audio(builders.speech(0.5), 24_000))
 
@@ -209,7 +146,7 @@ def test_only_a_codec_that_has_all_its_weights_is_loaded(folder: Path, tmp_path:
 
 def test_whose_a_checkpoint_is_its_configuration_says(folder: Path, tmp_path: Path) -> None:
     builders.tiny_model().save_pretrained(tmp_path / "xcodec2")
-    assert [is_of_transformers(str(folder / name)) for name in BUILDERS] == [True] * 4
+    assert [is_of_transformers(str(folder / name)) for name in KINDS] == [True] * 4
     assert not is_of_transformers(str(tmp_path / "xcodec2"))
     assert not is_of_transformers(str(tmp_path))
 
@@ -223,7 +160,7 @@ def test_operations_are_those_of_its_convolutions_whoever_computes_them(loaded: 
     assert packed is not None
     assert 0.5e9 < packed < 1e9
     assert Model(Codec(tiny_xcodec(), XcodecFeatureExtractor()), "tiny").count_macs()  # whose weights are normed
-    macs = [TransformersCodec(loaded["mimi"], "mimi", count).count_macs() for count in (1, 6)]
+    macs = [TransformersCodec(loaded["mimi"], "mimi", count).count_macs() for count in (1, 8)]
     assert 0 < macs[0] < macs[1]
 
 
@@ -290,7 +227,7 @@ def test_all_kinds_are_in_one_table(folder: Path, tmp_path: Path, monkeypatch: p
     (tmp_path / "recordings").mkdir()
     for name in "ab":
         Audio(builders.speech(1.0), 16_000).save(tmp_path / "recordings" / f"{name}.wav")
-    models = [str(tmp_path / "tiny"), *(f"{folder}/{name}" for name in ("encodec@1.35", "dac@2", "mimi", "mimi@3"))]
+    models = [str(tmp_path / "tiny"), *(f"{folder}/{name}" for name in ("encodec@1.5", "dac@2", "mimi", "mimi@3"))]
     command = f"{shlex.quote(sys.executable)} -c 'import shutil, sys; shutil.copy(*sys.argv[1:])' {{in}} {{out}}"
     report = tmp_path / "report.json"
     arguments = ["evaluate", str(tmp_path / "recordings"), "--command", command, "--asr", "none", "--json", str(report)]
@@ -299,7 +236,7 @@ def test_all_kinds_are_in_one_table(folder: Path, tmp_path: Path, monkeypatch: p
     systems = {system["name"]: system for system in json.loads(report.read_text())["systems"]}
     assert list(systems) == [*models, command]
     rates = [(systems[name]["token_rate"], systems[name]["bitrate"]) for name in models[1:]]
-    assert rates == [(225, 1350), (100, 600), (78, 468), (39, 234)]  # of Mimi 13 frames, for the last is not full
+    assert rates == [(150, 1500), (100, 1000), (104, 1144), (39, 429)]  # of Mimi 13 frames, for the last is not full
     for name in models:
         assert systems[name]["parameters"] > 10_000
         assert systems[name]["macs_per_second"] > 1e6
@@ -331,6 +268,6 @@ def test_a_codec_of_transformers_is_probed_by_the_codes_and_audio_that_it_gives_
 
 
 def test_a_codec_that_cuts_recordings_into_chunks_is_not_probed(folder: Path) -> None:
-    system = TransformersCodec(TransformersModel.load(str(folder / "encodec_stereo"), CPU), "stereo")
+    system = TransformersCodec(TransformersModel.load(str(folder / "encodec-stereo"), CPU), "stereo")
     with pytest.raises(InputError, match="encodes stereo, or in chunks"):
         coder_of(system)
