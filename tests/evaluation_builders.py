@@ -1,4 +1,4 @@
-"""What the tests of evaluation build: models that listen, tell voices apart, have opinions; and scripts of benchmarks."""
+"""What the tests of evaluation build: models that listen, judge and tell voices apart; and scripts of benchmarks."""
 
 import importlib.util
 import json

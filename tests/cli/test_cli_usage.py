@@ -35,8 +35,8 @@ OPTIONS = {
     "detokenize": f"--output/-o --id --format --ignore-identity {CODEC} --overwrite --batch-seconds --compile",
     "train": "--data --output/-o --set --validation --minutes --threads --device --export --dtype",
     "evaluate": "--model/-m --reconstructions/-r --baseline --command --command-timeout --bandwidth/-b --json --html "
-    "--examples --per-clip --transcripts --asr --language --speaker --utmos --match-level --workers --device --dtype "
-    "--compile --overwrite --ignore-unreadable",
+    "--examples --per-clip --transcripts --asr --language --speaker --utmos --without --match-level --workers --device "
+    "--dtype --compile --overwrite --ignore-unreadable",
     "probe": "--data --probe --clips --transcripts --language --speakers --steps --json --html "
     "--device --dtype --compile --overwrite",
     "info": "--json",

@@ -420,6 +420,16 @@ def test_what_was_not_given_is_named_too() -> None:
     assert "--asr" in {each.what: each.how_to_get for each in missing}["WER, dWER"]
 
 
+def test_what_is_left_out_is_named_and_not_measured() -> None:
+    metrics, missing = select_metrics(transcribed=False, without=["stoi", "visqol"], device=CPU)
+    told = {each.what: each.how_to_get for each in missing}
+    assert [told["STOI"], told["ESTOI"]] == ["leave --without stoi out"] * 2
+    assert told["ViSQOL"] == "leave --without visqol out"
+    assert {"STOI", "ESTOI", "ViSQOL"}.isdisjoint(scale.label for metric in metrics for scale in metric.scales)
+    with pytest.raises(InputError, match=r"expected one of stoi, pesq, .*visqol"):
+        select_metrics(transcribed=False, without=["stoy"], device=CPU)
+
+
 def test_what_measures_in_another_process_measures_the_same_there() -> None:
     """All that is no model of torch goes there in a pickle; ViSQOL and DNSMOS take too long for a test of it."""
     chosen, _ = select_metrics(transcribed=True, device=CPU)

@@ -15,6 +15,7 @@ import builders
 from tokenize_builders import counts, job_for, output_of, run, save_tiny, write_clips
 from xcodec.codec import Codec
 from xcodec.errors import InputError
+from xcodec.files import scratch_file
 from xcodec.tokenization.duplicates import DuplicateFinder
 from xcodec.tokenization.engines.local import run_locally
 from xcodec.tokenization.inputs import Inputs
@@ -297,17 +298,20 @@ def test_a_part_that_is_being_done_is_not_begun_again(model: Path, codec: Codec,
     assert tokenize(job, plan, codec, run_locally).standing.left == 0
 
 
-def test_what_killed_runs_have_left_is_removed_once_nobody_works(model: Path, codec: Codec, output: Path) -> None:
-    plan, job = Plan(output), job_for(model, output)
-    left = [folder / f".{'0' * 32}.part" for folder in (output, output / "codes")]
-    for path in left:
-        path.touch()
-    with Lock(output / ".run-1-of-2.lock") as lock:
-        assert lock.take(wait=False)
-        tokenize(job, plan, codec, run_locally, part=(0, 2))
-        assert all(path.exists() for path in left)  # they may be the other run's
-    tokenize(job, plan, codec, run_locally, part=(0, 2))
-    assert not any(path.exists() for path in left)
+def test_what_killed_runs_have_left_is_removed_and_not_what_others_write(
+    model: Path, codec: Codec, output: Path
+) -> None:
+    """A part is named by the kernel that it was made under, and is a dead run's where nobody holds a lock on it."""
+    with scratch_file(output / "codes") as written:
+        left = [
+            folder / f"{written.stem[:-1]}{'0' if written.stem[-1] != '0' else '1'}.part"
+            for folder in (output, output / "codes")
+        ]
+        for path in left:
+            path.touch()
+        tokenize(job_for(model, output), Plan(output), codec, run_locally)
+        assert written.exists()
+        assert not any(path.exists() for path in left)
 
 
 def test_folders_of_readers_that_were_killed_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

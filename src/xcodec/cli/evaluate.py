@@ -128,6 +128,15 @@ class MetricOptions:
     utmos: Annotated[
         Path | None, typer.Option(metavar="FILE", help="For UTMOS: its TorchScript file.", show_default=False)
     ] = None
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Leave out what is not wanted, or takes long: stoi, pesq, dnsmos, distillmos, pitch or visqol. May be "
+            "given again.",
+            show_default=False,
+        ),
+    ] = None
     match_level: Annotated[
         bool,
         typer.Option("--match-level", help="Bring reconstructions to the recordings' active level before measuring."),
@@ -209,6 +218,7 @@ def metrics_of(options: MetricOptions, clips: "Sequence[Clip]", device: str) -> 
         language=options.language,
         speaker=options.speaker,
         utmos=options.utmos,
+        without=options.without or (),
         device=choose_device(device),
     )
 

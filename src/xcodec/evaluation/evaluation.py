@@ -1,8 +1,8 @@
 """The run: every clip through every system, every pair through every metric."""
 
 from collections import deque
-from collections.abc import Callable, Collection, Hashable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from statistics import median
 from time import perf_counter
@@ -19,7 +19,7 @@ from xcodec.evaluation.measuring import Asked, Measurement, Measuring
 from xcodec.evaluation.metric import Metric, Missing, Scale, Score
 from xcodec.evaluation.summary import Mean, mean_of
 from xcodec.evaluation.systems.system import Reconstruction, Reference, System
-from xcodec.progress import shares, told_to
+from xcodec.progress import share, shares, told_to
 
 __all__ = ["Evaluation", "Example", "Failed", "Row", "SystemResult", "evaluate"]
 
@@ -206,23 +206,23 @@ def evaluate(
     counters: list[list[CodeCounter]] = [[] for _ in systems]
     begun: deque[list[Begun]] = deque()
 
-    def take(wait_for_all: bool = False) -> None:
-        for measurements in measuring.finished(wait_for_all):
+    def take(finished: Iterable[Sequence[Measurement]]) -> None:
+        for measurements in finished:
             for each, measurement in zip(begun.popleft(), measurements, strict=True):
                 result.systems[each.system].rows.append(each.row(measurement))
 
+    # What processes measure beside the codecs is not all done when the codecs are: the wait counts as one more clip.
     with (
         told_to(on_progress, len(clips)),
         Measuring(metrics, workers, lambda: on_progress and on_progress(0.0)) as measuring,
     ):
-        for clip in shares([*clips, *([None] if workers else [])]):
-            if clip is None:
-                take(wait_for_all=True)
-                continue
-            if rows := _reconstruct(clip, systems, result, counters, clip.name in examples):
-                begun.append(rows)
-                measuring.begin([Asked(row.pair, _applicable(systems[row.system], metrics)) for row in rows])
-            take()
+        with share(len(clips) / (len(clips) + bool(workers))) if clips else nullcontext():
+            for clip in shares(clips):
+                if rows := _reconstruct(clip, systems, result, counters, clip.name in examples):
+                    begun.append(rows)
+                    measuring.begin([Asked(row.pair, _applicable(systems[row.system], metrics)) for row in rows])
+                take(measuring.finished())
+        take(measuring.rest())
     for system_result, counted in zip(result.systems, counters, strict=True):
         system_result.codebooks = [counter.use() for counter in counted]
     return result

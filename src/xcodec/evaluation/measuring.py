@@ -81,20 +81,24 @@ class Measuring:
             idle.send(clip, parts)
         parts.append(measure_all(clip, {i: self._metrics[i] for i in self._here}))
 
-    def finished(self, wait_for_all: bool = False) -> Iterator[list[Measurement]]:
-        """Yield the measurements of the clips whose turn it is and which are done, one for each pair.
+    def finished(self) -> Iterator[list[Measurement]]:
+        """Yield the measurements of the clips whose turn it is and which are done, one for each pair."""
+        while self._begun and self._is_done(self._begun[0]):
+            yield self._next()
 
-        Args:
-            wait_for_all: whether to wait for those that are not.
-        """
-        expected = 2 if self._workers else 1
+    def rest(self) -> Iterator[list[Measurement]]:
+        """Yield the measurements of all clips that are left, and wait for those that are not done."""
         while self._begun:
-            if len(self._begun[0]) == expected:
-                yield [self._merged(each) for each in zip(*self._begun.popleft(), strict=True)]
-            elif wait_for_all:
+            while not self._is_done(self._begun[0]):
                 self._receive()
-            else:
-                return
+            yield self._next()
+
+    def _is_done(self, parts: Sequence[list[Measurement]]) -> bool:
+        """Tell whether a clip has been measured here, and beside the codecs where there are processes."""
+        return len(parts) == (2 if self._workers else 1)
+
+    def _next(self) -> list[Measurement]:
+        return [self._merged(each) for each in zip(*self._begun.popleft(), strict=True)]
 
     def _receive(self) -> None:
         """Wait until a process is done with a clip, or several are."""

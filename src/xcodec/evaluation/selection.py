@@ -20,11 +20,13 @@ from xcodec.evaluation.recognizers import FasterWhisper, PocketSphinx, Recognize
 from xcodec.evaluation.speaker import SpeakerSimilarity
 from xcodec.evaluation.visqol import Visqol
 
-__all__ = ["NO_RECOGNIZER", "POCKETSPHINX", "check_reports", "select_metrics"]
+__all__ = ["NO_RECOGNIZER", "OPTIONAL", "POCKETSPHINX", "check_reports", "select_metrics"]
 
 POCKETSPHINX = "pocketsphinx"
 FASTER_WHISPER = "faster-whisper:"
 NO_RECOGNIZER = "none"
+OPTIONAL = ("stoi", "pesq", "dnsmos", "distillmos", "pitch", "visqol")
+"""What can be left out of an evaluation, by the names that users give."""
 
 
 def check_reports(page: bool) -> None:
@@ -45,6 +47,7 @@ def select_metrics(
     language: str = "en",
     speaker: str | None = None,
     utmos: Path | None = None,
+    without: Sequence[str] = (),
     device: torch.device,
 ) -> tuple[list[Metric], list[Missing]]:
     """Load every metric that can be taken, and tell of every other how to get it.
@@ -56,33 +59,41 @@ def select_metrics(
         language: of the recordings, by its code; it decides how texts are normalised, and whether words are counted.
         speaker: a transformers id or folder of an x-vector model.
         utmos: a TorchScript file.
+        without: which of `OPTIONAL` to leave out.
         device: where models run.
 
     Raises:
         CheckpointError: where a model that was asked for cannot be loaded.
+        InputError: where something else is to be left out.
     """
+    for name in without:
+        if name not in OPTIONAL:
+            raise InputError(f"expected one of {', '.join(OPTIONAL)}", argument="without", value=name)
     metrics: list[Metric] = []
     missing: list[Missing] = []
 
-    def take(what: str, make: Callable[[], Metric]) -> None:
+    def take(name: str, what: str, make: Callable[[], Metric]) -> None:
+        if name in without:
+            missing.append(Missing(what, f"leave --without {name} out"))
+            return
         try:
             metrics.append(make())
         except MissingExtraError as error:
             missing.append(Missing(what, error.remedy or error.problem))
 
-    take("STOI", Stoi)
-    take("ESTOI", partial(Stoi, extended=True))
-    take("PESQ-WB", partial(Pesq, "wb"))
-    take("PESQ-NB", partial(Pesq, "nb"))
+    take("stoi", "STOI", Stoi)
+    take("stoi", "ESTOI", partial(Stoi, extended=True))
+    take("pesq", "PESQ-WB", partial(Pesq, "wb"))
+    take("pesq", "PESQ-NB", partial(Pesq, "nb"))
     metrics += [SiSdr(), MelDistance(), LogSpectralDistance()]
-    take("DNSMOS", Dnsmos)
+    take("dnsmos", "DNSMOS", Dnsmos)
     if utmos is not None:
         metrics.append(Utmos(utmos, device))
     else:
         missing.append(Missing("UTMOS", "give --utmos FILE, the predictor as TorchScript (docs/evaluate.md says how)"))
-    take("DistillMOS", partial(DistillMos, device))
-    take("F0 correlation, voicing error", Pitch)
-    take("ViSQOL", Visqol)
+    take("distillmos", "DistillMOS", partial(DistillMos, device))
+    take("pitch", "F0 correlation, voicing error", Pitch)
+    take("visqol", "ViSQOL", Visqol)
     recognition, absent = select_recognition(transcribed, recognizers, language, device)
     metrics += recognition
     missing += absent

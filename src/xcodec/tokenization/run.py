@@ -113,7 +113,7 @@ def tokenize(
         if not lock.take(wait=False):
             raise InputError(f"{lock.holder} works on it", subject=plan.store, remedy="wait for it to end")
         lock.holder = f"another run (process {os.getpid()} on {socket.gethostname()})"
-        plan.store.clean(name)
+        plan.store.clean()
         survey = plan.survey(part)
         survey.check()
         done = set(survey.done)
@@ -138,7 +138,7 @@ def tokenize(
                         "one that has no codes any more. Run again, all parts if there are several"
                     )
                 meter.recount()
-            plan.store.clean(name)  # of processes of this run that were killed, too
+            plan.store.clean()  # of processes of this run that were killed, too
         except BaseException:
             with suppress(OSError):  # what stopped the run is to be told, not that this cannot be written
                 write_lists(plan)

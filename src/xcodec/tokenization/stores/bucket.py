@@ -137,5 +137,5 @@ class BucketStore(Store):
         """Return a lease, which ends when its holder has said nothing for a while."""
         return Lease(self, name)
 
-    def clean(self, lock: str) -> None:
+    def clean(self) -> None:
         """Do nothing: objects are never half-written."""

@@ -1,20 +1,15 @@
 """A store that is a folder of a file system, of this machine or shared by several."""
 
 import os
-import time
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from xcodec.files import remove_stale_parts, written_whole
+from xcodec.files import remove_stale_parts, scratch_file, written_whole
 from xcodec.tokenization.lock import Lock
 from xcodec.tokenization.stores.store import Store
 
 __all__ = ["FolderStore"]
-
-_PART = f".{'?' * 32}.part"  # what a file is called while it is written
-_STALE = 3600.0  # seconds after which a half-written file belongs to no living run, where locks do not tell
 
 
 class FolderStore(Store):
@@ -78,9 +73,8 @@ class FolderStore(Store):
     def create(self, name: str, contents: bytes) -> bool:
         """Write a file that is not there; a hard link is what one of several processes makes."""
         path = self.folder / name
-        part = path.with_name(f".{uuid.uuid4().hex}.part")
-        try:
-            with part.open("xb") as file:
+        with scratch_file(path.parent) as part:
+            with part.open("r+b") as file:
                 file.write(contents)
                 file.flush()
                 os.fsync(file.fileno())
@@ -90,9 +84,7 @@ class FolderStore(Store):
                 return False
             except OSError:  # a file system without hard links
                 part.rename(path)
-            return True
-        finally:
-            part.unlink(missing_ok=True)
+        return True
 
     def remove(self, name: str) -> None:
         """Remove a file; there may be none."""
@@ -102,18 +94,7 @@ class FolderStore(Store):
         """Return a lock of the system's, which ends with the process."""
         return Lock(self.folder / name)
 
-    def clean(self, lock: str) -> None:
-        """Remove half-written files: all, where nobody else holds a lock, and else those that nobody writes to."""
-        alone = all(_is_free(path) for path in self.folder.glob(".run-*.lock") if path.name != lock)
-        for path in (*self.folder.glob(_PART), *(self.folder / "codes").glob(_PART)):
-            with suppress(OSError):
-                if alone or time.time() - path.stat().st_mtime > _STALE:
-                    path.unlink()
+    def clean(self) -> None:
+        """Remove half-written files that nobody writes to any more."""
         for folder in (self.folder, self.folder / "codes"):
             remove_stale_parts(folder)
-
-
-def _is_free(path: Path) -> bool:
-    """Whether nobody holds a lock, as far as locks are known here."""
-    with Lock(path) as lock:
-        return lock.take(wait=False) and lock.is_kept

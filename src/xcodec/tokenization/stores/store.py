@@ -105,9 +105,5 @@ class Store(ABC):
         """Return a lock that all who work on the output see."""
 
     @abstractmethod
-    def clean(self, lock: str) -> None:
-        """Remove what killed runs left half-written, but not what another run may be writing now.
-
-        Args:
-            lock: the name of the run's own lock, which it holds.
-        """
+    def clean(self) -> None:
+        """Remove what killed runs left half-written, but not what another run may be writing now."""
