@@ -344,6 +344,8 @@ def test_the_page_holds_all_that_is_heard_and_seen(recordings: Path, again: Path
     assert len(page.all("audio")) == 2 * 3  # two clips: the recording, the model's, the folder's
     kinds = [image["class"] for image in page.all("img")]
     assert (kinds.count("spectrogram"), kinds.count("codes")) == (6, 2)
+    [codebook] = re.findall(r'<tr data-system="([^"]*)"><th>[^<]*</th><td>\d+</td><td>\d+</td><td>65,536</td>', text)
+    assert codebook == str(model)
     heard = tmp_path / "heard.flac"
     heard.write_bytes(base64.b64decode(str(page.all("audio")[0]["src"]).partition(",")[2]))
     assert Audio.read(heard).duration == 1.0

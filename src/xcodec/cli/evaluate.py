@@ -63,6 +63,8 @@ same clips in the same run:
   with packages  STOI, ESTOI, PESQ-WB, PESQ-NB      'xcodec\\[eval]'
                  DNSMOS                             'xcodec\\[dnsmos]'
                  DistillMOS                         'xcodec\\[distillmos]'
+                 ViSQOL                             'xcodec\\[visqol]'
+                 F0 correlation, voicing error      'xcodec\\[pitch]'
                  WER by pocketsphinx, where there are transcripts: --transcripts,
                  or transcripts.tsv or *.trans.txt beside the recordings
                                                     'xcodec\\[asr]'

@@ -54,9 +54,7 @@ def data_set_page(tokens: Tokens, codec: "Codec | None" = None, examples: int = 
             ("shards", f"{data.standing.shards_done:,} of {data.standing.shards:,}"),
             ("output", str(tokens.plan.store)),
         ],
-        codebooks=[
-            (f"codebook {i}" if len(data.codebooks) > 1 else "", use) for i, use in enumerate(data.codebooks, 1)
-        ],
+        codebooks=[("", f"codebook {i}", use) for i, use in enumerate(data.codebooks, 1)],
         examples=heard,
         colour=colour,
     )

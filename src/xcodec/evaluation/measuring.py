@@ -1,9 +1,10 @@
 """Pairs through metrics: here, or in processes beside the codecs, with the same scores."""
 
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -202,10 +203,10 @@ def measured(pair: Pair, metrics: Sequence[Metric]) -> Measurement:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch use one thread, in which sums come out the same wherever they are taken."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    """Let torch, and numba where it is loaded, use one thread: sums come out the same wherever they are taken."""
+    with ExitStack() as stack:
+        for library in (torch, sys.modules.get("numba")):
+            if library is not None:
+                stack.callback(library.set_num_threads, library.get_num_threads())
+                library.set_num_threads(1)
         yield
-    finally:
-        torch.set_num_threads(threads)

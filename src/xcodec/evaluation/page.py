@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from xcodec.evaluation.comparison import best_of, compare_all, of_the_leader
 from xcodec.evaluation.evaluation import Evaluation, Example
 from xcodec.evaluation.figures import NONE, comparison_text, cost_texts, heading, interval_text, mean_text, support_text
-from xcodec.evaluation.page_parts import Card, Listening, card_of, colour, rendered
+from xcodec.evaluation.page_parts import Card, Listening, all_codebooks, card_of, colour, rendered
 from xcodec.evaluation.record import record
 from xcodec.evaluation.systems.system import Reference
 
@@ -45,11 +45,7 @@ def page(evaluation: Evaluation) -> str:
             for scale in evaluation.scales
             if (compared := of_the_leader(evaluation, comparisons, scale))
         ],
-        codebooks=[
-            (f"{system.name}, codebook {i}" if len(system.codebooks) > 1 else system.name, use)
-            for system in evaluation.systems
-            for i, use in enumerate(system.codebooks, 1)
-        ],
+        codebooks=all_codebooks(evaluation),
         examples=examples,
         shows_codes=any(result.codes for each in evaluation.examples for result in each.reconstructions.values()),
         tables=[

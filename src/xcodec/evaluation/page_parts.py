@@ -10,6 +10,8 @@ from typing import Any
 
 from xcodec.audio import Audio
 from xcodec.errors import MissingExtraError
+from xcodec.evaluation.codebook import CodebookUse
+from xcodec.evaluation.evaluation import Evaluation
 from xcodec.evaluation.pictures import (
     DIFFERENCE_COLOURS,
     LEVEL_COLOURS,
@@ -19,7 +21,7 @@ from xcodec.evaluation.pictures import (
 )
 from xcodec.evaluation.systems.system import Coded
 
-__all__ = ["Card", "Listening", "card_of", "colour", "rendered"]
+__all__ = ["Card", "Listening", "all_codebooks", "card_of", "colour", "rendered"]
 
 OWN = "xcodec.evaluation"  # the package of the files that all reports share
 
@@ -83,6 +85,15 @@ def card_of(
         codes="" if codes is None else _data_url("image/png", codes_picture(codes, levels)),
         audio=_data_url("audio/flac", _flac(audio)),
     )
+
+
+def all_codebooks(evaluation: Evaluation) -> list[tuple[str, str, CodebookUse]]:
+    """List the codebooks of all systems: the system's name, the codebook's, and its use."""
+    return [
+        (system.name, f"{system.name}, codebook {i}" if len(system.codebooks) > 1 else system.name, use)
+        for system in evaluation.systems
+        for i, use in enumerate(system.codebooks, 1)
+    ]
 
 
 def colour(level: int, levels: int) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
@@ -45,10 +46,19 @@ class PocketSphinx:
     def __init__(self) -> None:
         self._new_decoder = require("pocketsphinx", "asr").Decoder
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), ()
+
+    @cached_property
+    def _listening(self) -> tuple[Any, str]:
+        """A decoder, whose models take as long to load as a second of speech, and the cepstral mean it begins with."""
+        decoder = self._new_decoder(samprate=SAMPLING_RATE, loglevel="FATAL")
+        return decoder, decoder.get_cmn(False)
+
     def transcribe(self, samples: np.ndarray) -> str:
         """Transcribe float32 (samples,) at 16 kHz."""
-        # A decoder adapts to what it hears; a new one each time keeps a clip's score its own.
-        decoder = self._new_decoder(samprate=SAMPLING_RATE, loglevel="FATAL")
+        decoder, mean = self._listening
+        decoder.set_cmn(mean)  # which it adapts to what it hears; a clip's score is to be its own
         pcm = np.round(samples.clip(-1.0, 1.0) * 32767).astype("<i2")
         decoder.start_utt()
         decoder.process_raw(pcm.tobytes(), full_utt=True)

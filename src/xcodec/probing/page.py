@@ -2,7 +2,7 @@
 
 from xcodec.evaluation.comparison import compare_all, of_the_leader
 from xcodec.evaluation.figures import NONE, comparison_text, cost_texts, heading, interval_text, mean_text
-from xcodec.evaluation.page_parts import colour, rendered
+from xcodec.evaluation.page_parts import all_codebooks, colour, rendered
 from xcodec.evaluation.record import record
 from xcodec.probing.plot import COLOURS, plot_of
 from xcodec.probing.run import Probing
@@ -34,11 +34,7 @@ def page(probing: Probing) -> str:
             probe.name: [plot for curve in probe.curves if (plot := plot_of(curve, probing)) is not None]
             for probe in probing.probes
         },
-        codebooks=[
-            (f"{system.name}, codebook {i}" if len(system.codebooks) > 1 else system.name, use)
-            for system in evaluation.systems
-            for i, use in enumerate(system.codebooks, 1)
-        ],
+        codebooks=all_codebooks(evaluation),
         compared=[
             (scale, compared)
             for scale in evaluation.scales
