@@ -3,6 +3,7 @@
     nox                     every row for which there is a Python here; the others are skipped, and it says so
     nox -s oldest           one row: rows-3.10 ... rows-3.14, oldest, no_extras, no_compiler
     nox -s oldest -- tests/test_codec.py -k silence     what pytest is told in place of the core tests
+    XCODEC_WHEEL=dist/NAME.whl nox      the rows with kernels try that wheel, as it would be published, and build none
 
 uv makes the environments; UV_TORCH_BACKEND=cpu brings a torch without CUDA, where PyTorch's own index can be reached.
 """
@@ -40,6 +41,8 @@ BUILT: dict[bool, Path] = {}  # with and without kernels: one wheel is for every
 
 def wheel(session: nox.Session, kernels: bool = True) -> Path:
     """Build a wheel of the sources as they are, once for all rows; without kernels, as where there is no compiler."""
+    if kernels and "XCODEC_WHEEL" in os.environ:
+        return Path(os.environ["XCODEC_WHEEL"]).absolute()
     if kernels not in BUILT:
         folder = Path(session.cache_dir) / ("wheel" if kernels else "wheel-without-kernels")
         shutil.rmtree(folder, ignore_errors=True)

@@ -28,6 +28,7 @@ from xcodec.models.xcodec2 import Xcodec2Model
 for variable in ("FORCE_COLOR", "NO_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "TERMINAL_WIDTH"):
     os.environ.pop(variable, None)
 os.environ["COLUMNS"] = "80"
+os.environ["XCODEC_CACHE"] = ""  # nothing is known of a run before this one
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script, which programs would inherit
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

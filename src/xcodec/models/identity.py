@@ -12,7 +12,8 @@ from transformers import PreTrainedModel
 
 from xcodec.codes import CodecIdentity
 from xcodec.errors import InputError
-from xcodec.models.weights import read_tensors
+from xcodec.models.known_hashes import KnownHashes
+from xcodec.models.weights import read_tensors, weight_files
 
 __all__ = ["fingerprint_checkpoint", "fingerprint_model", "fingerprint_tensors"]
 
@@ -35,8 +36,12 @@ def fingerprint_checkpoint(
         name: what to call it.
         unused_tensors: names of tensors that do not count.
     """
-    tensors = {key: tensor for key, tensor in read_tensors(folder).items() if key not in unused_tensors}
-    return fingerprint_tensors(tensors, config, name)
+
+    def compute() -> str:
+        return hash_tensors((key, x) for key, x in read_tensors(folder).items() if key not in unused_tensors)
+
+    hashed = KnownHashes.of_user().get(weight_files(folder), unused_tensors, compute)
+    return CodecIdentity(name, hash_architecture(config), hashed)
 
 
 def fingerprint_tensors(tensors: Mapping[str, Tensor], config: Architecture, name: str) -> CodecIdentity:

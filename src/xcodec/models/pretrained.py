@@ -234,7 +234,7 @@ class StrictPreTrainedModel(PreTrainedModel):
         chosen = cls._configuration(stored, config, fields)
         chosen.check_against(len(stored.tensors), stored.name)
         try:
-            with torch.device("meta"):
+            with torch.device("meta"), init.no_init_weights():
                 expected = {name: tuple(tensor.shape) for name, tensor in cls(chosen).state_dict().items()}
         except Exception as error:  # any, according to which size is odd
             raise CheckpointError(

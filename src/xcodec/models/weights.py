@@ -23,6 +23,7 @@ __all__ = [
     "read_tensors",
     "save_tensors",
     "shapes_of",
+    "weight_files",
 ]
 
 WEIGHTS = "model.safetensors"
