@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from xcodec.conversion import convert_checkpoint, read_checkpoint
 from xcodec.models import load_model
 from xcodec.models.checkpoint import resolve_checkpoint, wanted_files
 from xcodec.models.identity import fingerprint_checkpoint, fingerprint_model
+from xcodec.models.known_hashes import KnownHashes
 from xcodec.models.stored import Stored
 from xcodec.training.checkpoints import export
 from xcodec_builders import tiny_xcodec
@@ -246,6 +248,15 @@ def test_the_identity_does_not_depend_on_who_wrote_the_checkpoint(saved, checkpo
         assert stored_identity(checkpoint) == stored_identity(saved), field
     (checkpoint / "config.json").write_text(json.dumps(config | {"rms_norm_eps": 1e-3}))
     assert stored_identity(checkpoint) != stored_identity(saved)
+
+
+def test_the_identity_of_a_big_checkpoint_is_worked_out_once(saved, tmp_path, monkeypatch):
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 60)  # what was written just now is not kept
+    monkeypatch.setattr(KnownHashes, "of_user", lambda: KnownHashes(tmp_path / "known", least_bytes=0))
+    identity = stored_identity(saved)
+    monkeypatch.setattr("xcodec.models.identity.hash_tensors", lambda tensors: pytest.fail("it is known"))
+    assert stored_identity(saved) == identity
 
 
 def test_the_identity_follows_the_weights_and_the_config_and_nothing_else(saved, checkpoint, tiny):
