@@ -208,6 +208,19 @@ def test_a_stream_is_near_the_float_one(in_int8: Codec, in_float: Codec) -> None
     assert snr(expected, found) > 40
 
 
+def test_streams_that_share_a_step_get_bit_for_bit_what_each_gets_alone(in_int8: Codec) -> None:
+    ids = np.random.default_rng(0).integers(0, 65536, (2, 1, 50))
+    together, alone = ([StreamDecoder(in_int8) for _ in ids] for _ in range(2))
+    for first in range(0, 50, 10):
+        given = [own[:, first : first + 10] for own in ids]
+        pieces = StreamDecoder.push_many(together, given)
+        for stream, codes, piece in zip(alone, given, pieces, strict=True):
+            expected = stream.push(codes)
+            assert (piece is None) == (expected is None)
+            if piece is not None and expected is not None:
+                np.testing.assert_array_equal(piece.samples, expected.samples)
+
+
 def streamed(decoder: StreamDecoder, ids: np.ndarray) -> list[np.ndarray]:
     pieces = [decoder.push(ids[:, first : first + 20]) for first in range(0, ids.shape[1], 20)]
     return [piece.samples[0] for piece in (*pieces, decoder.flush()) if piece is not None]

@@ -8,8 +8,9 @@
 // Two neighbouring channels lie in the place of one float, for the instruction that multiplies pairs of int16 and adds
 // both products. Exact products of int8 would take that instruction too, so the inputs' other bits cost nothing.
 //
-// A weight lies in panels of 16 outputs: (panels, taps, pairs of channels, 16, 2). A panel's block of channels is
-// widened to int16 where it is int8, stays in the first-level cache, and meets all steps of a task.
+// A weight lies in panels of 16 outputs: (panels, taps, pairs of channels, 16, 2). A panel's block of channels stays in
+// the first-level cache and meets all steps of a task. int8 becomes int16 on its way to the registers where these are
+// few, as in a stream, and else once before them all, which changes no bit.
 
 #include <stdint.h>
 
@@ -17,6 +18,8 @@ namespace xcodec {
 
 constexpr int64_t PANEL = 16;            // outputs
 constexpr int64_t DEEPEST = 256;         // channels in a block
+constexpr int64_t FEW_STEPS = 24;        // for which int8 is not widened in memory
+constexpr int64_t AHEAD = 2048;          // bytes of weights that are asked for before they are used
 constexpr int64_t MOST_NUMBERS = 98304;  // of the input in a task: they stay in the second-level cache
 constexpr int64_t MOST_STEPS = 192;      // of the output in a task, a multiple of every variant's GROUP
 
@@ -61,8 +64,8 @@ namespace {
 constexpr int VECTORS = PANEL / LANES;                                 // of a step's sums
 constexpr int GROUP = LANES == 16 ? 12 : REGISTERS / 4 * 3 / VECTORS;  // steps whose sums are in registers together
 typedef int16_t Short __attribute__((vector_size(LANES * sizeof(int16_t))));
-typedef int8_t Tiny __attribute__((vector_size(16)));
-typedef int16_t Sixteen __attribute__((vector_size(32)));
+typedef int8_t Tiny __attribute__((vector_size(2 * LANES)));
+typedef int16_t Pairs __attribute__((vector_size(2 * LANES * sizeof(int16_t))));
 
 // c + both products of the int16s in each place of a and b.
 inline Bits add_products(Bits c, Bits a, Bits b) {
@@ -107,25 +110,36 @@ float round_step(const Number* x, int64_t channels, int64_t row, float most, int
   return lanes[0] / most;
 }
 
-// As many int8s as int16s, a multiple of 16.
+// The int16s of LANES pairs, which lie in memory as such or as int8s.
+inline Bits pairs_of(const int16_t* p) {
+  Bits v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+inline Bits pairs_of(const int8_t* p) {
+  Tiny tiny;
+  memcpy(&tiny, p, sizeof tiny);
+  return (Bits) __builtin_convertvector(tiny, Pairs);
+}
+
+// As many int8s as int16s, a multiple of what pairs_of reads.
 inline void widen_weights(const int8_t* from, int64_t count, int16_t* to) {
-  for (int64_t k = 0; k < count; k += 16) {
-    Tiny tiny;
-    memcpy(&tiny, from + k, sizeof tiny);
-    const Sixteen wide = __builtin_convertvector(tiny, Sixteen);
+  for (int64_t k = 0; k < count; k += 2 * LANES) {
+    const Bits wide = pairs_of(from + k);
     memcpy(to + k, &wide, sizeof wide);
   }
 }
 
 // sums += scales * the products of COUNT steps, `step` numbers apart, with a panel: one tap, one block of channels.
-template <int COUNT>
-void multiply(const int16_t* x, int64_t step, const int16_t* panel, int64_t pairs, const float* scales,
+template <int COUNT, typename Weight>
+void multiply(const int16_t* x, int64_t step, const Weight* panel, int64_t pairs, const float* scales,
               int64_t scale_step, float* sums) {
   Bits found[COUNT][VECTORS] = {};
   for (int64_t p = 0; p < pairs; p++, x += 2, panel += 2 * PANEL) {
     Bits weights[VECTORS];
 #pragma GCC unroll 4
-    for (int j = 0; j < VECTORS; j++) memcpy(&weights[j], panel + 2 * j * LANES, sizeof weights[j]);
+    for (int j = 0; j < VECTORS; j++) weights[j] = pairs_of(panel + 2 * j * LANES);
+    __builtin_prefetch(panel + AHEAD / sizeof(Weight));
 #pragma GCC unroll 12
     for (int i = 0; i < COUNT; i++) {
       int32_t pair;
@@ -146,13 +160,26 @@ void multiply(const int16_t* x, int64_t step, const int16_t* panel, int64_t pair
   }
 }
 
-using Multiply = void (*)(const int16_t*, int64_t, const int16_t*, int64_t, const float*, int64_t, float*);
+template <typename Weight>
+using Multiply = void (*)(const int16_t*, int64_t, const Weight*, int64_t, const float*, int64_t, float*);
 
-// The function for the last `count` steps, fewer than GROUP.
-template <int COUNT = GROUP>
-Multiply multiply_of(int64_t count) {
-  if constexpr (COUNT == 1) return multiply<1>;
-  else return count == COUNT ? multiply<COUNT> : multiply_of<COUNT - 1>(count);
+// The function for the last `count` steps, at most GROUP.
+template <typename Weight, int COUNT = GROUP>
+Multiply<Weight> multiply_of(int64_t count) {
+  if constexpr (COUNT == 1) return multiply<1, Weight>;
+  else return count == COUNT ? multiply<COUNT, Weight> : multiply_of<Weight, COUNT - 1>(count);
+}
+
+// sums += what a panel's block of channels, of one tap, makes of `count` steps.
+template <typename Weight>
+void multiply_all(const int16_t* x, int64_t step, const Weight* panel, int64_t pairs, const float* scales,
+                  int64_t scale_step, int64_t count, float* sums) {
+  int64_t i = 0;
+  for (; i + GROUP <= count; i += GROUP)
+    multiply<GROUP>(x + i * step, step, panel, pairs, scales + i * scale_step, scale_step, sums + i * PANEL);
+  if (i < count)
+    multiply_of<Weight>(count - i)(x + i * step, step, panel, pairs, scales + i * scale_step, scale_step,
+                                   sums + i * PANEL);
 }
 
 template <typename Number>
@@ -186,8 +213,7 @@ void convolve(const IntegerConv& job, const Outputs& task, float* scratch) {
       memset(x + i * row, 0, row * sizeof(int16_t));
     }
   }
-  const int64_t step = job.stride * row, rest = count % GROUP;
-  const Multiply last = multiply_of(rest ? rest : GROUP);
+  const int64_t step = job.stride * row;
   Number* out = (Number*)job.out + (task.clip * job.steps + task.first) * job.outputs;
   for (int64_t n = task.first_panel; n < task.last_panel; n++) {
     memset(sums, 0, count * PANEL * sizeof(float));
@@ -195,19 +221,17 @@ void convolve(const IntegerConv& job, const Outputs& task, float* scratch) {
       for (int64_t first = 0; first < pairs; first += DEEPEST / 2) {
         const int64_t deep = at_most(DEEPEST / 2, pairs - first),
                       at = ((n * job.taps + tap) * pairs + first) * 2 * PANEL;
-        const int16_t* weights = (const int16_t*)job.weight + at;
-        if (!job.wide) {
-          const int8_t* narrow_weights = (const int8_t*)job.weight + at;
-          widen_weights(narrow_weights, deep * 2 * PANEL, panel);
-          weights = panel;
-        }
         const int64_t seen_by_first = tap * job.dilation;
         const int16_t* rows = x + seen_by_first * row + 2 * first;
         const float* scale = scales + seen_by_first;
-        int64_t i = 0;
-        for (; i + GROUP <= count; i += GROUP)
-          multiply<GROUP>(rows + i * step, step, weights, deep, scale + i * job.stride, job.stride, sums + i * PANEL);
-        if (i < count) last(rows + i * step, step, weights, deep, scale + i * job.stride, job.stride, sums + i * PANEL);
+        if (job.wide) {
+          multiply_all(rows, step, (const int16_t*)job.weight + at, deep, scale, job.stride, count, sums);
+        } else if (count <= FEW_STEPS) {
+          multiply_all(rows, step, (const int8_t*)job.weight + at, deep, scale, job.stride, count, sums);
+        } else {
+          widen_weights((const int8_t*)job.weight + at, deep * 2 * PANEL, panel);
+          multiply_all(rows, step, panel, deep, scale, job.stride, count, sums);
+        }
       }
     }
     for (int64_t i = 0; i < count; i++)
