@@ -14,6 +14,8 @@ from xcodec.models.causal_xcodec2 import CausalXcodec2Model
 from xcodec.models.distill_neucodec import FAMILY as DISTILL_NEUCODEC
 from xcodec.models.distill_neucodec import DistillNeuCodecModel
 from xcodec.models.family import Family
+from xcodec.models.harmonic_xcodec2 import FAMILY as HARMONIC
+from xcodec.models.harmonic_xcodec2 import HarmonicXcodec2Model
 from xcodec.models.neucodec import FAMILY as NEUCODEC
 from xcodec.models.neucodec import NeuCodecModel
 from xcodec.models.xcodec2 import FAMILY, Xcodec2FeatureExtractor, Xcodec2Model
@@ -108,6 +110,8 @@ def fit_quantizer(model: Any) -> None:
         level = model(**inputs).audio_values.std()
         if isinstance(model, CausalXcodec2Model):
             model.acoustic_decoder.head.proj.weight.mul_(0.1 / level)
+        elif isinstance(model, HarmonicXcodec2Model):
+            model.acoustic_decoder.head.linear.bias.add_((0.1 / level).log())
         else:
             model.acoustic_decoder.head.linear.bias[: model.config.n_fft // 2 + 1].add_((0.1 / level).log())
 
@@ -131,6 +135,11 @@ def tiny_causal(seed: int = 0, **fields: Any) -> CausalXcodec2Model:
     """A random X-Codec2 of that size with a causal decoder."""
     sizes = {"decoder_hidden_size": 48, "num_attention_heads": 3, "num_key_value_heads": 3}
     return random_model(seed, CAUSAL, **(TINY | sizes | fields))
+
+
+def tiny_harmonic(seed: int = 0, **fields: Any) -> HarmonicXcodec2Model:
+    """A random X-Codec2 of that size with a harmonic decoder."""
+    return random_model(seed, HARMONIC, **(TINY | {"filter_hidden_size": 16} | fields))
 
 
 @torch.no_grad()

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
         DistillNeuCodecModel,
         DistillNeuCodecPreTrainedModel,
     )
+    from xcodec.models.harmonic_xcodec2 import (
+        HarmonicXcodec2Config,
+        HarmonicXcodec2Model,
+        HarmonicXcodec2PreTrainedModel,
+    )
     from xcodec.models.higgs_audio_v2_tokenizer import (
         HiggsAudioV2TokenizerConfig,
         HiggsAudioV2TokenizerModel,
@@ -52,6 +57,9 @@ __all__ = [
     "DistillNeuCodecFeatureExtractor",
     "DistillNeuCodecModel",
     "DistillNeuCodecPreTrainedModel",
+    "HarmonicXcodec2Config",
+    "HarmonicXcodec2Model",
+    "HarmonicXcodec2PreTrainedModel",
     "HiggsAudioV2TokenizerConfig",
     "HiggsAudioV2TokenizerModel",
     "HiggsAudioV2TokenizerPreTrainedModel",
@@ -92,6 +100,9 @@ _HOME = {
     "DistillNeuCodecFeatureExtractor": "xcodec.models.distill_neucodec",
     "DistillNeuCodecModel": "xcodec.models.distill_neucodec",
     "DistillNeuCodecPreTrainedModel": "xcodec.models.distill_neucodec",
+    "HarmonicXcodec2Config": "xcodec.models.harmonic_xcodec2",
+    "HarmonicXcodec2Model": "xcodec.models.harmonic_xcodec2",
+    "HarmonicXcodec2PreTrainedModel": "xcodec.models.harmonic_xcodec2",
     "HiggsAudioV2TokenizerConfig": "xcodec.models.higgs_audio_v2_tokenizer",
     "HiggsAudioV2TokenizerModel": "xcodec.models.higgs_audio_v2_tokenizer",
     "HiggsAudioV2TokenizerPreTrainedModel": "xcodec.models.higgs_audio_v2_tokenizer",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from builders import FEWEST_LAYERS, TINY_DISTILL, tiny_causal, tiny_distill, tiny_neucodec
+from builders import FEWEST_LAYERS, TINY_DISTILL, tiny_causal, tiny_distill, tiny_harmonic, tiny_neucodec
 from export_builders import check_export
 
 pytest.importorskip("onnxscript", reason="pip install 'xcodec[onnx]'")
@@ -17,6 +17,10 @@ def test_neucodec(tmp_path: Path) -> None:
 
 def test_a_causal_decoder_and_its_step(tmp_path: Path) -> None:
     check_export(tiny_causal(**FEWEST_LAYERS), tmp_path / "out", "decoder", "stream")
+
+
+def test_a_harmonic_decoder_and_its_step(tmp_path: Path) -> None:
+    check_export(tiny_harmonic(**FEWEST_LAYERS), tmp_path / "out", "decoder", "stream")
 
 
 @pytest.mark.parametrize("half", ["encoder", "decoder"])

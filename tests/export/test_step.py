@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import xcodec_builders
-from builders import RECORDINGS, codec_to_export, tiny_causal, tiny_pooled
+from builders import RECORDINGS, codec_to_export, tiny_causal, tiny_harmonic, tiny_pooled
 from xcodec import CheckpointError, Codec
 from xcodec.code_stream import CodeStream
 from xcodec.export.blocks import portable
@@ -26,6 +26,7 @@ WINDOWS = ((1, 2), (3, 2), (7, 0), (2, 5), (1, 0))  # frames that become final, 
 FAMILIES = {
     "xcodec2": lambda: codec_to_export().model,
     "pooled": tiny_pooled,
+    "harmonic": tiny_harmonic,
     "causal": tiny_causal,
     "causal with a window": lambda: tiny_causal(sliding_window=4),
     "higgs": xcodec_builders.tiny_higgs,

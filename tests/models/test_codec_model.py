@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import xcodec
-from builders import speech, tiny_causal, tiny_distill, tiny_model, tiny_neucodec, tiny_pooled
+from builders import speech, tiny_causal, tiny_distill, tiny_harmonic, tiny_model, tiny_neucodec, tiny_pooled
 from xcodec import Codec, InputError
 from xcodec.models.auto import feature_extractor_of
 from xcodec.models.codec_model import Clips, CodecModel
@@ -20,6 +20,7 @@ from xcodec_builders import tiny_higgs, tiny_vocos, tiny_xcodec
 
 TINY = {
     "causal_xcodec2": tiny_causal,
+    "harmonic_xcodec2": tiny_harmonic,
     "xcodec2": tiny_model,
     "neucodec": tiny_neucodec,
     "distill_neucodec": tiny_distill,

@@ -8,13 +8,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from builders import speech, tiny_causal, tiny_distill, tiny_model, tiny_neucodec
+from builders import speech, tiny_causal, tiny_distill, tiny_harmonic, tiny_model, tiny_neucodec
 from xcodec import (
     CausalXcodec2Model,
     CheckpointError,
     Codec,
     DistillNeuCodecFeatureExtractor,
     DistillNeuCodecModel,
+    HarmonicXcodec2Model,
     HiggsAudioV2TokenizerModel,
     InputError,
     NeuCodecFeatureExtractor,
@@ -30,6 +31,7 @@ FAMILIES = {
     "X-Codec2": (tiny_model, Xcodec2FeatureExtractor, Xcodec2Model),
     "NeuCodec": (tiny_neucodec, NeuCodecFeatureExtractor, NeuCodecModel),
     "causal": (tiny_causal, Xcodec2FeatureExtractor, CausalXcodec2Model),
+    "harmonic": (tiny_harmonic, Xcodec2FeatureExtractor, HarmonicXcodec2Model),
     "DistillNeuCodec": (tiny_distill, DistillNeuCodecFeatureExtractor, DistillNeuCodecModel),
     "Higgs": (tiny_higgs, partial(XcodecFeatureExtractor, 1, 24000, 0.0, 960), HiggsAudioV2TokenizerModel),
     "X-Codec": (tiny_xcodec, XcodecFeatureExtractor, XcodecModel),

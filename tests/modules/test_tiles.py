@@ -14,6 +14,7 @@ from xcodec.models.acoustic import AcousticEncoder
 from xcodec.models.semantic import SemanticAdapter
 from xcodec.models.xcodec.decoder import AcousticDecoder as DacDecoder
 from xcodec.modules.attention import SelfAttention
+from xcodec.modules.harmonic_head import HarmonicHead
 from xcodec.modules.istft import ISTFTHead
 from xcodec.modules.resnet import ResNetBlock
 from xcodec.modules.snake import AntiAliasedActivation, Snake
@@ -49,7 +50,9 @@ TIME_FIRST = {
     "transformer layer": lambda: TransformerLayer(SelfAttention(64, 4, 4, 16, False), MLP(64, 96, F.silu), 64, 1e-6),
     "wav2vec2-bert": lambda: Wav2Vec2Bert(64, 16, 24, 2, 2, 5, 6, 2, F.silu),
     "istft head": lambda: ISTFTHead(64, 40, 10),
+    "harmonic head": lambda: HarmonicHead(64, 40, 4, 16, 2000, 16, 50.0, 400.0),
 }
+HOPS = {"istft head": 10, "harmonic head": 40}
 
 
 @pytest.mark.parametrize("max_bytes", BUDGETS)
@@ -57,15 +60,15 @@ TIME_FIRST = {
 @pytest.mark.parametrize("name", CHANNELS_FIRST | TIME_FIRST)
 def test_a_block_in_tiles_gives_what_it_gives_whole(name, padded, max_bytes):
     block = randomized((CHANNELS_FIRST | TIME_FIRST)[name]())
-    x = clips_of_mixed_lengths(64) * (0.05 if name == "istft head" else 1)
+    x = clips_of_mixed_lengths(64) * (0.05 if name in HOPS else 1)
     x = x if name in CHANNELS_FIRST else x.transpose(1, 2).contiguous()
     lengths = LENGTHS if padded else None
     whole, in_tiles = block(x, Whole(lengths)), block(x.clone(), Tiled(lengths, max_bytes))
     for i, n in enumerate(LENGTHS.tolist() if padded else [33] * 4):
-        own = slice(n * 10 if name == "istft head" else n)
-        pick = (i, slice(None), own) if name in CHANNELS_FIRST or name == "istft head" else (i, own)
+        own = slice(n * HOPS.get(name, 1))
+        pick = (i, slice(None), own) if name in CHANNELS_FIRST or name in HOPS else (i, own)
         assert same(in_tiles[pick], whole[pick]), f"{name}, clip of {n} steps"
-    if padded and name == "istft head":
+    if padded and name in HOPS:
         assert torch.equal(in_tiles == 0, whole == 0), "zeros past each clip's end"
 
 

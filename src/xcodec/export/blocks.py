@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from xcodec.export.local_blocks import OnePassConvEncoder, WindowedTransformer
 from xcodec.modules.convnext_encoder import ConvEncoder
 from xcodec.modules.fbank import KaldiFbank
+from xcodec.modules.harmonic_head import HarmonicHead
 from xcodec.modules.istft import ISTFTHead
 from xcodec.modules.local_attention import LocalTransformer
 from xcodec.modules.snake import FILTER_TAPS, RATIO, AntiAliasedActivation
@@ -43,6 +44,14 @@ def waves(num_frequencies: int, num_samples: int, period: int) -> tuple[Tensor, 
     product = torch.arange(num_frequencies)[:, None] * torch.arange(num_samples) % period  # exact, however large
     angles = product.double() * (2 * math.pi / period)
     return angles.cos(), angles.sin()
+
+
+def inverse_waves(num_samples: int) -> tuple[Tensor, Tensor]:
+    """Compute what takes the real and the imaginary part of a spectrum to samples, float64 (bins, num_samples) each."""
+    cosines, sines = waves(num_samples // 2 + 1, num_samples, num_samples)
+    twice = torch.full((num_samples // 2 + 1, 1), 2.0 / num_samples, dtype=torch.float64)
+    twice[[0, -1]] /= 2  # 0 Hz and Nyquist stand for themselves alone, the others for their mirror images too
+    return twice * cosines, -twice * sines
 
 
 class MatrixFbank(KaldiFbank):
@@ -81,14 +90,43 @@ class MatrixISTFTHead(ISTFTHead):
     def __init__(self, head: ISTFTHead) -> None:
         super().__init__(head.linear.in_features, head.n_fft, head.hop_length)
         self.linear = head.linear
-        cosines, sines = waves(self.n_fft // 2 + 1, self.n_fft, self.n_fft)
-        twice = torch.full((self.n_fft // 2 + 1, 1), 2.0 / self.n_fft, dtype=torch.float64)
-        twice[[0, -1]] /= 2  # 0 Hz and Nyquist stand for themselves alone, the others for their mirror images too
-        self.cosines, self.sines = (twice * cosines).float(), (-twice * sines).float()
+        cosines, sines = inverse_waves(self.n_fft)
+        self.cosines, self.sines = cosines.float(), sines.float()
 
     def inverse_transform(self, magnitude: Tensor, phase: Tensor) -> Tensor:
         """`ISTFTHead.inverse_transform`."""
         return (magnitude * phase.cos()) @ self.cosines + (magnitude * phase.sin()) @ self.sines
+
+
+class MatrixHarmonicHead(HarmonicHead):
+    """A harmonic head whose Fourier transforms are products with matrices, and so is its minimum phase.
+
+    Args:
+        head: the head.
+    """
+
+    def __init__(self, head: HarmonicHead) -> None:
+        nn.Module.__init__(self)
+        self.__dict__.update(head.__dict__)
+        cosines, sines = waves(self.num_bins, self.n_fft, self.n_fft)
+        self.forth = (cosines.T.float().contiguous(), -sines.T.float().contiguous())
+        back_real, back_imaginary = inverse_waves(self.n_fft)
+        self.back = (back_real.float(), back_imaginary.float())
+        folded = torch.zeros(self.n_fft, dtype=torch.float64)
+        folded[1 : self.n_fft // 2] = 2
+        self.to_phase = (back_real * folded @ -sines.T).float()
+
+    def transform(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """`HarmonicHead.transform`."""
+        return frames @ self.forth[0], frames @ self.forth[1]
+
+    def inverse_transform(self, real: Tensor, imaginary: Tensor) -> Tensor:
+        """`HarmonicHead.inverse_transform`."""
+        return real @ self.back[0] + imaginary @ self.back[1]
+
+    def minimum_phase(self, log_magnitude: Tensor) -> Tensor:
+        """`HarmonicHead.minimum_phase`."""
+        return log_magnitude @ self.to_phase
 
 
 def extended(x: Tensor, lengths: Tensor, before: int, after: int) -> Tensor:
@@ -145,6 +183,7 @@ class OptionalVectorQuantizer(VectorQuantizer):
 REPLACEMENTS: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
     KaldiFbank: MatrixFbank,
     ISTFTHead: MatrixISTFTHead,
+    HarmonicHead: MatrixHarmonicHead,
     AntiAliasedActivation: TwoPhaseActivation,
     VectorQuantizer: OptionalVectorQuantizer,
     ConvEncoder: OnePassConvEncoder,

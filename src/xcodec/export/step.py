@@ -16,7 +16,7 @@ from xcodec.modules.time import Windowed
 
 __all__ = ["DecoderStepGraph"]
 
-STEPS, MOMENTS, KEYS = "steps", "moments", "keys"
+STEPS, MOMENTS, SUMS, KEYS = "steps", "moments", "sums", "keys"
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Kept:
     """One thing that is remembered.
 
     Attributes:
-        kind: the last inputs of a map (`STEPS`), what a norm has seen (`MOMENTS`), or keys and values (`KEYS`).
+        kind: the last inputs of a map (`STEPS`), what a norm has seen (`MOMENTS`), a sum (`SUMS`), or keys and values (`KEYS`).
         value: with the batch first; as `xcodec.modules.time.Past` has them.
         dim: where its steps are; None where it has none.
         most: how many steps are kept at most, and at which rate; None where nothing is forgotten here.
@@ -80,6 +80,12 @@ class SteppedTime(Windowed):
         moments = self.memory.next(lambda: torch.zeros_like(moments)) + moments
         self.memory.after.append(Kept(MOMENTS, moments))
         return moments
+
+    def _summed_up(self, x: Tensor) -> Tensor:
+        """`Windowed._summed_up`."""
+        known = self.memory.next(lambda: torch.zeros_like(x))
+        self.memory.after.append(Kept(SUMS, known + x))
+        return known
 
     def attend(
         self,
@@ -138,7 +144,7 @@ class DecoderStepGraph(Graph):
             codes: int64 (batch, codebooks, frames), which become final; those of a codebook that is left out are -1.
             ahead: the codes after them that have come, likewise, maybe none: they come again.
             done: how many frames each stream has had before, int64 (batch,).
-            *past: what is remembered of those, of no steps where a stream begins; moments are then zeros.
+            *past: what is remembered of those, of no steps where a stream begins; moments and sums are then zeros.
 
         Returns:
             Samples, float32 (batch, samples), of the final frames, and maybe of those ahead; how many frames are done;

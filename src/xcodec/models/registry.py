@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from xcodec.models import (
     causal_xcodec2,
     distill_neucodec,
+    harmonic_xcodec2,
     higgs_audio_v2_tokenizer,
     neucodec,
     xcodec,
@@ -22,6 +23,7 @@ FAMILIES: dict[str, Family] = {
     for family in (
         causal_xcodec2.FAMILY,  # before X-Codec2, all of whose names it may have too
         distill_neucodec.FAMILY,  # before X-Codec2, all of whose names it has too
+        harmonic_xcodec2.FAMILY,  # likewise
         xcodec2.FAMILY,
         neucodec.FAMILY,
         higgs_audio_v2_tokenizer.FAMILY,  # before X-Codec, all of whose names it has too

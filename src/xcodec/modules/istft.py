@@ -11,8 +11,9 @@ from xcodec.modules.lengths import valid_steps
 from xcodec.modules.linear import Linear
 from xcodec.modules.time import WHOLE, Time
 
-__all__ = ["ISTFTHead", "overlap_add"]
+__all__ = ["OVERLAP", "ISTFTHead", "normalized_overlap_add", "overlap_add"]
 
+OVERLAP = 4  # how many frames cover a sample, in Vocos and in all that descend from it
 MAX_MAGNITUDE = 100.0  # upstream clips here; checkpoints depend on it
 MIN_ENVELOPE = 1e-11
 
@@ -34,6 +35,31 @@ def overlap_add(frames: Tensor, hop_length: int) -> Tensor:
     total = sum(F.pad(parts[:, :, i], (0, 0, i, overlap - 1 - i)) for i in range(overlap))
     assert isinstance(total, Tensor)
     return total.reshape(batch, (num_frames - 1) * hop_length + frame_length)
+
+
+def normalized_overlap_add(frames: Tensor, window: Tensor, hop_length: int, valid: Tensor | None = None) -> Tensor:
+    """Window frames, sum them, and divide by what the windows sum up to, with "same" padding.
+
+    Args:
+        frames: shape (batch, frames, frame_length).
+        window: float32 (frame_length,).
+        hop_length: samples between the beginnings of neighbouring frames.
+        valid: which frames there are, bool (batch, frames); None means all.
+
+    Returns:
+        float32 (batch, frames * hop_length), zeros where no frame is valid.
+    """
+    num_frames = frames.shape[1]
+    frames, weights = frames * window, window.square().expand(1, num_frames, -1)
+    if valid is not None:
+        frames, weights = frames.masked_fill(~valid[..., None], 0.0), weights * valid[..., None]
+    trim = (len(window) - hop_length) // 2
+    samples = slice(trim, trim + num_frames * hop_length)
+    envelope = overlap_add(weights, hop_length)[:, samples].clamp(min=MIN_ENVELOPE)
+    audio = overlap_add(frames, hop_length)[:, samples] / envelope
+    if valid is not None:  # the last frame reaches past the end
+        audio = audio.masked_fill(~valid.repeat_interleave(hop_length, 1), 0.0)
+    return audio
 
 
 class ISTFTHead(nn.Module):
@@ -85,22 +111,9 @@ class ISTFTHead(nn.Module):
         """
         window = torch.hann_window(self.n_fft, dtype=torch.float32, device=x.device)
         valid = None if lengths is None else valid_steps(lengths, x.shape[1])
-        weights = window.square().expand(1, x.shape[1], -1)
-        if valid is not None:
-            weights = weights * valid[..., None]
-        trim = (self.n_fft - self.hop_length) // 2
-        samples = slice(trim, trim + x.shape[1] * self.hop_length)
-        envelope = overlap_add(weights, self.hop_length)[:, samples].clamp(min=MIN_ENVELOPE)
-        audio = overlap_add(self._frames(x, window, valid), self.hop_length)[:, samples] / envelope
-        if valid is not None:  # the last frame reaches past the end
-            audio = audio.masked_fill(~valid.repeat_interleave(self.hop_length, 1), 0.0)
-        return audio
-
-    def _frames(self, x: Tensor, window: Tensor, valid: Tensor | None) -> Tensor:
-        """Make windowed frames of (batch, time, n_fft + 2), zeros for steps that are not valid."""
         log_magnitude, phase = x.float().chunk(2, -1)
-        frames = self.inverse_transform(log_magnitude.exp().clamp(max=MAX_MAGNITUDE), phase) * window
-        return frames if valid is None else frames.masked_fill(~valid[..., None], 0.0)
+        frames = self.inverse_transform(log_magnitude.exp().clamp(max=MAX_MAGNITUDE), phase)
+        return normalized_overlap_add(frames, window, self.hop_length, valid)
 
     def inverse_transform(self, magnitude: Tensor, phase: Tensor) -> Tensor:
         """Transform spectra, (batch, time, n_fft // 2 + 1) each, to frames (batch, time, n_fft)."""

@@ -137,6 +137,10 @@ class Time(ABC):
         """
 
     @abstractmethod
+    def sum_before(self, x: Tensor) -> Tensor:
+        """Give for each step of `x`, whole numbers (batch, time), the sum of all that came before it."""
+
+    @abstractmethod
     def positions(self, x: Tensor) -> Tensor:
         """Tell which steps those of `x`, (batch, time, channels), are of their clips: integers (batch or 1, time)."""
 
@@ -252,6 +256,10 @@ class Whole(Time):
             for own in (block.wanted for block in query_blocks(attention, normal, k, MASK_BYTES))
         ]
         return x + (blocks[0] if len(blocks) == 1 else torch.cat(blocks, 1))
+
+    def sum_before(self, x: Tensor) -> Tensor:
+        """`Time.sum_before`."""
+        return x.cumsum(1) - x
 
     def positions(self, x: Tensor) -> Tensor:
         """`Time.positions`."""
@@ -417,6 +425,7 @@ class Past:
     Attributes:
         steps: the last inputs of a map, as far back as it reaches, without a batch: of as many dimensions less one.
         moments: of what a norm has seen, as `MaskedGroupNorm.moments` gives them, float64 (3, groups).
+        sums: of whole numbers, int64 (1,).
         keys: keys and values of an attention, (2, steps, width). The next window writes its own behind them, so that
             what one window has left is gone on from once.
         num_steps: how many final steps there have been.
@@ -424,6 +433,7 @@ class Past:
 
     steps: list[Tensor] = field(default_factory=list)
     moments: list[Tensor] = field(default_factory=list)
+    sums: list[Tensor] = field(default_factory=list)
     keys: list[Tensor] = field(default_factory=list)
     num_steps: int = 0
 
@@ -455,12 +465,11 @@ class Windowed(Time):
         """`Time.map`: before its own steps f sees what it reaches of the past, and where a stream begins, nothing."""
         if stencil.before == 0:
             return f(*(stored(signal) for signal in signals), None)
-        [x] = (stored(signal) for signal in signals)
-        dim = stencil.dim
-        shown = self._after_known(x, stencil.before, dim)
-        y = f(shown, None)
+        dim, own = stencil.dim, signals[0].shape[stencil.dim]
+        shown = [self._after_known(stored(signal), stencil.before, dim) for signal in signals]
+        y = f(*shown, None)
         assert isinstance(y, Tensor), "several results are for maps that reach nothing"
-        skipped = (shown.shape[dim] - x.shape[dim]) * stencil.up
+        skipped = (shown[0].shape[dim] - own) * stencil.up
         return y.narrow(dim, skipped, y.shape[dim] - skipped)  # type: ignore[return-value]
 
     @abstractmethod
@@ -476,6 +485,15 @@ class Windowed(Time):
     @abstractmethod
     def _added_up(self, moments: Tensor) -> Tensor:
         """Add those of all that was final before to moments (batch, 3, groups) of what becomes it; remember the sum."""
+
+    def sum_before(self, x: Tensor) -> Tensor:
+        """`Time.sum_before`: it goes on from that of all that was final before."""
+        before = self._summed_up(x[:, : self.num_final].sum(1, keepdim=True))
+        return before + x.cumsum(1) - x
+
+    @abstractmethod
+    def _summed_up(self, x: Tensor) -> Tensor:
+        """Give the sum of all that was final before, (batch, 1), and remember it with `x`, what becomes it."""
 
     def final(self, x: Tensor) -> Tensor:
         """`Time.final`: the others, looked ahead at, come again."""
@@ -508,6 +526,14 @@ class Streamed(Windowed):
         for past, own in zip(self.after, moments, strict=True):
             past.moments.append(own.clone())
         return moments
+
+    def _summed_up(self, x: Tensor) -> Tensor:
+        """`Windowed._summed_up`."""
+        i = len(self.after[0].sums)
+        known = torch.stack([past.sums[i] if past.sums else torch.zeros_like(x[0]) for past in self.before])
+        for past, own in zip(self.after, known + x, strict=True):
+            past.sums.append(own.clone())
+        return known
 
     def attend(
         self,

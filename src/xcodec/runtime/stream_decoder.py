@@ -13,7 +13,12 @@ from xcodec.runtime.manifest import LEFT_OUT
 __all__ = ["StreamDecoder"]
 
 PAST, NEXT, KEYS = "past_", "next_", "keys_"
-DTYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
+DTYPES = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(int64)": np.int64,
+}
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ def decode(window: Window) -> tuple[np.ndarray, Memory]:
 
 
 def beginning(session: Any) -> Memory:
-    """Return what a stream begins with: no steps, and moments of nothing."""
+    """Return what a stream begins with: no steps, and moments and sums of nothing."""
     arrays = {}
     for each in session.get_inputs():
         if each.name.startswith(PAST):

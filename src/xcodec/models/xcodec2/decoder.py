@@ -39,7 +39,12 @@ class AcousticDecoder(nn.Module):
             if config.upsampling_ratios
             else None
         )
-        self.head = ISTFTHead(size, config.n_fft, config.output_hop_length)
+        self.head = self.build_head(config)
+
+    @staticmethod
+    def build_head(config: Xcodec2Config) -> ISTFTHead:
+        """Make what turns states into samples."""
+        return ISTFTHead(config.hidden_size, config.n_fft, config.output_hop_length)
 
     def forward(self, latents: Tensor, time: Time = WHOLE) -> Tensor:
         """Decode.
