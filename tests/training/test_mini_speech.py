@@ -33,6 +33,6 @@ def test_the_losses_of_mini_speech_fall_in_the_first_fifty_steps(tmp_path: Path)
 
     trainer.train_step = step
     trainer.run()
-    for name in ("mel", "disturbance", "loss"):
+    for name in ("mel", "stft", "loss"):
         values = [each[name] for each in steps]
         assert np.mean(values[-10:]) < 0.95 * np.mean(values[:10]), name

@@ -24,7 +24,8 @@ class Kept:
     """One thing that is remembered.
 
     Attributes:
-        kind: the last inputs of a map (`STEPS`), what a norm has seen (`MOMENTS`), a sum (`SUMS`), or keys and values (`KEYS`).
+        kind: the last inputs of a map (`STEPS`), what a norm has seen (`MOMENTS`), a sum (`SUMS`), or keys and values
+            (`KEYS`).
         value: with the batch first; as `xcodec.modules.time.Past` has them.
         dim: where its steps are; None where it has none.
         most: how many steps are kept at most, and at which rate; None where nothing is forgotten here.

@@ -51,6 +51,10 @@ class CodecConfig(PreTrainedConfig):
 
     # Names of the fields of `architecture()` that decide audio and no code.
     decoder_fields: ClassVar[tuple[str, ...]] = ()
+    # Where training begins with a model of a family that this one descends from: how the names of those tensors begin
+    # that are drawn anew, and the fields that are as they are by default. No model of another family can be begun with.
+    renewed_part: ClassVar[str] = ""
+    renewed_fields: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, decodes: Mapping[str, str] | None = None, **kwargs: Any) -> None:
         if decodes is not None:

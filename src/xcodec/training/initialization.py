@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from xcodec.modules.harmonic_head import HarmonicHead
 from xcodec.modules.istft import ISTFTHead
 from xcodec.modules.linear_head import LinearHead
 from xcodec.quantizers.fsq import FSQ
@@ -19,6 +20,7 @@ from xcodec.training.losses.magnitude import log_magnitude
 __all__ = ["HEAD_BIAS", "initialize", "initialize_head", "initialize_quantizer"]
 
 
+WINDOW_POWER = 3 / 8  # of a Hann window's samples
 SPEECH_LEVEL = 0.05  # of full scale
 HEAD_BIAS = "acoustic_decoder.head.linear.bias"
 RESIDUAL_ENDS = (
@@ -47,7 +49,7 @@ def initialize(model: nn.Module) -> None:
         if name.endswith(RESIDUAL_ENDS) and not name.startswith(NO_RESIDUAL_ENDS):
             parameter.mul_(0.5)
     for module in model.modules():
-        if isinstance(module, ISTFTHead):
+        if isinstance(module, ISTFTHead | HarmonicHead):
             module.linear.weight.mul_(0.3)
         elif isinstance(module, LinearHead):
             module.proj.weight.mul_(SPEECH_LEVEL)
@@ -64,9 +66,13 @@ def initialize_quantizer(quantizer: FSQ, latents: Tensor) -> None:
 
 
 @torch.no_grad()
-def initialize_head(head: ISTFTHead, target: Tensor) -> None:
+def initialize_head(head: ISTFTHead | HarmonicHead, target: Tensor) -> None:
     """Fit the head's biases to recordings (clips, samples)."""
     bins = head.n_fft // 2 + 1
+    if isinstance(head, HarmonicHead):  # half of what is heard is to come from the harmonics, half from the noise
+        level = math.log(2 * head.n_fft * WINDOW_POWER) / 2
+        head.linear.bias.copy_((log_magnitude(target, head.n_fft, head.filter_hop).mean((0, 1)) - level).repeat(2))
+        return
     head.linear.bias[:bins] = log_magnitude(target, head.n_fft, head.hop_length).mean((0, 1))
     # A frame of zero phase peaks at its first sample, where the window is zero; turning each odd bin by half a turn
     # moves the peak to the frame's middle.

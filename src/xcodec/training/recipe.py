@@ -33,8 +33,11 @@ BUILT_IN = Path(__file__).parent / "recipes"
 class Recipe(Section):
     """Everything that decides a run's outcome, except for the machine it runs on."""
 
-    trains: Literal["xcodec2", "xcodec2-decoder", "causal_xcodec2-decoder", "xcodec"] = "xcodec2"
-    """X-Codec2; its decoder alone, or a causal one for its codes, from stored codes; or X-Codec."""
+    trains: Literal[
+        "xcodec2", "harmonic_xcodec2", "xcodec2-decoder", "harmonic_xcodec2-decoder", "causal_xcodec2-decoder", "xcodec"
+    ] = "xcodec2"
+    """X-Codec2, with its own decoder or a harmonic one; one of these alone, or a causal one, from stored codes; or
+    X-Codec."""
     model: dict[str, Any] = Field(default_factory=dict)
     """Fields of the family's configuration; what is not said is as in the model that the run starts from. Of a causal
     decoder for the codes of an X-Codec2 only what makes the codes is."""
@@ -80,8 +83,10 @@ class Recipe(Section):
             raise ValueError("model: Field required, or initialize_from, or semantic_from for the released size")
         if self.loss.perceptual and self.loss.perceptual_model is None:
             raise ValueError("loss.perceptual_model: Field required where loss.perceptual is not 0")
-        if self.trains == "causal_xcodec2-decoder" and self.loss.head:
-            raise ValueError("loss.head: a causal decoder's head asks for samples and no magnitudes; give 0")
+        if self.loss.head and not self.trains.startswith("xcodec2"):
+            raise ValueError("loss.head: only X-Codec2's own head asks for a spectrum; give 0")
+        if self.loss.pitch and not self.trains.startswith("harmonic_xcodec2"):
+            raise ValueError("loss.pitch: only a harmonic decoder predicts a pitch; give 0")
         if self.trains_decoder and not self.augmentation.changes_nothing:
             raise ValueError(
                 "augmentation: stored codes are of recordings as they are; give level_db: null, speed: [1, 1] and "

@@ -70,16 +70,16 @@ def build_model(recipe: Recipe) -> StartingPoint:
     fields, weights, maker = _read(recipe.initialize_from, family)
     other = fields.get("model_type", family.model_type)
     if other != family.model_type:
-        if not (recipe.trains_decoder and other in FAMILIES and issubclass(config_class, FAMILIES[other].config)):
+        if not (config_class.renewed_part and other in FAMILIES and issubclass(config_class, FAMILIES[other].config)):
             raise InputError(
                 f"{recipe.initialize_from} is of model_type {other!r}; the recipe trains "
                 f"{recipe.trains}, of model_type {family.model_type!r}",
                 argument="initialize_from",
             )
-        # Another kind of decoder for the codes of the same encoder: it begins anew.
-        dropped = {"model_type", *config_class.decoder_fields}
+        # Another kind of decoder for the codes of the same encoder: what is of another kind begins anew.
+        dropped = {"model_type", *config_class.renewed_fields}
         fields = {name: value for name, value in fields.items() if name not in dropped}
-        weights = {name: tensor for name, tensor in weights.items() if not name.startswith(DECODER)}
+        weights = {name: x for name, x in weights.items() if not name.startswith(config_class.renewed_part)}
     if "upsampling_ratios" in recipe.model:  # those of the model it starts from would not go with them
         fields.pop("upsampling_kernel_sizes", None)
     fields = fields | {"decodes": None}  # what is trained may come to make codes of its own
@@ -88,7 +88,8 @@ def build_model(recipe: Recipe) -> StartingPoint:
     model = family.model(config)
     initialize(model)
     # A decoder for another rate has other shapes at its end; there it begins anew.
-    may_differ = DECODER if recipe.trains_decoder else None
+    renewed = config_class.renewed_part if other != family.model_type else None
+    may_differ = DECODER if recipe.trains_decoder else renewed
     drawn = _load(model, weights, may_differ, recipe.initialize_from)
     return StartingPoint(model, drawn, maker if same_codes else None)
 

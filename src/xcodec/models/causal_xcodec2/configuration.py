@@ -35,6 +35,8 @@ class CausalXcodec2Config(Xcodec2Config):
 
     model_type = "causal_xcodec2"
     decoder_fields = (*Xcodec2Config.decoder_fields, *CAUSAL_ARCHITECTURE)
+    renewed_part = "acoustic_decoder."
+    renewed_fields = decoder_fields
 
     has_encoder: bool = True
 

@@ -39,6 +39,8 @@ class HarmonicXcodec2Config(Xcodec2Config):
 
     model_type = "harmonic_xcodec2"
     decoder_fields = (*Xcodec2Config.decoder_fields, *HARMONIC_ARCHITECTURE)
+    renewed_part = "acoustic_decoder.head."
+    renewed_fields = ("upsampling_ratios", "upsampling_kernel_sizes")
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from xcodec.errors import InputError
 from xcodec.models.xcodec2 import Xcodec2Model
 from xcodec.training.data.batch import Batch
 from xcodec.training.generators.generator import Generator, GeneratorOutput
-from xcodec.training.generators.synthesis import head_loss, synthesize
+from xcodec.training.generators.synthesis import Synthesis
 from xcodec.training.initialization import HEAD_BIAS, initialize_head
 from xcodec.training.sections import LossRecipe
 
@@ -29,7 +29,7 @@ class DecoderGenerator(Generator):
 
     def __init__(self, model: Xcodec2Model, loss: LossRecipe, drawn: frozenset[str] = frozenset()) -> None:
         super().__init__(model, [name for name, _ in model.named_children() if name != "acoustic_decoder"], drawn)
-        self.loss = loss
+        self.synthesis = Synthesis(model, loss)
 
     @torch.no_grad()
     def begin(self, batch: Batch) -> None:
@@ -46,7 +46,4 @@ class DecoderGenerator(Generator):
             )
         with torch.no_grad():
             latents = self.model.quantizer.decode(batch.codes)
-        if not self.loss.head:
-            return GeneratorOutput(self.model.acoustic_decoder(latents)[:, 0], {})
-        audio, asked = synthesize(self.model.acoustic_decoder, latents)
-        return GeneratorOutput(audio, {"head": head_loss(self.model.acoustic_decoder.head, asked, batch.target)})
+        return GeneratorOutput(*self.synthesis(self.model.acoustic_decoder, latents, batch.target))

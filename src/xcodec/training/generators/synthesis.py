@@ -1,25 +1,59 @@
-"""X-Codec2's decoder in training: samples, and the magnitudes that its head asked for on the way."""
+"""X-Codec2's decoders in training: samples, and what their heads were asked for on the way."""
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from xcodec.models.xcodec2.decoder import AcousticDecoder
+from xcodec.models.xcodec2 import Xcodec2Model
+from xcodec.modules.harmonic_head import HarmonicHead
 from xcodec.modules.istft import ISTFTHead
 from xcodec.training.losses.magnitude import log_magnitude
+from xcodec.training.losses.pitch import PitchTracker, pitch_loss
+from xcodec.training.sections import LossRecipe
 
-__all__ = ["head_loss", "synthesize"]
+__all__ = ["Synthesis"]
 
 
-def synthesize(decoder: AcousticDecoder, quantized: Tensor) -> tuple[Tensor, Tensor]:
-    """Decode quantized latents (clips, codes, quantization_dim).
+class Synthesis(nn.Module):
+    """Decodes latents, and computes the losses that look into a decoder's head.
 
-    Returns:
-        float32 samples (clips, samples), and the log-magnitudes (clips, steps, bins) that were transformed to them.
+    Args:
+        model: whose decoder.
+        loss: which terms are wanted.
     """
-    hidden, _ = decoder.hidden(quantized)
-    spectrum = decoder.head.linear(hidden)
-    return decoder.head.samples(spectrum), spectrum.float().chunk(2, -1)[0]
 
+    def __init__(self, model: Xcodec2Model, loss: LossRecipe) -> None:
+        super().__init__()
+        self.loss = loss
+        harmonic = isinstance(model.acoustic_decoder.head, HarmonicHead)
+        self.tracker = PitchTracker(model.output_sampling_rate, model.config.output_hop_length) if harmonic else None
 
-def head_loss(head: ISTFTHead, log_magnitudes: Tensor, target: Tensor) -> Tensor:
-    """Compute the mean absolute error of the head's log-magnitudes against those of the recordings (clips, samples)."""
-    return (log_magnitudes - log_magnitude(target, head.n_fft, head.hop_length)).abs().mean()
+    def forward(self, decoder: nn.Module, latents: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Decode.
+
+        Args:
+            decoder: the model's.
+            latents: (clips, codes, quantization_dim).
+            target: the recordings, float32 (clips, samples).
+
+        Returns:
+            float32 samples (clips, samples), and the head's terms. A source of harmonics has the recordings' pitch, so
+            that its filters learn from harmonics that are where they should be.
+        """
+        head: nn.Module = decoder.head  # type: ignore[assignment]
+        if isinstance(head, HarmonicHead):
+            return self._voiced(head, decoder.hidden(latents)[0], target)  # type: ignore[operator]
+        if not self.loss.head:
+            return decoder(latents)[:, 0], {}
+        assert isinstance(head, ISTFTHead), "recipes ask it of no other"
+        hidden, _ = decoder.hidden(latents)  # type: ignore[operator]
+        spectrum = head.linear(hidden)
+        asked = spectrum.float().chunk(2, -1)[0]
+        wanted = log_magnitude(target, head.n_fft, head.hop_length)
+        return head.samples(spectrum), {"head": (asked - wanted).abs().mean()}
+
+    def _voiced(self, head: HarmonicHead, hidden: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        assert self.tracker is not None, "made for it"
+        pitch, voicing = self.tracker(target)
+        audio = head.voiced(hidden, head.source.scale_steps(pitch))[:, 0]
+        if not self.loss.pitch:
+            return audio, {}
+        return audio, {"pitch": pitch_loss(head.pitch, head.pitch(hidden), pitch, voicing)}

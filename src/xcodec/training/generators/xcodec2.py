@@ -14,7 +14,7 @@ from xcodec.models.xcodec2 import Xcodec2Model
 from xcodec.training.data.batch import Batch
 from xcodec.training.generators.generator import Generator, GeneratorOutput
 from xcodec.training.generators.phones import PhoneHeads
-from xcodec.training.generators.synthesis import head_loss, synthesize
+from xcodec.training.generators.synthesis import Synthesis
 from xcodec.training.initialization import HEAD_BIAS, initialize_head, initialize_quantizer
 from xcodec.training.losses.spread import spread_loss
 from xcodec.training.precision import precise_on_cpu
@@ -84,6 +84,7 @@ class Xcodec2Generator(Generator):
     ) -> None:
         super().__init__(model, frozen, drawn)
         self.loss = loss
+        self.synthesis = Synthesis(model, loss)
         config = model.config
         semantic_size = config.semantic_model_config.hidden_size
         self.semantic_reconstruction = (
@@ -104,11 +105,7 @@ class Xcodec2Generator(Generator):
         latents = encode(self.model, batch.waveform)
         projected = self.model.quantizer.project(latents.fused)
         quantized, _ = self.model.quantizer.round(projected, latents.fused.dtype)
-        audio, asked = synthesize(self.model.acoustic_decoder, quantized)
-
-        terms: dict[str, Tensor] = {}
-        if self.loss.head:
-            terms["head"] = head_loss(self.model.acoustic_decoder.head, asked, batch.target)
+        audio, terms = self.synthesis(self.model.acoustic_decoder, quantized, batch.target)
         if self.loss.spread:
             terms["spread"] = spread_loss(projected)
         if self.semantic_reconstruction is not None:

@@ -1,0 +1,110 @@
+"""A decoder with a source of harmonics is trained to the pitch of recordings, from an X-Codec2 or from its codes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from builders import speech, tiny_harmonic, tiny_model
+from training_builders import Clips, tiny_recipe
+from xcodec import Codec, HarmonicXcodec2Model, InputError, MissingExtraError
+from xcodec.modules.harmonic_head import HarmonicHead, PitchPredictor
+from xcodec.modules.pulse_train import PulseTrain
+from xcodec.modules.time import WHOLE
+from xcodec.training.checkpoints import export
+from xcodec.training.initialization import initialize, initialize_head
+from xcodec.training.losses.pitch import PitchTracker, pitch_loss
+from xcodec.training.recipe import Recipe
+from xcodec.training.trainer import Trainer
+
+pytest.importorskip("swift_f0", reason="pip install 'xcodec[pitch]'")
+pytestmark = pytest.mark.gradients
+
+
+def recipe_of(folder: Path, start: Path, *settings: str) -> Recipe:
+    return tiny_recipe(
+        folder,
+        *("loss.head=0", "loss.phones=0", "loss.pitch=1", *settings),
+        trains="harmonic_xcodec2",
+        initialize_from=str(start),
+        model={"filter_hidden_size": 16},
+    )
+
+
+def test_it_begins_from_an_xcodec2_and_learns_the_pitch(tmp_path: Path) -> None:
+    start = tiny_model()
+    start.save_pretrained(tmp_path / "start")
+    recipe = recipe_of(tmp_path, tmp_path / "start", "optimizer.warmup_steps=5", "optimizer.learning_rate=4.0e-3")
+    trainer = Trainer(recipe, Clips(list(speech(8.0).reshape(4, -1))), tmp_path / "run")
+    assert {name for name in trainer.generator.drawn if not name.startswith("acoustic_decoder.head.")} == set()
+    made = trainer.batches.following(trainer.step, trainer.position)
+    batches = [next(made)[0] for _ in range(trainer.recipe.accumulate)]
+    steps = [trainer.train_step(batches) for _ in range(25)]
+    assert steps[-1]["pitch"] < 0.95 * steps[0]["pitch"]
+    export(trainer.averaged_model(), tmp_path / "exported", torch.float32)
+    codec = Codec.from_pretrained(tmp_path / "exported")
+    assert isinstance(codec.model, HarmonicXcodec2Model)
+    assert codec.decode(codec.encode(speech(1.0), 16000)).num_samples == 16000
+
+
+def test_another_decoder_is_not_what_a_harmonic_one_begins_from(tmp_path: Path) -> None:
+    tiny_harmonic().save_pretrained(tmp_path / "start")
+    recipe = tiny_recipe(tmp_path, trains="xcodec2", initialize_from=str(tmp_path / "start"), model={})
+    with pytest.raises(InputError, match="is of model_type 'harmonic_xcodec2'; the recipe trains xcodec2"):
+        Trainer(recipe, Clips(list(speech(4.0).reshape(2, -1))), tmp_path / "run")
+
+
+def test_the_head_begins_at_the_level_of_the_recordings() -> None:
+    torch.manual_seed(0)
+    target = 0.1 * torch.randn(2, 32_000)
+    head = HarmonicHead(8, 320, 4, 16, 16_000, 16, 55.0, 480.0)
+    with torch.no_grad():
+        initialize(head)
+        initialize_head(head, target)
+        samples = head(torch.zeros(1, 100, 8))
+    assert samples.std() == pytest.approx(0.1, rel=0.3)
+
+
+@pytest.mark.parametrize("frequency", [90.0, 210.0])
+def test_the_tracker_finds_the_frequency_of_pulses_where_there_are_any(frequency: float) -> None:
+    train = PulseTrain(16_000, 320, 55.0, 480.0)
+    pitch = train.scale_steps(torch.full((1, 100), frequency))
+    pulses = 0.1 * train.pulses(pitch, WHOLE.sum_before(train.turns(pitch)))
+    audio = torch.cat([pulses, 0.01 * torch.randn(1, 32_000)], 1)
+    found, voicing = PitchTracker(16_000, 320)(audio)
+    assert found.shape == voicing.shape == (1, 200)
+    assert (found[0, 5:95] / frequency).log2().abs().max() < 0.02
+    assert voicing[0, 5:95].mean() > 0.9
+    assert voicing[0, 105:].mean() < 0.1
+
+
+def test_a_clip_without_a_voice_has_no_weight() -> None:
+    found, voicing = PitchTracker(16_000, 320)(torch.zeros(1, 6400))
+    assert torch.equal(found, torch.full((1, 20), 120.0))
+    assert not voicing.any()
+
+
+def test_the_pitch_loss_is_least_where_the_pitch_is() -> None:
+    predictor = PitchPredictor(8, 64, 55.0, 480.0)
+    pitch = torch.full((1, 1), float(predictor.centres(torch.device("cpu"))[30].exp()))
+    losses = []
+    for peak in range(20, 41):
+        logits = torch.zeros(1, 1, 64)
+        logits[..., peak] = 5.0
+        losses.append(float(pitch_loss(predictor, logits, pitch, torch.ones(1, 1))))
+    assert int(np.argmin(losses)) == 10
+    assert pitch_loss(predictor, logits, pitch, torch.zeros(1, 1)) == 0
+
+
+def test_a_codec_of_another_rate_and_an_absent_tracker_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="tracked at 16000 Hz; this codec writes 24000 Hz"):
+        PitchTracker(24_000, 480)
+    monkeypatch.setitem(__import__("sys").modules, "swift_f0", None)
+    with pytest.raises(MissingExtraError, match=r"xcodec\[pitch\]"):
+        PitchTracker(16_000, 320)
+
+
+def test_a_pitch_is_asked_of_a_harmonic_decoder_only(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"loss.pitch: only a harmonic decoder predicts a pitch"):
+        tiny_recipe(tmp_path, "loss.pitch=1")
