@@ -1,7 +1,8 @@
 """What a stream loses against decoding and encoding the whole, and what it costs, over a grid of windows.
 
     python benchmarks/streaming.py [RECORDING ...] [--tables quality joined encoding times]
-                                   [--model FOLDER_OR_ID_OR_released] [--threads 1] [--frames 600] [--json FILE]
+                                   [--model FOLDER_OR_ID_OR_released] [--dtype int8] [--threads 1] [--frames 600]
+                                   [--json FILE]
 
 quality: signal-to-noise ratio, distance of log-mel spectra, STOI and PESQ-WB of the streamed audio, the decode of the
 whole being the reference. Three ways to treat the past are compared:
@@ -44,6 +45,7 @@ except ImportError as error:
 
 from xcodec import Audio, Codec, Xcodec2Config, Xcodec2FeatureExtractor, Xcodec2Model
 from xcodec.modules.fbank import KaldiFbank
+from xcodec.modules.int8 import quantize_weights
 from xcodec.streaming import StreamDecoder, StreamEncoder
 
 Ids = np.ndarray  # (codebooks, frames)
@@ -217,11 +219,13 @@ TABLES: dict[str, tuple[Callable[[Codec, Any], Iterator[dict[str, Any]]], str, s
 }
 
 
-def load(name: str | None) -> Codec:
+def load(name: str | None, dtype: str) -> Codec:
     if name != "released":
-        return Codec.from_pretrained(name)
+        return Codec.from_pretrained(name, dtype=dtype)
     torch.manual_seed(0)
     model = Xcodec2Model(Xcodec2Config(), decoder_only=True)
+    if dtype == "int8":
+        quantize_weights(model)
     model.pack_weights()  # as Codec.from_pretrained does
     return Codec(model, Xcodec2FeatureExtractor())
 
@@ -231,6 +235,7 @@ def main() -> None:
     parser.add_argument("recordings", nargs="*", type=Path, default=RECORDINGS)
     parser.add_argument("--tables", nargs="+", choices=list(TABLES), default=list(TABLES))
     parser.add_argument("--model", help="a folder, a hub id, or released (times only); the built-in model if not given")
+    parser.add_argument("--dtype", choices=["float32", "int8"], default="float32")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--frames", type=int, default=600, help="of each stream that is timed")
     parser.add_argument("--json", type=Path)
@@ -238,7 +243,7 @@ def main() -> None:
     if arguments.model == "released" and arguments.tables != ["times"]:
         parser.error("released has random weights, which say nothing of quality; give --tables times")
     torch.set_num_threads(arguments.threads)
-    codec = load(arguments.model)
+    codec = load(arguments.model, arguments.dtype)
     recordings = [Audio.read(path).mono().resample(codec.sampling_rate) for path in arguments.recordings]
     versions = {name: version(name) for name in ("xcodec", "torch", "pystoi", "pesq")}
     machine = f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, {arguments.threads} threads"
