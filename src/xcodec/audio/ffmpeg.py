@@ -153,8 +153,10 @@ class FfmpegDecoder(Decoder):
         import av
 
         excerpt = Excerpt(self._source, [(0, self._source.size)])
+        # Tags need not be UTF-8; since PyAV 19 they never have to.
+        lenient = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
         try:
-            container: Any = av.open(excerpt, metadata_errors="replace", options=_ALONE)
+            container: Any = av.open(excerpt, options=_ALONE, **lenient)
         except av.error.FFmpegError as error:
             raise NotReadByFfmpegError(
                 f"is damaged or cut short: {first_line(error)}", subject=self._source.name
