@@ -154,7 +154,7 @@ class FfmpegDecoder(Decoder):
 
         excerpt = Excerpt(self._source, [(0, self._source.size)])
         # Tags need not be UTF-8; since PyAV 19 they never have to.
-        lenient = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+        lenient: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
         try:
             container: Any = av.open(excerpt, options=_ALONE, **lenient)
         except av.error.FFmpegError as error:
