@@ -8,12 +8,21 @@ from xcodec.errors import require
 from xcodec.evaluation.clips import Pair
 from xcodec.evaluation.metric import Metric, Scale, Score, UndefinedError, audible
 
-__all__ = ["Pitch"]
+__all__ = ["SAMPLING_RATE", "Pitch", "pitch_network"]
 
-SAMPLING_RATE = 16_000
+SAMPLING_RATE = 16_000  # Hz, which the network reads
 VOICED = 0.5  # confidence from which on a frame counts as voiced, as the network's authors say
 HIGHEST = 600.0  # Hz; of voices, a child's included
 FEWEST = 10  # frames, 0.16 s, that a correlation needs
+
+
+def pitch_network() -> Any:
+    """Load the network of swift-f0.
+
+    Raises:
+        MissingExtraError: where it is not installed.
+    """
+    return require("swift_f0", "pitch", "swift-f0, which carries its network").SwiftF0(spin=False)
 
 
 class Pitch(Metric):
@@ -26,7 +35,7 @@ class Pitch(Metric):
     packages = ("swift-f0", "onnxruntime")
 
     def __init__(self) -> None:
-        self._network = require("swift_f0", "pitch", "swift-f0, which carries its network").SwiftF0(spin=False)
+        self._network = pitch_network()
         by = "by SwiftF0 at 16 kHz, every 16 ms"
         self.scales = (
             Scale("f0_correlation", "F0 correlation", f"correlation of log fundamental frequencies, {by}", 3),

@@ -12,7 +12,7 @@ from xcodec.training.sections import LossRecipe
 __all__ = ["Synthesis"]
 
 
-class Synthesis(nn.Module):
+class Synthesis:
     """Decodes latents, and computes the losses that look into a decoder's head.
 
     Args:
@@ -21,12 +21,11 @@ class Synthesis(nn.Module):
     """
 
     def __init__(self, model: Xcodec2Model, loss: LossRecipe) -> None:
-        super().__init__()
         self.loss = loss
         harmonic = isinstance(model.acoustic_decoder.head, HarmonicHead)
         self.tracker = PitchTracker(model.output_sampling_rate, model.config.output_hop_length) if harmonic else None
 
-    def forward(self, decoder: nn.Module, latents: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def __call__(self, decoder: nn.Module, latents: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Decode.
 
         Args:

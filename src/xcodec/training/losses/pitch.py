@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xcodec.errors import InputError, require
+from xcodec.errors import InputError
+from xcodec.evaluation.pitch import SAMPLING_RATE, pitch_network
 from xcodec.modules.harmonic_head import PitchPredictor
 
 __all__ = ["PitchTracker", "pitch_loss"]
 
-RATE = 16_000  # Hz, which the network reads
 FRAME = 256  # samples
 VOICED = 0.6  # confidence from which on a frame's frequency is learned
 FEWEST = 3  # frames that are voiced, without which a clip has no pitch
@@ -33,10 +33,12 @@ class PitchTracker:
     """
 
     def __init__(self, sampling_rate: int, hop_length: int) -> None:
-        if sampling_rate != RATE:
-            raise InputError(f"the pitch of recordings is tracked at {RATE} Hz; this codec writes {sampling_rate} Hz")
+        if sampling_rate != SAMPLING_RATE:
+            raise InputError(
+                f"the pitch of recordings is tracked at {SAMPLING_RATE} Hz; this codec writes {sampling_rate} Hz"
+            )
         self.hop_length = hop_length
-        self._network = require("swift_f0", "pitch", "swift-f0, which carries its network").SwiftF0(spin=False)
+        self._network = pitch_network()
 
     def __call__(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Track recordings, float32 (clips, samples), samples a multiple of the step.
@@ -50,7 +52,7 @@ class PitchTracker:
         return torch.from_numpy(pitch).to(audio.device), torch.from_numpy(voicing).to(audio.device)
 
     def _track(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found = self._network.detect(samples, RATE)
+        found = self._network.detect(samples, SAMPLING_RATE)
         voiced = found.confidence > VOICED
         middles = np.arange(len(samples) // self.hop_length) * self.hop_length + self.hop_length / 2
         if voiced.sum() < FEWEST:
