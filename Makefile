@@ -46,7 +46,7 @@ lint: $(READY)
 	$(BIN)/typos
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/zizmor --offline --quiet .github/workflows
-	PATH="$(CURDIR)/$(BIN):$$PATH"; ! command -v actionlint >/dev/null || actionlint
+	$(BIN)/actionlint
 
 types: $(READY)
 	$(BIN)/mypy
