@@ -38,6 +38,15 @@ adversarial:
   lead_steps: 1
 """
 
+UNCHANGED: dict[str, Any] = {
+    "level_db": None,
+    "speed": [1.0, 1.0],
+    "tilt_probability": 0,
+    "reverberation_probability": 0,
+    "noise_probability": 0,
+}
+"""The section of a recipe that leaves crops as they are."""
+
 FLAT = ("optimizer.learning_rate=1.0e-3", "optimizer.final_learning_rate=1.0e-3")
 """A rate that does not depend on the number of steps, once warm."""
 

@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 from builders import RECORDINGS, TINY, prepare, speech, tiny_model
 from tokenize_builders import job_for
 from tokenize_builders import run as tokenize
-from training_builders import FLAT, Clips, tiny_recipe
+from training_builders import FLAT, UNCHANGED, Clips, tiny_recipe
 from waiting import PATIENCE, wait_until
 from xcodec import Audio, Codec
 from xcodec.cli.app import app
@@ -53,14 +53,6 @@ from xcodec.training.validation import SCORES, validate
 from xcodec_builders import TINY_ACOUSTIC, TINY_SEMANTIC
 
 pytestmark = pytest.mark.gradients
-
-UNCHANGED = {
-    "level_db": None,
-    "speed": [1, 1],
-    "tilt_probability": 0,
-    "reverberation_probability": 0,
-    "noise_probability": 0,
-}
 
 
 @pytest.fixture(scope="module")
@@ -281,7 +273,7 @@ from pathlib import Path
 import os, signal, torch
 torch.set_num_threads(1)
 from builders import speech
-from training_builders import FLAT, Clips, tiny_recipe
+from training_builders import FLAT, UNCHANGED, Clips, tiny_recipe
 from xcodec.training.trainer import Trainer
 folder = Path(sys.argv[1])
 trainer = Trainer(tiny_recipe(folder, *FLAT, "steps=9"), Clips(list(speech(24.0).reshape(8, -1))), folder / "run")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from builders import RECORDINGS, speech, tiny_model, tiny_neucodec
-from training_builders import Clips, tiny_recipe
+from training_builders import UNCHANGED, Clips, tiny_recipe
 from xcodec import Audio, CausalXcodec2Model, Codec, InputError, Xcodec2FeatureExtractor
 from xcodec.streaming import StreamDecoder
 from xcodec.training.checkpoints import export
@@ -17,13 +17,6 @@ from xcodec.training.trainer import Trainer
 
 pytestmark = pytest.mark.gradients
 
-UNCHANGED = {
-    "level_db": None,
-    "speed": [1.0, 1.0],
-    "tilt_probability": 0,
-    "reverberation_probability": 0,
-    "noise_probability": 0,
-}
 FIELDS = {"decoder_hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 

@@ -14,7 +14,7 @@ import soundfile
 import torch
 
 from builders import RECORDINGS, speech
-from training_builders import Clips
+from training_builders import UNCHANGED, Clips
 from xcodec.audio import Audio
 from xcodec.codes import CodecIdentity
 from xcodec.errors import AudioError, InputError
@@ -27,9 +27,7 @@ from xcodec.training.data.sampler import Item, Position, Sampler
 from xcodec.training.phones import UNKNOWN
 from xcodec.training.sections import AugmentationRecipe, DataRecipe
 
-UNCHANGED = AugmentationRecipe(
-    level_db=None, speed=(1.0, 1.0), tilt_probability=0, reverberation_probability=0, noise_probability=0
-)
+AS_IT_IS = AugmentationRecipe(**UNCHANGED)
 XCODEC2 = Geometry(sampling_rate=16_000, output_rate=16_000, hop_length=320)
 
 
@@ -74,12 +72,12 @@ def test_noise_lies_as_far_below_the_speech_as_asked() -> None:
 
 def test_nothing_is_changed_where_nothing_is_asked_for() -> None:
     samples = speech(1.0)
-    made = augment(samples, 16_000, 16_000, 16_000, UNCHANGED, np.random.default_rng(0))
+    made = augment(samples, 16_000, 16_000, 16_000, AS_IT_IS, np.random.default_rng(0))
     np.testing.assert_allclose(made, samples, atol=1e-6)
 
 
 def test_digital_silence_becomes_noise_that_nobody_hears() -> None:
-    made = augment(np.zeros(8000, np.float32), 16_000, 16_000, 8000, UNCHANGED, np.random.default_rng(0))
+    made = augment(np.zeros(8000, np.float32), 16_000, 16_000, 8000, AS_IT_IS, np.random.default_rng(0))
     assert 0 < np.abs(made).max() < 1e-3
 
 
@@ -133,7 +131,7 @@ def test_too_little_audio_for_a_step_is_said() -> None:
 
 def batches_of(source: object, **data: object) -> Batches:
     recipe = DataRecipe(**({"batch_seconds": 1.0, "crop_seconds": (0.3, 0.5)} | data))
-    return Batches(source, recipe, UNCHANGED, XCODEC2, seed=0)  # type: ignore[arg-type]
+    return Batches(source, recipe, AS_IT_IS, XCODEC2, seed=0)  # type: ignore[arg-type]
 
 
 def test_a_batch_depends_on_seed_step_and_position_alone() -> None:
@@ -173,7 +171,7 @@ def test_a_target_of_a_higher_rate_is_the_same_sound() -> None:
     tone = (0.3 * np.sin(2 * np.pi * 500 * time)).astype(np.float32)
     data = DataRecipe(batch_seconds=1.0, crop_seconds=(1.0, 1.0))
     geometry = Geometry(sampling_rate=16_000, output_rate=48_000, hop_length=320)
-    made, _ = Batches(Clips([tone], 48_000), data, UNCHANGED, geometry, seed=0).batch(0, Position())
+    made, _ = Batches(Clips([tone], 48_000), data, AS_IT_IS, geometry, seed=0).batch(0, Position())
     assert made.waveform.shape == (1, 16_000)
     assert made.target.shape == (1, 48_000)
     np.testing.assert_allclose(made.waveform[0, 100:-100], made.target[0, 300:-300:3], atol=2e-3)
@@ -309,7 +307,7 @@ def test_a_recording_that_fails_while_it_is_read_is_replaced_by_another(
 
     def batches() -> Batches:
         data = DataRecipe(batch_seconds=4.0, crop_seconds=(0.5, 0.5))
-        return Batches(source, data, UNCHANGED, XCODEC2, seed=0)
+        return Batches(source, data, AS_IT_IS, XCODEC2, seed=0)
 
     maker = batches()
     first, after = maker.batch(0, Position())

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from builders import speech, tiny_harmonic, tiny_model
-from training_builders import Clips, tiny_recipe
+from training_builders import UNCHANGED, Clips, tiny_recipe
 from xcodec import Codec, HarmonicXcodec2Model, InputError, MissingExtraError
 from xcodec.modules.harmonic_head import HarmonicHead, PitchPredictor
 from xcodec.modules.pulse_train import PulseTrain
@@ -16,6 +16,7 @@ from xcodec.training.checkpoints import export
 from xcodec.training.initialization import initialize, initialize_head
 from xcodec.training.losses.pitch import PitchTracker, pitch_loss
 from xcodec.training.recipe import Recipe
+from xcodec.training.starting_point import build_model
 from xcodec.training.trainer import Trainer
 
 pytest.importorskip("swift_f0", reason="pip install 'xcodec[pitch]'")
@@ -48,11 +49,24 @@ def test_it_begins_from_an_xcodec2_and_learns_the_pitch(tmp_path: Path) -> None:
     assert codec.decode(codec.encode(speech(1.0), 16000)).num_samples == 16000
 
 
-def test_another_decoder_is_not_what_a_harmonic_one_begins_from(tmp_path: Path) -> None:
-    tiny_harmonic().save_pretrained(tmp_path / "start")
-    recipe = tiny_recipe(tmp_path, trains="xcodec2", initialize_from=str(tmp_path / "start"), model={})
-    with pytest.raises(InputError, match="is of model_type 'harmonic_xcodec2'; the recipe trains xcodec2"):
-        Trainer(recipe, Clips(list(speech(4.0).reshape(2, -1))), tmp_path / "run")
+@pytest.mark.parametrize(
+    ("trains", "fields", "renewed"),
+    [
+        ("xcodec2", {}, "acoustic_decoder.head."),
+        ("causal_xcodec2-decoder", {"num_hidden_layers": 1, "num_attention_heads": 2}, "acoustic_decoder."),
+    ],
+)
+def test_another_decoder_of_the_same_codes_begins_from_it(
+    tmp_path: Path, trains: str, fields: dict[str, int], renewed: str
+) -> None:
+    start = tiny_harmonic()
+    start.save_pretrained(tmp_path / "start")
+    settings = ("loss.head=0", "loss.phones=0", "loss.spread=0", f"initialize_from={tmp_path / 'start'}")
+    beginning = build_model(tiny_recipe(tmp_path, *settings, trains=trains, model=fields, augmentation=UNCHANGED))
+    assert {name for name in beginning.model.state_dict() if name.startswith(renewed)} == beginning.drawn
+    kept, given = beginning.model.state_dict(), start.state_dict()
+    assert all(torch.equal(kept[name], given[name]) for name in kept.keys() - beginning.drawn)
+    assert beginning.maker is not None, "its codes are those of the model it begins from"
 
 
 def test_the_head_begins_at_the_level_of_the_recordings() -> None:

@@ -51,8 +51,10 @@ class CodecConfig(PreTrainedConfig):
 
     # Names of the fields of `architecture()` that decide audio and no code.
     decoder_fields: ClassVar[tuple[str, ...]] = ()
-    # Where training begins with a model of a family that this one descends from: how the names of those tensors begin
-    # that are drawn anew, and the fields that are as they are by default. No model of another family can be begun with.
+    # The model_type of the family whose codes these are, where this one is another decoder of them.
+    codes_of: ClassVar[str] = ""
+    # Where training begins with a model of another family that has the same codes: how the names of those tensors
+    # begin that only one of the two has, and that are drawn anew, and the fields that are as they are by default.
     renewed_part: ClassVar[str] = ""
     renewed_fields: ClassVar[tuple[str, ...]] = ()
 
@@ -68,7 +70,13 @@ class CodecConfig(PreTrainedConfig):
 
     def code_architecture(self) -> dict[str, Any]:
         """The fields that decide the codes; what `architecture` has beside them concerns the decoder alone."""
-        return {name: value for name, value in self.architecture().items() if name not in self.decoder_fields}
+        fields = {name: value for name, value in self.architecture().items() if name not in self.decoder_fields}
+        return fields | {"model_type": self.code_family()}
+
+    @classmethod
+    def code_family(cls) -> str:
+        """The model_type of the family whose codes these are."""
+        return cls.codes_of or cls.model_type
 
     def architecture(self) -> dict[str, Any]:
         """The fields that decide the outputs; the others concern training, interchange or who wrote the file."""

@@ -68,18 +68,24 @@ def build_model(recipe: Recipe) -> StartingPoint:
             _load_semantic_encoder(model, recipe.semantic_from)
         return StartingPoint(model, frozenset(model.state_dict()))
     fields, weights, maker = _read(recipe.initialize_from, family)
+    renewed: tuple[str, ...] = (DECODER,) if recipe.trains_decoder else ()  # for another rate it has other shapes
     other = fields.get("model_type", family.model_type)
     if other != family.model_type:
-        if not (config_class.renewed_part and other in FAMILIES and issubclass(config_class, FAMILIES[other].config)):
+        source = FAMILIES[other].config if other in FAMILIES else None
+        renewed_parts = () if source is None else (config_class.renewed_part, source.renewed_part)
+        if source is None or source.code_family() != config_class.code_family() or not any(renewed_parts):
             raise InputError(
                 f"{recipe.initialize_from} is of model_type {other!r}; the recipe trains "
                 f"{recipe.trains}, of model_type {family.model_type!r}",
                 argument="initialize_from",
             )
         # Another kind of decoder for the codes of the same encoder: what is of another kind begins anew.
-        dropped = {"model_type", *config_class.renewed_fields}
+        of_kind = tuple(filter(None, renewed_parts))
+        strange = source.field_names() - config_class.field_names()
+        dropped = {"model_type", *strange, *config_class.renewed_fields, *source.renewed_fields}
         fields = {name: value for name, value in fields.items() if name not in dropped}
-        weights = {name: x for name, x in weights.items() if not name.startswith(config_class.renewed_part)}
+        weights = {name: x for name, x in weights.items() if not name.startswith(of_kind)}
+        renewed += of_kind
     if "upsampling_ratios" in recipe.model:  # those of the model it starts from would not go with them
         fields.pop("upsampling_kernel_sizes", None)
     fields = fields | {"decodes": None}  # what is trained may come to make codes of its own
@@ -87,10 +93,7 @@ def build_model(recipe: Recipe) -> StartingPoint:
     same_codes = config.code_architecture() == config_class(**fields).code_architecture()
     model = family.model(config)
     initialize(model)
-    # A decoder for another rate has other shapes at its end; there it begins anew.
-    renewed = config_class.renewed_part if other != family.model_type else None
-    may_differ = DECODER if recipe.trains_decoder else renewed
-    drawn = _load(model, weights, may_differ, recipe.initialize_from)
+    drawn = _load(model, weights, renewed, recipe.initialize_from)
     return StartingPoint(model, drawn, maker if same_codes else None)
 
 
@@ -116,16 +119,15 @@ def _maker_of_state(fields: dict[str, Any], weights: dict[str, Tensor], family: 
 
 
 @torch.no_grad()
-def _load(model: nn.Module, weights: dict[str, Tensor], may_differ: str | None, source: str) -> frozenset[str]:
+def _load(model: nn.Module, weights: dict[str, Tensor], renewed: tuple[str, ...], source: str) -> frozenset[str]:
     """Copy weights by name, and return the names of those that were not given.
 
-    Only names that begin with `may_differ` may be missing or of another shape.
+    Only names that begin with one of `renewed` may be missing or of another shape.
     """
     tensors = model.state_dict()
     fitting = {name for name, tensor in weights.items() if name in tensors and tensor.shape == tensors[name].shape}
-    wrong = sorted((tensors.keys() | weights.keys()) - fitting)
-    if may_differ is not None:
-        wrong = [name for name in wrong if not name.startswith(may_differ)]
+    differing = sorted((tensors.keys() | weights.keys()) - fitting)
+    wrong = [name for name in differing if not name.startswith(renewed)]
     if wrong:
         raise CheckpointError(
             f"{source} is of another model than the recipe describes; {len(wrong)} tensors are "

@@ -34,6 +34,7 @@ class CausalXcodec2Config(Xcodec2Config):
     """
 
     model_type = "causal_xcodec2"
+    codes_of = Xcodec2Config.model_type
     decoder_fields = (*Xcodec2Config.decoder_fields, *CAUSAL_ARCHITECTURE)
     renewed_part = "acoustic_decoder."
     renewed_fields = decoder_fields
@@ -87,10 +88,6 @@ class CausalXcodec2Config(Xcodec2Config):
         """How many times the model has what a mere number repeats; a decoder alone has no semantic encoder."""
         repeated = super().num_repeated()
         return repeated if self.has_encoder else {"num_hidden_layers": repeated["num_hidden_layers"]}
-
-    def code_architecture(self) -> dict[str, Any]:
-        """The fields that decide the codes, which are X-Codec2's."""
-        return super().code_architecture() | {"model_type": Xcodec2Config.model_type}
 
     def _check(self) -> None:
         check_sizes(self, "lookahead", at_least=0)

@@ -38,6 +38,7 @@ class HarmonicXcodec2Config(Xcodec2Config):
     """
 
     model_type = "harmonic_xcodec2"
+    codes_of = Xcodec2Config.model_type
     decoder_fields = (*Xcodec2Config.decoder_fields, *HARMONIC_ARCHITECTURE)
     renewed_part = "acoustic_decoder.head."
     renewed_fields = ("upsampling_ratios", "upsampling_kernel_sizes")
@@ -61,10 +62,6 @@ class HarmonicXcodec2Config(Xcodec2Config):
     def architecture(self) -> dict[str, Any]:
         """The fields that decide codes or audio."""
         return super().architecture() | {name: getattr(self, name) for name in HARMONIC_ARCHITECTURE}
-
-    def code_architecture(self) -> dict[str, Any]:
-        """The fields that decide the codes, which are X-Codec2's."""
-        return super().code_architecture() | {"model_type": Xcodec2Config.model_type}
 
     def _check(self) -> None:
         check_sizes(self, "filters_per_code", "filter_hidden_size")

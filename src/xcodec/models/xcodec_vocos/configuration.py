@@ -31,6 +31,7 @@ class XcodecVocosConfig(XcodecConfig):
     """
 
     model_type = "xcodec_vocos"
+    codes_of = XcodecConfig.model_type
     decoder_fields = VOCOS_FIELDS
 
     def __init__(
@@ -58,10 +59,6 @@ class XcodecVocosConfig(XcodecConfig):
     def architecture(self) -> dict[str, Any]:
         """The fields that decide codes or audio."""
         return super().architecture() | {name: getattr(self, name) for name in VOCOS_FIELDS}
-
-    def code_architecture(self) -> dict[str, Any]:
-        """The fields that decide the codes, which are an X-Codec's."""
-        return super().code_architecture() | {"model_type": XcodecConfig.model_type}
 
     def num_repeated(self) -> dict[str, int]:
         """How many times the model has what a mere number in the configuration repeats, by that number's name."""
