@@ -202,9 +202,9 @@ def load(
 ) -> "Llasa":
     """Load the codec, whose encoder only a voice needs, and the language model."""
     if model is None:
-        from xcodec.llasa.checkpoint import codec_named_by
+        from xcodec.llasa.checkpoint import SpokenCodec
 
-        model = codec_named_by(llm) or CODEC
+        model = SpokenCodec(llm).name or CODEC
     codec = load_codec(model, device, dtype, decoder_only=not has_voice)
     with errors().status(f"loading {llm}"):
         from xcodec.llasa import Llasa

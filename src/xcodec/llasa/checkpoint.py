@@ -16,7 +16,7 @@ from xcodec.errors import CheckpointError, CodesError, InputError, first_line, s
 from xcodec.models.auto import no_progress_bars
 from xcodec.models.checkpoint import HUB_ARGUMENTS, read_config, resolve_checkpoint
 
-__all__ = ["codec_identity_named_by", "codec_named_by", "load_language_model", "load_tokenizer"]
+__all__ = ["SpokenCodec", "load_language_model", "load_tokenizer"]
 
 TOKENIZER_FILES = ("*.jinja", "*.txt", "tokenizer.model")
 
@@ -78,50 +78,39 @@ def load_tokenizer(name_or_path: str | os.PathLike[str], folder: str | os.PathLi
         ) from None
 
 
-def codec_named_by(
-    name_or_path: str | os.PathLike[str], hub_arguments: Mapping[str, Any] = MappingProxyType({})
-) -> str | None:
-    """The codec that a language model's config.json names as `codec`, as `Codec.from_pretrained` takes it.
+class SpokenCodec:
+    """The codec whose codes a language model speaks, as its config.json says.
 
     Args:
-        name_or_path: of the language model, a folder or a hub id.
+        llm: the language model, a folder or a hub id.
         hub_arguments: for a hub id.
 
     Raises:
         CheckpointError: where the language model is not found.
-        InputError: where what stands there is no name.
     """
-    codec = config_of(name_or_path, hub_arguments).get("codec")
-    if codec is not None and not (isinstance(codec, str) and codec):
-        raise InputError(
-            f"its config names {codec!r} as codec; expected a folder, a hub id or mini", subject=name_or_path
-        )
-    return codec
 
+    def __init__(self, llm: str | os.PathLike[str], hub_arguments: Mapping[str, Any] = MappingProxyType({})) -> None:
+        self.llm = llm
+        self.config = read_config(resolve_checkpoint(os.fspath(llm), weights=False, **hub_arguments))
 
-def codec_identity_named_by(
-    name_or_path: str | os.PathLike[str], hub_arguments: Mapping[str, Any] = MappingProxyType({})
-) -> CodecIdentity | None:
-    """The codec whose codes a language model was given tokens for, as its config.json says in `codec_identity`.
+    @property
+    def name(self) -> str | None:
+        """What stands as `codec`, as `Codec.from_pretrained` takes it; an InputError where that is no name."""
+        name = self.config.get("codec")
+        if name is not None and not (isinstance(name, str) and name):
+            raise InputError(
+                f"its config names {name!r} as codec; expected a folder, a hub id or mini", subject=self.llm
+            )
+        return name
 
-    Args:
-        name_or_path: of the language model, a folder or a hub id.
-        hub_arguments: for a hub id.
+    @property
+    def identity(self) -> CodecIdentity | None:
+        """What stands as `codec_identity`; an InputError where that identifies no model.
 
-    Returns:
-        None where it does not say, as the published models do not.
-
-    Raises:
-        CheckpointError: where the language model is not found.
-        InputError: where what stands there identifies no model.
-    """
-    told = config_of(name_or_path, hub_arguments).get("codec_identity")
-    try:
-        return None if told is None else CodecIdentity(**told)
-    except (TypeError, CodesError) as error:
-        raise InputError(f"its config's codec_identity tells no model: {error}", subject=name_or_path) from None
-
-
-def config_of(name_or_path: str | os.PathLike[str], hub_arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the config.json of a language model."""
-    return read_config(resolve_checkpoint(os.fspath(name_or_path), weights=False, **hub_arguments))
+        None where nothing does, as in the published models.
+        """
+        told = self.config.get("codec_identity")
+        try:
+            return None if told is None else CodecIdentity(**told)
+        except (TypeError, CodesError) as error:
+            raise InputError(f"its config's codec_identity tells no model: {error}", subject=self.llm) from None

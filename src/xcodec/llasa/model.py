@@ -17,7 +17,7 @@ from xcodec.codec import Codec
 from xcodec.codes import Codes
 from xcodec.errors import CodesError, InputError, about
 from xcodec.llasa.answer import AnswerParser, Piece
-from xcodec.llasa.checkpoint import codec_identity_named_by, codec_named_by, load_language_model
+from xcodec.llasa.checkpoint import SpokenCodec, load_language_model
 from xcodec.llasa.convention import LLASA, Convention
 from xcodec.llasa.engine import Engine
 from xcodec.llasa.generation import TransformersEngine
@@ -114,11 +114,12 @@ class Llasa:
             InputError: where they do not belong together, or the tokenizer lacks the speech tokens or a chat template.
         """
         model, tokenizer = load_language_model(llm, device, dtype, hub_arguments)
+        spoken = SpokenCodec(llm, hub_arguments)
         if codec is None:
-            codec = codec_named_by(llm, hub_arguments) or RELEASED_CODEC
+            codec = spoken.name or RELEASED_CODEC
         if not isinstance(codec, Codec):
             codec = Codec.from_pretrained(codec, device=device)
-        check_spoken(codec, codec_identity_named_by(llm, hub_arguments), llm)
+        check_spoken(codec, spoken.identity, llm)
         return cls.of(model, tokenizer, codec, convention)
 
     @overload

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from xcodec.codec import Codec
 from xcodec.llasa import LLASA, Convention, Llasa, Prompts, SpeechTokens
-from xcodec.llasa.checkpoint import codec_identity_named_by, load_language_model, load_tokenizer
+from xcodec.llasa.checkpoint import SpokenCodec, load_language_model, load_tokenizer
 from xcodec.llasa.speech import check_spoken, single_codebook
 from xcodec.serving.speaker import Speaker
 from xcodec.serving.upstream import Upstream
@@ -40,7 +40,7 @@ def load_speaker(
         MissingExtraError: where it reads phones, and these cannot be made.
     """
     if upstream is None or has_config(llm):
-        check_spoken(codec, codec_identity_named_by(llm), llm)
+        check_spoken(codec, SpokenCodec(llm).identity, llm)
     if upstream is None:
         llasa = Llasa.of(*load_language_model(llm, device, "auto", {}), codec, convention)
     else:

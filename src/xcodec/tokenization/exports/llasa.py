@@ -7,7 +7,7 @@ from pathlib import Path
 from xcodec.codes import CodecIdentity
 from xcodec.errors import InputError
 from xcodec.llasa import Prompts, RowsReport, SpeechTokens, TrainingRowsWriter
-from xcodec.llasa.checkpoint import codec_identity_named_by, load_tokenizer
+from xcodec.llasa.checkpoint import SpokenCodec, load_tokenizer
 from xcodec.llasa.rows import ROW_LENGTH
 from xcodec.tokenization.headers import Failure
 from xcodec.tokenization.tokens import Tokens
@@ -117,7 +117,7 @@ def prompts_of(tokens: Tokens, llm: str, text_column: str) -> tuple[Prompts, boo
     sizes = tokens.codec["codebook_sizes"]
     if len(sizes) > 1:
         raise InputError(f"has {len(sizes)} codebooks; LLaSA's rows hold codes of one", subject=tokens.plan.store)
-    maker, spoken = maker_of(tokens), codec_identity_named_by(llm)
+    maker, spoken = maker_of(tokens), SpokenCodec(llm).identity
     if spoken is not None and not spoken.same_model(maker):
         raise InputError(
             f"holds codes of {maker}, and {llm} has the tokens of {spoken}",

@@ -11,7 +11,7 @@ import torch
 
 from xcodec.errors import InputError
 from xcodec.files import folder_written_whole
-from xcodec.llasa.checkpoint import codec_identity_named_by, load_language_model
+from xcodec.llasa.checkpoint import SpokenCodec, load_language_model
 from xcodec.llasa.prompt import Prompts
 from xcodec.llasa.rows import TrainingRows, codebook_size_of, names
 from xcodec.llasa.tokens import SpeechTokens
@@ -70,7 +70,7 @@ def train_language_model(
         raise InputError("has fewer rows than its tokenizer has tokens", subject=llm, remedy="use xcodec llasa init")
     learned = TrainingRows(rows, prompts)
     validation = TrainingRows(rows, prompts, "val") if (rows.expanduser() / names("val")[0]).is_file() else None
-    check(llm, model, learned, prompts, codec_identity_named_by(llm, hub_arguments))
+    check(llm, model, learned, prompts, SpokenCodec(llm, hub_arguments).identity)
     identity = hashlib.sha256((hash_tensors(model.state_dict().items()) + learned.fingerprint()).encode()).hexdigest()
     torch.manual_seed(settings.seed)  # of LoRA's matrices
     trained = model if settings.lora is None else with_lora(model, tokens, settings)
