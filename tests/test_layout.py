@@ -39,6 +39,7 @@ FLOORS = [
     "batching",
     "segmentation",
     "codes",
+    "bandwidth",
     "audio",
     "notebook",
     "listing",

@@ -9,6 +9,7 @@ from setuptools.command.build_py import build_py
 SOURCE = Path("../../src/xcodec")
 PACKAGES = ["xcodec", "xcodec.audio", "xcodec.runtime"]
 MODULES = [
+    "bandwidth",
     "batching",
     "code_stream",
     "code_text",

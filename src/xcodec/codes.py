@@ -13,6 +13,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
+from xcodec.bandwidth import find_bandwidth
 from xcodec.errors import CodesError, about, first_line
 from xcodec.files import written_whole
 from xcodec.notebook import picture
@@ -162,18 +163,18 @@ class Codes:
         Raises:
             CodesError: where no number of codebooks takes so much; it says which bandwidths there are.
         """
-        offered = [
-            replace(self, ids=self.ids[:k], codebook_sizes=self.codebook_sizes[:k]) for k in range(1, len(self.ids) + 1)
-        ]
-        for codes in offered:
-            if math.isclose(codes.bitrate, 1000 * bandwidth):
-                return codes
-        raise CodesError(
-            f"these codes have {', '.join(f'{codes.bitrate / 1000:g}' for codes in offered)} kbit/s"
-            + (f", by taking the first 1 to {len(offered)} codebooks" if len(offered) > 1 else ", and one codebook"),
-            argument="bandwidth",
-            value=bandwidth,
-        )
+        sizes = self.codebook_sizes
+        offered = [bitrate(self.frame_rate, sizes[:k]) / 1000 for k in range(1, len(sizes) + 1)]
+        chosen = find_bandwidth(bandwidth, offered)
+        if chosen is None:
+            raise CodesError(
+                f"these codes have {', '.join(f'{each:g}' for each in offered)} kbit/s"
+                + (f", by taking the first 1 to {len(sizes)} codebooks" if len(sizes) > 1 else ", and one codebook"),
+                argument="bandwidth",
+                value=bandwidth,
+            )
+        k = offered.index(chosen) + 1
+        return replace(self, ids=self.ids[:k], codebook_sizes=sizes[:k])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a safetensors file under any suffix, whole or not at all; a file that is there is replaced.

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias, overload
 import numpy as np
 
 from xcodec.audio import Audio, resampled_length
+from xcodec.bandwidth import choose_bandwidth
 from xcodec.batching import Array, AudioSource, Clip, batches, is_array
 from xcodec.codes import CodecIdentity, Codes
 from xcodec.errors import CodesError, InputError, about
@@ -350,9 +351,7 @@ class RecordingCodec(ABC):
         Raises:
             InputError: says which there are.
         """
-        if bandwidth is not None and not any(math.isclose(bandwidth, offered) for offered in self.bandwidths):
-            offers = ", ".join(f"{offered:g}" for offered in self.bandwidths)
-            raise InputError(f"{self.name} has {offers} kbit/s", argument="bandwidth", value=bandwidth)
+        choose_bandwidth(bandwidth, self.bandwidths, self.name)
 
     def _encode_recordings(
         self,

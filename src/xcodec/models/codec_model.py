@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xcodec.bandwidth import find_bandwidth
 from xcodec.codes import CodecIdentity
 from xcodec.errors import InputError
 from xcodec.models.masks import mask_lengths, none_if_all_full
@@ -159,14 +160,24 @@ class CodecModel(StrictPreTrainedModel, ABC):
         """Tell how many codebooks, the first so many, a bandwidth in kbit/s uses; None means the highest.
 
         Raises:
-            InputError: where the model does not have that bandwidth.
+            InputError: as `bandwidth_at`.
         """
-        if bandwidth is not None and not any(math.isclose(bandwidth, offered) for offered in self.bandwidths):
+        self.bandwidth_at(bandwidth)
+        return len(self.codebook_sizes)
+
+    def bandwidth_at(self, bandwidth: float | None) -> float:
+        """Return that of `bandwidths` which is meant, in kbit/s; None means the highest.
+
+        Raises:
+            InputError: where the model does not have it; in transformers' words.
+        """
+        chosen = find_bandwidth(bandwidth, self.bandwidths)
+        if chosen is None:
             raise InputError(
                 f"This model doesn't support the bandwidth {bandwidth}. Select one of "
                 f"{', '.join(f'{offered:g}' for offered in self.bandwidths)} (kbit/s)"
             )
-        return len(self.codebook_sizes)
+        return chosen
 
     def num_codes_of(self, num_samples: int) -> int:
         """Tell how many codes a clip of so many samples makes, prepared by the feature extractor."""

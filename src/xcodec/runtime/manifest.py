@@ -1,14 +1,14 @@
 """What an exported codec is: the JSON file beside its graphs."""
 
 import json
-import math
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from xcodec.bandwidth import choose_bandwidth
 from xcodec.codes import CodecIdentity
-from xcodec.errors import CheckpointError, InputError, first_line
+from xcodec.errors import CheckpointError, first_line
 
 __all__ = [
     "DECODER",
@@ -87,13 +87,8 @@ class Manifest:
         Raises:
             InputError: where the model does not have that bandwidth.
         """
-        if bandwidth is None:
-            return self.codebooks[-1]
-        for offered, codebooks in zip(self.bandwidths, self.codebooks, strict=True):
-            if math.isclose(offered, bandwidth):
-                return codebooks
-        offers = ", ".join(f"{offered:g}" for offered in self.bandwidths)
-        raise InputError(f"{self.name} has {offers} kbit/s", argument="bandwidth", value=bandwidth)
+        chosen = choose_bandwidth(bandwidth, self.bandwidths, self.name)
+        return self.codebooks[self.bandwidths.index(chosen)]
 
     def to_json(self) -> str:
         """Return the text of the file."""

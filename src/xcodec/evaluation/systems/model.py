@@ -5,9 +5,9 @@ import math
 import numpy as np
 
 from xcodec.audio import Audio
+from xcodec.bandwidth import choose_bandwidth
 from xcodec.codec import Codec
 from xcodec.device import Precision
-from xcodec.errors import InputError
 from xcodec.evaluation.clips import Clip
 from xcodec.evaluation.systems.operations import SECONDS, macs_of
 from xcodec.evaluation.systems.system import Reconstruction, System
@@ -32,9 +32,7 @@ class Model(System):
     """
 
     def __init__(self, codec: Codec, name: str, bandwidth: float | None = None, *, named_whole: bool = False) -> None:
-        if bandwidth is not None and not any(math.isclose(bandwidth, offered) for offered in codec.bandwidths):
-            offers = ", ".join(f"{offered:g}" for offered in codec.bandwidths)
-            raise InputError(f"{name} has {offers} kbit/s", argument="bandwidth", value=bandwidth)
+        choose_bandwidth(bandwidth, codec.bandwidths, name)
         self.codec, self.bandwidth = codec, bandwidth
         self.name = name if bandwidth is None or named_whole else f"{name} at {bandwidth:g} kbit/s"
         self.about = f"{codec!r}, {codec.identity}"

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from xcodec.audio import Audio
+from xcodec.bandwidth import choose_bandwidth
 from xcodec.device import Precision
 from xcodec.errors import CheckpointError, InputError, first_line, one_line
 from xcodec.evaluation.clips import Clip
@@ -199,11 +200,7 @@ def options_of(loaded: TransformersModel, rate: float | None) -> dict[str, float
     """
     config, takes = loaded.model.config, parameters(loaded.model.encode)
     if "bandwidth" in takes:
-        offered = sorted(config.target_bandwidths)
-        if rate is not None and rate not in offered:
-            listed = ", ".join(f"{each:g}" for each in offered)
-            raise InputError(f"{loaded.name} has {listed} kbit/s", argument="bandwidth", value=rate)
-        return {"bandwidth": offered[-1] if rate is None else rate}
+        return {"bandwidth": choose_bandwidth(rate, sorted(config.target_bandwidths), loaded.name)}
     for argument, number in COUNTS.items():
         if argument in takes:
             least, most = getattr(config, "num_semantic_quantizers", 1), getattr(config, number)

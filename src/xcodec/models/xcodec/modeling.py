@@ -129,23 +129,9 @@ class XcodecModel(XcodecPreTrainedModel):
         return states * self.quantizer.codebooks[0].embed.element_size() + samples * 4
 
     def num_quantizers_at(self, bandwidth: float | None) -> int:
-        """Tell how many codebooks a bandwidth of the config's `target_bandwidths`, in kbit/s, uses.
-
-        None means the highest.
-
-        Raises:
-            InputError: where the bandwidth is not one of those.
-        """
-        offered = self.config.target_bandwidths
-        if bandwidth is None:
-            bandwidth = offered[-1]
-        if bandwidth not in offered:
-            raise InputError(
-                f"This model doesn't support the bandwidth {bandwidth}. Select one of "
-                f"{', '.join(f'{offer:g}' for offer in offered)} (kbit/s)"
-            )
+        """`CodecModel.num_quantizers_at`."""
         per_codebook = math.log2(self.config.codebook_size) * self.config.frame_rate / 1000
-        return max(1, math.floor(bandwidth / per_codebook))
+        return max(1, math.floor(self.bandwidth_at(bandwidth) / per_codebook))
 
     def encode(
         self,
