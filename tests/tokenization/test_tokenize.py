@@ -413,7 +413,7 @@ def test_the_status_file_tells_how_a_run_went(model: Path, codec: Codec, clips: 
 
 
 def test_while_the_end_of_a_shard_is_encoded_the_next_one_is_read(model: Path, codec: Codec, finished: Path) -> None:
-    job = job_for(model, finished)
+    job = job_for(model, finished, workers=1, batch_seconds=60.0)
     seen: list[int] = []
 
     def count(_: object) -> None:
@@ -422,8 +422,7 @@ def test_while_the_end_of_a_shard_is_encoded_the_next_one_is_read(model: Path, c
 
     plan = Plan(finished)
     first = len(plan.shard(0))
-    arguments = {"bandwidth": None, "batch_seconds": 60.0, "workers": 1, "limits": job.limits}
-    with ShardWorker(plan, codec, on_batch=count, **arguments) as worker:
+    with ShardWorker(plan, codec, job, count) as worker:
         worker.tokenize(0, following=1)
     assert seen[-1] >= 2 * first
 

@@ -28,7 +28,7 @@ class Job:
     Args:
         folder: the output, a path or a URL; with Ray, a path is the same on all machines.
         model: which codec.
-        batch_seconds: padded audio that the model takes at once.
+        batch_seconds: padded audio that the model takes at once; a longer recording goes alone.
         workers: reader processes beside each model.
         limits: for one file.
     """

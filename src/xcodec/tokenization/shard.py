@@ -14,11 +14,12 @@ from xcodec.errors import InputError, XcodecError
 from xcodec.tokenization.feed import Feed, Loaded
 from xcodec.tokenization.headers import Failure, ShardHeader
 from xcodec.tokenization.inputs import ENTRY
+from xcodec.tokenization.job import Job
 from xcodec.tokenization.model import probe
 from xcodec.tokenization.outcomes import Excluded, Outcome
 from xcodec.tokenization.pieces import Piece, piece_id
 from xcodec.tokenization.plan import Plan
-from xcodec.tokenization.readers import ReaderPool, ReadingLimits, SlowRead, Sound
+from xcodec.tokenization.readers import ReaderPool, SlowRead, Sound
 from xcodec.tokenization.sinks import write_shard
 
 if TYPE_CHECKING:
@@ -90,10 +91,7 @@ class ShardWorker:
     Args:
         plan: what is tokenized.
         codec: the plan's.
-        bandwidth: in kbit/s, or None for the highest.
-        batch_seconds: padded audio that the model takes at once; a longer recording goes alone.
-        workers: reader processes.
-        limits: for one file.
+        job: how.
         on_batch: called after each batch.
     """
 
@@ -101,18 +99,14 @@ class ShardWorker:
         self,
         plan: Plan,
         codec: "Codec",
-        *,
-        bandwidth: float | None,
-        batch_seconds: float,
-        workers: int,
-        limits: ReadingLimits,
+        job: Job,
         on_batch: Callable[[BatchReport], object],
     ) -> None:
-        self.plan, self.codec, self.bandwidth = plan, codec, bandwidth
-        self.batch_seconds, self.on_batch = batch_seconds, on_batch
+        self.plan, self.codec, self.bandwidth = plan, codec, job.model.bandwidth
+        self.batch_seconds, self.on_batch = job.batch_seconds, on_batch
         self.treatment = plan.fingerprint.treatment
         inspection = self.treatment.inspection(codec.sampling_rate, codec.format.hop_length)
-        self.pool = ReaderPool(workers, codec.sampling_rate, limits, inspection)
+        self.pool = ReaderPool(job.workers, codec.sampling_rate, job.limits, inspection)
         self._ahead: OpenShard | None = None
 
     def __enter__(self) -> "ShardWorker":

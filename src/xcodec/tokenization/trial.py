@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from xcodec.errors import InputError
@@ -65,15 +65,8 @@ class Trial:
             if report.model_seconds < _LONGEST_BATCH * limit:
                 worker.batch_seconds = min(2 * worker.batch_seconds, job.batch_seconds)
 
-        with ShardWorker(
-            plan,
-            codec,
-            bandwidth=job.model.bandwidth,
-            batch_seconds=min(_FIRST_BATCH, job.batch_seconds),
-            workers=job.workers,
-            limits=job.limits,
-            on_batch=count,
-        ) as worker:
+        first = replace(job, batch_seconds=min(_FIRST_BATCH, job.batch_seconds))
+        with ShardWorker(plan, codec, first, count) as worker:
             shards = plan.fingerprint.shards
             for number in dict.fromkeys(shards * place // _PLACES for place in range(_PLACES)):
                 worker.attempt(number, lambda: time.perf_counter() - started > limit)

@@ -20,15 +20,7 @@ def run_locally(job: Job, plan: Plan, codec: "Codec", shards: Iterable[int], met
     Returns:
         What was given up: nothing, since what stops a shard here stops the run.
     """
-    with ShardWorker(
-        plan,
-        codec,
-        bandwidth=job.model.bandwidth,
-        batch_seconds=job.batch_seconds,
-        workers=job.workers,
-        limits=job.limits,
-        on_batch=meter.on_batch,
-    ) as worker:
+    with ShardWorker(plan, codec, job, meter.on_batch) as worker:
         for number, following in with_following(shards):
             meter.on_shard(worker.tokenize(number, following))
     return []

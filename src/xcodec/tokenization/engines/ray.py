@@ -43,15 +43,7 @@ class ShardActor:
         torch.set_num_threads(max(1, cpus))
         codec = job.model.load()
         plan = Plan(job.folder)
-        self.worker = ShardWorker(
-            plan,
-            codec,
-            bandwidth=job.model.bandwidth,
-            batch_seconds=job.batch_seconds,
-            workers=job.workers,
-            limits=job.limits,
-            on_batch=self._beat,
-        )
+        self.worker = ShardWorker(plan, codec, job, self._beat)
         plan.check_codec(plan.fingerprint.codec | vars(codec.codes_identity))
 
     def tokenize(self, number: int, following: int | None) -> tuple[ShardHeader, list[BatchReport]]:
