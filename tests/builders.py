@@ -121,6 +121,13 @@ def tiny_model(seed: int = 0, **fields: Any) -> Xcodec2Model:
     return random_model(seed, **(TINY | fields))
 
 
+def save_tiny(folder: Path, seed: int = 0) -> Path:
+    """A checkpoint folder of `tiny_model`."""
+    tiny_model(seed).save_pretrained(folder)
+    Xcodec2FeatureExtractor().save_pretrained(folder)
+    return folder
+
+
 def tiny_pooled(seed: int = 0, **fields: Any) -> Xcodec2Model:
     """A random X-Codec2 of that size with 25 codes a second, which writes 24 kHz."""
     return tiny_model(seed, **({"latent_pooling": 2, "decoder_hop_length": 960} | fields))

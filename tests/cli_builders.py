@@ -1,4 +1,4 @@
-"""The program as people run it, a tiny model for it, and recordings in five formats."""
+"""The program as people run it, and recordings in five formats."""
 
 import subprocess
 import sys
@@ -11,7 +11,6 @@ import builders
 from waiting import PATIENCE
 from xcodec.audio import Audio
 from xcodec.cli.app import app
-from xcodec.models.xcodec2 import Xcodec2FeatureExtractor
 
 COMMANDS = ["encode", "decode", "reconstruct", "say", "detokenize", "train", "evaluate", "probe", "info", "convert"]
 SPEECH = builders.RECORDINGS[1]  # austen-0880.wav: 16 kHz, mono, 47,840 samples, 150 codes
@@ -44,13 +43,6 @@ def finish(process: subprocess.Popen[str]) -> Result:
     """Wait for it, and give what it left."""
     out, err = process.communicate(timeout=PATIENCE)
     return Result(process.returncode, out, err)
-
-
-def save_tiny(folder: Path, seed: int) -> Path:
-    """A checkpoint folder of a tiny random model."""
-    builders.tiny_model(seed).save_pretrained(folder)
-    Xcodec2FeatureExtractor().save_pretrained(folder)
-    return folder
 
 
 def mixed_recordings(folder: Path) -> Path:

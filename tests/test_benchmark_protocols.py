@@ -11,7 +11,6 @@ import pytest
 import builders
 from evaluation_builders import BENCHMARKS, benchmark, save_recognizer, save_voices
 from xcodec.audio import Audio
-from xcodec.models.xcodec2 import Xcodec2FeatureExtractor
 
 pytest.importorskip("pystoi", reason="needs pip install 'xcodec[eval]'")
 
@@ -33,10 +32,7 @@ class ExtractedUnit:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    builders.tiny_model().save_pretrained(folder)
-    Xcodec2FeatureExtractor().save_pretrained(folder)
-    return folder
+    return builders.save_tiny(tmp_path_factory.mktemp("models") / "tiny")
 
 
 def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,6 @@ import builders
 from evaluation_builders import save_predictor, save_recognizer, save_voices
 from xcodec.audio import Audio
 from xcodec.codes import Codes
-from xcodec.models.xcodec2 import Xcodec2FeatureExtractor
 
 pytest.importorskip("pystoi", reason="needs pip install 'xcodec[eval]'")
 
@@ -27,10 +26,7 @@ WITHOUT_PESQ = (
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    builders.tiny_model().save_pretrained(folder)
-    Xcodec2FeatureExtractor().save_pretrained(folder)
-    return folder
+    return builders.save_tiny(tmp_path_factory.mktemp("models") / "tiny")
 
 
 def run(script: str, *arguments: object, without_pesq: bool = False) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,6 @@ import builders
 from xcodec.audio import Audio
 from xcodec.codec import Codec
 from xcodec.errors import AudioError
-from xcodec.models.xcodec2 import Xcodec2FeatureExtractor
 from xcodec.tokenization.engines.local import run_locally
 from xcodec.tokenization.inputs import Inputs
 from xcodec.tokenization.job import Job
@@ -23,12 +22,6 @@ from xcodec.tokenization.readers import ReaderPool, ReadingLimits, Sound
 from xcodec.tokenization.run import prepare, tokenize
 from xcodec.tokenization.status import RunStatus
 from xcodec.tokenization.treatment import UNTREATED, Treatment
-
-
-def save_tiny(folder: Path, seed: int = 0) -> Path:
-    builders.tiny_model(seed).save_pretrained(folder)
-    Xcodec2FeatureExtractor().save_pretrained(folder)
-    return folder
 
 
 def write_clips(folder: Path, count: int, seed: int = 0) -> dict[str, np.ndarray]:

@@ -5,28 +5,12 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from cli_builders import MIXED, SPEECH, files_in, mixed_recordings, run, save_tiny
+from cli_builders import MIXED, SPEECH, files_in, run
 from original import TINY_OPTIONS, random_original, write_original_folder
 from xcodec.audio import Audio
 from xcodec.codec import Codec
 from xcodec.codes import Codes
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("models") / "tiny", seed=0)
-
-
-@pytest.fixture(scope="module")
-def codec(model: Path) -> Codec:
-    return Codec.from_pretrained(model)
-
-
-@pytest.fixture(scope="module")
-def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return mixed_recordings(tmp_path_factory.mktemp("recordings"))
 
 
 def test_a_folder_of_mixed_formats_is_encoded_and_keeps_its_structure(

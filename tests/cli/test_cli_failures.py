@@ -12,7 +12,8 @@ import pytest
 from typer.core import TyperOption
 from typer.main import get_command
 
-from cli_builders import SPEECH, files_in, finish, run, save_tiny, start
+from builders import save_tiny
+from cli_builders import SPEECH, files_in, finish, run, start
 from original import TINY_OPTIONS, random_original, write_original_folder
 from xcodec.audio import Audio
 from xcodec.cli import jobs
@@ -24,18 +25,8 @@ from xcodec.errors import AudioError, CodesError, InputError, XcodecError
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("models") / "tiny", seed=0)
-
-
-@pytest.fixture(scope="module")
 def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny(tmp_path_factory.mktemp("models") / "other", seed=1)
-
-
-@pytest.fixture(scope="module")
-def codec(model: Path) -> Codec:
-    return Codec.from_pretrained(model)
 
 
 @pytest.mark.parametrize("length", [250, 5000])

@@ -9,7 +9,7 @@ import torch
 from rich.cells import cell_len
 
 import builders
-from cli_builders import MIXED, mixed_recordings, run, save_tiny
+from cli_builders import MIXED, run
 from original import OriginalXCodec2
 from xcodec import kernels
 from xcodec.cli.info import commercial_use
@@ -18,21 +18,6 @@ from xcodec.codec import Codec
 from xcodec.codes import CodecIdentity, Codes
 from xcodec.models.causal_xcodec2 import CausalXcodec2Config, CausalXcodec2Model
 from xcodec.models.xcodec2 import Xcodec2FeatureExtractor
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("models") / "tiny", seed=0)
-
-
-@pytest.fixture(scope="module")
-def codec(model: Path) -> Codec:
-    return Codec.from_pretrained(model)
-
-
-@pytest.fixture(scope="module")
-def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return mixed_recordings(tmp_path_factory.mktemp("recordings"))
 
 
 def test_a_table_is_as_wide_as_its_texts_and_no_wider_than_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +100,7 @@ def test_info_tells_a_decoder_alone_and_how_far_a_decoder_looks_ahead(model: Pat
 
 
 def test_info_reads_the_licence_off_the_model_card(tmp_path: Path) -> None:
-    folder = save_tiny(tmp_path / "tiny", seed=0)
+    folder = builders.save_tiny(tmp_path / "tiny", seed=0)
     (folder / "README.md").write_text(
         "---\nlicense: cc0-1.0\ntags: [speech]\n---\n\n# Tiny\n\nlicense: not this line\n"
     )

@@ -13,16 +13,11 @@ from pathlib import Path
 import pytest
 
 import xcodec
-from cli_builders import SPEECH, files_in, finish, run, save_tiny, start
+from cli_builders import SPEECH, files_in, finish, run, start
 from waiting import PATIENCE, wait_until
 from xcodec.cli.app import COMMANDS as SUMMARIES
 from xcodec.cli.manual import manual
 from xcodec.codes import Codes
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("models") / "tiny", seed=0)
 
 
 def test_a_shell_completes_commands_once_that_is_installed(tmp_path: Path) -> None:

@@ -18,22 +18,8 @@ from xcodec.audio import Audio
 from xcodec.cli.app import app
 from xcodec.codec import Codec
 from xcodec.codes import Codes
-from xcodec.models.xcodec2 import Xcodec2FeatureExtractor
 
 SPEECH = builders.RECORDINGS[1]  # 16 kHz, mono, 47,840 samples: 150 codes
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    builders.tiny_model().save_pretrained(folder)
-    Xcodec2FeatureExtractor().save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def codec(model: Path) -> Codec:
-    return Codec.from_pretrained(model)
 
 
 @pytest.fixture

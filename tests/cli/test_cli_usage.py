@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import signature
-from pathlib import Path
 from types import GenericAlias
 from typing import Annotated, Any
 
@@ -12,7 +11,7 @@ import pytest
 import typer
 from typer.main import get_command
 
-from cli_builders import COMMANDS, SPEECH, run, save_tiny
+from cli_builders import COMMANDS, SPEECH, run
 from xcodec.audio import Audio
 from xcodec.cli import values
 from xcodec.cli.app import app
@@ -70,11 +69,6 @@ def parameters(command: str) -> list[Any]:
     for name in command.split():
         found = found.commands[name]
     return list(found.params)
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("models") / "tiny", seed=0)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import builders
-from tokenize_builders import save_tiny
+from builders import save_tiny
 from xcodec.audio import Audio
 from xcodec.cli.app import app
 from xcodec.cli.interruption import Interruption

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from browser_builders import browser, opened, silent_and_sharp
+from builders import save_tiny
 from cli_builders import run as run_program
-from tokenize_builders import job_for, run, save_tiny, write_clips
+from tokenize_builders import job_for, run, write_clips
 from xcodec.codec import Codec
 from xcodec.evaluation.data_set import Histogram, codebooks_of, measure_data_set
 from xcodec.tokenization.sinks import as_lists

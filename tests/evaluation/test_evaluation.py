@@ -31,7 +31,6 @@ from xcodec.evaluation.setting import Setting
 from xcodec.evaluation.systems import Folder, Model
 from xcodec.evaluation.transcripts import Transcripts
 from xcodec.models.xcodec import XcodecFeatureExtractor
-from xcodec.models.xcodec2 import Xcodec2FeatureExtractor
 from xcodec_builders import tiny_xcodec
 
 pytest.importorskip("pystoi", reason="needs pip install 'xcodec[eval]'")
@@ -65,10 +64,7 @@ def dnsmos_only_where_asked_for(request: pytest.FixtureRequest, monkeypatch: pyt
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    builders.tiny_model().save_pretrained(folder)
-    Xcodec2FeatureExtractor().save_pretrained(folder)
-    return folder
+    return builders.save_tiny(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture

@@ -27,7 +27,6 @@ from xcodec.evaluation.systems.operations import macs_of
 from xcodec.evaluation.systems.system import ReconstructionError
 from xcodec.evaluation.systems.transformers_codec import TransformersCodec, TransformersModel, is_of_transformers
 from xcodec.models.xcodec import XcodecFeatureExtractor
-from xcodec.models.xcodec2 import Xcodec2FeatureExtractor
 from xcodec.probing.coder import coder_of
 from xcodec_builders import tiny_xcodec
 
@@ -222,8 +221,7 @@ def test_all_kinds_are_in_one_table(folder: Path, tmp_path: Path, monkeypatch: p
     pytest.importorskip("scipy", reason="needs pip install 'xcodec[eval]'")
     monkeypatch.setattr(opinion, "find_spec", lambda name: None)  # DNSMOS takes long, and so does ViSQOL
     monkeypatch.setitem(sys.modules, "visqol.api", None)
-    builders.tiny_model().save_pretrained(tmp_path / "tiny")
-    Xcodec2FeatureExtractor().save_pretrained(tmp_path / "tiny")
+    builders.save_tiny(tmp_path / "tiny")
     (tmp_path / "recordings").mkdir()
     for name in "ab":
         Audio(builders.speech(1.0), 16_000).save(tmp_path / "recordings" / f"{name}.wav")

@@ -12,8 +12,8 @@ import torch
 from torch import _dynamo
 from typer.testing import CliRunner
 
-from builders import RECORDINGS, tiny_model
-from tokenize_builders import output_of, save_tiny
+from builders import RECORDINGS, save_tiny, tiny_model
+from tokenize_builders import output_of
 from xcodec import codec as codec_module
 from xcodec.audio import Audio
 from xcodec.cli.app import app

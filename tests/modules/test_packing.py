@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounter
 
-from builders import prepare, speech, tiny_model
-from xcodec import Codec, Xcodec2FeatureExtractor
+from builders import prepare, save_tiny, speech, tiny_model
+from xcodec import Codec
 from xcodec.models.pretrained import StrictPreTrainedModel
 from xcodec.modules.conv import MaskedConv1d, channels_last
 from xcodec.modules.hubert import PositionalConv
@@ -256,8 +256,7 @@ def test_a_packed_model_is_saved_as_it_was(tmp_path):
 
 
 def test_a_codec_is_packed_unless_it_is_told_not_to_be(tmp_path):
-    tiny_model().save_pretrained(tmp_path)
-    Xcodec2FeatureExtractor().save_pretrained(tmp_path)
+    save_tiny(tmp_path)
     packed, plain = (Codec.from_pretrained(tmp_path, device="cpu", **given) for given in ({}, {"pack": False}))
     assert num_packed(packed.model) > 10
     assert not num_packed(plain.model)
@@ -268,8 +267,7 @@ def test_a_codec_is_packed_unless_it_is_told_not_to_be(tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_packed_codec_lets_go_of_the_file_it_came_from(tmp_path):
-    tiny_model().save_pretrained(tmp_path)
-    Xcodec2FeatureExtractor().save_pretrained(tmp_path)
+    save_tiny(tmp_path)
     codec = Codec.from_pretrained(tmp_path, device="cpu")
     assert codec.encode(speech(1.0), 16000).ids.size
     assert str(tmp_path) not in Path("/proc/self/maps").read_text()

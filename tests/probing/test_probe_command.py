@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import builders
-from cli_builders import run, save_tiny
+from cli_builders import run
 from probing_builders import FrameCoder
 from xcodec import Audio
 from xcodec.errors import InputError
@@ -96,7 +96,7 @@ def test_two_codecs_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_the_command_prints_tables_and_writes_reports_and_fails_for_a_file_that_is_no_audio(tmp_path: Path) -> None:
     recordings(tmp_path / "recordings")
-    model = save_tiny(tmp_path / "tiny", seed=0)
+    model = builders.save_tiny(tmp_path / "tiny", seed=0)
     probes = ["--probe", "shift", "--probe", "usage", "--probe", "speaker"]
     reports = ["--json", tmp_path / "probe.json", "--html", tmp_path / "probe.html"]
     result = run("probe", model, "--data", tmp_path / "recordings", *probes, *reports)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tokenize_builders import job_for, run, save_tiny, write_clips
+from builders import save_tiny
+from tokenize_builders import job_for, run, write_clips
 from xcodec.codec import Codec
 
 

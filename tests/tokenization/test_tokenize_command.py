@@ -14,7 +14,7 @@ import soundfile
 from typer.testing import CliRunner
 
 import builders
-from tokenize_builders import counts, output_of, poison_readers, save_tiny, write_clips
+from tokenize_builders import counts, output_of, poison_readers, write_clips
 from waiting import PATIENCE, wait_until
 from xcodec.audio import Audio
 from xcodec.cli.app import app
@@ -130,7 +130,7 @@ def test_an_output_is_decoded_to_recordings(finished: Path, model: Path, tmp_pat
 
 
 def test_another_model_or_another_input_is_refused(finished: Path, mixed: Path, tmp_path: Path) -> None:
-    other = save_tiny(tmp_path / "other", seed=1)
+    other = builders.save_tiny(tmp_path / "other", seed=1)
     code, told = run("tokenize", mixed, "-o", finished, "-m", other)
     assert code == 1
     assert "was begun with the codec tiny, which is not this one: weights_hash was" in told

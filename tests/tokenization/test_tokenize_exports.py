@@ -11,7 +11,7 @@ import pytest
 import builders
 import xcodec_builders
 from llasa_builders import small_llama, text_tokenizer
-from tokenize_builders import job_for, run, save_tiny, write_clips
+from tokenize_builders import job_for, run, write_clips
 from xcodec.audio import Audio
 from xcodec.codec import Codec
 from xcodec.errors import CheckpointError, CodesError, InputError
@@ -152,7 +152,7 @@ def test_two_ids_of_one_file_name_do_not_overwrite_each_other(model: Path, codec
 
 
 def test_codes_of_another_model_are_refused(tokens: Tokens, tmp_path: Path) -> None:
-    other = Codec.from_pretrained(save_tiny(tmp_path / "other", seed=1))
+    other = Codec.from_pretrained(builders.save_tiny(tmp_path / "other", seed=1))
     with pytest.raises(CodesError, match=r"the codes were made by tiny"):
         detokenize(tokens, other, tmp_path / "audio")
     assert detokenize(tokens, other, tmp_path / "audio", check_identity=False).written == len(TEXTS)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import xcodec_builders
-from tokenize_builders import job_for, run, save_tiny, write_clips
+from builders import save_tiny
+from tokenize_builders import job_for, run, write_clips
 from xcodec.codec import Codec
 from xcodec.errors import InputError
 from xcodec.models.auto import feature_extractor_of

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import builders
-from tokenize_builders import counts, job_for, output_of, run, save_tiny, write_clips
+from tokenize_builders import counts, job_for, output_of, run, write_clips
 from xcodec.codec import Codec
 from xcodec.errors import InputError
 from xcodec.files import scratch_file
@@ -126,7 +126,7 @@ def test_a_recording_that_was_replaced_by_another_length_is_a_change(model: Path
 def test_another_codec_is_refused_and_the_change_is_named(
     model: Path, codec: Codec, clips: Path, finished: Path, tmp_path: Path
 ) -> None:
-    other = Codec.from_pretrained(save_tiny(tmp_path / "other", seed=1))
+    other = Codec.from_pretrained(builders.save_tiny(tmp_path / "other", seed=1))
     message = refusal(run, job_for(model, finished), other, clips)
     assert "was begun with the codec tiny, which is not this one: weights_hash was" in message
     assert "config_hash" not in message

@@ -13,7 +13,7 @@ import pytest
 
 import builders
 from cli_builders import run as run_program
-from tokenize_builders import job_for, run, save_tiny, write_clips
+from tokenize_builders import job_for, run, write_clips
 from xcodec.audio import Audio
 from xcodec.codec import Codec
 from xcodec.errors import InputError
@@ -302,7 +302,7 @@ def test_another_codec_is_refused_and_a_newer_version_is_not(
     monkeypatch.setattr("xcodec.__version__", "99.0")
     check_same_codec(Plan(output), codec, None)
     with pytest.raises(InputError, match=r"is not this one: weights_hash was"):
-        check_same_codec(Plan(output), Codec.from_pretrained(save_tiny(tmp_path / "other", seed=1)), None)
+        check_same_codec(Plan(output), Codec.from_pretrained(builders.save_tiny(tmp_path / "other", seed=1)), None)
 
 
 def test_faults_are_told_to_people_and_to_programs(output: Path) -> None:
