@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from original_xcodec import SEMANTIC, Codebook, SoundStream
+from original_xcodec import SEMANTIC, Codebook, SoundStream, randomize
 
 RATIOS = (8, 5, 4, 2, 3)
 
@@ -88,17 +88,7 @@ def random_higgs(wave: Tensor) -> HiggsTokenizer:
     """A model whose every parameter matters, and whose codebooks lie where the latents of `wave` do."""
     torch.manual_seed(0)
     model = HiggsTokenizer()
-    for name, parameter in model.named_parameters():
-        if name.endswith(("original0", "weight_g")):
-            parameter.mul_(torch.exp(0.3 * torch.randn_like(parameter)))
-        elif name.endswith("alpha"):
-            parameter.copy_(1 + 0.2 * torch.rand_like(parameter))
-        elif parameter.ndim >= 2:
-            parameter.copy_(torch.randn_like(parameter) * parameter[0].numel() ** -0.5)
-        elif name.endswith("norm.weight"):
-            parameter.copy_(1 + 0.2 * torch.randn_like(parameter))
-        else:
-            parameter.copy_(0.1 * torch.randn_like(parameter))
+    randomize(model)
     residual = model.latents(wave)
     for stage in model.quantizer.vq.layers:
         nn.init.orthogonal_(stage.project_in.weight)

@@ -252,10 +252,8 @@ class SoundStream(nn.Module):
 
 
 @torch.no_grad()
-def random_soundstream(wave: Tensor, teacher: str = "hubert_base", legacy: bool = False) -> SoundStream:
-    """A model whose every parameter matters, and whose codebooks lie where the latents of `wave` do."""
-    torch.manual_seed(0)
-    model = SoundStream(teacher, legacy=legacy)
+def randomize(model: nn.Module) -> None:
+    """Draw every parameter anew, so that it matters."""
     for name, parameter in model.named_parameters():
         if name.endswith(("original0", "weight_g")):
             parameter.mul_(torch.exp(0.3 * torch.randn_like(parameter)))
@@ -267,6 +265,14 @@ def random_soundstream(wave: Tensor, teacher: str = "hubert_base", legacy: bool 
             parameter.copy_(1 + 0.2 * torch.randn_like(parameter))
         else:
             parameter.copy_(0.1 * torch.randn_like(parameter))
+
+
+@torch.no_grad()
+def random_soundstream(wave: Tensor, teacher: str = "hubert_base", legacy: bool = False) -> SoundStream:
+    """A model whose every parameter matters, and whose codebooks lie where the latents of `wave` do."""
+    torch.manual_seed(0)
+    model = SoundStream(teacher, legacy=legacy)
+    randomize(model)
     residual = model.latents(wave)[0]
     for embed in model.quantizer.codebooks():
         chosen = residual[torch.randint(len(residual), (len(embed),))]
