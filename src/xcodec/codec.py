@@ -77,7 +77,7 @@ class Codec(RecordingCodec):
                 for linear maps and wide convolutions in whole numbers, most of their weights int8, and the rest in
                 float32, on a CPU. Only float32 gives the reference's codes exactly.
             max_memory: what intermediate results may take beyond the weights, in bytes or such as "4GiB"; less makes
-                long recordings a little slower and changes no result. What is as long as a recording, about 1.3 MB a
+                long recordings a little slower and changes no result. What is as long as a recording, up to 1.5 MB a
                 second with the released X-Codec2, is needed in any case. None takes half a GiB beyond that on a CPU, a
                 quarter of the memory on a GPU.
             compile: compile the model's layers with torch's compiler at the first clips, each kind once for every
