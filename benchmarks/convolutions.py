@@ -1,12 +1,14 @@
 """Convolutions of 7 taps on the CPU: the native kernel's fewer products against oneDNN's, in turn in one run.
 
-    python benchmarks/convolutions.py [layers] [acoustic] [codes] [--threads 1] [--rounds 7] [--seconds 10]
+    python benchmarks/convolutions.py [layers] [acoustic] [encode] [codes] [--threads 1] [--rounds 7] [--seconds 10]
                                       [--model released]
 
 layers: those of X-Codec2's acoustic encoder at its released size, of so many seconds. Errors are root mean squares over
 those of the exact result, of noise.
 
 acoustic: that encoder as a whole, on speech, with random weights.
+
+encode: all of encoding at that size, likewise; times on the clock.
 
 codes: how many of the recordings in tests/audio are others with the kernel, of the model (`mini`, a folder, or
 "released" with random weights).
@@ -24,7 +26,7 @@ from importlib.metadata import version
 import torch
 import torch.nn.functional as F
 from check import processor_name
-from released import RECORDINGS, random_model, speech
+from released import RECORDINGS, prepared, random_model, speech
 from torch import nn
 
 import xcodec
@@ -35,7 +37,7 @@ from xcodec.modules.conv import MaskedConv1d, channels_last
 from xcodec.modules.packing import pack_weights
 from xcodec.modules.toom_conv import ToomConv1d
 
-WHAT = ["layers", "acoustic", "codes"]
+WHAT = ["layers", "acoustic", "encode", "codes"]
 SHAPES = [(48, 16000), (96, 8000), (192, 4000), (384, 1000), (768, 250)]  # channels, steps a second
 
 
@@ -44,6 +46,13 @@ def seconds(run: Callable[[], object]) -> float:
     start = time.process_time()
     run()
     return time.process_time() - start
+
+
+def clock(run: Callable[[], object]) -> float:
+    """What a call takes on the clock."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
 
 
 def over(times: list[tuple[float, float]]) -> str:
@@ -100,11 +109,25 @@ def compare_acoustic(rounds: int, length: float) -> None:
     print(f"acoustic encoder of {length:g} s: {over(times)} times as fast, latents {apart:.1e} apart", flush=True)
 
 
+def compare_encode(rounds: int, length: float) -> None:
+    ours, plain = random_model("xcodec2"), random_model("xcodec2")
+    without_kernel(plain)
+    ours.pack_weights()
+    clip = prepared(ours, "ours", length, 1)
+    for model in (ours, plain):
+        model.encode(**clip)
+    times = []
+    for _ in range(rounds):
+        times.append((clock(lambda: ours.encode(**clip)), clock(lambda: plain.encode(**clip))))
+    median = statistics.median(own for own, _ in times)
+    print(f"encode of {length:g} s: {over(times)} times as fast, {length / median:.2f} times real time", flush=True)
+
+
 def compare_codes(name: str) -> None:
     if name == "released":
         packed, plain = random_model("xcodec2"), random_model("xcodec2")
     else:
-        packed, plain = (xcodec.Xcodec2Model.from_pretrained(name, dtype=torch.float32).eval() for _ in range(2))
+        packed, plain = (xcodec.Codec.from_pretrained(name, pack=False).model for _ in range(2))
     without_kernel(plain)
     packed.pack_weights()
     changed = total = 0
@@ -136,6 +159,8 @@ def main() -> None:
         compare_layers(arguments.rounds, arguments.seconds)
     if "acoustic" in arguments.what:
         compare_acoustic(arguments.rounds, arguments.seconds)
+    if "encode" in arguments.what:
+        compare_encode(arguments.rounds, arguments.seconds)
     if "codes" in arguments.what:
         compare_codes(arguments.model)
 

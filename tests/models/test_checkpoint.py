@@ -19,6 +19,8 @@ from xcodec import (
     AutoModel,
     CheckpointError,
     Codec,
+    HarmonicXcodec2Config,
+    HarmonicXcodec2Model,
     Xcodec2Config,
     Xcodec2FeatureExtractor,
     Xcodec2Model,
@@ -363,10 +365,10 @@ def test_more_layers_than_there_are_tensors_are_refused_before_they_are_built(ti
 
 
 def test_the_built_in_model_goes_by_its_name():
-    model = Xcodec2Model.from_pretrained("mini")
+    model = HarmonicXcodec2Model.from_pretrained("mini")
     assert fingerprint_model(model, "mini") == Codec.from_pretrained().identity
     assert Xcodec2FeatureExtractor.from_pretrained("mini").hop_length == model.hop_length
-    assert Xcodec2Config.from_pretrained("mini").architecture() == model.config.architecture()
+    assert HarmonicXcodec2Config.from_pretrained("mini").architecture() == model.config.architecture()
 
 
 def test_a_feature_extractor_of_another_model_is_refused(checkpoint):

@@ -13,6 +13,7 @@ import builders
 from xcodec import (
     AutoFeatureExtractor,
     AutoModel,
+    HarmonicXcodec2Model,
     Xcodec2Config,
     Xcodec2FeatureExtractor,
     Xcodec2Model,
@@ -141,5 +142,5 @@ def test_the_auto_classes_give_transformers_own_for_other_models_and_change_noth
 
 
 def test_the_built_in_model_goes_by_its_name_everywhere():
-    assert type(AutoModel.from_pretrained("mini")) is Xcodec2Model
+    assert type(AutoModel.from_pretrained("mini")) is HarmonicXcodec2Model
     assert AutoFeatureExtractor.from_pretrained("mini").hop_length == 320
