@@ -75,12 +75,12 @@ def test_what_lies_past_a_clips_end_does_not_move_its_pulses() -> None:
 
 def test_the_pitch_is_the_mean_of_the_bins_around_the_likeliest() -> None:
     predictor = PitchPredictor(8, 64, 55.0, 480.0)
-    centres = predictor.centres(torch.device("cpu"))
     logits = torch.full((1, 2, 64), -20.0)
     logits[0, 0, 20] = logits[0, 0, 21] = 0.0
     logits[0, 1, 5], logits[0, 1, 60] = 3.0, 2.0  # an octave error far away draws nothing
-    assert predictor.frequency(logits)[0, 0].log() == pytest.approx(float(centres[20:22].mean()), abs=1e-5)
-    assert predictor.frequency(logits)[0, 1].log() == pytest.approx(float(centres[5]), abs=1e-5)
+    octaves = torch.tensor([20.5, 5.0]) / 63 * math.log2(480 / 55)
+    assert predictor.scale_steps(logits, 120)[0].tolist() == (120 * octaves).round().tolist()
+    assert (predictor.scale_steps(logits, 1_000_000)[0] - 1e6 * octaves).abs().max() < 1
 
 
 def test_the_filter_of_the_harmonics_answers_at_once() -> None:

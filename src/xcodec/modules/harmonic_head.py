@@ -16,7 +16,7 @@ from xcodec.modules.conv import MaskedConv1d
 from xcodec.modules.istft import OVERLAP, normalized_overlap_add
 from xcodec.modules.lengths import valid_steps
 from xcodec.modules.linear import Linear
-from xcodec.modules.pulse_train import PulseTrain
+from xcodec.modules.pulse_train import STEPS_PER_OCTAVE, PulseTrain
 from xcodec.modules.time import WHOLE, Time
 
 __all__ = ["HarmonicHead", "PitchPredictor"]
@@ -49,13 +49,19 @@ class PitchPredictor(nn.Module):
         logits: Tensor = self.linear(inner)
         return logits
 
-    def frequency(self, logits: Tensor) -> Tensor:
-        """Tell what logits (batch, time, num_bins) say: float32 (batch, time), in Hz."""
-        probabilities = logits.float().softmax(-1)
-        bins = torch.arange(self.num_bins, device=logits.device)
-        near = (bins - probabilities.argmax(-1, keepdim=True)).abs() <= NEIGHBOURS
-        probabilities = probabilities * near
-        return ((probabilities * self.centres(logits.device)).sum(-1) / probabilities.sum(-1)).exp()
+    def scale_steps(self, logits: Tensor, per_octave: int) -> Tensor:
+        """Tell which steps of a scale that begins at `lowest` logits (batch, time, num_bins) mean, int64 (batch, time).
+
+        What is rounded is a distance from a bin, a small number, so that two machines hardly ever round it otherwise.
+        """
+        likeliest = logits.argmax(-1)
+        distances = torch.arange(self.num_bins, device=logits.device) - likeliest[..., None]
+        probabilities = logits.float().softmax(-1) * (distances.abs() <= NEIGHBOURS)
+        distance = (probabilities * distances).sum(-1) / probabilities.sum(-1)
+        width = math.log2(self.highest / self.lowest) / (self.num_bins - 1) * per_octave  # steps in a bin
+        places = [divmod(number * width, 1) for number in range(self.num_bins)]
+        whole, part = (torch.tensor(each, device=logits.device)[likeliest] for each in zip(*places, strict=True))
+        return whole.long() + (part + distance * width).round().long()
 
     def centres(self, device: torch.device) -> Tensor:
         """Natural logarithms of the bins' frequencies in Hz, float32 (num_bins,)."""
@@ -132,7 +138,7 @@ class HarmonicHead(nn.Module):
         return time.map(self._samples, *signals, reach=self.reach, up=self.hop_length, width=width)[:, None]
 
     def _pitch(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        return self.source.scale_steps(self.pitch.frequency(self.pitch(x, lengths)))
+        return self.pitch.scale_steps(self.pitch(x, lengths), STEPS_PER_OCTAVE).clamp(0, self.source.highest_step)
 
     def _samples(self, x: Tensor, pitch: Tensor, phase: Tensor, positions: Tensor, lengths: Tensor | None) -> Tensor:
         """(batch, time, ...) to (batch, time * hop_length)."""

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["PulseTrain"]
+__all__ = ["STEPS_PER_OCTAVE", "PulseTrain"]
 
 STEPS_PER_OCTAVE = 120  # 10 cents each: neighbours sound alike
 PERIOD = 1 << 32  # a period, in the units that phases are counted in
@@ -29,15 +29,15 @@ class PulseTrain:
     def __init__(self, sampling_rate: int, hop_length: int, lowest: float, highest: float) -> None:
         self.hop_length = hop_length
         self.lowest = lowest
-        count = round(math.log2(highest / lowest) * STEPS_PER_OCTAVE) + 1
-        frequencies = [lowest * 2 ** (step / STEPS_PER_OCTAVE) for step in range(count)]
+        self.highest_step = round(math.log2(highest / lowest) * STEPS_PER_OCTAVE)
+        frequencies = [lowest * 2 ** (step / STEPS_PER_OCTAVE) for step in range(self.highest_step + 1)]
         self.increments = [round(frequency / sampling_rate * PERIOD) for frequency in frequencies]
         self.harmonics = [int(HIGHEST_HARMONIC * sampling_rate / frequency) for frequency in frequencies]
 
     def scale_steps(self, frequency: Tensor) -> Tensor:
         """Find the scale's steps, int64, that are nearest to frequencies in Hz, of any shape."""
         octaves = (frequency / self.lowest).log2()
-        return (octaves * STEPS_PER_OCTAVE).round().long().clamp(0, len(self.increments) - 1)
+        return (octaves * STEPS_PER_OCTAVE).round().long().clamp(0, self.highest_step)
 
     def turns(self, pitch: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Compute how far the phase goes within each step, int64 (batch, time); it depends on a step to either side.
