@@ -5,7 +5,9 @@
                                    [--json FILE]
 
 quality: signal-to-noise ratio, distance of log-mel spectra, STOI and PESQ-WB of the streamed audio, the decode of the
-whole being the reference. Three ways to treat the past are compared:
+whole being the reference; and "lost", what STOI and PESQ-WB against the recording are less than those of the whole. A
+harmonic decoder's phase goes its own way where a window decides on another pitch, which the former count and nobody
+hears. Three ways to treat the past are compared:
 
   windows   each window shows the decoder `context` frames of the past again
   norms     the sums of norms over time and the inputs of convolutions are carried on; attention sees the window only
@@ -137,14 +139,24 @@ def filter_bank_difference(reference: np.ndarray, found: np.ndarray) -> float:
     return float((a - b).abs().mean() * 10 / np.log(10))
 
 
+def scores(rate: int, references: list[np.ndarray], found: list[np.ndarray]) -> tuple[float, float]:
+    """Mean STOI and PESQ-WB, each of as much as both last."""
+    pairs = [(r[: len(a)], a[: len(r)]) for r, a in zip(references, found, strict=True)]
+    return float(np.mean([stoi(*pair, rate) for pair in pairs])), float(np.mean([pesq(rate, *p, "wb") for p in pairs]))
+
+
 def quality(codec: Codec, recordings: list[Audio], grid: Grid = QUALITY) -> Iterator[dict[str, Any]]:
     codes = [np.asarray(codec.encode(recording).ids) for recording in recordings]
     whole = [codec.decode_ids([ids])[0] for ids in codes]
+    given = [recording.resample(codec.sampling_rate).samples[0] for recording in recordings]
+    kept = scores(codec.sampling_rate, given, whole)
     for method, context, lookahead, chunk in grid:
-        pairs = []
-        for reference, ids in zip(whole, codes, strict=True):
+        made = []
+        for ids in codes:
             pieces = streamed([decoder_of(codec, method, context, lookahead, chunk)], [ids])
-            pairs.append((reference, np.concatenate([audio.samples[0] for [audio], _ in pieces])))
+            made.append(np.concatenate([audio.samples[0] for [audio], _ in pieces]))
+        pairs = list(zip(whole, made, strict=True))
+        of_whole, of_recording = (scores(codec.sampling_rate, each, made) for each in (whole, given))
         yield {
             "past": method,
             "context": "all" if context is None else context,
@@ -152,8 +164,10 @@ def quality(codec: Codec, recordings: list[Audio], grid: Grid = QUALITY) -> Iter
             "chunk": chunk,
             "snr": float(np.mean([10 * np.log10(np.sum(r**2) / np.sum((r - a) ** 2)) for r, a in pairs])),
             "mel": float(np.mean([filter_bank_difference(r, a) for r, a in pairs])),
-            "stoi": float(np.mean([stoi(r, a, codec.sampling_rate) for r, a in pairs])),
-            "pesq_wb": float(np.mean([pesq(codec.sampling_rate, r, a, "wb") for r, a in pairs])),
+            "stoi": of_whole[0],
+            "pesq_wb": of_whole[1],
+            "stoi_lost": kept[0] - of_recording[0],
+            "pesq_wb_lost": kept[1] - of_recording[1],
         }
 
 
@@ -200,8 +214,8 @@ def times(codec: Codec, num_frames: int) -> Iterator[dict[str, Any]]:
 
 WINDOW = "| {past} | {context} | {lookahead} | {chunk} "
 SCORES = (
-    "| past | context | lookahead | chunk | SNR, dB | mel, dB | STOI | PESQ-WB |",
-    WINDOW + "| {snr:.1f} | {mel:.2f} | {stoi:.3f} | {pesq_wb:.2f} |",
+    "| past | context | lookahead | chunk | SNR, dB | mel, dB | STOI | PESQ-WB | STOI lost | PESQ-WB lost |",
+    WINDOW + "| {snr:.1f} | {mel:.2f} | {stoi:.3f} | {pesq_wb:.2f} | {stoi_lost:.3f} | {pesq_wb_lost:.2f} |",
 )
 TABLES: dict[str, tuple[Callable[[Codec, Any], Iterator[dict[str, Any]]], str, str]] = {
     "quality": (quality, *SCORES),
