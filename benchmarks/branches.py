@@ -24,9 +24,10 @@ class Branches:
     """Both encoders of a model on a batch of clips.
 
     Args:
+        model: an X-Codec2.
         seconds: of the clips.
         batch: how many of them.
-        threads: of torch, in all.
+        threads: of torch, in all, at least 2.
     """
 
     def __init__(self, model: torch.nn.Module, seconds: float, batch: int, threads: int) -> None:
@@ -73,6 +74,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
     threads = torch.get_num_threads()
+    if threads < 2:
+        parser.error("both at once need two threads")
     print(
         f"{processor_name()}, {os.cpu_count()} cores, torch {version('torch')} with {threads} threads, kernel "
         f"{kernels.variant()}, {arguments}\n"
@@ -82,7 +85,8 @@ def main() -> None:
     print("| clip | one after the other, s | at once, s | ratio | at best |\n|---|---|---|---|---|")
     for seconds in arguments.seconds:
         branches = Branches(model, seconds, arguments.batch, threads)
-        branches.one_after_the_other(), branches.at_once()
+        branches.one_after_the_other()
+        branches.at_once()
         rounds = [(branches.one_after_the_other(), *branches.at_once()) for _ in range(arguments.rounds)]
         ratios, best = sorted(a / b for a, b, _ in rounds), statistics.median(a / c for a, _, c in rounds)
         apart, together = (statistics.median(row[i] for row in rounds) for i in (0, 1))

@@ -3,8 +3,9 @@
     python benchmarks/cold_start.py [--model FOLDER_OR_ID] [--rounds 5] [--only NAME ...] [--over NAME] [--json FILE]
 
 Seconds are a clock's and the processor's; ratios are of the latter, to `import torch` in the same round or what
-`--over` names. Without a model the built-in one is loaded. transformers loads the same folder (its feature extractor
-needs torchaudio, so it reads random features). Where other work shares the processors, OMP_NUM_THREADS=1: threads that
+`--over` names. Without a model the built-in one is loaded, and transformers, which does not know its kind, loads an
+X-Codec2 of the same size with random weights; else it loads the same folder (its feature extractor needs torchaudio, so
+it reads random features). Where other work shares the processors, OMP_NUM_THREADS=1: threads that
 wait for each other take their time too.
 """
 

@@ -33,7 +33,7 @@ RATE = 16000  # of STOI and PESQ
 
 
 def magnitudes(audio: Audio) -> np.ndarray:
-    """Of frames of 1,024 samples, a quarter of that apart."""
+    """Of the first channel, in frames of 1,024 samples, a quarter of that apart: float32 (513, frames)."""
     window = torch.hann_window(1024)
     return torch.stft(torch.tensor(audio.samples[0]), 1024, 256, window=window, return_complex=True).abs().numpy()
 

@@ -3,8 +3,9 @@
     python benchmarks/quality_lost.py RECORDING_OR_FOLDER ... [--model mini]
 
 STOI and wide-band PESQ, means over the recordings, of what the model decodes; of what it decodes of latents that were
-not rounded; and of spectra whose magnitudes are of one and whose phases are of the other, by the window of the model's
-own head. What `Griffin-Lim` has is the decoded magnitudes and no phases at all. Needs xcodec[eval].
+not rounded; and of spectra whose magnitudes are of one and whose phases are of the other, by frames of four
+codes, as X-Codec2's own head has them. What `Griffin-Lim` has is the decoded magnitudes and no phases at all. Needs
+xcodec[eval].
 """
 
 import argparse

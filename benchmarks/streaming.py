@@ -6,8 +6,8 @@
 
 quality: signal-to-noise ratio, distance of log-mel spectra, STOI and PESQ-WB of the streamed audio, the decode of the
 whole being the reference; and "lost", what STOI and PESQ-WB against the recording are less than those of the whole. A
-harmonic decoder's phase goes its own way where a window decides on another pitch, which the former count and nobody
-hears. Three ways to treat the past are compared:
+harmonic decoder's phase begins anew with each of the windows, and with `all` goes its own way where one decides on
+another pitch, which the former count and nobody hears. Three ways to treat the past are compared:
 
   windows   each window shows the decoder `context` frames of the past again
   norms     the sums of norms over time and the inputs of convolutions are carried on; attention sees the window only
@@ -148,15 +148,16 @@ def scores(rate: int, references: list[np.ndarray], found: list[np.ndarray]) -> 
 def quality(codec: Codec, recordings: list[Audio], grid: Grid = QUALITY) -> Iterator[dict[str, Any]]:
     codes = [np.asarray(codec.encode(recording).ids) for recording in recordings]
     whole = [codec.decode_ids([ids])[0] for ids in codes]
-    given = [recording.resample(codec.sampling_rate).samples[0] for recording in recordings]
-    kept = scores(codec.sampling_rate, given, whole)
+    rate = codec.output_sampling_rate
+    given = [recording.resample(rate).samples[0] for recording in recordings]
+    kept = scores(rate, given, whole)
     for method, context, lookahead, chunk in grid:
         made = []
         for ids in codes:
             pieces = streamed([decoder_of(codec, method, context, lookahead, chunk)], [ids])
             made.append(np.concatenate([audio.samples[0] for [audio], _ in pieces]))
         pairs = list(zip(whole, made, strict=True))
-        of_whole, of_recording = (scores(codec.sampling_rate, each, made) for each in (whole, given))
+        of_whole, of_recording = (scores(rate, each, made) for each in (whole, given))
         yield {
             "past": method,
             "context": "all" if context is None else context,

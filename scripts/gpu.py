@@ -80,7 +80,7 @@ def run(name: str, command: Sequence[object], output: Path, seconds: float) -> d
 
 
 def train(arguments: argparse.Namespace, seconds: float) -> dict[str, Any]:
-    """Go on training `mini` from the state that was brought along, or from the model in the package."""
+    """Train by the recipe `mini`, from the state that was brought along, or from nothing."""
     output: Path = arguments.output
     data, folder = ROOT / "tests" / "audio", output / "run"
     settings = ["synthesis=null", "data.shares={}", "loss.phones=0"]
@@ -91,7 +91,7 @@ def train(arguments: argparse.Namespace, seconds: float) -> dict[str, Any]:
     if arguments.state:
         join(arguments.state, folder)
     else:
-        settings += ["initialize_from=mini", "model={}", "adversarial.first_step=0"]
+        settings += ["adversarial.first_step=0"]
     if arguments.small:
         settings += [
             f"steps={2 + 2 * bool(arguments.state)}",

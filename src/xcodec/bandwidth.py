@@ -12,15 +12,13 @@ def find_bandwidth(bandwidth: float | None, offered: Sequence[float]) -> float |
     """Return the bandwidth that is meant as it is offered, or None where it is not.
 
     Args:
-        bandwidth: in any unit; None means the highest.
-        offered: in the same unit, ascending.
+        bandwidth: in kbit/s; None means the highest.
+        offered: in kbit/s, ascending.
     """
     if bandwidth is None:
         return offered[-1]
-    for each in offered:
-        if math.isclose(each, bandwidth):
-            return each
-    return None
+    is_number = isinstance(bandwidth, (int, float))
+    return next((each for each in offered if is_number and math.isclose(each, bandwidth)), None)
 
 
 def choose_bandwidth(bandwidth: float | None, offered: Sequence[float], name: str) -> float:

@@ -154,11 +154,12 @@ class Codes:
         """The rate in bit/s, with every code spelled out: frame rate times the sum of log2 of the codebooks' sizes."""
         return bitrate(self.frame_rate, self.codebook_sizes)
 
-    def at_bandwidth(self, bandwidth: float) -> "Codes":
+    def at_bandwidth(self, bandwidth: float | None) -> "Codes":
         """Return the same recording at a lower bitrate: the first codebooks of a residual quantizer's stream.
 
         Args:
-            bandwidth: in kbit/s, such as 2.0: what a whole number of these codebooks takes, counted from the first.
+            bandwidth: in kbit/s, such as 2.0: what a whole number of these codebooks takes, counted from the first;
+                None keeps all.
 
         Raises:
             CodesError: where no number of codebooks takes so much; it says which bandwidths there are.

@@ -80,8 +80,11 @@ def test_notebooks_are_stored_without_what_a_run_left() -> None:
 def test_a_tutorial_runs_from_top_to_bottom(notebook: Path) -> None:
     pytest.importorskip("nbclient", reason="needs pip install nbclient ipykernel")
     pytest.importorskip("ipykernel", reason="needs pip install nbclient ipykernel")
-    if "xcodec tokenize" in notebook.read_text(encoding="utf-8"):
+    text = notebook.read_text(encoding="utf-8")
+    if "xcodec tokenize" in text:
         pytest.importorskip("pyarrow", reason="needs pip install 'xcodec[tokenize]'")
+    if "harmonic" in text:
+        pytest.importorskip("swift_f0", reason="needs pip install 'xcodec[pitch]'")
     page = SITE["tutorial"](SITE["executed"](notebook))
     assert "Traceback" not in page
     assert "Error" not in page

@@ -185,6 +185,9 @@ def test_mini_keeps_95_of_100_codes_on_real_speech(in_int8: Codec, in_float: Cod
     assert float(equal.mean()) >= 0.95
     whole, rounded = in_float.decode(expected[0]), in_int8.decode(expected[0])
     assert spectral_snr(whole.samples[0], rounded.samples[0]) > 15
+    latents = in_float.model.quantizer.decode(torch.tensor(expected[0].ids))
+    states, in_whole_numbers = (each.model.acoustic_decoder.hidden(latents)[0] for each in (in_float, in_int8))
+    assert snr(states.numpy(), in_whole_numbers.numpy()) > 40
 
 
 def test_a_clip_gets_bit_for_bit_what_it_gets_alone(in_int8: Codec) -> None:

@@ -273,7 +273,7 @@ from pathlib import Path
 import os, signal, torch
 torch.set_num_threads(1)
 from builders import speech
-from training_builders import FLAT, UNCHANGED, Clips, tiny_recipe
+from training_builders import FLAT, Clips, tiny_recipe
 from xcodec.training.trainer import Trainer
 folder = Path(sys.argv[1])
 trainer = Trainer(tiny_recipe(folder, *FLAT, "steps=9"), Clips(list(speech(24.0).reshape(8, -1))), folder / "run")

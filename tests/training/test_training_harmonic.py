@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from builders import speech, tiny_harmonic, tiny_model
+from builders import speech, tiny_causal, tiny_harmonic, tiny_model, tiny_neucodec
 from training_builders import UNCHANGED, Clips, tiny_recipe
-from xcodec import Codec, HarmonicXcodec2Model, InputError, MissingExtraError
+from xcodec import CausalXcodec2Model, Codec, HarmonicXcodec2Model, InputError, MissingExtraError
 from xcodec.modules.harmonic_head import HarmonicHead, PitchPredictor
 from xcodec.modules.pulse_train import PulseTrain
 from xcodec.modules.time import WHOLE
@@ -67,6 +67,16 @@ def test_another_decoder_of_the_same_codes_begins_from_it(
     kept, given = beginning.model.state_dict(), start.state_dict()
     assert all(torch.equal(kept[name], given[name]) for name in kept.keys() - beginning.drawn)
     assert beginning.maker is not None, "its codes are those of the model it begins from"
+
+
+def test_a_decoder_alone_and_a_codec_of_other_codes_are_no_beginning(tmp_path: Path) -> None:
+    config = tiny_causal().config
+    config.has_encoder = False
+    CausalXcodec2Model(config).save_pretrained(tmp_path / "decoder")
+    tiny_neucodec().save_pretrained(tmp_path / "neucodec")
+    for name, said in (("decoder", "'causal_xcodec2' and has no encoder"), ("neucodec", "'neucodec'")):
+        with pytest.raises(InputError, match=f"{name} is of model_type {said}; the recipe trains harmonic_xcodec2"):
+            build_model(recipe_of(tmp_path, tmp_path / name))
 
 
 def test_the_head_begins_at_the_level_of_the_recordings() -> None:

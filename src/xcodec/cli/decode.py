@@ -116,8 +116,7 @@ def read(options: DecodingOptions, _: "Codec", job: Job) -> "Codes":
     from xcodec.codes import Codes
 
     with fetched(job.source) as path:
-        codes = Codes.load(path)
-    return codes if options.bandwidth is None else codes.at_bandwidth(options.bandwidth)
+        return Codes.load(path).at_bandwidth(options.bandwidth)
 
 
 def decode(

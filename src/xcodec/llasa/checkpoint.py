@@ -85,32 +85,40 @@ class SpokenCodec:
         llm: the language model, a folder or a hub id.
         hub_arguments: for a hub id.
 
+    Attributes:
+        config: the fields of its config.json.
+
     Raises:
         CheckpointError: where the language model is not found.
     """
 
     def __init__(self, llm: str | os.PathLike[str], hub_arguments: Mapping[str, Any] = MappingProxyType({})) -> None:
-        self.llm = llm
+        self._llm = llm
         self.config = read_config(resolve_checkpoint(os.fspath(llm), weights=False, **hub_arguments))
 
     @property
     def name(self) -> str | None:
-        """What stands as `codec`, as `Codec.from_pretrained` takes it; an InputError where that is no name."""
+        """What stands as `codec`, as `Codec.from_pretrained` takes it; None where nothing does.
+
+        Raises:
+            InputError: where that is no name.
+        """
         name = self.config.get("codec")
         if name is not None and not (isinstance(name, str) and name):
             raise InputError(
-                f"its config names {name!r} as codec; expected a folder, a hub id or mini", subject=self.llm
+                f"its config names {name!r} as codec; expected a folder, a hub id or mini", subject=self._llm
             )
         return name
 
     @property
     def identity(self) -> CodecIdentity | None:
-        """What stands as `codec_identity`; an InputError where that identifies no model.
+        """What stands as `codec_identity`; None where nothing does, as in the published models.
 
-        None where nothing does, as in the published models.
+        Raises:
+            InputError: where that identifies no model.
         """
         told = self.config.get("codec_identity")
         try:
             return None if told is None else CodecIdentity(**told)
         except (TypeError, CodesError) as error:
-            raise InputError(f"its config's codec_identity tells no model: {error}", subject=self.llm) from None
+            raise InputError(f"its config's codec_identity tells no model: {error}", subject=self._llm) from None

@@ -54,7 +54,8 @@ class CodecConfig(PreTrainedConfig):
     # The model_type of the family whose codes these are, where this one is another decoder of them.
     codes_of: ClassVar[str] = ""
     # Where training begins with a model of another family that has the same codes: how the names of those tensors
-    # begin that only one of the two has, and that are drawn anew, and the fields that are as they are by default.
+    # begin that are of this family's kind, and drawn anew whichever of the two is begun with, and the fields that are
+    # then as they are by default.
     renewed_part: ClassVar[str] = ""
     renewed_fields: ClassVar[tuple[str, ...]] = ()
 

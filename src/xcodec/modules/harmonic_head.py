@@ -50,18 +50,23 @@ class PitchPredictor(nn.Module):
         return logits
 
     def scale_steps(self, logits: Tensor, per_octave: int) -> Tensor:
-        """Tell which steps of a scale that begins at `lowest` logits (batch, time, num_bins) mean, int64 (batch, time).
+        """Tell which steps of a scale are meant, int64 (batch, time); rounding may pass its end by one.
 
         What is rounded is a distance from a bin, a small number, so that two machines hardly ever round it otherwise.
+
+        Args:
+            logits: (batch, time, num_bins).
+            per_octave: steps of the scale, which begins at `lowest`, in an octave.
         """
         likeliest = logits.argmax(-1)
         distances = torch.arange(self.num_bins, device=logits.device) - likeliest[..., None]
         probabilities = logits.float().softmax(-1) * (distances.abs() <= NEIGHBOURS)
         distance = (probabilities * distances).sum(-1) / probabilities.sum(-1)
         width = math.log2(self.highest / self.lowest) / (self.num_bins - 1) * per_octave  # steps in a bin
-        places = [divmod(number * width, 1) for number in range(self.num_bins)]
-        whole, part = (torch.tensor(each, device=logits.device)[likeliest] for each in zip(*places, strict=True))
-        return whole.long() + (part + distance * width).round().long()
+        places = [number * width for number in range(self.num_bins)]
+        whole = torch.tensor([math.floor(place) for place in places], device=logits.device)
+        part = torch.tensor([place % 1 for place in places], dtype=torch.float32, device=logits.device)
+        return whole[likeliest] + (part[likeliest] + distance * width).round().long()
 
     def centres(self, device: torch.device) -> Tensor:
         """Natural logarithms of the bins' frequencies in Hz, float32 (num_bins,)."""

@@ -91,7 +91,7 @@ class ShardWorker:
     Args:
         plan: what is tokenized.
         codec: the plan's.
-        job: how.
+        job: sizes of batches, readers, limits and the bandwidth; its folder is not read.
         on_batch: called after each batch.
     """
 

@@ -65,8 +65,8 @@ class Trial:
             if report.model_seconds < _LONGEST_BATCH * limit:
                 worker.batch_seconds = min(2 * worker.batch_seconds, job.batch_seconds)
 
-        first = replace(job, batch_seconds=min(_FIRST_BATCH, job.batch_seconds))
-        with ShardWorker(plan, codec, first, count) as worker:
+        beginning = replace(job, batch_seconds=min(_FIRST_BATCH, job.batch_seconds))
+        with ShardWorker(plan, codec, beginning, count) as worker:
             shards = plan.fingerprint.shards
             for number in dict.fromkeys(shards * place // _PLACES for place in range(_PLACES)):
                 worker.attempt(number, lambda: time.perf_counter() - started > limit)

@@ -1,5 +1,6 @@
 """The model that a run begins with: drawn anew, or taken from where the recipe says."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,8 @@ from xcodec.training.initialization import initialize
 from xcodec.training.recipe import Recipe
 
 __all__ = ["StartingPoint", "build_model"]
+
+logger = logging.getLogger(__name__)
 
 BUILT_IN = "mini"
 DECODER = "acoustic_decoder."  # how the names of a decoder's tensors begin
@@ -57,7 +60,7 @@ def build_model(recipe: Recipe) -> StartingPoint:
 
     Raises:
         CheckpointError: where what it starts from is not found, or has other tensors than the model.
-        InputError: where it starts from a codec of another family.
+        InputError: where it starts from a model of other codes, or from a decoder that cannot become the recipe's.
     """
     family = recipe.family
     config_class: Any = family.config
@@ -69,21 +72,8 @@ def build_model(recipe: Recipe) -> StartingPoint:
         return StartingPoint(model, frozenset(model.state_dict()))
     fields, weights, maker = _read(recipe.initialize_from, family)
     renewed: tuple[str, ...] = (DECODER,) if recipe.trains_decoder else ()  # for another rate it has other shapes
-    other = fields.get("model_type", family.model_type)
-    if other != family.model_type:
-        source = FAMILIES[other].config if other in FAMILIES else None
-        renewed_parts = () if source is None else (config_class.renewed_part, source.renewed_part)
-        if source is None or source.code_family() != config_class.code_family() or not any(renewed_parts):
-            raise InputError(
-                f"{recipe.initialize_from} is of model_type {other!r}; the recipe trains "
-                f"{recipe.trains}, of model_type {family.model_type!r}",
-                argument="initialize_from",
-            )
-        # Another kind of decoder for the codes of the same encoder: what is of another kind begins anew.
-        of_kind = tuple(filter(None, renewed_parts))
-        strange = source.field_names() - config_class.field_names()
-        dropped = {"model_type", *strange, *config_class.renewed_fields, *source.renewed_fields}
-        fields = {name: value for name, value in fields.items() if name not in dropped}
+    if fields.get("model_type", family.model_type) != family.model_type:
+        fields, of_kind = _of_this_kind(fields, recipe)
         weights = {name: x for name, x in weights.items() if not name.startswith(of_kind)}
         renewed += of_kind
     if "upsampling_ratios" in recipe.model:  # those of the model it starts from would not go with them
@@ -94,7 +84,34 @@ def build_model(recipe: Recipe) -> StartingPoint:
     model = family.model(config)
     initialize(model)
     drawn = _load(model, weights, renewed, recipe.initialize_from)
+    if drawn:
+        logger.info("of %s begins anew: %s", recipe.trains, some_of(sorted(drawn), 4))
     return StartingPoint(model, drawn, maker if same_codes else None)
+
+
+def _of_this_kind(fields: dict[str, Any], recipe: Recipe) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Take what a model of the recipe's family shares with one of another family that has the same codes.
+
+    Returns:
+        The configuration's fields, and how the names of those tensors begin that are of another kind.
+
+    Raises:
+        InputError: where it has other codes, or no encoder of them, or no part is known to be of another kind.
+    """
+    ours: Any = recipe.family.config
+    other = fields["model_type"]
+    is_known, has_encoder = other in FAMILIES, fields.get("has_encoder", True)
+    theirs = FAMILIES[other].config if is_known else ours
+    of_kind = tuple(filter(None, (ours.renewed_part, theirs.renewed_part)))
+    if not (is_known and has_encoder and of_kind and theirs.code_family() == ours.code_family()):
+        raise InputError(
+            f"{recipe.initialize_from} is of model_type {other!r}{'' if has_encoder else ' and has no encoder'}; the "
+            f"recipe trains {recipe.trains}, of model_type {recipe.family.model_type!r}",
+            argument="initialize_from",
+        )
+    strange = theirs.field_names() - ours.field_names()
+    dropped = {"model_type", *strange, *ours.renewed_fields, *theirs.renewed_fields}
+    return {name: value for name, value in fields.items() if name not in dropped}, of_kind
 
 
 def _read(source: str, family: Family) -> tuple[dict[str, Any], dict[str, Tensor], Callable[[], CodecIdentity]]:
