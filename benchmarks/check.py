@@ -93,15 +93,13 @@ def pairs() -> dict[str, tuple[Run, Run]]:
     """By name: ours, and the peer."""
     import torch
     import torch.nn.functional as F
-    from released import THEIRS, prepared, their_class
+    from released import THEIRS, prepared, save_small_xcodec2, their_class
     from transformers.utils import logging
 
     import xcodec
     from xcodec import kernels
     from xcodec.modules.linear import Linear
     from xcodec.modules.packing import pack_weights
-    from xcodec.training.initialization import initialize
-    from xcodec.training.recipe import Recipe
 
     logging.disable_progress_bar()
     torch.manual_seed(0)
@@ -109,10 +107,8 @@ def pairs() -> dict[str, tuple[Run, Run]]:
     heads = [x.transpose(1, 2).contiguous() for x in (q, k, v)]
     rows, plain, packed = torch.randn(500, 1024), Linear(1024, 4096), Linear(1024, 4096)
     pack_weights(packed)
-    with TemporaryDirectory() as folder:  # random weights, of the built-in model's size, in a form that both read
-        initial: Any = xcodec.Xcodec2Model(xcodec.Xcodec2Config(**Recipe.read("mini").model))
-        initialize(initial)
-        initial.save_pretrained(folder)
+    with TemporaryDirectory() as folder:
+        save_small_xcodec2(Path(folder))
         ours: Any = xcodec.Xcodec2Model.from_pretrained(folder).eval()
         theirs: Any = their_class("xcodec2").from_pretrained(folder).eval()
     ours.pack_weights()

@@ -22,10 +22,11 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+from released import save_small_xcodec2
+
 import xcodec
 
 RECORDING = Path(__file__).parent.parent / "tests" / "audio" / "austen-0880.wav"
-MINI = Path(xcodec.__file__).parent / "mini"
 
 
 def command(*words: object) -> str:
@@ -34,10 +35,10 @@ def command(*words: object) -> str:
 
 
 def programs(model: str | None, folder: Path) -> dict[str, str]:
-    """What is run, by name; `folder` holds a file of codes."""
+    """What is run, by name; `folder` holds a file of codes, and a small X-Codec2 where no model is given."""
     theirs = (
         "import torch; from transformers import Xcodec2Model\n"
-        f"model = Xcodec2Model.from_pretrained({str(model or MINI)!r}, dtype=torch.float32)\n"
+        f"model = Xcodec2Model.from_pretrained({str(model or folder / 'small')!r}, dtype=torch.float32)\n"
     )
     encode_command = command(
         "encode", RECORDING, "-o", folder / "b.codes", "--overwrite", *(("--model", model) if model else ())
@@ -85,6 +86,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         os.environ["XCODEC_CACHE"] = temporary  # where the first program leaves the model's hash for the next
         xcodec.Codes([[1, 2, 3]], 50.0, 900, 16000, 16000, (65536,)).save(Path(temporary) / "a.codes")
+        if arguments.model is None:
+            save_small_xcodec2(Path(temporary) / "small")
         chosen = programs(arguments.model, Path(temporary))
         if arguments.only:
             chosen = {name: chosen[name] for name in dict.fromkeys((arguments.over, *arguments.only))}

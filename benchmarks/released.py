@@ -18,8 +18,19 @@ from xcodec.models.auto import feature_extractor_of
 from xcodec.models.codec_model import CodecModel
 from xcodec.models.registry import FAMILIES
 from xcodec.modules.sinc_resampling import SincResampler
+from xcodec.training.initialization import initialize
+from xcodec.training.recipe import Recipe
 
-__all__ = ["THEIRS", "has_theirs", "new_model", "prepared", "random_model", "speech", "their_class"]
+__all__ = [
+    "THEIRS",
+    "has_theirs",
+    "new_model",
+    "prepared",
+    "random_model",
+    "save_small_xcodec2",
+    "speech",
+    "their_class",
+]
 
 THEIRS = "transformers"
 RECORDINGS = sorted((Path(__file__).parent.parent / "tests" / "audio").glob("*.wav"))
@@ -51,6 +62,14 @@ def random_model(model_type: str) -> CodecModel:
     if isinstance(model, xcodec.Xcodec2Model):
         vary_codes(model)
     return model
+
+
+def save_small_xcodec2(folder: Path) -> None:
+    """Save an X-Codec2 of the built-in model's size, with random weights, in a form that transformers reads too."""
+    torch.manual_seed(0)
+    model: Any = xcodec.Xcodec2Model(xcodec.Xcodec2Config(**Recipe.read("mini").model))
+    initialize(model)
+    model.save_pretrained(folder)
 
 
 def vary_codes(model: xcodec.Xcodec2Model) -> None:

@@ -104,6 +104,7 @@ def child(way: str, model: str, clips: str, threads: int, output: str, batch_sec
     if way in ("transformers", "buckets"):
         import transformers
 
+        # Of `mini` it has the encoder; the decoder, of another kind, is drawn anew and never asked.
         reference = transformers.Xcodec2Model.from_pretrained(model, dtype=torch.float32).eval()
         extractor = Xcodec2FeatureExtractor()
         with torch.inference_mode():
