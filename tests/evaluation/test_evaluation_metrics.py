@@ -288,6 +288,14 @@ def test_words_are_compared_as_whisper_s_authors_do() -> None:
     assert score == Score(0.0, weight=5)
 
 
+def test_words_that_a_recogniser_makes_up_are_errors_and_no_words_missed() -> None:
+    pytest.importorskip("jiwer", reason="needs pip install 'xcodec[asr]'")
+    metric = RecognitionError(Transcriber(Parrot("red greed blue grey and so and so and so on")))
+    found = metric.measure(pair(SPEECH, NOISY, "red green blue grey"))
+    assert found == {"wer": Score(200.0, weight=4), "words_missed": Score(25.0, weight=4)}
+    assert [scale.label for scale in metric.scales] == ["WER", "words missed"]
+
+
 def test_characters_are_counted_where_words_have_no_spaces() -> None:
     pytest.importorskip("jiwer", reason="needs pip install 'xcodec[asr]'")
     metric = RecognitionError(Transcriber(Parrot("\u4eca\u5929\u5929\u6c23\u597d"), "zh"))
@@ -467,7 +475,7 @@ def test_a_whisper_that_was_converted_is_a_recogniser_and_hears_the_same_each_ti
     folder = save_whisper(tmp_path / "whisper")
     metrics, _ = select_metrics(transcribed=True, recognizers=[f"faster-whisper:{folder}"], device=CPU)
     words = [metric for metric in metrics if isinstance(metric, RecognitionRate)]
-    assert [scale.key for metric in words for scale in metric.scales] == ["wer", "dwer"]
+    assert [scale.key for metric in words for scale in metric.scales] == ["wer", "words_missed", "dwer"]
     listener = words[0].transcriber.recognizer
     assert isinstance(listener, FasterWhisper)
     assert listener.spelling == {"colour": "color"}

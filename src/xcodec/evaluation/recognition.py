@@ -40,10 +40,10 @@ class Transcriber:
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.recognizer, self.language, self._number)
 
-    def scale(self, prefix: str, about: str) -> Scale:
-        """Make the scale of a rate of errors."""
-        key = f"{prefix}{self.rate.lower()}{self.suffix}"
-        return Scale(key, f"{prefix}{self.rate}{self.label_suffix}", about, 1, "%", higher_is_better=False)
+    def scale(self, label: str, about: str) -> Scale:
+        """Make a scale of shares, in per cent, less being better."""
+        key = f"{label.lower().replace(' ', '_')}{self.suffix}"
+        return Scale(key, f"{label}{self.label_suffix}", about, 1, "%", higher_is_better=False)
 
     def heard(self, samples: np.ndarray) -> list[str]:
         """Transcribe float32 (samples,) at 16 kHz into words or characters."""
@@ -53,14 +53,18 @@ class Transcriber:
         """Split a text into normalised words or characters."""
         return units(self._normalized(text), self.language)
 
-    def errors(self, said: list[str], heard: list[str]) -> Score:
+    def errors(self, said: list[str], heard: list[str]) -> tuple[Score, Score]:
         """Count substitutions, deletions and insertions, of so many units as were said, of which there is one at least.
 
         A clip counts by its number of units, so that the mean over clips is the rate over the whole.
+
+        Returns:
+            The rate of all of them, and that of the first two: of what was said and not heard.
         """
         counts = self._process_words(" ".join(said), " ".join(heard))
-        errors = counts.substitutions + counts.deletions + counts.insertions
-        return Score(100 * errors / len(said), weight=len(said))
+        missed = counts.substitutions + counts.deletions
+        errors, missing = (100 * count / len(said) for count in (missed + counts.insertions, missed))
+        return Score(errors, weight=len(said)), Score(missing, weight=len(said))
 
 
 class RecognitionRate(Metric):
@@ -76,7 +80,7 @@ class RecognitionRate(Metric):
         self.transcriber, self.packages = transcriber, transcriber.packages
         self.on_device = transcriber.recognizer.on_device
         filled = about.format(unit=transcriber.unit, name=transcriber.recognizer.name)
-        self.scales = (transcriber.scale(prefix, filled),)
+        self.scales: tuple[Scale, ...] = (transcriber.scale(f"{prefix}{transcriber.rate}", filled),)
 
     @abstractmethod
     def said(self, pair: Pair) -> list[str]:
@@ -90,11 +94,15 @@ class RecognitionRate(Metric):
         """Score a pair."""
         said = self.said(pair)
         heard = pair.of_reconstruction(self.transcriber, SAMPLING_RATE, self.transcriber.heard)
-        return {self.scales[0].key: self.transcriber.errors(said, heard)}
+        scores = self.transcriber.errors(said, heard)
+        return {scale.key: score for scale, score in zip(self.scales, scores, strict=False)}  # not all ask for both
 
 
 class RecognitionError(RecognitionRate):
     """Substituted, deleted and inserted words, or characters, of those in the transcript: WER, or CER.
+
+    Beside it the share of what was said that was missed, which a recogniser that babbles does not move: WER counts each
+    word that it makes up, and one clip of such may outweigh all others.
 
     Args:
         transcriber: what listens and counts.
@@ -108,6 +116,8 @@ class RecognitionError(RecognitionRate):
             "recordings have one too"
         )
         super().__init__(transcriber, "", about)
+        missed = f"{transcriber.unit}s of the transcript that {transcriber.recognizer.name} does not hear, of all clips"
+        self.scales += (transcriber.scale(f"{transcriber.unit}s missed", missed),)
 
     def said(self, pair: Pair) -> list[str]:
         """Give what the transcript says."""
