@@ -173,15 +173,18 @@ def draw_waveform(ax: Axes, audio: Audio, colour: str, level: float) -> None:
 
 
 def draw_spectrogram(ax: Axes, audio: Audio) -> None:
-    """Power in decibels below the strongest point, 32 ms windows every 4 ms."""
+    """Power in decibels below the strongest point, 64 ms windows every 4 ms, frequencies spaced as they are heard.
+
+    So a voice's harmonics are lines of their own below 2 kHz.
+    """
     rate = audio.sampling_rate
-    transform = ShortTimeFFT(hann(rate * 32 // 1000), hop=rate * 4 // 1000, fs=rate, mfft=1024)
+    transform = ShortTimeFFT(hann(rate * 64 // 1000), hop=rate * 4 // 1000, fs=rate, mfft=2048)
     decibels = 10 * np.log10(transform.spectrogram(audio.samples[0]) + 1e-10)
-    start, end, low, high = transform.extent(audio.num_samples)
-    extent = (start, end, low / 1000, high / 1000)
     top = decibels.max()
-    ax.imshow(decibels, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=top - 75, vmax=top)
-    ax.set_yticks([0, 2, 4, 6, 8])
+    where = transform.t(audio.num_samples), transform.f / 1000
+    ax.pcolormesh(*where, decibels, cmap="magma", vmin=top - 75, vmax=top, shading="nearest")
+    ax.set_yscale("function", functions=(lambda khz: np.log1p(khz / 0.7), lambda mel: 0.7 * np.expm1(mel)))
+    ax.set_yticks([0, 0.5, 1, 2, 4, 8], ["0", ".5", "1", "2", "4", "8"])
     ax.set_ylim(0, rate / 2000)
     ax.set_ylabel("kHz", labelpad=8)
     bare(ax)
