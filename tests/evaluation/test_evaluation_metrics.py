@@ -351,8 +351,8 @@ def test_pocketsphinx_understands_most_of_a_recording_and_nothing_of_silence() -
     recording = Audio.read(builders.RECORDINGS[4]).samples[0]
     metric = RecognitionError(Transcriber(PocketSphinx()))
     said = "he might even have been made amiable himself"
-    assert value(metric, pair(recording, recording, said)) < 50
-    assert value(metric, pair(SILENCE, SILENCE, said)) >= 75
+    assert metric.measure(pair(recording, recording, said))["wer"].value < 50
+    assert metric.measure(pair(SILENCE, SILENCE, said))["words_missed"].value >= 75
 
 
 def test_pocketsphinx_hears_a_clip_the_same_whatever_it_has_heard_before() -> None:
