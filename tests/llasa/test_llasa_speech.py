@@ -179,7 +179,7 @@ def test_a_stream_is_the_same_speech_as_it_comes(llasa: Llasa, codec: Codec) -> 
     assert len(pieces) > 2
     streamed = np.concatenate([piece.samples for piece in pieces], axis=1)
     assert streamed.shape == whole.samples.shape
-    assert np.corrcoef(streamed[0], whole.samples[0])[0, 1] > 0.9
+    assert builders.spectral_snr(whole.samples[0], streamed[0]) > 6  # of codes by chance, whose pitch jumps about
 
 
 @pytest.mark.usefixtures("cut_is_no_news")
@@ -450,11 +450,10 @@ def test_two_sentences_are_learned_and_said(speaker: Llasa, codec: Codec) -> Non
         expected = original(codec, name)
         assert abs(audio.duration - expected.duration) < 0.05
         shared = min(audio.num_samples, expected.num_samples)
-        error = audio.samples[0, :shared] - expected.samples[0, :shared]
-        assert (error**2).sum() < 0.01 * (expected.samples[0, :shared] ** 2).sum()  # 20 dB
+        assert builders.spectral_snr(expected.samples[0, :shared], audio.samples[0, :shared]) > 20
     streamed = heard(speaker.stream(LEARNED["austen-0880"], temperature=0))
     assert streamed.shape == together[0].samples.shape
-    assert np.corrcoef(streamed[0], together[0].samples[0])[0, 1] > 0.9
+    assert builders.spectral_snr(together[0].samples[0], streamed[0]) > 10
 
 
 # Checkpoints
