@@ -1,6 +1,6 @@
 """What an evaluation costs: processor seconds of each metric and of the codec, on one thread after the other.
 
-    python benchmarks/evaluation_cost.py RECORDING ... [--model mini]
+    python benchmarks/evaluation_cost.py RECORDING_OR_FOLDER ... [--model mini]
 
 All that is installed measures, in this process. The first clip bears what a library prepares when it is first used.
 """
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from xcodec import Codec
+from xcodec.audio import media_files
 from xcodec.evaluation.clips import clips_of
 from xcodec.evaluation.evaluation import evaluate
 from xcodec.evaluation.selection import select_metrics
@@ -47,8 +48,10 @@ def main() -> None:
     for metric in metrics:
         watch(metric, "measure", ", ".join(scale.label for scale in metric.scales))
     watch(model, "reconstruct", "encoding and decoding")
-    clips = clips_of([(Path(path.name), path) for path in arguments.recordings], Transcripts())
-    result = evaluate(clips, [model], metrics)
+    paths = [path for each in arguments.recordings for path in (sorted(media_files(each)) if each.is_dir() else [each])]
+    result = evaluate(clips_of([(Path(path.name), path) for path in paths], Transcripts()), [model], metrics)
+    if not result.clips:
+        raise SystemExit(f"none of these could be measured: {', '.join(map(str, paths or arguments.recordings))}")
     seconds = sum(result.clips.values())
     print("| | CPU s | for a second of recording |\n|---|---|---|")
     for name, cpu in sorted(spent.items(), key=lambda item: -item[1]):
