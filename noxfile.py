@@ -46,7 +46,8 @@ def wheel(session: nox.Session, kernels: bool = True) -> Path:
     if kernels not in BUILT:
         folder = Path(session.cache_dir) / ("wheel" if kernels else "wheel-without-kernels")
         shutil.rmtree(folder, ignore_errors=True)
-        found_none = {} if kernels else {"CC": "/bin/false", "CXX": "/bin/false"}
+        compiled = str(folder / "objects")  # not those that a build with a compiler has kept
+        found_none = {} if kernels else {"CC": "/bin/false", "CXX": "/bin/false", "XCODEC_BUILD_OBJECTS": compiled}
         session.run_install("uv", "build", "--quiet", "--wheel", "--out-dir", str(folder), str(ROOT), env=found_none)
         (BUILT[kernels],) = folder.glob("*.whl")
     return BUILT[kernels]

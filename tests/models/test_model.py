@@ -270,6 +270,7 @@ def test_transformers_reads_what_we_save(tiny, tmp_path):
 
 
 def test_device_map_auto(tiny, tmp_path):
+    pytest.importorskip("accelerate", reason="needs pip install accelerate")
     tiny.save_pretrained(tmp_path)
     placed = Xcodec2Model.from_pretrained(tmp_path, device_map="auto")
     inputs = prepare(speech(0.5)).to(placed.device, placed.dtype)

@@ -398,6 +398,7 @@ def test_a_config_that_describes_no_model_is_an_error(tmp_path):
 
 
 def test_device_map_auto(model, folder):
+    pytest.importorskip("accelerate", reason="needs pip install accelerate")
     placed = XcodecModel.from_pretrained(folder, device_map="auto")
     inputs = prepare_xcodec(speech(0.5)).to(placed.device)
     assert torch.equal(placed.encode(**inputs).audio_codes.cpu(), model.encode(**inputs.to("cpu")).audio_codes)
