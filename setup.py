@@ -63,6 +63,7 @@ class BuildKernels(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         """Compile the sources for each variant that the compiler knows, and the interface to them."""
+        Path(self.get_ext_fullpath(ext.name)).unlink(missing_ok=True)  # of an earlier build, where this one fails
         system, *_, machine = sysconfig.get_platform().split("-")
         variants: dict[str, list[str]] = VARIANTS.get(f"{system}-{machine}", {"baseline": []})
         sources = {path: Path(path).read_bytes() for path in (*ext.depends, *ext.sources)}

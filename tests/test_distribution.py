@@ -102,6 +102,8 @@ def test_a_wheel_with_kernels_is_for_its_platform_and_every_python(unpacked: Pat
         pytest.skip("needs a C++ compiler")
     assert "-py3-none-" in wheel.name
     assert "xcodec/kernels/libxcodec.so" in names_of(wheel)
+    later = build("wheel", unpacked, tmp_path / "later", CXX="/bin/false", CC="/bin/false")
+    assert later.name.endswith("-any.whl"), "what an earlier build left is not in it"
 
 
 @pytest.mark.slow

@@ -150,7 +150,7 @@ def test_where_the_driver_is_lost_two_actors_of_another_give_the_same_bytes(
     command = [sys.executable, "-W", "ignore", "-c", DRIVER, cluster.address, str(job)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
         assert driver.stdout is not None
-        assert driver.stdout.readline() == "a shard is done\n"
+        assert any(line == "a shard is done\n" for line in driver.stdout)  # Ray may say something before it
         driver.kill()
     wait_until(lambda: not actor_processes())
     assert 0 < len(plan.done()) < plan.fingerprint.shards - 1
