@@ -4,7 +4,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import fields, is_dataclass
 from inspect import Parameter, Signature, signature
-from typing import Any, get_type_hints
+from typing import Any
 
 __all__ = ["retold", "with_groups"]
 
@@ -15,10 +15,10 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
     Typer makes options of what a function's signature says. So the function that is returned has a signature with the
     fields in place of the dataclasses; called, it makes the dataclasses of them, and calls the command.
     """
-    hints = get_type_hints(command, include_extras=True)
-    groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    own = parameters_of(command)
+    groups: dict[str, Any] = {each.name: each.annotation for each in own if is_dataclass(each.annotation)}
     parameters: list[Parameter] = []
-    for parameter in parameters_of(command):
+    for parameter in own:
         parameters += parameters_of(groups[parameter.name]) if parameter.name in groups else [parameter]
 
     def run(**given: Any) -> None:
@@ -33,12 +33,12 @@ def with_groups(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def parameters_of(owner: Callable[..., Any]) -> list[Parameter]:
-    """The parameters of a function, or the fields of a dataclass, as keywords with what is told to typer of each."""
-    hints = get_type_hints(owner, include_extras=True)
-    return [
-        parameter.replace(annotation=hints[name], kind=Parameter.KEYWORD_ONLY)
-        for name, parameter in signature(owner).parameters.items()
-    ]
+    """The parameters of a function, or the fields of a dataclass, as keywords with what is told to typer of each.
+
+    `typing.get_type_hints` would hide that of a parameter whose default is None, on Python 3.10.
+    """
+    found = signature(owner, eval_str=True).parameters.values()
+    return [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in found]
 
 
 def retold(option: Any, text: str) -> Any:
