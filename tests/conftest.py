@@ -58,6 +58,18 @@ def tiny() -> Xcodec2Model:
     return builders.tiny_model()
 
 
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model on disk, where a file of tests has none of its own."""
+    return builders.save_tiny(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def codec(model: Path) -> Codec:
+    """It, loaded."""
+    return Codec.from_pretrained(model)
+
+
 @pytest.fixture(scope="session")
 def released() -> Xcodec2Model:
     """629M random parameters: the size of HKUSTAudio/xcodec2-hf."""

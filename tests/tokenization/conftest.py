@@ -1,22 +1,11 @@
-"""What tests of tokenization share: a tiny model on disk, the codec that it is, clips, and what it makes of them."""
+"""What tests of tokenization share: clips, and what a tiny model makes of them."""
 
 from pathlib import Path
 
 import pytest
 
-from builders import save_tiny
 from tokenize_builders import job_for, run, write_clips
 from xcodec.codec import Codec
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def codec(model: Path) -> Codec:
-    return Codec.from_pretrained(model)
 
 
 @pytest.fixture(scope="module")
