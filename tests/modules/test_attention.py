@@ -240,3 +240,15 @@ def test_a_gradient_for_one_parameter_alone_is_not_lost(trained):
     parameter = layer.get_parameter(trained).requires_grad_()
     layer(torch.randn(1, 30, 32)).square().sum().backward()
     assert parameter.grad.abs().max() > 0
+
+
+def test_autocast_on_the_cpu_leaves_attention_in_float32():
+    """There it is slower in bfloat16, backward above all."""
+    torch.manual_seed(0)
+    attention = SelfAttention(hidden_size=32, num_heads=2, num_key_value_heads=2, head_dim=16, bias=False)
+    q, k, v = (x.bfloat16() for x in torch.randn(3, 2, 7, 2, 16))
+    mask = torch.randn(1, 2, 7, 7).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = attention.softmax_weighted(q, k, v, mask)
+    assert y.dtype == torch.float32
+    assert torch.equal(y, attention.softmax_weighted(q.float(), k.float(), v.float(), mask.float()))

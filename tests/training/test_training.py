@@ -192,6 +192,14 @@ def test_half_precision_learns_and_keeps_float32_weights(precision: str, source:
     assert {parameter.dtype for parameter in trainer.generator.parameters()} == {torch.float32}
 
 
+def test_distances_are_taken_in_the_precision_of_the_step(source: Clips, tmp_path: Path) -> None:
+    trainer = Trainer(tiny_recipe(tmp_path, "precision=bfloat16"), source, tmp_path / "run")
+    seen: list[bool] = []
+    trainer.distances.register_forward_hook(lambda *_: seen.append(torch.is_autocast_enabled("cpu")))
+    trainer.train_step(first_batches(trainer))
+    assert seen == [True]
+
+
 def test_gradients_of_several_batches_add_up_to_those_of_one_large_one(source: Clips, tmp_path: Path) -> None:
     settings = ("loss.spread=0", "optimizer.clip=1000", "ema=0")  # the spread loss sees the whole batch at once
     recipe = tiny_recipe(tmp_path, *settings, augmentation=UNCHANGED, adversarial=None)

@@ -246,24 +246,45 @@ def test_the_perceptual_loss_moves_the_audio_and_never_the_listener(listener: Pa
     assert one != other
 
 
-def test_whispers_encoder_listens_to_clips_of_any_length_as_it_does_to_its_own(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Whisper that hears a second."""
+    folder = tmp_path_factory.mktemp("whisper")
     torch.manual_seed(0)
     size = {"encoder_layers": 2, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
     width = {"d_model": 16, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "max_source_positions": 50}
     tokens = {"vocab_size": 8, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 3}
-    whisper = WhisperModel(WhisperConfig(**size, **width, **tokens))
-    whisper.save_pretrained(tmp_path)
-    loss = PerceptualLoss(str(tmp_path))
+    WhisperModel(WhisperConfig(**size, **width, **tokens)).save_pretrained(folder)
+    return folder
+
+
+def test_whispers_encoder_listens_to_clips_of_any_length_as_it_does_to_its_own(whisper: Path) -> None:
+    loss = PerceptualLoss(str(whisper))
     target = speech(1.0)
     features = WhisperFeatureExtractor(chunk_length=1)(target, sampling_rate=16_000, return_tensors="pt").input_features
     assert torch.allclose(loss.listener.features(torch.tensor(target)[None]), features, atol=1e-4)
     with torch.no_grad():
-        expected = whisper.encoder.eval()(features).last_hidden_state
+        expected = WhisperModel.from_pretrained(whisper).encoder.eval()(features).last_hidden_state
     assert torch.allclose(loss.listener(torch.tensor(target)[None])[-1], expected, atol=1e-4)
     audio = torch.tensor(0.5 * target[:8000])[None].requires_grad_()
     loss(audio, torch.tensor(target[:8000])[None]).backward()
     assert audio.grad is not None
     assert audio.grad.abs().max() > 0
+
+
+def test_in_half_precision_a_whisper_computes_its_layers_and_not_its_spectra(whisper: Path) -> None:
+    loss = PerceptualLoss(str(whisper))
+    audio, target = spoken_pair()
+    seen: dict[str, Tensor] = {}
+    loss.listener.encoder.conv1.register_forward_pre_hook(lambda _, inputs: seen.update(spectra=inputs[0]))
+    loss.listener.encoder.layers[0].fc1.register_forward_hook(lambda *call: seen.update(widened=call[2]))
+    expected = loss(audio, target)
+    spectra = seen["spectra"]
+    with torch.autocast("cpu", torch.bfloat16):
+        distance = loss(audio, target)
+    assert torch.equal(seen["spectra"], spectra)
+    assert seen["widened"].dtype == torch.bfloat16
+    assert distance.item() == pytest.approx(expected.item(), rel=0.02)
 
 
 def test_a_listener_that_is_not_there_or_has_no_such_layer_is_said(listener: Path, tmp_path: Path) -> None:

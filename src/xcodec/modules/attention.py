@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec import kernels
+from xcodec.modules.autocast import precise_on_cpu
 from xcodec.modules.lengths import valid_steps
 from xcodec.modules.linear import Linear, linear
 
@@ -234,9 +235,13 @@ class BlockwiseAttention(nn.Module, ABC):
         """`weighted` by torch, with a mask or scores to add, (batch or 1, heads or 1, queries or 1, keys)."""
         q, k, v = (each.transpose(1, 2) for each in (q, k, v))
         dropout = self.dropout if self.training else 0.0
-        y = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=is_causal, enable_gqa=self.grouped
-        )
+        if q.device.type == "cpu" and torch.is_autocast_enabled("cpu"):  # in bfloat16 it is slower, backward above all
+            q, k, v = q.float(), k.float(), v.float()
+            mask = mask.float() if mask is not None and mask.is_floating_point() else mask
+        with precise_on_cpu(q):
+            y = F.scaled_dot_product_attention(
+                q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=is_causal, enable_gqa=self.grouped
+            )
         return y.transpose(1, 2)
 
 

@@ -1,12 +1,10 @@
 """Which parts of a step are computed in half precision."""
 
-from contextlib import AbstractContextManager, nullcontext
 from statistics import median
 
 import torch
-from torch import Tensor
 
-__all__ = ["Precisions", "autocast", "precise_on_cpu"]
+__all__ = ["Precisions", "autocast"]
 
 CANDIDATES = ("float32", "bfloat16")
 TRIALS = 4  # steps that are timed of each
@@ -47,8 +45,3 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Compute in `precision`, one of float32, bfloat16 and float16, what is safe in it."""
     dtype = torch.float16 if precision == "float16" else torch.bfloat16
     return torch.autocast(device.type, dtype, enabled=precision != "float32")
-
-
-def precise_on_cpu(x: Tensor) -> AbstractContextManager[object]:
-    """No autocast where `x` is on the CPU, whose half-precision convolutions are not always faster or even right."""
-    return torch.autocast("cpu", enabled=False) if x.device.type == "cpu" else nullcontext()

@@ -203,7 +203,7 @@ class Trainer:
             with no_sync_if(self._shared_generator, not is_last):
                 with autocast(self.processes.device, self.precisions.next):
                     result: GeneratorOutput = self._shared_generator(batch)
-                terms = self._terms(result, batch)
+                    terms = self._terms(result, batch)
                 adversarial_step = self._adversarial_step(result.audio, batch.target, len(batches), is_last)
                 losses = [weight * term / len(batches) for weight, term in terms.values()]
                 self._generator_optimization.backward(losses, adversarial_step.audio, adversarial_step.gradient)

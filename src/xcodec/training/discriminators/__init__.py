@@ -4,11 +4,11 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
+from xcodec.modules.autocast import precise_on_cpu
 from xcodec.training.discriminators.feature_maps import FeatureMaps
 from xcodec.training.discriminators.multi_frequency import MultiFrequencyDiscriminator
 from xcodec.training.discriminators.multi_period import MultiPeriodDiscriminator
 from xcodec.training.discriminators.spectral import SpectralDiscriminator
-from xcodec.training.precision import precise_on_cpu
 from xcodec.training.sections import AdversarialRecipe
 
 __all__ = [

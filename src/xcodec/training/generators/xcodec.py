@@ -7,10 +7,10 @@ import torch.nn.functional as F
 
 from xcodec.models.codec_model import Clips
 from xcodec.models.xcodec import XcodecModel
+from xcodec.modules.autocast import precise_on_cpu
 from xcodec.training.codebooks import quantize_and_learn
 from xcodec.training.data.batch import Batch
 from xcodec.training.generators.generator import Generator, GeneratorOutput
-from xcodec.training.precision import precise_on_cpu
 from xcodec.training.sections import LossRecipe
 
 __all__ = ["XcodecGenerator"]

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from xcodec.models.codec_model import Clips
 from xcodec.models.semantic import SemanticAdapter
 from xcodec.models.xcodec2 import Xcodec2Model
+from xcodec.modules.autocast import precise_on_cpu
 from xcodec.training.data.batch import Batch
 from xcodec.training.generators.generator import Generator, GeneratorOutput
 from xcodec.training.generators.phones import PhoneHeads
 from xcodec.training.generators.synthesis import Synthesis
 from xcodec.training.initialization import HEAD_BIAS, initialize_head, initialize_quantizer
 from xcodec.training.losses.spread import spread_loss
-from xcodec.training.precision import precise_on_cpu
 from xcodec.training.sections import LossRecipe
 
 __all__ = ["Latents", "Xcodec2Generator", "encode"]

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec.errors import CheckpointError, InputError
+from xcodec.modules.autocast import without_autocast
 
 __all__ = ["PerceptualLoss"]
 
@@ -108,7 +109,9 @@ class WhisperListener(nn.Module):
     def forward(self, audio: Tensor) -> list[Tensor]:
         """Return the hidden states of (clips, samples): what enters the first layer, and what each layer gives."""
         encoder = self.encoder
-        x = F.gelu(encoder.conv2(F.gelu(encoder.conv1(self.features(audio))))).transpose(1, 2)
+        with without_autocast(audio):
+            features = self.features(audio)
+        x = F.gelu(encoder.conv2(F.gelu(encoder.conv1(features)))).transpose(1, 2)
         states = [x + encoder.embed_positions.weight[: x.shape[1]]]
         for layer in encoder.layers:
             states.append(layer(states[-1], None))
