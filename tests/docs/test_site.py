@@ -70,7 +70,7 @@ def test_a_page_shows_of_what_was_printed_what_stays_on_a_terminal() -> None:
 
 
 def test_notebooks_are_stored_without_what_a_run_left() -> None:
-    assert len(NOTEBOOKS) == 5
+    assert len(NOTEBOOKS) == 6
     for notebook in NOTEBOOKS:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
         assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells), notebook.name
