@@ -4,8 +4,8 @@
     python benchmarks/attention.py --bfloat16          # what products of bfloat16 would leave of mini's codes
 
 Sixteen heads of 64, as in X-Codec2's encoder and decoder, one clip. "relative keys" adds a bias by distance, which
-torch takes as a mask of 512 queries at a time; making that mask is not counted. With --bfloat16 queries, keys and values are
-rounded to it in mini's encoder, sums and all else stay float32, and a minute and a half of tests/audio is encoded.
+torch takes as a mask of 512 queries at a time; making that mask is not counted. With --bfloat16 queries, keys and
+values are rounded to it in mini's encoder, sums and all else stay float32; 90 seconds of tests/audio are encoded.
 """
 
 import argparse

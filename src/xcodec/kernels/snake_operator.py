@@ -3,8 +3,9 @@
 x + gain * sin^2(alpha x), as it is or between an upsampling and a downsampling by 2. Only one tensor is read and one
 written: the upsampled signal stays in the cache, and the backward pass computes it again from the input.
 
-On GPUs torch.ops.xcodec.snake_planar is the second of these, without gradients, over the kernel in snake_triton.py. It
-is an operator of its own because it takes and leaves time where it lies, as the convolutions there do.
+torch.ops.xcodec.snake_planar is the second of these, without gradients, and takes and leaves time where it lies: on
+GPUs over the kernel in snake_triton.py, since convolutions there do so too, and on the CPU for few channels, whose
+steps fill vectors better than they do.
 """
 
 import ctypes
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from xcodec.errors import InputError
-from xcodec.kernels.library import DTYPES, call, is_torch_asked_for
+from xcodec.kernels.library import DTYPES, call, is_torch_asked_for, serves_narrow
 
 __all__ = ["anti_aliased_snake", "anti_aliased_snake_planar", "serves_planar", "snake"]
 
@@ -147,11 +148,16 @@ def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 snake_operator.register_autograd(_differentiate, setup_context=_keep)
 
 
-# On GPUs
+# Planar
 
 
 def serves_planar(x: Tensor, *parameters: Tensor) -> bool:
-    """Tell whether the Triton kernel takes `x`: on a GPU, of a dtype it knows, where none of these needs a gradient."""
+    """Tell whether a kernel takes `x`, (batch, channels, time), as it lies, where none of these needs a gradient.
+
+    On GPUs that is the one in Triton, of a dtype it knows; on the CPU the native one, of few channels.
+    """
+    if x.device.type == "cpu":
+        return x.is_contiguous() and serves_narrow(x, *parameters)
     if x.device.type != "cuda" or x.dtype not in PLANAR_DTYPES or is_torch_asked_for():
         return False
     if torch.is_grad_enabled() and any(each.requires_grad for each in (x, *parameters)):
@@ -177,10 +183,11 @@ def _triton_runs() -> bool:
 def anti_aliased_snake_planar(
     x: Tensor, alpha: Tensor, gain: Tensor, taps: list[float], lengths: Tensor | None
 ) -> Tensor:
-    """Do what `anti_aliased_snake` does, on a GPU and without gradients.
+    """Do what `anti_aliased_snake` does, without gradients, where time lies closest.
 
     Args:
-        x: float32, bfloat16 or float16 (batch, channels, time); computed in float32.
+        x: float32, bfloat16 or float16 (batch, channels, time), on a GPU, and computed in float32; or float32 on the
+            CPU.
         alpha: as for `anti_aliased_snake`, like all that follows.
         gain: likewise.
         taps: likewise.
@@ -214,6 +221,20 @@ def planar_operator(x: Tensor, alpha: Tensor, gain: Tensor, taps: list[float], l
         raise InputError(f"expected {NUM_TAPS} numbers, got {len(taps)}", argument="taps")
     alpha, gain, *rest = _parameters(x, x.shape[1], alpha, gain, lengths)
     return snake_triton.anti_aliased_snake(x, alpha, gain, taps, rest[0] if rest else None)
+
+
+@planar_operator.register_kernel("cpu")
+def _(x: Tensor, alpha: Tensor, gain: Tensor, taps: list[float], lengths: Tensor | None) -> Tensor:
+    if x.ndim != 3 or x.dtype != torch.float32:
+        raise InputError(f"expected float32 (batch, channels, time), got {x.dtype} {tuple(x.shape)}", argument="x")
+    if len(taps) != NUM_TAPS:
+        raise InputError(f"expected {NUM_TAPS} numbers, got {len(taps)}", argument="taps")
+    alpha, gain, *rest = _parameters(x, x.shape[1], alpha, gain, lengths)
+    x = x.contiguous()
+    y = torch.empty_like(x)
+    filters = (ctypes.c_float * NUM_TAPS)(*taps)
+    call("xcodec_snake_planar", x, y, alpha, gain, filters, rest[0] if rest else None, *x.shape)
+    return y
 
 
 @planar_operator.register_fake

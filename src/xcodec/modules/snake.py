@@ -102,16 +102,16 @@ class AntiAliasedActivation(nn.Module):
             lengths: valid steps of each clip, shape (batch,).
 
         Returns:
-            The shape and dtype of `x`, zeros past each clip's end. Where the native kernel serves, it lies in memory
-            as (batch, time, channels), and an input that does so as well is read without a copy. Where the Triton
-            kernel does, on GPUs without gradients, it lies as `x` does.
+            The shape and dtype of `x`, zeros past each clip's end. Where a planar kernel serves, on GPUs and for few
+            channels, it lies as `x` does. Where the native kernel does, it lies in memory as (batch, time, channels),
+            and an input that does so as well is read without a copy.
         """
+        if isinstance(self.act, SnakeBeta) and kernels.serves_planar(x, *self.act.parameters()):
+            return kernels.anti_aliased_snake_planar(x, *self.act.alpha_and_gain(), self.taps, lengths)
         if isinstance(self.act, SnakeBeta) and kernels.serves(x):
             # (batch, channels, time) -> (batch, time, channels) and back
             y = kernels.anti_aliased_snake(x.transpose(1, 2), *self.act.alpha_and_gain(), self.taps, lengths)
             return y.transpose(1, 2)
-        if isinstance(self.act, SnakeBeta) and kernels.serves_planar(x, *self.act.parameters()):
-            return kernels.anti_aliased_snake_planar(x, *self.act.alpha_and_gain(), self.taps, lengths)
         return zero_past_end(self._in_torch(at_least_float32(x), lengths), lengths).to(x.dtype)
 
     def _in_torch(self, x: Tensor, lengths: Tensor | None) -> Tensor:
