@@ -1,87 +1,59 @@
-// A recording to codes and back on ONNX Runtime, with what `xcodec export` wrote:
-//
-//     codec FOLDER speech.wav out.wav
-//
-// The recording has one channel of 16 bits at the codec's rate, and this machine is little-endian. docs/export.md tells
-// how it is built.
+// A recording to codes and back by a folder that `xcodec export` wrote: codec mini-onnx/ speech.wav out.wav
+// The recording is a WAV file of 16 bits with one channel at codec.json's sampling_rate. docs/export.md: how to build.
 #include <onnxruntime_cxx_api.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
-#include <iterator>
-#include <regex>
 
-using std::filesystem::path;
-
-std::string bytes_of(const path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream) throw std::runtime_error("cannot read " + file.string());
-  return {std::istreambuf_iterator<char>(stream), {}};
-}
-
-int64_t number(const std::string& json, const std::string& name) {
-  std::smatch found;
-  if (!std::regex_search(json, found, std::regex('"' + name + "\": (\\d+)"))) throw std::runtime_error("no " + name);
-  return std::stoll(found[1]);
-}
-
-std::vector<float> read_wav(const path& file, int64_t rate) {
-  const std::string wav = bytes_of(file);
-  const auto field = [&wav](size_t at, size_t size) {
-    uint32_t value = 0;
-    wav.substr(at, size).copy(reinterpret_cast<char*>(&value), size);
-    return value;
-  };
-  if (field(22, 2) != 1 || field(24, 4) != rate || field(34, 2) != 16)
-    throw std::runtime_error("expected one channel of 16 bits at " + std::to_string(rate) + " Hz");
-  size_t at = 12;  // of the chunks behind RIFF's header
-  while (wav.compare(at, 4, "data") != 0) at += 8 + field(at + 4, 4);
-  std::vector<float> samples(std::min<size_t>(field(at + 4, 4), wav.size() - at - 8) / 2);
-  for (size_t i = 0; i < samples.size(); i++) samples[i] = int16_t(field(at + 8 + 2 * i, 2)) / 32768.0f;
-  return samples;
-}
-
-void write_wav(const path& file, const float* samples, uint32_t count, uint32_t rate) {
-  std::vector<int16_t> pcm(count);
-  std::transform(samples, samples + count, pcm.begin(),
-                 [](float x) { return int16_t(std::lround(std::clamp(32768 * x, -32768.0f, 32767.0f))); });
-  const uint32_t header[] = {0x46464952, 36 + 2 * count, 0x45564157, 0x20746d66, 16,       0x10001,
-                             rate,       2 * rate,       0x100002,   0x61746164, 2 * count};
-  std::ofstream stream(file, std::ios::binary);
-  stream.write(reinterpret_cast<const char*>(header), sizeof header);
-  if (!stream.write(reinterpret_cast<const char*>(pcm.data()), 2 * count)) throw std::runtime_error("cannot write");
+std::string read(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw std::runtime_error("cannot read " + path.string());
+  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 int main(int argc, char** argv) try {
   if (argc != 4) throw std::runtime_error("usage: codec FOLDER speech.wav out.wav");
-  const path folder = argv[1];
-  const std::string json = bytes_of(folder / "codec.json");
-  const int64_t rate = number(json, "sampling_rate"), output_rate = number(json, "output_sampling_rate");
-  std::vector<float> samples = read_wav(argv[2], rate);
-  int64_t length = samples.size();
-  const int64_t shape[] = {1, length}, one = 1;
+  const std::filesystem::path folder = argv[1];
+  const std::string json = read(folder / "codec.json"), wav = read(argv[2]);
+  const auto number = [&](const std::string& key) { return std::stoul(json.substr(json.find(key) + key.size())); };
+  const uint32_t rate = number("\"sampling_rate\":"), output_rate = number("\"output_sampling_rate\":");
+
+  const auto word = [&](size_t at) { return uint8_t(wav.at(at)) | uint8_t(wav.at(at + 1)) << 8; };
+  const auto two_words = [&](size_t at) { return word(at) | uint32_t(word(at + 2)) << 16; };
+  if (word(22) != 1 || two_words(24) != rate || word(34) != 16)
+    throw std::runtime_error("expected one channel of 16 bits at " + std::to_string(rate) + " Hz");
+  size_t at = 12;  // of the chunks behind RIFF's header
+  while (wav.compare(at, 4, "data") != 0) at += 8 + two_words(at + 4);
+  std::vector<float> samples(std::min<size_t>(two_words(at + 4), wav.size() - at - 8) / 2);
+  for (size_t i = 0; i < samples.size(); i++) samples[i] = int16_t(word(at + 8 + 2 * i)) / 32768.0f;
 
   Ort::Env env(ORT_LOGGING_LEVEL_ERROR);
   const auto memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
-  Ort::Value clips[] = {Ort::Value::CreateTensor(memory, samples.data(), samples.size(), shape, 2),
-                        Ort::Value::CreateTensor(memory, &length, 1, &one, 1)};
+  int64_t shape[] = {1, int64_t(samples.size())};
+  const Ort::Value clip[] = {Ort::Value::CreateTensor(memory, samples.data(), samples.size(), shape, 2),
+                             Ort::Value::CreateTensor(memory, &shape[1], 1, shape, 1)};
   Ort::Session encoder(env, (folder / "encoder.onnx").c_str(), Ort::SessionOptions());
-  const char *audio_in[] = {"audio", "lengths"}, *codes_out[] = {"codes", "code_lengths"};
-  const auto coded = encoder.Run(Ort::RunOptions(), audio_in, clips, 2, codes_out, 2);
+  const char *clip_names[] = {"audio", "lengths"}, *coded_names[] = {"codes", "code_lengths"};
+  const auto coded = encoder.Run(Ort::RunOptions(), clip_names, clip, 2, coded_names, 2);
   const auto info = coded[0].GetTensorTypeAndShapeInfo();  // 1 x codebooks x frames
   std::cout << "1 x " << info.GetShape()[1] << " x " << info.GetShape()[2];
   for (size_t i = 0; i < info.GetElementCount(); i++) std::cout << ' ' << coded[0].GetTensorData<int64_t>()[i];
   std::cout << '\n';
 
   Ort::Session decoder(env, (folder / "decoder.onnx").c_str(), Ort::SessionOptions());
-  const char *codes_in[] = {"codes", "lengths"}, *audio_out[] = {"audio"};
-  const auto decoded = decoder.Run(Ort::RunOptions(), codes_in, coded.data(), 2, audio_out, 1);
-  const auto kept = uint32_t((length * output_rate + rate / 2) / rate);  // codes fill whole hops
-  write_wav(argv[3], decoded[0].GetTensorData<float>(), kept, uint32_t(output_rate));
+  const char *codes_names[] = {"codes", "lengths"}, *audio_names[] = {"audio"};
+  const auto decoded = decoder.Run(Ort::RunOptions(), codes_names, coded.data(), 2, audio_names, 1);
+  const float* audio = decoded[0].GetTensorData<float>();
+  std::vector<int16_t> pcm((samples.size() * output_rate + rate / 2) / rate);  // codes fill whole hops
+  for (size_t i = 0; i < pcm.size(); i++) pcm[i] = std::clamp(std::lround(32768 * audio[i]), -32768L, 32767L);
+  const uint32_t size = 2 * pcm.size(), header[] = {0x46464952,  36 + size,       0x45564157, 0x20746d66, 16,  0x10001,
+                                                    output_rate, 2 * output_rate, 0x100002,   0x61746164, size};
+  std::ofstream stream(argv[3], std::ios::binary);
+  stream.write(reinterpret_cast<const char*>(header), sizeof header);  // of a little-endian machine
+  if (!stream.write(reinterpret_cast<const char*>(pcm.data()), size)) throw std::runtime_error("cannot write");
 } catch (const std::exception& error) {
   std::cerr << "error: " << error.what() << '\n';
   return 1;
