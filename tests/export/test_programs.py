@@ -71,6 +71,17 @@ def test_a_program_needs_torch_alone(folder: Path) -> None:
     subprocess.run([sys.executable, "-c", RUN, folder / "encoder.pt2"], check=True)
 
 
+def test_a_program_is_traced_again_for_one_length(folder: Path) -> None:
+    for name, inputs in (
+        ("encoder.pt2", (torch.tensor(CLIPS[1])[None], torch.tensor([CLIPS[1].size]))),
+        ("decoder.pt2", (torch.arange(7)[None, None], torch.tensor([7]))),
+    ):
+        program = torch.export.load(folder / name).module()
+        again = torch.export.export(program, inputs).module()
+        for found, expected in zip(again(*inputs), program(*inputs), strict=True):
+            assert torch.equal(found, expected)
+
+
 def test_the_folder_holds_nothing_of_who_exported_it(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["codec.json", "decoder.pt2", "encoder.pt2"]
     program = torch.export.load(folder / "encoder.pt2")

@@ -17,7 +17,7 @@ from torch.utils._sympy.value_ranges import ValueRanges
 
 from xcodec.export.graphs import EncoderGraph, Graph
 from xcodec.export.onnx_file import quiet, refused
-from xcodec.export.program import traced
+from xcodec.export.program import replace, traced
 from xcodec.runtime import Codec as RuntimeCodec
 from xcodec.runtime.manifest import DECODER_PROGRAM, ENCODER_PROGRAM, Manifest
 
@@ -45,15 +45,17 @@ def write_program(graph: Graph, path: Path) -> None:
 
 
 def drop_assertions(program: ExportedProgram) -> None:
-    """Let a program take every size.
+    """Let a program take every size, and be traced again.
 
     The trace asserts what it took for granted while it simplified sizes, among it that there is more than one clip and
     more than one step. What it computes does not depend on that: the same trace as ONNX, which has no assertions, is
-    right for one.
+    right for one. And it detaches its constants in place, which a trace of the program refuses.
     """
     for node in list(program.graph.nodes):
         if node.target is aten._assert_scalar.default:
             program.graph.erase_node(node)
+        elif node.target is aten.detach_.default:
+            replace(node)
     program.graph.eliminate_dead_code()
 
 
