@@ -18,7 +18,8 @@ def find_bandwidth(bandwidth: float | None, offered: Sequence[float]) -> float |
     if bandwidth is None:
         return offered[-1]
     is_number = isinstance(bandwidth, (int, float))
-    return next((each for each in offered if is_number and math.isclose(each, bandwidth)), None)
+    near = [each for each in offered if is_number and math.isclose(each, bandwidth)]
+    return near[0] if near else None  # of a list, since torch 2.6 compiles no `next` with a default
 
 
 def choose_bandwidth(bandwidth: float | None, offered: Sequence[float], name: str) -> float:

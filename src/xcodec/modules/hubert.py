@@ -4,6 +4,8 @@ The modules have the checkpoints' names. Only what a frozen encoder needs is bui
 belong to pre-training and are left out.
 """
 
+from __future__ import annotations  # of functions made in forward, where torch 2.6 compiles no `Tensor | None`
+
 from collections.abc import Callable, Sequence
 from typing import cast
 

@@ -3,6 +3,8 @@
 After Vocos (Siuzdak, 2023), with its "same" padding: T frames give exactly T * hop samples.
 """
 
+from __future__ import annotations  # of functions made in forward, where torch 2.6 compiles no `Tensor | None`
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn

@@ -1,5 +1,7 @@
 """The residual convolution block around X-Codec2's transformer."""
 
+from __future__ import annotations  # of functions made in forward, where torch 2.6 compiles no `Tensor | None`
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 

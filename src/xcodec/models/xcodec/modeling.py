@@ -1,5 +1,7 @@
 """XcodecModel: waveforms to residual codes at several bandwidths, and codes to waveforms."""
 
+from __future__ import annotations  # of functions made in forward, where torch 2.6 compiles no `Tensor | None`
+
 import math
 from typing import Any
 

@@ -1,5 +1,7 @@
 """X-Codec2's decoder: quantized latents to samples through convolutions, a transformer and an inverse STFT."""
 
+from __future__ import annotations  # of functions made in forward, where torch 2.6 compiles no `Tensor | None`
+
 from collections.abc import Callable
 
 from torch import Tensor, nn

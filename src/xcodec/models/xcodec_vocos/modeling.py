@@ -1,5 +1,7 @@
 """XcodecVocosModel: X-Codec's encoder and codes, decoded by Vocos from the quantized latents themselves."""
 
+from __future__ import annotations  # of functions made in forward, where torch 2.6 compiles no `Tensor | None`
+
 import torch
 from torch import Tensor, nn
 from transformers import initialization as init
