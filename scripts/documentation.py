@@ -8,6 +8,7 @@ what their cells print, show and sound like, for which each is executed; the man
 mkdocstrings, the docstrings.
 """
 
+import asyncio
 import os
 import posixpath
 import re
@@ -16,6 +17,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import nbformat
 
@@ -142,14 +144,15 @@ def commands() -> Iterator[tuple[str, ...]]:
 
 def command_line() -> str:
     """The manual of the program and of every command, as `--help` prints it."""
-    os.environ |= {"COLUMNS": "80", "TERMINAL_WIDTH": "80", "NO_COLOR": "1", "TERM": "dumb"}
-    from typer.testing import CliRunner
+    plain = {"COLUMNS": "80", "TERMINAL_WIDTH": "80", "NO_COLOR": "1", "TERM": "dumb"}
+    with mock.patch.dict(os.environ, plain):  # some of it is read once, on import
+        from typer.testing import CliRunner
 
-    from xcodec.cli.app import app
+        from xcodec.cli.app import app
 
     page = ["# The command line", "What `xcodec COMMAND --help` prints."]
     for names in [(), *commands()]:
-        shown = CliRunner().invoke(app, [*names, "--help"])
+        shown = CliRunner().invoke(app, [*names, "--help"], env=plain)
         text = "\n".join(line.rstrip() for line in shown.output.strip().splitlines())
         page += [f"## {' '.join(('xcodec', *names))}", f"```text\n{text}\n```"]
     return "\n\n".join(page) + "\n"
@@ -181,7 +184,8 @@ def executed(notebook: Path) -> Any:
         shutil.copytree(ROOT / "tests" / "audio", Path(folder, "recordings"), ignore=shutil.ignore_patterns("*.py"))
         client = NotebookClient(opened, kernel_name="python3", resources={"metadata": {"path": folder}})
         # A command that is started by `!` has a terminal, which no page is.
-        client.execute(env=os.environ | {"PATH": programs, "TTY_COMPATIBLE": "0", "NO_COLOR": "1"})
+        environment = os.environ | {"PATH": programs, "TTY_COMPATIBLE": "0", "NO_COLOR": "1"}
+        asyncio.run(client.async_execute(env=environment))  # `execute` would leave its event loop open
     for cell, source in zip(opened.cells, written, strict=True):
         cell.source = source
     return opened

@@ -1,6 +1,7 @@
 """The site: its pages are laid out of the documents, its links lead somewhere, and it asks nothing of other hosts."""
 
 import json
+import os
 import re
 import runpy
 import shutil
@@ -53,6 +54,12 @@ def test_the_manual_has_every_command_as_help_prints_it() -> None:
     assert {*COMMANDS, "tokenize", "tokenize status", "tokenize export"} <= set(headings)
     assert "--segment-seconds" in done.stdout
     assert "\x1b" not in done.stdout
+
+
+def test_making_the_manual_leaves_the_environment_as_it_was() -> None:
+    before = dict(os.environ)
+    assert "## xcodec encode" in SITE["command_line"]()
+    assert dict(os.environ) == before
 
 
 def test_a_page_shows_of_what_was_printed_what_stays_on_a_terminal() -> None:
