@@ -16,6 +16,7 @@ from xcodec.conversion.key_map import KeyMap, Pattern
 from xcodec.errors import CheckpointError, InputError, one_line
 from xcodec.models.family import Family
 from xcodec.models.stored import unwrapped
+from xcodec.models.weights import respelled
 from xcodec.models.xcodec.configuration import XcodecConfig
 
 __all__ = ["count", "infer_config", "infer_semantic_config", "plain_name", "read_original_config", "renames"]
@@ -46,11 +47,6 @@ COMMON = (
 )
 RESIDUAL_UNIT = ("snake1", "conv1", "snake2", "conv2")  # the places 0 to 3 of an original unit
 
-# The older spelling of weight norm; that of the positional convolution is kept, since checkpoints store it unfolded.
-OLDER_WEIGHT_NORM = {
-    "semantic_model.encoder.pos_conv_embed.conv.weight_g": "original0",
-    "semantic_model.encoder.pos_conv_embed.conv.weight_v": "original1",
-}
 # What the YAML calls a semantic model ("semantic_techer", as it is spelled there) -> whether it is a WavLM.
 TEACHERS = {"hubert_base": False, "hubert_base_general": False, "wavlm_base_plus": True}
 HEAD_SIZE = 64  # of HuBERT and WavLM, at every size
@@ -59,10 +55,7 @@ CONV_STRIDE = (5, 2, 2, 2, 2, 2, 2)  # likewise; no shape tells it
 
 def plain_name(name: str) -> str:
     """Return an original name without wrappers, the positional convolution's weight norm spelled as torch now does."""
-    name = unwrapped(name)
-    if name in OLDER_WEIGHT_NORM:
-        return f"{name.rpartition('.')[0]}.parametrizations.weight.{OLDER_WEIGHT_NORM[name]}"
-    return name
+    return respelled(unwrapped(name))
 
 
 def renames(num_blocks: int) -> KeyMap:

@@ -123,7 +123,7 @@ class CodecConfig(PreTrainedConfig):
             CheckpointError: where they describe no model.
         """
         values = {name: value for name, value in fields.items() if name != "model_type"}
-        if values.get("quantization_config") is not None:
+        if values.pop("quantization_config", None) is not None:  # one that is null is none; transformers 5.0 reads it
             raise CheckpointError(
                 f"the config.json of {source} has a quantization_config, for weights quantized by other software; "
                 "expected weights in floating point"

@@ -21,6 +21,7 @@ __all__ = [
     "has_weights",
     "read_tensor_file",
     "read_tensors",
+    "respelled",
     "save_tensors",
     "shapes_of",
     "weight_files",
@@ -29,10 +30,16 @@ __all__ = [
 WEIGHTS = "model.safetensors"
 # Where the tensors of a folder may be, in order: one file, or shards that an index names.
 FILES = (WEIGHTS, "pytorch_model.bin")
+# The older spelling of weight norm, which original checkpoints have and transformers 5.0 writes -> torch's own. Only
+# that of the positional convolution is kept; all others are folded.
+OLDER_WEIGHT_NORM = {
+    ".pos_conv_embed.conv.weight_g": ".pos_conv_embed.conv.parametrizations.weight.original0",
+    ".pos_conv_embed.conv.weight_v": ".pos_conv_embed.conv.parametrizations.weight.original1",
+}
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
-    """Read the tensors of a checkpoint folder, memory-mapped, in the dtypes they are stored in.
+    """Read the tensors of a checkpoint folder, memory-mapped, in the dtypes they are stored in, by `respelled` names.
 
     Args:
         folder: holds `model.safetensors` or, failing that, `pytorch_model.bin`; or shards with an index.
@@ -43,7 +50,15 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for path in weight_files(folder):
         tensors |= read_tensor_file(path)
-    return tensors
+    return {name if (ours := respelled(name)) in tensors else ours: tensor for name, tensor in tensors.items()}
+
+
+def respelled(name: str) -> str:
+    """Give the name of a tensor with the positional convolution's weight norm spelled as torch now does."""
+    for older, ours in OLDER_WEIGHT_NORM.items():
+        if name.endswith(older):
+            return name.removesuffix(older) + ours
+    return name
 
 
 @torch.inference_mode(mode=False)  # so that a model that is loaded under it may be packed, moved and trained
