@@ -79,7 +79,7 @@ def oldest(session: nox.Session) -> None:
     project = nox.project.load_toml(ROOT / "pyproject.toml")["project"]
     optional = [part for extra in EXTRAS.split(",") for part in project["optional-dependencies"][extra]]
     direct = [*project["dependencies"], *optional]  # which uv would not count as such behind a wheel
-    compiler = "setuptools"  # which torch 2.6 imports to compile, and a venv of Python 3.10's own has
+    compiler = "setuptools>=77"  # which torch 2.6 imports to compile, and a venv of Python 3.10's own has
     session.install("--resolution", "lowest-direct", f"{wheel(session)}[{EXTRAS}]", *direct, *TOOLS, compiler)
     check(session)
 
