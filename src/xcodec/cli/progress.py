@@ -41,7 +41,8 @@ class ProgressBar:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if not self._progress.disable:  # rich 13.0 ends even one that showed nothing with a line
+            self._progress.stop()
 
     def show(self, done: float | None = None, text: str | None = None, total: float | None = None) -> None:
         """Show what is done, what there is to do, and a text behind the bar; what is left out stays as it was."""

@@ -160,7 +160,8 @@ class StepsBar:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        if not self._progress.disable:  # as in ProgressBar
+            self._progress.stop()
 
     def show(self, report: "StepReport") -> None:
         """Show how far the run has come; the bar appears with the first step."""
