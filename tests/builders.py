@@ -1,9 +1,11 @@
 """What the tests build: tiny and released-size models with random weights, and clips of real speech."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import soundfile
 import torch
 
@@ -20,6 +22,7 @@ from xcodec.models.neucodec import FAMILY as NEUCODEC
 from xcodec.models.neucodec import NeuCodecModel
 from xcodec.models.xcodec2 import FAMILY, Xcodec2FeatureExtractor, Xcodec2Model
 
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch compiles with g++: apt-get install g++")
 RECORDINGS = sorted((Path(__file__).parent / "audio").glob("austen-*.wav"))
 
 TINY: dict[str, Any] = {

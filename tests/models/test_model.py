@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import Wav2Vec2BertConfig
 
-from builders import TINY, prepare, speech, tiny_model
+from builders import TINY, needs_compiler, prepare, speech, tiny_model
 from xcodec import (
     CheckpointError,
     InputError,
@@ -219,6 +219,7 @@ def shallow_model() -> Xcodec2Model:
     return tiny_model(num_hidden_layers=1, downsampling_ratios=[16, 20], semantic_model_config=semantic)
 
 
+@needs_compiler
 @pytest.mark.parametrize("what", ["forward", "encode", "decode"])
 def test_the_compiled_model_is_one_graph_and_gives_the_eager_result(what):
     model = shallow_model()
@@ -236,6 +237,7 @@ def test_the_compiled_model_is_one_graph_and_gives_the_eager_result(what):
         assert (compiled - model.decode(codes).audio_values).abs().max() < 1e-4
 
 
+@needs_compiler
 def test_the_compiled_model_computes_features_inside_too():
     model = shallow_model()
     wave = prepare(speech(1.0))["input_values"]

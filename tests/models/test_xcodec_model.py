@@ -12,7 +12,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import DacConfig, HubertConfig, WavLMConfig
 
-from builders import speech
+from builders import needs_compiler, speech
 from xcodec import CheckpointError, InputError, Xcodec2Model, XcodecConfig, XcodecFeatureExtractor, XcodecModel
 from xcodec.models import load_model
 from xcodec.models.identity import fingerprint_checkpoint, fingerprint_model
@@ -287,6 +287,7 @@ def test_compiled_halves_give_the_eager_result_at_a_bandwidth():
     assert (decoded - eager.audio_values).abs().max() < 1e-4
 
 
+@needs_compiler
 def test_a_model_compiled_to_machine_code_gives_the_eager_result():
     model = xcodec_of_fewest_layers("wavlm")
     wave = prepare_xcodec(speech(0.5))["input_values"]
