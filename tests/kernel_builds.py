@@ -5,6 +5,7 @@ process of their own, compiled with that.
 """
 
 import atexit
+import copy
 import ctypes
 import fcntl
 import functools
@@ -173,3 +174,14 @@ def serving(variant: str) -> Iterator[None]:
         yield
     finally:
         module.library = before
+
+
+def in_float64(module: torch.nn.Module, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """The definition, in torch's own operators."""
+    with kernels.use("torch"):
+        return copy.deepcopy(module).double()(x.double(), lengths)
+
+
+def error(found: Tensor, expected: Tensor) -> float:
+    """The largest difference, relative to the largest value."""
+    return float((found.double() - expected).abs().max() / expected.abs().max())

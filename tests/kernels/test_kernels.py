@@ -15,7 +15,17 @@ import torch
 from torch import Tensor
 
 from builders import prepare, speech
-from kernel_builds import ARM, EMULATED, NATIVE_HERE, every_variant, native, needs_emulator, serving
+from kernel_builds import (
+    ARM,
+    EMULATED,
+    NATIVE_HERE,
+    error,
+    every_variant,
+    in_float64,
+    native,
+    needs_emulator,
+    serving,
+)
 from xcodec import InputError, kernels
 from xcodec.kernels.library import library
 from xcodec.kernels.signatures import SIGNATURES
@@ -54,17 +64,6 @@ both = pytest.mark.parametrize("make", [activation, snake], ids=["anti-aliased",
 def clips(channels: int, steps: int, scale: float = 2.0) -> Tensor:
     torch.manual_seed(channels * 1000 + steps)
     return scale * torch.randn(3, channels, steps)
-
-
-def in_float64(module: torch.nn.Module, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """The definition, in torch's own operators."""
-    with kernels.use("torch"):
-        return copy.deepcopy(module).double()(x.double(), lengths)
-
-
-def error(found: Tensor, expected: Tensor) -> float:
-    """The largest difference, relative to the largest value."""
-    return float((found.double() - expected).abs().max() / expected.abs().max())
 
 
 @every_variant

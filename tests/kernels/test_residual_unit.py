@@ -1,12 +1,10 @@
 """What is computed of few channels with time along the vectors: the activation, and a whole residual unit."""
 
-import copy
-
 import pytest
 import torch
 from torch import Tensor
 
-from kernel_builds import NATIVE_HERE, every_variant, serving
+from kernel_builds import NATIVE_HERE, error, every_variant, in_float64, serving
 from xcodec import InputError, kernels
 from xcodec.evaluation.systems.operations import macs_of
 from xcodec.models.acoustic import AcousticEncoder, EncoderBlock, ResidualUnit, anti_aliased_snake_beta
@@ -32,17 +30,6 @@ def clips(channels: int, steps: int) -> tuple[Tensor, Tensor]:
     """Three, and their lengths: whole, half, and nothing."""
     torch.manual_seed(channels * 1000 + steps)
     return 2 * torch.randn(3, channels, steps), torch.tensor([steps, (steps + 1) // 2, 0])
-
-
-def in_float64(module: torch.nn.Module, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """The definition, in torch's own operators."""
-    with kernels.use("torch"):
-        return copy.deepcopy(module).double()(x.double(), lengths)
-
-
-def error(found: Tensor, expected: Tensor) -> float:
-    """The largest difference, relative to the largest value."""
-    return float((found.double() - expected).abs().max() / expected.abs().max())
 
 
 @every_variant

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from kernel_builds import error, in_float64
 from xcodec import InputError, kernels
 from xcodec.kernels import snake_operator
 from xcodec.models.acoustic import AcousticEncoder
@@ -53,15 +54,6 @@ def parameters(module: AntiAliasedActivation) -> tuple[Tensor, Tensor, list[floa
 def clips(channels: int, steps: int) -> Tensor:
     torch.manual_seed(channels * 1000 + steps)
     return 2 * torch.randn(3, channels, steps)
-
-
-def in_float64(module: nn.Module, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-    with kernels.use("torch"):
-        return copy.deepcopy(module).double()(x.double(), lengths)
-
-
-def error(found: Tensor, expected: Tensor) -> float:
-    return float((found.double() - expected).abs().max() / expected.abs().max())
 
 
 # What runs in the interpreter's process
