@@ -118,7 +118,7 @@ def test_what_actors_that_die_or_stall_or_lose_their_node_had_in_hand_is_done_by
 
         engine = RayEngine(actors=1, attempts=5, stall_seconds=8.0)
         status = run_on_ray(tmp_path, model, codec, clips, engine, on_status=hurt_actor)
-    assert len(hurt) > 3
+    assert len(hurt) >= 3  # a fourth does the rest, seen or not
     assert status.restarts >= 3
     assert list(status.speeds) == ["actor 1/1"]
     assert set(counts(tmp_path).values()) == {1}
