@@ -18,6 +18,7 @@ UNIT_TAPS = 7
 NUM_TAPS = 12  # of an activation's filter
 
 
+@torch.library.custom_op("xcodec::residual_unit", mutates_args=(), device_types="cpu")
 def residual_unit(
     x: Tensor,
     alpha1: Tensor,
@@ -54,27 +55,6 @@ def residual_unit(
     Raises:
         InputError: where a shape or dtype does not fit.
     """
-    return residual_unit_operator(
-        x, alpha1, gain1, weight1, bias1, alpha2, gain2, weight2, bias2, taps, dilation, lengths
-    )
-
-
-@torch.library.custom_op("xcodec::residual_unit", mutates_args=(), device_types="cpu")
-def residual_unit_operator(
-    x: Tensor,
-    alpha1: Tensor,
-    gain1: Tensor,
-    weight1: Tensor,
-    bias1: Tensor,
-    alpha2: Tensor,
-    gain2: Tensor,
-    weight2: Tensor,
-    bias2: Tensor,
-    taps: list[float],
-    dilation: int,
-    lengths: Tensor | None,
-) -> Tensor:
-    """`residual_unit`, registered."""
     if x.ndim != 3 or x.dtype != torch.float32 or x.shape[1] % NARROW_MULTIPLE:
         raise InputError(
             f"expected float32 (batch, a multiple of {NARROW_MULTIPLE} channels, time), got {x.dtype} {tuple(x.shape)}",
@@ -109,6 +89,6 @@ def _check(name: str, value: Tensor, shape: tuple[int, ...]) -> None:
         raise InputError(f"expected float32 {shape}, got {value.dtype} {tuple(value.shape)}", argument=name)
 
 
-@residual_unit_operator.register_fake
+@residual_unit.register_fake
 def _(x: Tensor, *_others: object) -> Tensor:
     return torch.empty_like(x, memory_format=torch.contiguous_format)

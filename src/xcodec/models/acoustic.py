@@ -80,7 +80,7 @@ class ResidualUnit(nn.Module):
         conv1, conv2 = self.conv1, self.conv2
         assert conv1.bias is not None
         assert conv2.bias is not None
-        return kernels.residual_unit(
+        y: Tensor = kernels.residual_unit(
             x,
             *(*cast(SnakeBeta, first.act).alpha_and_gain(), conv1.weight, conv1.bias),
             *(*cast(SnakeBeta, second.act).alpha_and_gain(), conv2.weight, conv2.bias),
@@ -88,6 +88,7 @@ class ResidualUnit(nn.Module):
             dilation=conv1.dilation[0],
             lengths=lengths,
         )
+        return y
 
 
 class EncoderBlock(nn.Module):
