@@ -13,8 +13,17 @@ from xcodec import Audio, Codec, XcodecFeatureExtractor, kernels
 from xcodec.device import Precision
 from xcodec.errors import InputError
 from xcodec.modules.conv import MaskedConv1d
-from xcodec.modules.int8 import LARGEST, IntegerConv1d, IntegerLinear, is_int8, largest_input, quantize_weights
+from xcodec.modules.int8 import (
+    LARGEST,
+    Int16Weight,
+    IntegerConv1d,
+    IntegerLinear,
+    is_int8,
+    largest_input,
+    quantize_weights,
+)
 from xcodec.modules.linear import Linear, PointwiseConv
+from xcodec.modules.resnet import ResNetBlock
 from xcodec.streaming import StreamDecoder
 from xcodec_builders import tiny_xcodec
 
@@ -58,43 +67,76 @@ def test_a_map_is_near_the_float_one(dtype: torch.dtype, least: float, kind: tor
     assert snr(expected.numpy(), found.float().numpy()) > (least if kind == torch.float32 else 40)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_what_whole_numbers_hold_is_exact(dtype: torch.dtype) -> None:
-    linear = Linear(64, 80, bias=False)
-    weight = torch.randint(-LARGEST[dtype], LARGEST[dtype] + 1, (80, 64)).float()
-    weight[:, 0] = LARGEST[dtype]
-    linear.weight.data.copy_(weight)
-    rounded = IntegerLinear(linear, dtype)
-    x = torch.randint(-rounded.rounded.most, rounded.rounded.most + 1, (5, 64)).float()
-    x[:, 0] = rounded.rounded.most
-    torch.testing.assert_close(rounded(x).double(), x.double() @ weight.T.double(), rtol=3e-7, atol=0)
+def test_what_whole_numbers_hold_is_exact() -> None:
+    for dtype in DTYPES:
+        linear = Linear(64, 80, bias=False)
+        weight = torch.randint(-LARGEST[dtype], LARGEST[dtype] + 1, (80, 64)).float()
+        weight[:, 0] = LARGEST[dtype]
+        linear.weight.data.copy_(weight)
+        rounded = IntegerLinear(linear, dtype)
+        least, most = whole_inputs(rounded)
+        x = torch.randint(least, most + 1, (5, 64)).float()
+        x[:, 0], x[:, 1] = most, least
+        expected = x.double() @ weight.T.double()
+        torch.testing.assert_close(rounded(x).double(), expected, rtol=3e-7, atol=1e-6 * float(expected.abs().max()))
+
+
+def whole_inputs(rounded: IntegerLinear) -> tuple[int, int]:
+    """The least and the largest whole number between which a step is rounded to whole numbers."""
+    if isinstance(rounded.rounded, Int16Weight):
+        return -rounded.rounded.most, rounded.rounded.most
+    return -100, 155  # 255 parts
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_largest_inputs_and_weights_do_not_overflow(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_the_largest_inputs_and_weights_do_not_overflow(dtype: torch.dtype, sign: int) -> None:
     linear = Linear(kernels.DEEPEST, 64, bias=False)
-    linear.weight.data.fill_(1.0)
+    linear.weight.data.fill_(sign)
     rounded = IntegerLinear(linear, dtype)
     x = torch.full((3, kernels.DEEPEST), -2.0)
-    torch.testing.assert_close(rounded(x), torch.full((3, 64), -2.0 * kernels.DEEPEST))
-    assert rounded.rounded.most * LARGEST[dtype] * kernels.DEEPEST < 2**31
+    torch.testing.assert_close(rounded(x), torch.full((3, 64), -2.0 * sign * kernels.DEEPEST))
+    if dtype == torch.int8:
+        x[:, :: kernels.BLOCK] = -1002.0  # all others of a block become the largest number
+        torch.testing.assert_close(rounded(x), sign * x.sum(1, keepdim=True).expand(-1, 64), rtol=1e-5, atol=0)
+    else:
+        assert isinstance(rounded.rounded, Int16Weight)
+        assert rounded.rounded.most * LARGEST[dtype] * kernels.DEEPEST < 2**31
 
 
+def test_eight_bits_lie_between_the_least_and_the_greatest_of_a_block() -> None:
+    linear = Linear(2 * kernels.BLOCK, 64, bias=False)
+    layer = IntegerLinear(linear, torch.int8)
+    in_whole_numbers = layer.rounded.scale[:64, None] * linear.weight.div(layer.rounded.scale[:64, None]).round()
+    x = 50 + torch.rand(7, 2 * kernels.BLOCK)  # far from zero, which has no part in it
+    x[:, kernels.BLOCK :] *= 1e4
+    parts = x.unflatten(1, (2, -1))
+    step = (parts.amax(2) - parts.amin(2)) / 255
+    most = 0.51 * (step @ in_whole_numbers.abs().unflatten(1, (2, -1)).sum(2).T)
+    with torch.no_grad():
+        assert bool(((layer(x) - x @ in_whole_numbers.T).abs() <= most + 1e-6 * 1e4 * 50).all())
+    assert torch.equal(layer(torch.full((2, 256), 3.0))[0], layer(torch.full((1, 256), 3.0))[0])
+
+
+@pytest.mark.parametrize(("dtype", "least"), [(torch.int8, 35), (torch.int16, 60)])
 @pytest.mark.parametrize("geometry", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
-def test_a_convolution_is_near_the_float_one(geometry: tuple[int, ...]) -> None:
+def test_a_convolution_is_near_the_float_one(geometry: tuple[int, ...], dtype: torch.dtype, least: float) -> None:
     channels, outputs, taps, stride, padding, dilation = geometry
     conv = MaskedConv1d(channels, outputs, taps, stride, padding, dilation)
     x, lengths = torch.randn(2, channels, 300), torch.tensor([300, 211])
     with torch.no_grad():
         expected = conv(x, lengths)
-    assert snr(expected.numpy(), IntegerConv1d(conv)(x, lengths).numpy()) > 60
+    assert snr(expected.numpy(), IntegerConv1d(conv, dtype)(x, lengths).numpy()) > least
 
 
 @every_variant
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("geometry", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
-def test_every_variant_computes_the_same_but_for_the_last_digit(variant: str, geometry: tuple[int, ...]) -> None:
+def test_every_variant_computes_the_same_but_for_the_last_digit(
+    variant: str, geometry: tuple[int, ...], dtype: torch.dtype
+) -> None:
     channels, outputs, taps, stride, padding, dilation = geometry
-    conv = IntegerConv1d(MaskedConv1d(channels, outputs, taps, stride, padding, dilation))
+    conv = IntegerConv1d(MaskedConv1d(channels, outputs, taps, stride, padding, dilation), dtype)
     x = uneven(2, 300, channels).transpose(1, 2)
     with kernels.use("torch"):
         expected = conv(x)
@@ -151,10 +193,11 @@ def test_a_compiled_map_is_the_same() -> None:
     assert torch.equal(compiled(x), layer(x))
 
 
-def test_layers_in_lists_become_int8_the_rest_int16_and_narrow_ones_stay() -> None:
+def test_layers_in_lists_and_residual_blocks_become_int8_the_rest_int16_and_narrow_ones_stay() -> None:
     model = nn.ModuleDict(
         {
             "layers": nn.ModuleList([Linear(64, 64), PointwiseConv(64, 128), MaskedConv1d(64, 64, 3)]),
+            "residual": ResNetBlock(64),
             "fusion": Linear(64, 64),
             "narrow": Linear(64, 8),
             "grouped": MaskedConv1d(64, 64, 3, groups=64),
@@ -166,6 +209,10 @@ def test_layers_in_lists_become_int8_the_rest_int16_and_narrow_ones_stay() -> No
         "layers.0.rounded.weight": torch.int8,
         "layers.1.rounded.weight": torch.int8,
         "layers.2.rounded.weight": torch.int16,
+        "residual.norm1.weight": torch.float32,
+        "residual.conv1.rounded.weight": torch.int8,
+        "residual.norm2.weight": torch.float32,
+        "residual.conv2.rounded.weight": torch.int8,
         "fusion.rounded.weight": torch.int16,
         "narrow.weight": torch.float32,
         "grouped.weight": torch.float32,

@@ -5,13 +5,14 @@ XCODEC_KERNEL, if it is set before the package is imported.
 """
 
 from xcodec.kernels.attention_operator import attention
-from xcodec.kernels.integer_operator import DEEPEST, PANEL, integer_conv
+from xcodec.kernels.integer_operator import BLOCK, DEEPEST, PANEL, int8_conv, int16_conv
 from xcodec.kernels.library import TORCH, is_stale, serves, serves_narrow, use, variant, variants
 from xcodec.kernels.residual_unit_operator import UNIT_TAPS, residual_unit
 from xcodec.kernels.snake_operator import anti_aliased_snake, anti_aliased_snake_planar, serves_planar, snake
 from xcodec.kernels.toom_operator import TOOM_TAPS, toom_conv, toom_weight
 
 __all__ = [
+    "BLOCK",
     "DEEPEST",
     "PANEL",
     "TOOM_TAPS",
@@ -20,7 +21,8 @@ __all__ = [
     "anti_aliased_snake",
     "anti_aliased_snake_planar",
     "attention",
-    "integer_conv",
+    "int8_conv",
+    "int16_conv",
     "is_stale",
     "residual_unit",
     "serves",

@@ -86,13 +86,6 @@ inline Vec exponential(Vec x) {
   return (Vec)(((Bits)p + (__builtin_convertvector(power, Bits) << 23)) & ~none);
 }
 
-inline float largest(Vec v) {
-  float lanes[LANES];
-  store(lanes, v);
-  for (int half = LANES / 2; half; half /= 2)
-    for (int i = 0; i < half; i++) lanes[i] = lanes[i] < lanes[i + half] ? lanes[i + half] : lanes[i];
-  return lanes[0];
-}
 inline float sum(Vec v) {
   float lanes[LANES];
   store(lanes, v);

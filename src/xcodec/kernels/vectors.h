@@ -96,6 +96,21 @@ inline bool all_at_most(Vec v, Vec bound) {
 }
 #endif
 
+// The largest and the smallest of the lanes.
+#if defined(__AVX512F__)
+inline float largest(Vec v) { return _mm512_reduce_max_ps((__m512)v); }
+inline float smallest(Vec v) { return _mm512_reduce_min_ps((__m512)v); }
+#else
+inline float largest(Vec v) {
+  float lanes[LANES];
+  store(lanes, v);
+  for (int half = LANES / 2; half; half /= 2)
+    for (int i = 0; i < half; i++) lanes[i] = lanes[i] < lanes[i + half] ? lanes[i + half] : lanes[i];
+  return lanes[0];
+}
+inline float smallest(Vec v) { return -largest(-v); }
+#endif
+
 inline int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
 inline int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 
