@@ -94,14 +94,14 @@ inline float sum(Vec v) {
   return lanes[0];
 }
 
-// c += a b for GROUP rows of a, (GROUP, depth), and VECTORS vectors of columns of b, (depth, ...): all of c stays in
+// c += a b for ROWS rows of a, (ROWS, depth), and VECTORS vectors of columns of b, (depth, ...): all of c stays in
 // registers. With PAIRS, each place in a and b holds two numbers of the depth.
-template <bool PAIRS, int VECTORS>
+template <bool PAIRS, int ROWS, int VECTORS>
 inline void multiply(float* c, int64_t c_row, const float* a, int64_t a_row, const float* b, int64_t b_row,
                      int64_t depth) {
-  Vec sums[GROUP][VECTORS];
+  Vec sums[ROWS][VECTORS];
 #pragma GCC unroll 8
-  for (int i = 0; i < GROUP; i++)
+  for (int i = 0; i < ROWS; i++)
 #pragma GCC unroll 8
     for (int j = 0; j < VECTORS; j++) sums[i][j] = load(c + i * c_row + j * LANES);
   for (int64_t d = 0; d < depth; d++, b += b_row) {
@@ -109,7 +109,7 @@ inline void multiply(float* c, int64_t c_row, const float* a, int64_t a_row, con
 #pragma GCC unroll 8
     for (int j = 0; j < VECTORS; j++) columns[j] = load(b + j * LANES);
 #pragma GCC unroll 8
-    for (int i = 0; i < GROUP; i++) {
+    for (int i = 0; i < ROWS; i++) {
       const Vec row = splat_bits(a + i * a_row + d);
 #pragma GCC unroll 8
       for (int j = 0; j < VECTORS; j++)
@@ -117,20 +117,36 @@ inline void multiply(float* c, int64_t c_row, const float* a, int64_t a_row, con
     }
   }
 #pragma GCC unroll 8
-  for (int i = 0; i < GROUP; i++)
+  for (int i = 0; i < ROWS; i++)
 #pragma GCC unroll 8
     for (int j = 0; j < VECTORS; j++) store(c + i * c_row + j * LANES, sums[i][j]);
 }
 
 // The same for any number of columns that is whole vectors.
-template <bool PAIRS>
+template <bool PAIRS, int ROWS>
 void multiply(float* c, int64_t c_row, const float* a, int64_t a_row, const float* b, int64_t b_row, int64_t depth,
               int64_t columns) {
   constexpr int MOST = REGISTERS == 32 ? 4 : 2;  // vectors of sums for which there are registers
   int64_t j = 0;
   for (; j + MOST * LANES <= columns; j += MOST * LANES)
-    multiply<PAIRS, MOST>(c + j, c_row, a, a_row, b + j, b_row, depth);
-  for (; j < columns; j += LANES) multiply<PAIRS, 1>(c + j, c_row, a, a_row, b + j, b_row, depth);
+    multiply<PAIRS, ROWS, MOST>(c + j, c_row, a, a_row, b + j, b_row, depth);
+  for (; j < columns; j += LANES) multiply<PAIRS, ROWS, 1>(c + j, c_row, a, a_row, b + j, b_row, depth);
+}
+
+// The same for `rows` of them, at most GROUP.
+template <bool PAIRS, int ROWS = GROUP>
+void multiply(int64_t rows, float* c, int64_t c_row, const float* a, int64_t a_row, const float* b, int64_t b_row,
+              int64_t depth, int64_t columns) {
+  if constexpr (ROWS > 1) {
+    if (rows < ROWS) return multiply<PAIRS, ROWS - 1>(rows, c, c_row, a, a_row, b, b_row, depth, columns);
+  }
+  multiply<PAIRS, ROWS>(c, c_row, a, a_row, b, b_row, depth, columns);
+}
+
+// Ask for a row of keys or values, a while before it is read.
+template <typename Number>
+inline void ask_for(const Number* row, int64_t count) {
+  for (int64_t d = 0; d < count; d += 64 / (int64_t)sizeof(Number)) __builtin_prefetch(row + d, 0, 2);
 }
 
 // A row of head_dim numbers, times a factor.
@@ -262,19 +278,27 @@ void attend(const Attention& job, const Queries& task, float* scratch) {
     } else {
       for (int64_t j = 0; j < found; j++) read(block_values + j * key_row, dim, 1.0f, values + j * width);
     }
+    // Rows of keys lie apart, and no processor guesses where: those of the next block, or of the next head, are asked
+    // for.
+    const int64_t after = first + KEYS < n ? first + KEYS : 0, offset = after ? 0 : dim;
+    const int64_t coming = after || key_head + 1 < job.key_heads ? at_most(n - after, KEYS) : 0;
     for (int64_t row = 0; row < rows; row += GROUP) {
+      const int64_t in_group = at_most(count - row, GROUP);
+      for (int64_t j = after + row * coming / rows; j < after + (row + GROUP) * coming / rows; j++) {
+        ask_for(k + j * key_row + offset, dim);
+        ask_for(v + j * key_row + offset, dim);
+      }
       if (table) {
-        for (int64_t i = row; i < row + GROUP; i++) {
-          const int64_t own = at_most(i, count - 1);
-          const float gate = job.gates ? job.gates[first_query + own * job.heads] : 1.0f;
-          read_biases(table + own * job.table_query, gate, job.left, job.distances, job.start + task.first + own, first,
+        for (int64_t i = row; i < row + in_group; i++) {
+          const float gate = job.gates ? job.gates[first_query + i * job.heads] : 1.0f;
+          read_biases(table + i * job.table_query, gate, job.left, job.distances, job.start + task.first + i, first,
                       scores + (i - row) * KEYS);
         }
       } else {
         memset(scores, 0, GROUP * KEYS * sizeof(float));
       }
-      multiply<PAIRS>(scores, KEYS, queries + row * depth, depth, keys, KEYS, depth, KEYS);
-      for (int64_t i = 0; i < GROUP; i++) {
+      multiply<PAIRS>(in_group, scores, KEYS, queries + row * depth, depth, keys, KEYS, depth, KEYS);
+      for (int64_t i = 0; i < in_group; i++) {
         float* score = scores + i * KEYS;
         for (int64_t j = found; j < KEYS; j++) score[j] = NEVER;
         Vec top = load(score);
@@ -298,7 +322,8 @@ void attend(const Attention& job, const Queries& task, float* scratch) {
         }
         store(weight, load(weight) + added);
       }
-      multiply<PAIRS>(totals + row * width, width, scores, KEYS, values, width, PAIRS ? KEYS / 2 : KEYS, width);
+      multiply<PAIRS>(in_group, totals + row * width, width, scores, KEYS, values, width, PAIRS ? KEYS / 2 : KEYS,
+                      width);
     }
   }
 

@@ -19,7 +19,6 @@ from xcodec.modules.linear import Linear, linear
 
 __all__ = ["BlockwiseAttention", "DistanceBias", "RelativeKeySelfAttention", "SelfAttention"]
 
-FEW_QUERIES = 64  # below which torch serves where keys are many more
 MOST_PRODUCTS = 1 << 34  # in a block of long clips: about a second, after which progress is told
 LEAST_QUERIES = 1024  # all the same
 MAX_QUERIES = 512  # in a block that has a mask of its own: more makes nothing faster
@@ -213,7 +212,7 @@ class BlockwiseAttention(nn.Module, ABC):
         """
         bias = self.distance_bias(x, q, biases)
         first = start if isinstance(start, int) else 0  # which matters to biases alone, and these have no streams
-        if self._is_native(q, k, v, *(() if biases is None else (biases,))) and not self.is_short(q, k):
+        if self._is_native(q, k, v, *(() if biases is None else (biases,))):
             table, gates, left = (None, None, 0) if bias is None else (bias.table.float(), bias.gates, bias.left)
             gates = None if gates is None else gates.float()
             return kernels.attention(q, k, v, table, gates, left, first, lengths)
@@ -222,14 +221,6 @@ class BlockwiseAttention(nn.Module, ABC):
             scores = bias.scores(first, x.shape[1], k.shape[1])
             mask = (scores if mask is None else scores.masked_fill_(~mask, -torch.inf)).to(q.dtype)
         return self.softmax_weighted(q, k, v, mask)
-
-    @staticmethod
-    def is_short(q: Tensor, k: Tensor) -> bool:
-        """Whether these are a few new steps of a stream over many kept keys.
-
-        The kernel would spend its time on laying out the keys.
-        """
-        return 4 * q.shape[1] < k.shape[1] and q.shape[1] < FEW_QUERIES
 
     def softmax_weighted(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, is_causal: bool = False) -> Tensor:
         """`weighted` by torch, with a mask or scores to add, (batch or 1, heads or 1, queries or 1, keys)."""

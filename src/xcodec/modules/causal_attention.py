@@ -9,6 +9,7 @@ from xcodec.modules.rotary import rotate
 
 __all__ = ["CausalSelfAttention"]
 
+FEW_QUERIES = 64
 HIDDEN = -1e30  # the bias of a key that is not seen, which the kernel wants finite: no weight is left beside any other
 
 
@@ -65,7 +66,7 @@ class CausalSelfAttention(SelfAttention):
             first = 0 if self.window is None else max(0, start - self.window + 1)
             k, v = k[:, first : start + num_queries], v[:, first : start + num_queries]
             start -= first
-        if all_alike and self._is_native(q, k, v) and not self.is_short(q, k):
+        if all_alike and self._is_native(q, k, v) and not is_short(q, k):
             assert isinstance(start, int)
             return kernels.attention(q, k, v, self._bias_table(q), None, self.window or 0, start, None)
         num_keys = k.shape[1]
@@ -90,3 +91,13 @@ class CausalSelfAttention(SelfAttention):
         distance = torch.arange(num_keys, device=device) - torch.arange(num_queries, device=device)[:, None] - starts
         seen = distance <= 0 if self.window is None else (distance <= 0) & (distance > -self.window)
         return seen.view(-1, 1, num_queries, num_keys)
+
+
+def is_short(q: Tensor, k: Tensor) -> bool:
+    """Whether these are a few new steps of a stream over many kept keys: a table of biases would cost more than they.
+
+    Args:
+        q: shape (batch, queries, heads, head_dim).
+        k: shape (batch, keys, heads, head_dim).
+    """
+    return 4 * q.shape[1] < k.shape[1] and q.shape[1] < FEW_QUERIES
