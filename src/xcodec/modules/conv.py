@@ -9,12 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec.modules.lengths import zero_past_end
+from xcodec.modules.linear import onednn_linear
 from xcodec.modules.packing import (
     EVEN_STEPS,
     FEWEST_STEPS,
     HAS_AVX2,
     HAS_AVX512,
     PACKED,
+    TYPICAL_ROWS,
     TYPICAL_STEPS,
     Packable,
 )
@@ -51,6 +53,8 @@ class MaskedConv1d(nn.Conv1d, Packable):
     lies. With AVX-512 output channels are blocked by 48 where that divides them, but by 32 for some 100 steps and
     fewer. With AVX2 they are blocked by 24, but by 16 for some numbers of steps, of which none is a multiple of 4.
 
+    Of one tap it is a linear map, whose packed weight is read as it lies for any number of steps.
+
     Attributes:
         fewest_steps: of output that the packed weight is read for.
         even_steps: the packed weight is read for multiples of so many.
@@ -62,6 +66,8 @@ class MaskedConv1d(nn.Conv1d, Packable):
     def pack(self) -> None:
         """`Packable.pack`."""
         super().pack()
+        if self._is_pointwise:
+            return
         self.fewest_steps = FEWEST_STEPS if HAS_AVX512 and self.out_channels % 48 == 0 else 1
         self.even_steps = EVEN_STEPS if HAS_AVX2 else 1
 
@@ -95,6 +101,8 @@ class MaskedConv1d(nn.Conv1d, Packable):
 
     def packed_conv(self, x: Tensor) -> Tensor:
         """Convolve `x`, which it takes, by the packed weight."""
+        if self._is_pointwise:
+            return onednn_linear(x.mT, self.weight, self.bias).mT
         steps = conv_output_length(self, x.shape[2])
         read = self.steps_read(steps)
         if steps < read:
@@ -129,14 +137,22 @@ class MaskedConv1d(nn.Conv1d, Packable):
         return (0, int(self.padding[0])), (1, *self.stride), (1, *self.dilation)
 
     def packed(self) -> Tensor:
-        """Return the weight in oneDNN's order, as an image's."""
+        """Return the weight in oneDNN's order, as an image's or, of one tap, as a map's."""
+        if self._is_pointwise:
+            return torch.ops.mkldnn._reorder_linear_weight(self.weight.squeeze(-1).contiguous(), TYPICAL_ROWS)
         typical = (1, self.in_channels, 1, self.stride[0] * TYPICAL_STEPS)
         weight = self.weight[:, :, None].contiguous()
         return torch.ops.mkldnn._reorder_convolution_weight(weight, *self._as_image, self.groups, typical)
 
     def unpacked(self) -> Tensor:
         """Undo `packed`."""
-        return self.weight.to_dense()[:, :, 0]
+        dense = self.weight.to_dense()
+        return dense.unsqueeze(-1) if self._is_pointwise else dense[:, :, 0]
+
+    @property
+    def _is_pointwise(self) -> bool:
+        """Whether each step of output depends on that of input alone, and on all channels."""
+        return (self.kernel_size, self.stride, self.groups, self.padding) == ((1,), (1,), 1, (0,))
 
 
 @torch.library.custom_op("xcodec::packed_conv", mutates_args=())

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec.modules.attention import RelativeKeySelfAttention
+from xcodec.modules.conv import MaskedConv1d
 from xcodec.modules.linear import Linear, PointwiseConv
 from xcodec.modules.time import WHOLE, Time
 from xcodec.progress import shares
@@ -67,7 +68,7 @@ class ConvolutionModule(nn.Module):
         super().__init__()
         self.layer_norm = nn.LayerNorm(hidden_size, eps=eps)
         self.pointwise_conv1 = PointwiseConv(hidden_size, 2 * hidden_size)
-        self.depthwise_conv = nn.Conv1d(hidden_size, hidden_size, kernel_size, groups=hidden_size, bias=False)
+        self.depthwise_conv = MaskedConv1d(hidden_size, hidden_size, kernel_size, groups=hidden_size, bias=False)
         self.depthwise_layer_norm = nn.LayerNorm(hidden_size, eps=eps)
         self.pointwise_conv2 = PointwiseConv(hidden_size, hidden_size)
         self.activation = activation
@@ -81,8 +82,9 @@ class ConvolutionModule(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve `x` of shape (batch, time, hidden_size)."""
         x = F.glu(self.pointwise_conv1(self.layer_norm(x)), -1)
-        x = F.pad(x.transpose(1, 2), (self.reach, 0))  # -> (batch, hidden_size, time)
-        x = self.depthwise_conv(x).transpose(1, 2)  # -> (batch, time, hidden_size)
+        x = F.pad(x, (0, 0, self.reach, 0))
+        # (batch, time, hidden_size) -> (batch, hidden_size, time), which lies channels-last, and back
+        x = self.depthwise_conv(x.transpose(1, 2)).transpose(1, 2)
         x = self.activation(self.depthwise_layer_norm(x))
         return self.dropout(self.pointwise_conv2(x))
 
