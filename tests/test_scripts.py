@@ -2,16 +2,19 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import builders
 from evaluation_builders import save_predictor, save_recognizer, save_voices
 from xcodec.audio import Audio
 from xcodec.codes import Codes
+from xcodec.training.data.recordings import Recordings
 
 pytest.importorskip("pystoi", reason="needs pip install 'xcodec[eval]'")
 
@@ -80,6 +83,88 @@ def test_readers_are_joined_and_what_is_no_good_is_left_out(tmp_path: Path) -> N
     files = [Audio.read(path) for path in sorted((tmp_path / "speech" / "festvox-ru").iterdir())]
     assert all(4 * 16000 <= audio.num_samples <= 8 * 16000 for audio in files[:-1])
     assert 8 * 16000 < sum(audio.num_samples for audio in files) < 10.5 * 16000
+
+
+COPYRIGHT = """Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
+
+Files: *
+Copyright: The team
+License: GPL-3+
+
+Files: data/music/*.wav
+Copyright: 2011 Some One
+           2012 An Other
+License: GPL-3+ or CC-BY-SA-3.0
+
+Files: data/music/closed.wav data/sfx/*
+Copyright: A Third
+License: CC-BY-NC-SA-3.0
+
+Files: data/sfx/hit?door.wav
+Copyright: None
+License: CC0
+ Text of the licence.
+"""
+
+
+def test_music_and_sounds_are_taken_where_a_package_s_copyright_lets(tmp_path: Path) -> None:
+    package = tmp_path / "packages" / "supertuxkart-data" / "usr" / "share"
+    for name in ("music", "sfx"):
+        (package / "games" / "supertuxkart" / "data" / name).mkdir(parents=True)
+    (package / "doc" / "supertuxkart-data").mkdir(parents=True)
+    (package / "doc" / "supertuxkart-data" / "copyright").write_text(COPYRIGHT)
+    chance = np.random.default_rng(0)
+    noise = chance.uniform(-0.3, 0.3, (1, 20 * 32000)).astype(np.float32)
+    for name, seconds in {
+        "music/open": 20,
+        "music/closed": 19,
+        "sfx/hit door": 5,
+        "sfx/shot": 6,
+        "other": 7,
+    }.items():
+        audio = Audio(noise[:, : seconds * 32000], 32000)
+        audio.save(package / "games" / "supertuxkart" / "data" / f"{name}.wav")
+    audio.save(package / "games" / "supertuxkart" / "data" / "music" / "again.wav")
+    Audio(noise[:, :60000] / 100, 32000).save(package / "games" / "supertuxkart" / "data" / "music" / "still.wav")
+    shown = run("scripts/sounds.py", "recordings", tmp_path / "packages", tmp_path / "general")
+    assert shown.returncode == 0, shown.stderr
+    (told,) = [line for line in shown.stdout.splitlines() if line.startswith("supertuxkart-data")]
+    assert sorted(told.split("left out: ")[1].split(", ")) == ["1 quiet", "3 under other licences"]
+    assert "naev-data: not in" in shown.stdout
+    music = Recordings.of_manifest(tmp_path / "general" / "music.jsonl")
+    assert sorted(music.seconds) == pytest.approx([7, 10, 10])
+    sound = Recordings.of_manifest(tmp_path / "general" / "sound.jsonl")
+    assert len(sound.seconds) == 1
+    assert 5 < sound.seconds[0] < 5.5
+    assert sound.excerpt(0, 0.0, 1.0).sampling_rate == 16000
+    credits = (tmp_path / "general" / "credits.tsv").read_text().splitlines()
+    assert credits[1:] == [
+        "supertuxkart-data\tmusic/again.wav\tCC-BY-SA-3.0\t2011 Some One, 2012 An Other",
+        "supertuxkart-data\tmusic/open.wav\tCC-BY-SA-3.0\t2011 Some One, 2012 An Other",
+        "supertuxkart-data\tsfx/hit door.wav\tCC0\tNone",
+    ]
+
+
+def test_what_is_held_out_is_in_no_list(tmp_path: Path) -> None:
+    theme = tmp_path / "packages" / "asterisk-moh-opsound-g722" / "usr" / "share" / "asterisk" / "moh"
+    theme.mkdir(parents=True)
+    for number in range(4):
+        noise = np.random.default_rng(number).uniform(-0.3, 0.3, (1, 10 * 16000)).astype(np.float32)
+        Audio(noise, 16000).save(theme / f"{number}.wav")
+    shown = run("scripts/sounds.py", "recordings", tmp_path / "packages", tmp_path / "general")
+    assert shown.returncode == 0, shown.stderr
+    files = sorted((tmp_path / "general" / "validation" / "music").iterdir())
+    assert [Audio.read(path).duration for path in files] == [6, 6, 6]
+    assert not list((tmp_path / "general").glob("*.jsonl"))
+
+
+@pytest.mark.skipif(shutil.which("fluidsynth") is None, reason="needs apt-get install fluidsynth fluid-soundfont-gm")
+def test_music_is_composed_and_played(tmp_path: Path) -> None:
+    shown = run("scripts/sounds.py", "composed", tmp_path, "--hours", "0.01")
+    assert shown.returncode == 0, shown.stderr
+    music = Recordings.of_manifest(tmp_path / "composed.jsonl")
+    assert 36 <= sum(music.seconds) < 120
+    assert all(4 <= seconds <= 10 for seconds in music.seconds)
 
 
 @pytest.fixture(scope="module")
