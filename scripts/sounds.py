@@ -117,9 +117,9 @@ HELD_OUT = {
     "tuxmath-data": 1,
     "widelands-data": 1,
     "zaz-data": 2,
-    "caveexpress-data": 2,
+    "caveexpress-data": 1,
     "cube2-data": 2,
-    "minetest-data": 2,
+    "minetest-data": 3,
 }
 
 
@@ -183,7 +183,8 @@ def _g722(path: Path) -> Audio:
 
 def cut(samples: np.ndarray) -> Iterator[np.ndarray]:
     """Cut a long recording into pieces of one length, near `USUAL`; those that are nearly silent are left out."""
-    for piece in np.array_split(samples, max(1, round(len(samples) / USUAL))):
+    count = max(round(len(samples) / USUAL), -(-len(samples) // LONGEST), 1)
+    for piece in np.array_split(samples, count):
         if np.sqrt(np.square(piece).mean()) > 2e-3:
             yield piece
 
@@ -254,9 +255,10 @@ def take(name: str, folder: Path, output: Output) -> str:
     short: list[np.ndarray] = []
     taken = 0
     chance = np.random.default_rng(list(name.encode()))
-    for recording in recordings(folder, PACKAGES[name], left_out):
-        if held_out is not None and recording.kind == "music" and taken >= held_out:
-            break
+    found = list(recordings(folder, PACKAGES[name], left_out))
+    if held_out is not None and (pieces := [recording for recording in found if recording.kind == "music"]):
+        found = [pieces[round(index)] for index in np.linspace(0, len(pieces) - 1, held_out)]
+    for recording in found:
         samples = samples_of(recording.path)
         if isinstance(samples, str):
             left_out[samples] += 1
@@ -294,7 +296,19 @@ def compose(output: Output, hours: float, soundfont: Path, seed: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
             midi, played = Path(folder, "piece.mid"), Path(folder, "piece.wav")
             midi.write_bytes(midi_file(np.random.default_rng([seed, piece])))
-            command = ["fluidsynth", "-ni", "-q", "-g", "0.5", "-r", "32000", "-F", played, soundfont, midi]
+            command: list[str | Path] = [
+                "fluidsynth",
+                "-ni",
+                "-q",
+                "-g",
+                "0.5",
+                "-r",
+                "32000",
+                "-F",
+                played,
+                soundfont,
+                midi,
+            ]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             samples = samples_of(played)
         if not isinstance(samples, str):
