@@ -5,6 +5,8 @@ of the first batch, and one that is hardly ever chosen is moved to a latent of t
 2021; EnCodec, Defossez et al., 2022), as X-Codec v1 does.
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -12,17 +14,32 @@ from torch import Tensor
 
 from xcodec.quantizers.rvq import Codebook, ResidualVectorQuantizer
 
-__all__ = ["quantize_and_learn"]
+__all__ = ["Quantized", "quantize_and_learn"]
 
 DECAY = 0.99
 DEAD_BELOW = 2.0  # latents of a batch, on average, that choose a code vector
+DEAD_SHARE = 0.2  # of what each would have if all had the same, which in small batches is less
 SMOOTHING = 1e-5
 KMEANS_ROUNDS = 50
 
 
+class Quantized(NamedTuple):
+    """What quantizing makes in training.
+
+    Attributes:
+        latents: quantized, float32 (clips, codes, dim); their gradient is the latents' own.
+        first: likewise, as the first codebook alone has them.
+        commitment: the mean square distance of what each codebook quantizes from the code vectors it chooses.
+    """
+
+    latents: Tensor
+    first: Tensor
+    commitment: Tensor
+
+
 def quantize_and_learn(
     quantizer: ResidualVectorQuantizer, latents: Tensor, num_quantizers: int, learns: bool
-) -> tuple[Tensor, Tensor]:
+) -> Quantized:
     """Quantize with the first so many codebooks.
 
     Args:
@@ -30,15 +47,11 @@ def quantize_and_learn(
         latents: (clips, codes, dim).
         num_quantizers: codebooks to use.
         learns: whether the codebooks follow the latents.
-
-    Returns:
-        the quantized latents, float32 (clips, codes, dim), whose gradient is the latents' own, and the commitment loss:
-        the mean square distance of what each codebook quantizes from the code vectors it chooses.
     """
     with torch.autocast(latents.device.type, enabled=False):
         latents = latents.float()
         residual = latents
-        distances = []
+        distances, vectors = [], []
         for codebook in quantizer.codebooks[:num_quantizers]:
             if learns:
                 _begin(codebook, residual.detach().flatten(0, -2))
@@ -48,9 +61,10 @@ def quantize_and_learn(
             if learns:
                 _follow(codebook, residual.detach().flatten(0, -2), codes.flatten())
             distances.append(F.mse_loss(residual, chosen))
+            vectors.append(chosen)
             residual = residual - chosen
-        quantized = latents + (latents - residual - latents).detach()
-    return quantized, torch.stack(distances).mean()
+        whole, first = (latents + (x - latents).detach() for x in (latents - residual, vectors[0]))
+    return Quantized(whole, first, torch.stack(distances).mean())
 
 
 @torch.no_grad()
@@ -74,8 +88,9 @@ def _begin(codebook: Codebook, points: Tensor) -> None:
 def _follow(codebook: Codebook, points: Tensor, codes: Tensor) -> None:
     """Move the code vectors towards the `points` (latents, dim) that chose them, in all processes alike."""
     size = len(codebook.embed)
-    dead = codebook.cluster_size < DEAD_BELOW
     counts, sums = _gathered(codes, points, size)
+    fewest = min(DEAD_BELOW, DEAD_SHARE * float(counts.sum()) / size)
+    dead = codebook.cluster_size < fewest
     codebook.cluster_size.lerp_(counts, 1 - DECAY)
     codebook.embed_avg.lerp_(sums, 1 - DECAY)
     total = codebook.cluster_size.sum()
@@ -84,8 +99,8 @@ def _follow(codebook: Codebook, points: Tensor, codes: Tensor) -> None:
     if bool(dead.any()):
         moved = _drawn(points, size)[dead]
         codebook.embed[dead] = moved
-        codebook.embed_avg[dead] = moved * DEAD_BELOW
-        codebook.cluster_size[dead] = DEAD_BELOW
+        codebook.embed_avg[dead] = moved * fewest
+        codebook.cluster_size[dead] = fewest
 
 
 def _gathered(codes: Tensor, points: Tensor, size: int) -> tuple[Tensor, Tensor]:

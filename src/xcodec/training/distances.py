@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from xcodec.errors import InputError
+from xcodec.training.losses.compressed import compressed_loss
 from xcodec.training.losses.disturbance import DisturbanceLoss
 from xcodec.training.losses.intelligibility import IntelligibilityLoss
 from xcodec.training.losses.level import level_loss
@@ -51,6 +52,8 @@ class Distances(nn.Module):
                 terms |= {name: x for name, x in (("mel", mel), ("magnitude", magnitude)) if getattr(self.recipe, name)}
             if self.stft is not None:
                 terms["stft"] = self.stft(audio, target)
+            if self.recipe.compressed:
+                terms["compressed"] = compressed_loss(audio, target)
             if self.sub_band is not None:
                 terms["sub_band"] = self.sub_band(audio, target)
             if self.disturbance is not None:

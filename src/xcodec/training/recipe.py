@@ -18,6 +18,7 @@ from xcodec.training.sections import (
     DataRecipe,
     LossRecipe,
     OptimizerRecipe,
+    Probability,
     Section,
     SynthesisRecipe,
     ValidationRecipe,
@@ -34,10 +35,16 @@ class Recipe(Section):
     """Everything that decides a run's outcome, except for the machine it runs on."""
 
     trains: Literal[
-        "xcodec2", "harmonic_xcodec2", "xcodec2-decoder", "harmonic_xcodec2-decoder", "causal_xcodec2-decoder", "xcodec"
+        "xcodec2",
+        "harmonic_xcodec2",
+        "xcodec2-decoder",
+        "harmonic_xcodec2-decoder",
+        "causal_xcodec2-decoder",
+        "xcodec",
+        "xcodec_vocos",
     ] = "xcodec2"
     """X-Codec2, with its own decoder or a harmonic one; one of these alone, or a causal one, from stored codes; or
-    X-Codec."""
+    X-Codec, with its own decoder or Vocos."""
     model: dict[str, Any] = Field(default_factory=dict)
     """Fields of the family's configuration; what is not said is as in the model that the run starts from. Of a causal
     decoder for the codes of an X-Codec2 only what makes the codes is."""
@@ -47,6 +54,8 @@ class Recipe(Section):
     """Where a run that starts from nothing takes its semantic encoder: a folder or hub id that transformers reads."""
     frozen: list[str] = Field(default_factory=list)
     """Parts of the model that are not trained."""
+    highest_bandwidth: Probability = 0.0
+    """X-Codec: how often a batch has the highest bandwidth; else one is drawn among all, each as likely as another."""
     seed: int = 0
     steps: Count = 10_000
     accumulate: Count = 1

@@ -92,6 +92,8 @@ class LossRecipe(Section):
     """Spectral convergence and log magnitudes at three resolutions, as X-Codec v1 has it."""
     sub_band: Weight = 0.0
     """The same for each of six bands."""
+    compressed: Weight = 0.0
+    """Mean square distance of spectra whose magnitudes are compressed, with their phases and without."""
     disturbance: Weight = 0.0
     """What is more or less loud than in the target, in points that PESQ would take off its score."""
     intelligibility: Weight = 0.0
@@ -106,7 +108,11 @@ class LossRecipe(Section):
     spread: Weight = 0.0
     """X-Codec2: how strongly the quantizer's inputs are held at zero mean, unit variance and no correlation."""
     semantic: Weight = 0.0
-    """Mean square error of the frozen semantic model's states, decoded from the quantized latents."""
+    """Mean square error of the frozen semantic model's states, decoded from the quantized latents; with a teacher, what
+    the cosine similarity to its states lacks of 1, told from the semantic branch and from the first codebook."""
+    semantic_teacher: str | None = None
+    """X-Codec: a folder or hub id of a frozen model, as of `perceptual_model`, that a semantic model learns from which
+    is trained along. Without one it is frozen."""
     commitment: Weight = 0.0
     """X-Codec: mean square distance of latents from their code vectors."""
     phones: Weight = 0.0

@@ -230,6 +230,11 @@ class XcodecModel(XcodecPreTrainedModel):
 
         The semantic model is frozen: no gradient enters it.
         """
+        with torch.no_grad():
+            return self.learning_semantic_states(clips, input_features)
+
+    def learning_semantic_states(self, clips: Clips, input_features: Tensor | None = None) -> SemanticStates:
+        """Do the same for a semantic model that is trained along: gradients enter it."""
         if input_features is not None:
             raise InputError(
                 "X-Codec's semantic model reads the waveform", argument="input_features", remedy="leave them out"
@@ -247,7 +252,7 @@ class XcodecModel(XcodecPreTrainedModel):
         if lengths is not None:
             lengths = lengths + 2 * self.semantic_pad
             frames = (self.semantic_model.output_length(lengths) + self.semantic_stride - 1) // self.semantic_stride
-        with share(SEMANTIC_SHARE), torch.no_grad():
+        with share(SEMANTIC_SHARE):
             states = self.semantic_model(padded, self.time_of(lengths, batch * num_samples // self.hop_length))
         return SemanticStates(states[:, :: self.semantic_stride], frames)
 

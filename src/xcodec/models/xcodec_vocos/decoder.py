@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from xcodec.modules.conv import MaskedConv1d
-from xcodec.modules.istft import ISTFTHead
+from xcodec.modules.istft import GatedISTFTHead, ISTFTHead
 from xcodec.modules.time import WHOLE, Time
 from xcodec.modules.vocos import EPS, VocosBlock
 
@@ -11,6 +11,7 @@ __all__ = ["VocosDecoder"]
 
 TAPS = 7
 OVERLAP = 4  # hops in a frame
+HEADS = {"polar": ISTFTHead, "gated": GatedISTFTHead}
 
 
 class VocosDecoder(nn.Module):
@@ -22,10 +23,17 @@ class VocosDecoder(nn.Module):
         intermediate_size: width inside them.
         num_layers: how many there are.
         hop_length: samples that a step becomes.
+        head: which of `HEADS` makes the samples.
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, intermediate_size: int, num_layers: int, hop_length: int
+        self,
+        input_size: int,
+        hidden_size: int,
+        intermediate_size: int,
+        num_layers: int,
+        hop_length: int,
+        head: str = "polar",
     ) -> None:
         super().__init__()
         self.embed = MaskedConv1d(input_size, hidden_size, kernel_size=TAPS, padding=TAPS // 2)
@@ -34,7 +42,7 @@ class VocosDecoder(nn.Module):
             VocosBlock(hidden_size, intermediate_size, 1 / num_layers) for _ in range(num_layers)
         )
         self.norm2 = nn.LayerNorm(hidden_size, eps=EPS)
-        self.head = ISTFTHead(hidden_size, OVERLAP * hop_length, hop_length)
+        self.head = HEADS[head](hidden_size, OVERLAP * hop_length, hop_length)
         self.width = max(input_size, intermediate_size)
 
     @property

@@ -41,6 +41,7 @@ class XcodecVocosModel(XcodecModel):
             config.decoder_intermediate_size,
             config.decoder_num_layers,
             config.decoder_hop_length,
+            config.decoder_head,
         )
 
     @property

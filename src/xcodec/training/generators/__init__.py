@@ -22,7 +22,7 @@ def build_generator(recipe: Recipe) -> Generator:
 
 def _generator_of(start: StartingPoint, recipe: Recipe) -> Generator:
     if isinstance(start.model, XcodecModel):
-        return XcodecGenerator(start.model, recipe.frozen, recipe.loss, start.drawn)
+        return XcodecGenerator(start.model, recipe.frozen, recipe.loss, recipe.highest_bandwidth, start.drawn)
     assert isinstance(start.model, Xcodec2Model)
     if recipe.trains_decoder:
         return DecoderGenerator(start.model, recipe.loss, start.drawn)

@@ -45,6 +45,7 @@ class PerceptualLoss(nn.Module):
         is_whisper = model.config.model_type == WHISPER
         self.listener: nn.Module = WhisperListener(model.encoder) if is_whisper else WaveformListener(model)
         self.listener.requires_grad_(False).train(False)
+        self.width = int(model.config.hidden_size)
         count = int(model.config.num_hidden_layers) + 1
         self.layers = list(range(count)) if layers is None else layers
         if not all(0 <= layer < count for layer in self.layers):
