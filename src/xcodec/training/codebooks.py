@@ -14,7 +14,7 @@ from torch import Tensor
 
 from xcodec.quantizers.rvq import Codebook, ResidualVectorQuantizer
 
-__all__ = ["Quantized", "quantize_and_learn"]
+__all__ = ["Quantized", "of_first_process", "quantize_and_learn"]
 
 DECAY = 0.99
 DEAD_BELOW = 2.0  # latents of a batch, on average, that choose a code vector
@@ -117,7 +117,12 @@ def _drawn(points: Tensor, count: int) -> Tensor:
     """Draw so many of the first process's points, with replacement only where there are too few."""
     order = torch.randperm(len(points), device=points.device) if len(points) >= count else None
     drawn = points[torch.randint(len(points), (count,), device=points.device) if order is None else order[:count]]
+    return of_first_process(drawn)
+
+
+def of_first_process(tensor: Tensor) -> Tensor:
+    """Give all processes the tensor of the first one; they have to ask for it alike."""
     if dist.is_initialized():
-        drawn = drawn.contiguous()
-        dist.broadcast(drawn, 0)
-    return drawn
+        tensor = tensor.contiguous()
+        dist.broadcast(tensor, 0)
+    return tensor

@@ -10,7 +10,7 @@ from xcodec.models.codec_model import Clips
 from xcodec.models.xcodec import XcodecModel
 from xcodec.models.xcodec_vocos import XcodecVocosModel
 from xcodec.modules.autocast import precise_on_cpu
-from xcodec.training.codebooks import quantize_and_learn
+from xcodec.training.codebooks import of_first_process, quantize_and_learn
 from xcodec.training.data.batch import Batch
 from xcodec.training.generators.generator import Generator, GeneratorOutput
 from xcodec.training.generators.teacher import Teacher
@@ -83,11 +83,11 @@ class XcodecGenerator(Generator):
         return GeneratorOutput(self._decode(quantized.latents), terms)
 
     def _bandwidth(self) -> float:
-        """Draw a bandwidth for a batch."""
+        """Draw a bandwidth for a batch, the same in all processes, whose codebooks learn together."""
         offered = self.model.bandwidths
-        if self.highest_bandwidth and float(torch.rand(())) < self.highest_bandwidth:
-            return offered[-1]
-        return offered[int(torch.randint(len(offered), ()))]
+        is_highest = self.highest_bandwidth and float(torch.rand(())) < self.highest_bandwidth
+        drawn = torch.tensor(len(offered) - 1) if is_highest else torch.randint(len(offered), ())
+        return offered[int(of_first_process(drawn.to(self.model.device)))]
 
     def _decode(self, quantized: Tensor) -> Tensor:
         """Decode latents (clips, codes, channels) to float32 (clips, samples)."""
