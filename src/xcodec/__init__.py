@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         DistillNeuCodecModel,
         DistillNeuCodecPreTrainedModel,
     )
+    from xcodec.models.harmonic_xcodec import HarmonicXcodecConfig, HarmonicXcodecModel
     from xcodec.models.harmonic_xcodec2 import (
         HarmonicXcodec2Config,
         HarmonicXcodec2Model,
@@ -60,6 +61,8 @@ __all__ = [
     "HarmonicXcodec2Config",
     "HarmonicXcodec2Model",
     "HarmonicXcodec2PreTrainedModel",
+    "HarmonicXcodecConfig",
+    "HarmonicXcodecModel",
     "HiggsAudioV2TokenizerConfig",
     "HiggsAudioV2TokenizerModel",
     "HiggsAudioV2TokenizerPreTrainedModel",
@@ -103,6 +106,8 @@ _HOME = {
     "HarmonicXcodec2Config": "xcodec.models.harmonic_xcodec2",
     "HarmonicXcodec2Model": "xcodec.models.harmonic_xcodec2",
     "HarmonicXcodec2PreTrainedModel": "xcodec.models.harmonic_xcodec2",
+    "HarmonicXcodecConfig": "xcodec.models.harmonic_xcodec",
+    "HarmonicXcodecModel": "xcodec.models.harmonic_xcodec",
     "HiggsAudioV2TokenizerConfig": "xcodec.models.higgs_audio_v2_tokenizer",
     "HiggsAudioV2TokenizerModel": "xcodec.models.higgs_audio_v2_tokenizer",
     "HiggsAudioV2TokenizerPreTrainedModel": "xcodec.models.higgs_audio_v2_tokenizer",

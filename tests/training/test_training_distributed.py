@@ -76,18 +76,61 @@ with joined("cpu") as processes:
 """
 
 
-@pytest.mark.gradients
-def test_two_processes_average_the_gradients_of_codec_and_discriminators(tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text(SCRIPT)
+CODEBOOKS = """
+import sys; sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+import torch
+import torch.distributed as dist
+torch.set_num_threads(1)
+from builders import speech
+from training_builders import Clips, tiny_recipe
+from xcodec_builders import TINY_ACOUSTIC, TINY_SEMANTIC
+from xcodec.training.distributed import joined
+from xcodec.training.trainer import Trainer
+
+with joined("cpu") as processes:
+    folder = Path(sys.argv[1])
+    model = {"semantic_model_config": TINY_SEMANTIC, "acoustic_model_config": TINY_ACOUSTIC, "codebook_size": 16}
+    recipe = tiny_recipe(
+        folder / str(processes.rank),
+        trains="xcodec",
+        model=model | {"target_bandwidths": [0.2, 0.4, 0.8]},
+        loss={"mel": 1.0, "commitment": 1.0},
+        adversarial=None,
+    )
+    trainer = Trainer(recipe, Clips(list(speech(24.0).reshape(8, -1))), folder / "run", processes)
+    for step in range(6):
+        trainer.train_step([trainer.batches.batch(step, trainer.position)[0]])
+    for name, tensor in trainer.generator.state_dict().items():
+        first = tensor.clone()
+        dist.broadcast(first, 0)
+        assert torch.equal(first, tensor), name
+    (folder / f"equal-{processes.rank}").touch()
+"""
+
+
+def run_in_two_processes(script: str, folder: Path) -> None:
+    """Run a script that leaves a file for each process that came to its end."""
+    (folder / "script.py").write_text(script)
     for rank in range(2):
-        (tmp_path / str(rank)).mkdir()
+        (folder / str(rank)).mkdir()
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     ran = subprocess.run(
-        [*command, str(tmp_path / "script.py"), str(tmp_path), str(Path(__file__).parents[1])],
+        [*command, str(folder / "script.py"), str(folder), str(Path(__file__).parents[1])],
         capture_output=True,
         text=True,
         check=False,
         timeout=300,
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
-    assert all((tmp_path / f"equal-{rank}").exists() for rank in range(2))
+    assert all((folder / f"equal-{rank}").exists() for rank in range(2))
+
+
+@pytest.mark.gradients
+def test_two_processes_average_the_gradients_of_codec_and_discriminators(tmp_path: Path) -> None:
+    run_in_two_processes(SCRIPT, tmp_path)
+
+
+@pytest.mark.gradients
+def test_codebooks_of_two_processes_stay_equal_whatever_bandwidths_are_drawn(tmp_path: Path) -> None:
+    run_in_two_processes(CODEBOOKS, tmp_path)

@@ -25,7 +25,9 @@ from xcodec.training.discriminators import (
     build_discriminators,
 )
 from xcodec.training.distances import Distances
+from xcodec.training.generators.teacher import Teacher
 from xcodec.training.losses.adversarial import adversarial_loss, discriminator_loss, feature_matching_loss
+from xcodec.training.losses.compressed import compressed_loss
 from xcodec.training.losses.disturbance import DisturbanceLoss
 from xcodec.training.losses.intelligibility import IntelligibilityLoss
 from xcodec.training.losses.level import level_loss
@@ -394,6 +396,48 @@ def test_a_multi_frequency_discriminator_takes_a_width_for_each_hop() -> None:
     assert SpectralRecipe().fft_sizes[0] == 78
 
 
+# Compressed spectra
+
+
+def test_compressed_spectra_of_equal_signals_are_equal_and_silence_lacks_all_of_them() -> None:
+    _, target = spoken_pair()
+    assert compressed_loss(target, target).item() == pytest.approx(0.0, abs=1e-6)
+    assert compressed_loss(torch.zeros_like(target), target).item() == pytest.approx(2.0, abs=0.15)
+
+
+def test_compressed_spectra_hear_phases() -> None:
+    _, target = spoken_pair()
+    # Turned over, a signal has the magnitudes that it had: only the complex distance is left, twice the size squared.
+    assert compressed_loss(-target, target).item() == pytest.approx(4.0, abs=0.3)
+
+
+# The teacher of semantic codes
+
+
+def test_a_semantic_teacher_is_told_from_both_branches_and_learns_nothing(whisper: Path) -> None:
+    torch.manual_seed(0)
+    teacher = Teacher(str(whisper), semantic_size=16, latent_size=8)
+    waveform = torch.tensor(speech(1.0))[None]
+    states = teacher.model.listener(waveform)[-1].detach()
+    teacher.from_semantic.weight.copy_(torch.eye(16))
+    teacher.from_semantic.bias.zero_()
+    semantic = nn.functional.layer_norm(states, (16,)).requires_grad_()
+    first = torch.randn(1, 50, 8, requires_grad=True)
+    loss = teacher(semantic, first, waveform)
+    told = nn.functional.cosine_similarity(teacher.from_codes(first), semantic, -1)
+    assert loss.item() == pytest.approx((1 - told.mean().item()) / 2, abs=1e-5)  # the semantic branch tells all
+    loss.backward()
+    assert first.grad is not None
+    assert first.grad.abs().max() > 0
+    assert all(parameter.grad is None for parameter in teacher.model.parameters())
+
+
+def test_a_teacher_of_another_rate_is_refused(whisper: Path) -> None:
+    teacher = Teacher(str(whisper), semantic_size=16, latent_size=8)
+    with pytest.raises(InputError, match="it makes 50 states where the codec makes 25 codes"):
+        teacher(torch.zeros(1, 25, 16), torch.zeros(1, 25, 8), torch.tensor(speech(1.0))[None])
+
+
 # Codebooks
 
 
@@ -411,13 +455,15 @@ def test_codebooks_find_the_clusters_and_leave_ever_less() -> None:
     quantizer = blank_quantizer()
     left = []
     for _ in range(30):
-        quantized, commitment = quantize_and_learn(quantizer, latents, 3, learns=True)
+        quantized, first, commitment = quantize_and_learn(quantizer, latents, 3, learns=True)
         left.append((quantized - latents).square().mean().item())
     assert left[-1] < 0.02
     assert all(bool(codebook.inited) for codebook in quantizer.codebooks)
     torch.testing.assert_close(
         quantizer.decode(quantizer.encode(latents.detach())), quantized.detach(), atol=0.2, rtol=0
     )
+    coarse = quantizer.decode(quantizer.encode(latents.detach(), 1))
+    torch.testing.assert_close(coarse, first.detach(), atol=0.2, rtol=0)
     errors = [
         (quantizer.decode(quantizer.encode(latents.detach(), k)) - latents).square().mean().item() for k in (1, 2, 3)
     ]
@@ -431,7 +477,7 @@ def test_commitment_pulls_latents_towards_their_code_vectors() -> None:
     codebook = quantizer.codebooks[0]
     codebook.embed.copy_(torch.arange(8.0)[:, None].expand(8, 4))
     latents = torch.full((1, 1, 4), 2.25, requires_grad=True)
-    quantized, commitment = quantize_and_learn(quantizer, latents, 1, learns=False)
+    quantized, _, commitment = quantize_and_learn(quantizer, latents, 1, learns=False)
     assert torch.equal(quantized, torch.full((1, 1, 4), 2.0))
     assert commitment.item() == pytest.approx(0.0625)
     commitment.backward()
@@ -449,3 +495,16 @@ def test_code_vectors_that_nobody_chooses_are_moved_to_where_latents_are() -> No
     quantize_and_learn(quantizer, latents, 1, learns=True)
     assert codebook.embed.abs().max() < 10
     assert len(codebook.encode(latents).unique()) > 4
+
+
+def test_in_a_small_batch_code_vectors_are_not_moved_for_having_little() -> None:
+    torch.manual_seed(0)
+    quantizer = ResidualVectorQuantizer(dim=4, codebook_size=8, num_quantizers=1)
+    codebook = quantizer.codebooks[0]
+    vectors = 3 * torch.randn(8, 4)
+    codebook.embed.copy_(vectors)
+    codebook.embed_avg.copy_(vectors)
+    codebook.cluster_size.fill_(1.0)  # of the 8 latents of a batch
+    for _ in range(3):
+        quantize_and_learn(quantizer, vectors[torch.randperm(8)].view(2, 4, 4), 1, learns=True)
+    torch.testing.assert_close(codebook.embed, vectors, atol=1e-3, rtol=1e-3)

@@ -17,7 +17,7 @@ from xcodec.export.local_blocks import OnePassConvEncoder, WindowedTransformer
 from xcodec.modules.convnext_encoder import ConvEncoder
 from xcodec.modules.fbank import KaldiFbank
 from xcodec.modules.harmonic_head import HarmonicHead
-from xcodec.modules.istft import GatedISTFTHead, ISTFTHead
+from xcodec.modules.istft import ISTFTHead
 from xcodec.modules.local_attention import LocalTransformer
 from xcodec.modules.snake import FILTER_TAPS, RATIO, AntiAliasedActivation
 from xcodec.quantizers.rvq import VectorQuantizer
@@ -88,18 +88,14 @@ class MatrixISTFTHead(ISTFTHead):
     """
 
     def __init__(self, head: ISTFTHead) -> None:
-        nn.Module.__init__(self)
-        self.__dict__.update(head.__dict__)
+        super().__init__(head.linear.in_features, head.n_fft, head.hop_length)
+        self.linear = head.linear
         cosines, sines = inverse_waves(self.n_fft)
         self.cosines, self.sines = cosines.float(), sines.float()
 
-    def inverse_transform(self, real: Tensor, imaginary: Tensor) -> Tensor:
+    def inverse_transform(self, magnitude: Tensor, phase: Tensor) -> Tensor:
         """`ISTFTHead.inverse_transform`."""
-        return real @ self.cosines + imaginary @ self.sines
-
-
-class MatrixGatedISTFTHead(MatrixISTFTHead, GatedISTFTHead):
-    """The same of a gated head."""
+        return (magnitude * phase.cos()) @ self.cosines + (magnitude * phase.sin()) @ self.sines
 
 
 class MatrixHarmonicHead(HarmonicHead):
@@ -187,7 +183,6 @@ class OptionalVectorQuantizer(VectorQuantizer):
 REPLACEMENTS: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
     KaldiFbank: MatrixFbank,
     ISTFTHead: MatrixISTFTHead,
-    GatedISTFTHead: MatrixGatedISTFTHead,
     HarmonicHead: MatrixHarmonicHead,
     AntiAliasedActivation: TwoPhaseActivation,
     VectorQuantizer: OptionalVectorQuantizer,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from xcodec.models import (
     causal_xcodec2,
     distill_neucodec,
+    harmonic_xcodec,
     harmonic_xcodec2,
     higgs_audio_v2_tokenizer,
     neucodec,
@@ -24,6 +25,7 @@ FAMILIES: dict[str, Family] = {
         causal_xcodec2.FAMILY,  # before X-Codec2, all of whose names it may have too
         distill_neucodec.FAMILY,  # before X-Codec2, all of whose names it has too
         harmonic_xcodec2.FAMILY,  # likewise
+        harmonic_xcodec.FAMILY,
         xcodec2.FAMILY,
         neucodec.FAMILY,
         higgs_audio_v2_tokenizer.FAMILY,  # before X-Codec, all of whose names it has too

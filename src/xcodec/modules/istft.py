@@ -13,11 +13,10 @@ from xcodec.modules.lengths import valid_steps
 from xcodec.modules.linear import Linear
 from xcodec.modules.time import WHOLE, Time
 
-__all__ = ["OVERLAP", "GatedISTFTHead", "ISTFTHead", "normalized_overlap_add", "overlap_add"]
+__all__ = ["OVERLAP", "ISTFTHead", "normalized_overlap_add", "overlap_add"]
 
 OVERLAP = 4  # how many frames cover a sample, in Vocos and in all that descend from it
 MAX_MAGNITUDE = 100.0  # upstream clips here; checkpoints depend on it
-MAX_LOG_GAIN = 5.0
 MIN_ENVELOPE = 1e-11
 
 
@@ -103,10 +102,10 @@ class ISTFTHead(nn.Module):
         return time.map(samples, x, reach=self.reach, up=self.hop_length, width=width)[:, None]
 
     def samples(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Transform what `linear` makes of the input, (batch, time, its outputs), to samples.
+        """Transform predicted log-magnitudes and phases, side by side in (batch, time, n_fft + 2), to samples.
 
         Args:
-            x: log-magnitudes and phases, side by side.
+            x: what `linear` makes of the input.
             lengths: valid steps of each clip, (batch,); None means all.
 
         Returns:
@@ -114,39 +113,12 @@ class ISTFTHead(nn.Module):
         """
         window = torch.hann_window(self.n_fft, dtype=torch.float32, device=x.device)
         valid = None if lengths is None else valid_steps(lengths, x.shape[1])
-        frames = self.inverse_transform(*self.spectrum(x.float()))
+        log_magnitude, phase = x.float().chunk(2, -1)
+        frames = self.inverse_transform(log_magnitude.exp().clamp(max=MAX_MAGNITUDE), phase)
         return normalized_overlap_add(frames, window, self.hop_length, valid)
 
-    def spectrum(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Make the real and the imaginary part of spectra, (batch, time, n_fft // 2 + 1) each, as `samples` is told."""
-        log_magnitude, phase = x.chunk(2, -1)
-        magnitude = log_magnitude.exp().clamp(max=MAX_MAGNITUDE)
-        # Not torch.polar, which takes sines and cosines one at a time.
-        return magnitude * phase.cos(), magnitude * phase.sin()
-
-    def inverse_transform(self, real: Tensor, imaginary: Tensor) -> Tensor:
+    def inverse_transform(self, magnitude: Tensor, phase: Tensor) -> Tensor:
         """Transform spectra, (batch, time, n_fft // 2 + 1) each, to frames (batch, time, n_fft)."""
-        return torch.fft.irfft(torch.complex(real, imaginary), self.n_fft)
-
-
-class GatedISTFTHead(ISTFTHead):
-    """Predict every frame's spectrum by its real and imaginary parts, and a log gain of each.
-
-    Where a phase is predicted as a number, as above, the layers before have to count its turns; real and imaginary
-    parts are linear in what they come from, as samples are. The gains spare them the range of levels.
-
-    Args:
-        hidden_size: width of the input.
-        n_fft: length of a frame in samples, a multiple of `hop_length`.
-        hop_length: samples per input step.
-    """
-
-    def __init__(self, hidden_size: int, n_fft: int, hop_length: int) -> None:
-        super().__init__(hidden_size, n_fft, hop_length)
-        self.linear = Linear(hidden_size, 3 * (n_fft // 2 + 1))
-
-    def spectrum(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`ISTFTHead.spectrum`, of log gains, real and imaginary parts, side by side."""
-        log_gain, real, imaginary = x.chunk(3, -1)
-        gain = log_gain.clamp(max=MAX_LOG_GAIN).exp()
-        return gain * real, gain * imaginary
+        # Not torch.polar, which takes sines and cosines one at a time.
+        spectrum = torch.complex(magnitude * phase.cos(), magnitude * phase.sin())
+        return torch.fft.irfft(spectrum, self.n_fft)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from xcodec.modules.harmonic_head import HarmonicHead
-from xcodec.modules.istft import GatedISTFTHead, ISTFTHead
+from xcodec.modules.istft import ISTFTHead
 from xcodec.modules.linear_head import LinearHead
 from xcodec.quantizers.fsq import FSQ
 from xcodec.training.losses.magnitude import log_magnitude
@@ -49,9 +49,7 @@ def initialize(model: nn.Module) -> None:
         if name.endswith(RESIDUAL_ENDS) and not name.startswith(NO_RESIDUAL_ENDS):
             parameter.mul_(0.5)
     for module in model.modules():
-        if isinstance(module, GatedISTFTHead):
-            module.linear.weight[: module.n_fft // 2 + 1].mul_(0.3)
-        elif isinstance(module, ISTFTHead | HarmonicHead):
+        if isinstance(module, ISTFTHead | HarmonicHead):
             module.linear.weight.mul_(0.3)
         elif isinstance(module, LinearHead):
             module.proj.weight.mul_(SPEECH_LEVEL)
@@ -76,8 +74,6 @@ def initialize_head(head: ISTFTHead | HarmonicHead, target: Tensor) -> None:
         head.linear.bias.copy_((log_magnitude(target, head.n_fft, head.filter_hop).mean((0, 1)) - level).repeat(2))
         return
     head.linear.bias[:bins] = log_magnitude(target, head.n_fft, head.hop_length).mean((0, 1))
-    if isinstance(head, GatedISTFTHead):  # its real and imaginary parts begin at no phase in particular
-        return
     # A frame of zero phase peaks at its first sample, where the window is zero; turning each odd bin by half a turn
     # moves the peak to the frame's middle.
     head.linear.bias[bins:] = math.pi * (torch.arange(bins) % 2)

@@ -42,9 +42,10 @@ class Recipe(Section):
         "causal_xcodec2-decoder",
         "xcodec",
         "xcodec_vocos",
+        "harmonic_xcodec",
     ] = "xcodec2"
     """X-Codec2, with its own decoder or a harmonic one; one of these alone, or a causal one, from stored codes; or
-    X-Codec, with its own decoder or Vocos."""
+    X-Codec, with its own decoder, Vocos, or a harmonic one."""
     model: dict[str, Any] = Field(default_factory=dict)
     """Fields of the family's configuration; what is not said is as in the model that the run starts from. Of a causal
     decoder for the codes of an X-Codec2 only what makes the codes is."""
@@ -94,7 +95,7 @@ class Recipe(Section):
             raise ValueError("loss.perceptual_model: Field required where loss.perceptual is not 0")
         if self.loss.head and not self.trains.startswith("xcodec2"):
             raise ValueError("loss.head: only X-Codec2's own head asks for a spectrum; give 0")
-        if self.loss.pitch and not self.trains.startswith("harmonic_xcodec2"):
+        if self.loss.pitch and not self.trains.startswith("harmonic_"):
             raise ValueError("loss.pitch: only a harmonic decoder predicts a pitch; give 0")
         if self.trains_decoder and not self.augmentation.changes_nothing:
             raise ValueError(

@@ -104,7 +104,7 @@ class LossRecipe(Section):
     """X-Codec2: L1 between the log magnitudes that the decoder's head asks for and the target's: it reaches the codes
     at once, before the phases are good enough for the waveform to tell."""
     pitch: Weight = 0.0
-    """X-Codec2 with a harmonic decoder: cross entropy of the fundamental frequency that it predicts."""
+    """A harmonic decoder: cross entropy of the fundamental frequency that it predicts."""
     spread: Weight = 0.0
     """X-Codec2: how strongly the quantizer's inputs are held at zero mean, unit variance and no correlation."""
     semantic: Weight = 0.0

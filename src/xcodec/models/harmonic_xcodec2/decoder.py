@@ -15,13 +15,4 @@ class HarmonicDecoder(AcousticDecoder):
     @staticmethod
     def build_head(config: HarmonicXcodec2Config) -> HarmonicHead:  # type: ignore[override]
         """Make the head."""
-        return HarmonicHead(
-            config.hidden_size,
-            config.output_hop_length,
-            config.filters_per_code,
-            config.filter_hidden_size,
-            config.output_sampling_rate,
-            config.num_pitch_bins,
-            config.lowest_pitch,
-            config.highest_pitch,
-        )
+        return config.harmonic_head(config.hidden_size)

@@ -14,7 +14,6 @@ VOCOS_FIELDS = (
     "decoder_num_layers",
     "decoder_hop_length",
 )
-HEADS = ("polar", "gated")
 
 
 class XcodecVocosConfig(XcodecConfig):
@@ -25,8 +24,6 @@ class XcodecVocosConfig(XcodecConfig):
         decoder_intermediate_size: width inside its blocks.
         decoder_num_layers: its blocks.
         decoder_hop_length: samples that a code becomes; 882 is 44.1 kHz.
-        decoder_head: how the decoder says a spectrum: "polar" by magnitudes and phases, as Vocos, or "gated" by real and
-            imaginary parts and a gain of each.
         **kwargs: the fields of `XcodecConfig`, and further ones of `PreTrainedConfig`.
 
     Raises:
@@ -35,7 +32,7 @@ class XcodecVocosConfig(XcodecConfig):
 
     model_type = "xcodec_vocos"
     codes_of = XcodecConfig.model_type
-    decoder_fields = (*VOCOS_FIELDS, "decoder_head")
+    decoder_fields = VOCOS_FIELDS
 
     def __init__(
         self,
@@ -43,20 +40,21 @@ class XcodecVocosConfig(XcodecConfig):
         decoder_intermediate_size: int = 1536,
         decoder_num_layers: int = 8,
         decoder_hop_length: int = 882,
-        decoder_head: str = HEADS[0],
         **kwargs: Any,
     ) -> None:
         self.decoder_hidden_size = decoder_hidden_size
         self.decoder_intermediate_size = decoder_intermediate_size
         self.decoder_num_layers = decoder_num_layers
         self.decoder_hop_length = decoder_hop_length
-        self.decoder_head = decoder_head
         check_sizes(self, *VOCOS_FIELDS)
-        if decoder_head not in HEADS:
-            raise InputError(f"expected {' or '.join(map(repr, HEADS))}", argument="decoder_head", value=decoder_head)
         if decoder_hop_length % 2:  # half of what frames overlap by is cut off at both ends
             raise InputError("expected an even number", argument="decoder_hop_length", value=decoder_hop_length)
         super().__init__(**kwargs)
+
+    @property
+    def output_hop_length(self) -> int:
+        """Samples that a code becomes."""
+        return self.decoder_hop_length
 
     @property
     def output_sampling_rate(self) -> int:
@@ -65,9 +63,7 @@ class XcodecVocosConfig(XcodecConfig):
 
     def architecture(self) -> dict[str, Any]:
         """The fields that decide codes or audio."""
-        fields = super().architecture() | {name: getattr(self, name) for name in VOCOS_FIELDS}
-        # Models from before there was a choice keep their identity.
-        return fields if self.decoder_head == HEADS[0] else fields | {"decoder_head": self.decoder_head}
+        return super().architecture() | {name: getattr(self, name) for name in VOCOS_FIELDS}
 
     def num_repeated(self) -> dict[str, int]:
         """How many times the model has what a mere number in the configuration repeats, by that number's name."""

@@ -2,48 +2,42 @@
 
 from torch import Tensor, nn
 
+from xcodec.models.xcodec_vocos.configuration import XcodecVocosConfig
 from xcodec.modules.conv import MaskedConv1d
-from xcodec.modules.istft import GatedISTFTHead, ISTFTHead
+from xcodec.modules.istft import OVERLAP, ISTFTHead
 from xcodec.modules.time import WHOLE, Time
 from xcodec.modules.vocos import EPS, VocosBlock
 
 __all__ = ["VocosDecoder"]
 
 TAPS = 7
-OVERLAP = 4  # hops in a frame
-HEADS = {"polar": ISTFTHead, "gated": GatedISTFTHead}
 
 
 class VocosDecoder(nn.Module):
     """A convolution, ConvNeXt blocks, and the inverse STFT.
 
     Args:
-        input_size: width of what is decoded.
-        hidden_size: width of the blocks.
-        intermediate_size: width inside them.
-        num_layers: how many there are.
-        hop_length: samples that a step becomes.
-        head: which of `HEADS` makes the samples.
+        config: says how wide what is decoded and the blocks are, how many blocks there are, and what a step becomes.
     """
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        intermediate_size: int,
-        num_layers: int,
-        hop_length: int,
-        head: str = "polar",
-    ) -> None:
+    def __init__(self, config: XcodecVocosConfig) -> None:
         super().__init__()
+        input_size, hidden_size = config.hidden_size, config.decoder_hidden_size
+        intermediate_size, num_layers = config.decoder_intermediate_size, config.decoder_num_layers
         self.embed = MaskedConv1d(input_size, hidden_size, kernel_size=TAPS, padding=TAPS // 2)
         self.norm1 = nn.LayerNorm(hidden_size, eps=EPS)
         self.layers = nn.ModuleList(
             VocosBlock(hidden_size, intermediate_size, 1 / num_layers) for _ in range(num_layers)
         )
         self.norm2 = nn.LayerNorm(hidden_size, eps=EPS)
-        self.head = HEADS[head](hidden_size, OVERLAP * hop_length, hop_length)
+        self.head = self.build_head(config)
         self.width = max(input_size, intermediate_size)
+
+    @staticmethod
+    def build_head(config: XcodecVocosConfig) -> ISTFTHead:
+        """Make the head."""
+        hop_length = config.decoder_hop_length
+        return ISTFTHead(config.decoder_hidden_size, OVERLAP * hop_length, hop_length)
 
     @property
     def halo(self) -> int:
@@ -60,8 +54,11 @@ class VocosDecoder(nn.Module):
         Returns:
             Samples, float32 (batch, 1, time * hop_length), zeros past each clip's end.
         """
-        states = time.map(self._states, x, width=self.width, reach=self.halo, told=True)
-        return self.head(states, time)
+        return self.head(*self.hidden(x, time))
+
+    def hidden(self, x: Tensor, time: Time = WHOLE) -> tuple[Tensor, Time]:
+        """Compute what the head reads, (batch, time, hidden size), and what time it is of."""
+        return time.map(self._states, x, width=self.width, reach=self.halo, told=True), time
 
     def _states(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         x = self.norm1(self.embed(x.transpose(1, 2), lengths).transpose(1, 2))

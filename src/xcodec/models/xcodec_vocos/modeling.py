@@ -32,17 +32,10 @@ class XcodecVocosModel(XcodecModel):
     encoder_parts = ("acoustic_encoder", "encoder_semantic", "semantic_model", "fc")
     decoder_parts = ("acoustic_decoder",)
     repeated_layers = (EncoderLayer, VocosBlock)
+    decoder_class: type[VocosDecoder] = VocosDecoder
 
     def _build_decoder(self) -> None:
-        config = self.config
-        self.acoustic_decoder = VocosDecoder(  # type: ignore[assignment]
-            config.hidden_size,
-            config.decoder_hidden_size,
-            config.decoder_intermediate_size,
-            config.decoder_num_layers,
-            config.decoder_hop_length,
-            config.decoder_head,
-        )
+        self.acoustic_decoder = self.decoder_class(self.config)  # type: ignore[assignment]
 
     @property
     def output_sampling_rate(self) -> int:

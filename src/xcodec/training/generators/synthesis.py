@@ -1,8 +1,9 @@
-"""X-Codec2's decoders in training: samples, and what their heads were asked for on the way."""
+"""Decoders with a head in training: samples, and what their heads were asked for on the way."""
 
 from torch import Tensor, nn
 
 from xcodec.models.xcodec2 import Xcodec2Model
+from xcodec.models.xcodec_vocos import XcodecVocosModel
 from xcodec.modules.harmonic_head import HarmonicHead
 from xcodec.modules.istft import ISTFTHead
 from xcodec.training.losses.magnitude import log_magnitude
@@ -20,7 +21,7 @@ class Synthesis:
         loss: which terms are wanted.
     """
 
-    def __init__(self, model: Xcodec2Model, loss: LossRecipe) -> None:
+    def __init__(self, model: Xcodec2Model | XcodecVocosModel, loss: LossRecipe) -> None:
         self.loss = loss
         harmonic = isinstance(model.acoustic_decoder.head, HarmonicHead)
         self.tracker = PitchTracker(model.output_sampling_rate, model.config.output_hop_length) if harmonic else None
@@ -30,7 +31,7 @@ class Synthesis:
 
         Args:
             decoder: the model's.
-            latents: (clips, codes, quantization_dim).
+            latents: (clips, codes, width of the quantized latents).
             target: the recordings, float32 (clips, samples).
 
         Returns:

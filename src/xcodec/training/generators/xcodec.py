@@ -13,6 +13,7 @@ from xcodec.modules.autocast import precise_on_cpu
 from xcodec.training.codebooks import of_first_process, quantize_and_learn
 from xcodec.training.data.batch import Batch
 from xcodec.training.generators.generator import Generator, GeneratorOutput
+from xcodec.training.generators.synthesis import Synthesis
 from xcodec.training.generators.teacher import Teacher
 from xcodec.training.initialization import HEAD_BIAS, initialize_head
 from xcodec.training.sections import LossRecipe
@@ -45,6 +46,7 @@ class XcodecGenerator(Generator):
         super().__init__(model, sorted({*frozen} | (set() if learned else {"semantic_model"})), drawn)
         self.loss = loss
         self.highest_bandwidth = highest_bandwidth
+        self.synthesis = Synthesis(model, loss) if isinstance(model, XcodecVocosModel) else None
         self.teacher = None
         if loss.semantic and loss.semantic_teacher is not None:
             self.teacher = Teacher(loss.semantic_teacher, model.config.semantic_hidden_size, model.config.hidden_size)
@@ -72,7 +74,7 @@ class XcodecGenerator(Generator):
 
         learns = self.training and "quantizer" not in self.frozen
         quantized = quantize_and_learn(model.quantizer, latents, model.num_quantizers_at(self._bandwidth()), learns)
-        terms = {}
+        audio, terms = self._decode(quantized.latents, batch.target)
         if self.loss.commitment:
             terms["commitment"] = quantized.commitment
         if self.teacher is not None:
@@ -80,7 +82,7 @@ class XcodecGenerator(Generator):
         elif self.loss.semantic:
             again = model.decoder_semantic(model.fc1(quantized.latents).transpose(1, 2))
             terms["semantic"] = F.mse_loss(again.float(), states.values.transpose(1, 2).float())
-        return GeneratorOutput(self._decode(quantized.latents), terms)
+        return GeneratorOutput(audio, terms)
 
     def _bandwidth(self) -> float:
         """Draw a bandwidth for a batch, the same in all processes, whose codebooks learn together."""
@@ -89,12 +91,11 @@ class XcodecGenerator(Generator):
         drawn = torch.tensor(len(offered) - 1) if is_highest else torch.randint(len(offered), ())
         return offered[int(of_first_process(drawn.to(self.model.device)))]
 
-    def _decode(self, quantized: Tensor) -> Tensor:
-        """Decode latents (clips, codes, channels) to float32 (clips, samples)."""
+    def _decode(self, quantized: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Decode latents (clips, codes, channels) to float32 (clips, samples), with the terms of a head, if any."""
         model = self.model
-        if isinstance(model, XcodecVocosModel):
-            audio: Tensor = model.acoustic_decoder(quantized)
-            return audio[:, 0]
+        if self.synthesis is not None:
+            return self.synthesis(model.acoustic_decoder, quantized, target)
         decoded = model.fc2(quantized).transpose(1, 2)  # -> (clips, channels, codes)
         with precise_on_cpu(quantized):  # convolutions over samples are narrow, and slower in bfloat16
-            return model.acoustic_decoder(decoded.float())[:, 0].float()
+            return model.acoustic_decoder(decoded.float())[:, 0].float(), {}

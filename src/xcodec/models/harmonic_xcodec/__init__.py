@@ -1,0 +1,17 @@
+"""X-Codec with a decoder that has a source of harmonics; the built-in general model is of this kind."""
+
+from xcodec.models.family import Family
+from xcodec.models.harmonic_xcodec.configuration import HarmonicXcodecConfig
+from xcodec.models.harmonic_xcodec.modeling import HarmonicXcodecModel
+from xcodec.models.xcodec.feature_extraction import XcodecFeatureExtractor
+
+__all__ = ["FAMILY", "HarmonicXcodecConfig", "HarmonicXcodecModel"]
+
+FAMILY = Family(
+    "X-Codec (harmonic decoder)",
+    HarmonicXcodecConfig,
+    XcodecFeatureExtractor,
+    HarmonicXcodecModel,
+    names=("acoustic_decoder.head.pitch.",),  # the encoder's are X-Codec's
+    original_names=(),
+)
