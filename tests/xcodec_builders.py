@@ -11,6 +11,8 @@ from builders import speech
 from xcodec import XcodecFeatureExtractor, XcodecModel
 from xcodec.models.auto import feature_extractor_of
 from xcodec.models.family import Family
+from xcodec.models.harmonic_xcodec import FAMILY as HARMONIC
+from xcodec.models.harmonic_xcodec import HarmonicXcodecModel
 from xcodec.models.higgs_audio_v2_tokenizer import FAMILY as HIGGS
 from xcodec.models.higgs_audio_v2_tokenizer import HiggsAudioV2TokenizerModel
 from xcodec.models.xcodec import FAMILY
@@ -119,6 +121,8 @@ def random_xcodec(
     if family is VOCOS:
         head = model.acoustic_decoder.head
         head.linear.bias[: head.n_fft // 2 + 1].add_((0.1 / level).log())
+    elif family is HARMONIC:
+        model.acoustic_decoder.head.linear.bias.add_((0.1 / level).log())
     else:
         model.acoustic_decoder.conv2.weight.mul_(0.1 / level)
     return model
@@ -137,6 +141,14 @@ def tiny_vocos(seed: int = 0, **fields: Any) -> XcodecVocosModel:
     sizes = {"acoustic_model_config": TINY_ACOUSTIC, "semantic_model_config": TINY_SEMANTIC}
     decoder = {"decoder_hidden_size": 16, "decoder_intermediate_size": 24, "decoder_num_layers": 2}
     return random_xcodec("hubert", seed, family=VOCOS, **(sizes | decoder | fields))
+
+
+def tiny_harmonic_xcodec(seed: int = 0, **fields: Any) -> HarmonicXcodecModel:
+    """A random X-Codec of that size with a harmonic decoder."""
+    sizes = {"acoustic_model_config": TINY_ACOUSTIC, "semantic_model_config": TINY_SEMANTIC}
+    decoder = {"decoder_hidden_size": 16, "decoder_intermediate_size": 24, "decoder_num_layers": 2}
+    head = {"filter_hidden_size": 16, "num_pitch_bins": 16}
+    return random_xcodec("hubert", seed, family=HARMONIC, **(sizes | decoder | head | fields))
 
 
 def xcodec_of_fewest_layers(kind: str) -> XcodecModel:

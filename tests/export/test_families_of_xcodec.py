@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 
 from export_builders import check_export
-from xcodec_builders import TINY_ACOUSTIC, TINY_SEMANTIC, tiny_higgs, tiny_vocos, xcodec_of_fewest_layers
+from xcodec_builders import (
+    TINY_ACOUSTIC,
+    TINY_SEMANTIC,
+    tiny_harmonic_xcodec,
+    tiny_higgs,
+    tiny_vocos,
+    xcodec_of_fewest_layers,
+)
 
 pytest.importorskip("onnxscript", reason="pip install 'xcodec[onnx]'")
 pytestmark = pytest.mark.slow
@@ -35,3 +42,7 @@ def test_the_higgs_tokenizer(tmp_path: Path) -> None:
 
 def test_the_vocos_decoder_of_xcodec(tmp_path: Path) -> None:
     check_export(tiny_vocos(decoder_num_layers=1), tmp_path / "out", "decoder")
+
+
+def test_the_harmonic_decoder_of_xcodec(tmp_path: Path) -> None:
+    check_export(tiny_harmonic_xcodec(decoder_num_layers=1), tmp_path / "out", "decoder")

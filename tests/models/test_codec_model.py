@@ -16,7 +16,7 @@ from xcodec.models.registry import FAMILIES, family_of, layout_of
 from xcodec.models.stored import Stored
 from xcodec.modules.time import WHOLE
 from xcodec.streaming import StreamDecoder
-from xcodec_builders import tiny_higgs, tiny_vocos, tiny_xcodec
+from xcodec_builders import tiny_harmonic_xcodec, tiny_higgs, tiny_vocos, tiny_xcodec
 
 TINY = {
     "causal_xcodec2": tiny_causal,
@@ -26,6 +26,7 @@ TINY = {
     "distill_neucodec": tiny_distill,
     "higgs_audio_v2_tokenizer": tiny_higgs,
     "xcodec_vocos": tiny_vocos,
+    "harmonic_xcodec": tiny_harmonic_xcodec,
     "xcodec": tiny_xcodec,
 }  # how to make a tiny model of each family
 VARIANTS = {"xcodec2, 25 codes a second": tiny_pooled}  # and of those whose configuration changes their ways

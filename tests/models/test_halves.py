@@ -16,6 +16,7 @@ from xcodec import (
     DistillNeuCodecFeatureExtractor,
     DistillNeuCodecModel,
     HarmonicXcodec2Model,
+    HarmonicXcodecModel,
     HiggsAudioV2TokenizerModel,
     InputError,
     NeuCodecFeatureExtractor,
@@ -25,7 +26,7 @@ from xcodec import (
     XcodecFeatureExtractor,
     XcodecModel,
 )
-from xcodec_builders import tiny_higgs, tiny_xcodec
+from xcodec_builders import tiny_harmonic_xcodec, tiny_higgs, tiny_xcodec
 
 FAMILIES = {
     "X-Codec2": (tiny_model, Xcodec2FeatureExtractor, Xcodec2Model),
@@ -34,6 +35,7 @@ FAMILIES = {
     "harmonic": (tiny_harmonic, Xcodec2FeatureExtractor, HarmonicXcodec2Model),
     "DistillNeuCodec": (tiny_distill, DistillNeuCodecFeatureExtractor, DistillNeuCodecModel),
     "Higgs": (tiny_higgs, partial(XcodecFeatureExtractor, 1, 24000, 0.0, 960), HiggsAudioV2TokenizerModel),
+    "harmonic X-Codec": (tiny_harmonic_xcodec, XcodecFeatureExtractor, HarmonicXcodecModel),
     "X-Codec": (tiny_xcodec, XcodecFeatureExtractor, XcodecModel),
 }
 MISSING_ENCODER = "loaded with decoder_only=True and has no encoder"

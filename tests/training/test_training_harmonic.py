@@ -5,10 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from transformers import WhisperConfig, WhisperModel
 
 from builders import speech, tiny_causal, tiny_harmonic, tiny_model, tiny_neucodec
 from training_builders import UNCHANGED, Clips, tiny_recipe
-from xcodec import CausalXcodec2Model, Codec, HarmonicXcodec2Model, InputError, MissingExtraError
+from xcodec import (
+    CausalXcodec2Model,
+    Codec,
+    HarmonicXcodec2Model,
+    HarmonicXcodecModel,
+    InputError,
+    MissingExtraError,
+)
 from xcodec.modules.harmonic_head import HarmonicHead, PitchPredictor
 from xcodec.modules.pulse_train import PulseTrain
 from xcodec.modules.time import WHOLE
@@ -18,6 +26,7 @@ from xcodec.training.losses.pitch import PitchTracker, pitch_loss
 from xcodec.training.recipe import Recipe
 from xcodec.training.starting_point import build_model
 from xcodec.training.trainer import Trainer
+from xcodec_builders import TINY_ACOUSTIC, TINY_SEMANTIC
 
 pytest.importorskip("swift_f0", reason="pip install 'xcodec[pitch]'")
 pytestmark = pytest.mark.gradients
@@ -47,6 +56,38 @@ def test_it_begins_from_an_xcodec2_and_learns_the_pitch(tmp_path: Path) -> None:
     codec = Codec.from_pretrained(tmp_path / "exported")
     assert isinstance(codec.model, HarmonicXcodec2Model)
     assert codec.decode(codec.encode(speech(1.0), 16000)).num_samples == 16000
+
+
+def test_an_x_codec_learns_its_pitch_its_semantic_model_by_a_teacher(tmp_path: Path) -> None:
+    width = {"d_model": 16, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "max_source_positions": 50}
+    heads = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    tokens = {"vocab_size": 8, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 3}
+    WhisperModel(WhisperConfig(**width, **heads, **tokens)).save_pretrained(tmp_path / "whisper")
+    sizes = {"acoustic_model_config": TINY_ACOUSTIC, "semantic_model_config": TINY_SEMANTIC, "codebook_size": 16}
+    decoder = {"decoder_hidden_size": 32, "decoder_intermediate_size": 48, "decoder_num_layers": 1}
+    loss = {"mel": 1.0, "pitch": 1.0, "commitment": 0.25, "compressed": 0.1, "semantic": 1.0}
+    recipe = tiny_recipe(
+        tmp_path,
+        trains="harmonic_xcodec",
+        model=sizes | decoder | {"filter_hidden_size": 16, "target_bandwidths": [0.2, 0.4]},
+        loss=loss | {"semantic_teacher": str(tmp_path / "whisper"), "windows": [128, 512], "mels": [10, 40]},
+        highest_bandwidth=0.5,
+        adversarial=None,
+    )
+    trainer = Trainer(recipe, Clips(list(speech(8.0).reshape(4, -1))), tmp_path / "run")
+    batches = [next(trainer.batches.following(0, trainer.position))[0]]
+    hubert = {name: x.clone() for name, x in trainer.generator.model.semantic_model.named_parameters()}
+    steps = [trainer.train_step(batches) for _ in range(25)]
+    for name in ("pitch", "semantic", "mel"):
+        assert steps[-1][name] < 0.97 * steps[0][name], name
+    learned = dict(trainer.generator.model.semantic_model.named_parameters())
+    assert all(not torch.equal(hubert[name], learned[name]) for name in hubert if name != "masked_spec_embed")
+    export(trainer.averaged_model(), tmp_path / "exported", torch.float32)
+    codec = Codec.from_pretrained(tmp_path / "exported")
+    assert isinstance(codec.model, HarmonicXcodecModel)
+    codes = codec.encode(speech(1.0), 16000, bandwidth=0.2)
+    assert codes.ids.shape == (1, 50)
+    assert codec.decode(codes).num_samples == 16000
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What codecs with a source of harmonics have in common: fields of their configurations, and the head these describe."""
+"""What codecs with a source of harmonics have in common: fields of a configuration, and the head these describe."""
 
 import math
 from typing import Any, ClassVar

@@ -22,3 +22,7 @@ class HarmonicXcodecModel(XcodecVocosModel):
     config_class = HarmonicXcodecConfig
     config: HarmonicXcodecConfig
     decoder_class = HarmonicVocosDecoder
+
+    @property
+    def lookahead(self) -> None:
+        """A code's audio depends on all codes: on what is near by its filters, on those before it by its phase."""

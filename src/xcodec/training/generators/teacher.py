@@ -18,7 +18,7 @@ class Teacher(nn.Module):
     """A frozen model, and linear maps to its states from the semantic branch and from the first codebook.
 
     Args:
-        name_or_path: of the teacher, as for `PerceptualLoss`; it has to make as many states a second as there are codes.
+        name_or_path: of the teacher, as for `PerceptualLoss`; it makes a state for each code.
         semantic_size: width of the semantic branch.
         latent_size: width of the quantized latents.
     """
