@@ -419,8 +419,9 @@ def test_a_semantic_teacher_is_told_from_both_branches_and_learns_nothing(whispe
     teacher = Teacher(str(whisper), semantic_size=16, latent_size=8)
     waveform = torch.tensor(speech(1.0))[None]
     states = teacher.model.listener(waveform)[-1].detach()
-    teacher.from_semantic.weight.copy_(torch.eye(16))
-    teacher.from_semantic.bias.zero_()
+    with torch.no_grad():
+        teacher.from_semantic.weight.copy_(torch.eye(16))
+        teacher.from_semantic.bias.zero_()
     semantic = nn.functional.layer_norm(states, (16,)).requires_grad_()
     first = torch.randn(1, 50, 8, requires_grad=True)
     loss = teacher(semantic, first, waveform)
