@@ -114,7 +114,7 @@ class XcodecModel(XcodecPreTrainedModel):
         return max(self.fc.in_features, self.quantizer.codebook_size)
 
     @property
-    def lookahead(self) -> int:
+    def lookahead(self) -> int | None:
         """How many codes after its own a code's audio depends on."""
         return self.acoustic_decoder.halo
 

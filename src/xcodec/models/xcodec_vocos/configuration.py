@@ -1,6 +1,6 @@
 """XcodecVocosConfig: X-Codec's fields, and those of a Vocos decoder in place of its own."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from xcodec.errors import InputError
 from xcodec.models.configuration import check_sizes
@@ -32,7 +32,7 @@ class XcodecVocosConfig(XcodecConfig):
 
     model_type = "xcodec_vocos"
     codes_of = XcodecConfig.model_type
-    decoder_fields = VOCOS_FIELDS
+    decoder_fields: ClassVar[tuple[str, ...]] = VOCOS_FIELDS
 
     def __init__(
         self,

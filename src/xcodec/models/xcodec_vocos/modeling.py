@@ -27,7 +27,7 @@ class XcodecVocosModel(XcodecModel):
         decoder_only: build no encoder.
     """
 
-    config_class = XcodecVocosConfig
+    config_class: type[XcodecVocosConfig] = XcodecVocosConfig
     config: XcodecVocosConfig
     encoder_parts = ("acoustic_encoder", "encoder_semantic", "semantic_model", "fc")
     decoder_parts = ("acoustic_decoder",)
@@ -43,7 +43,7 @@ class XcodecVocosModel(XcodecModel):
         return self.config.output_sampling_rate
 
     @property
-    def lookahead(self) -> int:
+    def lookahead(self) -> int | None:
         """How many codes ahead of its own a code's audio depends on."""
         decoder = self.acoustic_decoder
         assert isinstance(decoder, VocosDecoder)
