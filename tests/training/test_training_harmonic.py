@@ -65,7 +65,7 @@ def test_an_x_codec_learns_its_pitch_its_semantic_model_by_a_teacher(tmp_path: P
     WhisperModel(WhisperConfig(**width, **heads, **tokens)).save_pretrained(tmp_path / "whisper")
     sizes = {"acoustic_model_config": TINY_ACOUSTIC, "semantic_model_config": TINY_SEMANTIC, "codebook_size": 16}
     decoder = {"decoder_hidden_size": 32, "decoder_intermediate_size": 48, "decoder_num_layers": 1}
-    loss = {"mel": 1.0, "pitch": 1.0, "commitment": 0.25, "compressed": 0.1, "semantic": 1.0}
+    loss = {"mel": 1.0, "pitch": 1.0, "commitment": 0.25, "compressed": 0.1, "semantic": 1.0, "spectrum": 1.0}
     recipe = tiny_recipe(
         tmp_path,
         trains="harmonic_xcodec",
@@ -78,7 +78,7 @@ def test_an_x_codec_learns_its_pitch_its_semantic_model_by_a_teacher(tmp_path: P
     batches = [next(trainer.batches.following(0, trainer.position))[0]]
     hubert = {name: x.clone() for name, x in trainer.generator.model.semantic_model.named_parameters()}
     steps = [trainer.train_step(batches) for _ in range(25)]
-    for name in ("pitch", "semantic", "mel"):
+    for name in ("pitch", "semantic", "mel", "spectrum"):
         assert steps[-1][name] < 0.97 * steps[0][name], name
     learned = dict(trainer.generator.model.semantic_model.named_parameters())
     assert all(not torch.equal(hubert[name], learned[name]) for name in hubert if name != "masked_spec_embed")

@@ -25,6 +25,7 @@ from xcodec.training.discriminators import (
     build_discriminators,
 )
 from xcodec.training.distances import Distances
+from xcodec.training.generators.spectrum import SpectrumHead
 from xcodec.training.generators.teacher import Teacher
 from xcodec.training.losses.adversarial import adversarial_loss, discriminator_loss, feature_matching_loss
 from xcodec.training.losses.compressed import compressed_loss
@@ -409,6 +410,23 @@ def test_compressed_spectra_hear_phases() -> None:
     _, target = spoken_pair()
     # Turned over, a signal has the magnitudes that it had: only the complex distance is left, twice the size squared.
     assert compressed_loss(-target, target).item() == pytest.approx(4.0, abs=0.3)
+
+
+# Spectra that latents tell
+
+
+def test_latents_that_are_the_spectrum_tell_it() -> None:
+    head = SpectrumHead(160, 320, 16_000)
+    _, target = spoken_pair()
+    spectrum = MelLoss([640], [80]).spectrum(target, 640)[:, :100]  # two frames of 10 ms for each code
+    latents = spectrum.clamp(min=1e-5).log().reshape(2, 50, 160)
+    with torch.no_grad():
+        head.linear.weight.copy_(torch.eye(160))
+        head.linear.bias.zero_()
+    assert head(latents, target).item() == pytest.approx(0.0, abs=1e-5)
+    assert head(latents + 1, target).item() == pytest.approx(1.0, abs=1e-5)
+    later = head(latents.roll(1, 1), target).item()
+    assert later > 0.3, "a code tells its own frames"
 
 
 # The teacher of semantic codes

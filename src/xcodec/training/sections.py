@@ -115,6 +115,9 @@ class LossRecipe(Section):
     is trained along. Without one it is frozen."""
     commitment: Weight = 0.0
     """X-Codec: mean square distance of latents from their code vectors."""
+    spectrum: Weight = 0.0
+    """X-Codec: L1 of log mel spectra that a linear map tells from the quantized latents: it reaches the codes at once,
+    before the decoder knows what to make of them."""
     phones: Weight = 0.0
     """X-Codec2: cross entropy of the phones that are spoken, predicted from the semantic branch and from the codes,
     where the speech is labelled."""
