@@ -190,13 +190,16 @@ def cut(samples: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def joined(sounds: Iterator[np.ndarray], chance: np.random.Generator) -> Iterator[np.ndarray]:
-    """Put short sounds one after the other, with gaps of chance between, into files of `SHORTEST` to `LONGEST`."""
+    """Put short sounds one after the other, with gaps of chance between, into files of `SHORTEST` to `LONGEST`.
+
+    What would make a file too long begins the next one; where the one before is then too short, the rest of it is
+    silence, as after the last sound.
+    """
     parts: list[np.ndarray] = []
     length = 0
     for sound in sounds:
         if parts and length + len(sound) > LONGEST:
-            if length >= SHORTEST:
-                yield np.concatenate(parts)
+            yield _at_least_shortest(parts)
             parts, length = [], 0
         gap = np.zeros(int(chance.uniform(0.02, 0.5) * RATE), dtype=np.float32)
         parts += [sound, gap]
@@ -204,8 +207,13 @@ def joined(sounds: Iterator[np.ndarray], chance: np.random.Generator) -> Iterato
         if length >= chance.uniform(SHORTEST, USUAL):
             yield np.concatenate(parts)[:LONGEST]
             parts, length = [], 0
-    if length >= SHORTEST:
-        yield np.concatenate(parts)
+    if parts:
+        yield _at_least_shortest(parts)
+
+
+def _at_least_shortest(parts: list[np.ndarray]) -> np.ndarray:
+    samples = np.concatenate(parts)
+    return np.pad(samples, (0, max(0, SHORTEST - len(samples))))
 
 
 class Output:
@@ -270,11 +278,14 @@ def take(name: str, folder: Path, output: Output) -> str:
         stem = f"{taken:03}-" + re.sub(r"\W+", "_", Path(recording.name).stem)
         taken += 1
         if held_out is not None:
-            output.hold_out(samples, recording.kind, f"{name}-{stem}")
+            if taken <= held_out:
+                output.hold_out(samples, recording.kind, f"{name}-{stem}")
             continue
         for number, piece in enumerate(cut(samples)):
             if len(piece) >= SHORTEST:
                 output.add(piece, recording.kind, name, f"{stem}-{number:03}")
+            else:
+                left_out["too short"] += 1
     order = (short[index] for index in chance.permutation(len(short)))
     for number, piece in enumerate(joined(order, chance)):
         if held_out is None:
