@@ -97,7 +97,7 @@ def test_the_largest_inputs_and_weights_do_not_overflow(dtype: torch.dtype, sign
     x = torch.full((3, kernels.DEEPEST), -2.0)
     torch.testing.assert_close(rounded(x), torch.full((3, 64), -2.0 * sign * kernels.DEEPEST))
     if dtype == torch.int8:
-        x[:, :: kernels.BLOCK] = -1002.0  # all others of a block become the largest number
+        x[:, :: kernels.INT8_BLOCK] = -1002.0  # all others of a block become the largest number
         torch.testing.assert_close(rounded(x), sign * x.sum(1, keepdim=True).expand(-1, 64), rtol=1e-5, atol=0)
     else:
         assert isinstance(rounded.rounded, Int16Weight)
@@ -105,11 +105,11 @@ def test_the_largest_inputs_and_weights_do_not_overflow(dtype: torch.dtype, sign
 
 
 def test_eight_bits_lie_between_the_least_and_the_greatest_of_a_block() -> None:
-    linear = Linear(2 * kernels.BLOCK, 64, bias=False)
+    linear = Linear(2 * kernels.INT8_BLOCK, 64, bias=False)
     layer = IntegerLinear(linear, torch.int8)
     in_whole_numbers = layer.rounded.scale[:64, None] * linear.weight.div(layer.rounded.scale[:64, None]).round()
-    x = 50 + torch.rand(7, 2 * kernels.BLOCK)  # far from zero, which has no part in it
-    x[:, kernels.BLOCK :] *= 1e4
+    x = 50 + torch.rand(7, 2 * kernels.INT8_BLOCK)  # far from zero, which has no part in it
+    x[:, kernels.INT8_BLOCK :] *= 1e4
     parts = x.unflatten(1, (2, -1))
     step = (parts.amax(2) - parts.amin(2)) / 255
     most = 0.51 * (step @ in_whole_numbers.abs().unflatten(1, (2, -1)).sum(2).T)

@@ -5,15 +5,15 @@ XCODEC_KERNEL, if it is set before the package is imported.
 """
 
 from xcodec.kernels.attention_operator import attention
-from xcodec.kernels.integer_operator import BLOCK, DEEPEST, PANEL, int8_conv, int16_conv
+from xcodec.kernels.integer_operator import DEEPEST, INT8_BLOCK, PANEL, int8_conv, int16_conv
 from xcodec.kernels.library import TORCH, is_stale, serves, serves_narrow, use, variant, variants
 from xcodec.kernels.residual_unit_operator import UNIT_TAPS, residual_unit
 from xcodec.kernels.snake_operator import anti_aliased_snake, anti_aliased_snake_planar, serves_planar, snake
 from xcodec.kernels.toom_operator import TOOM_TAPS, toom_conv, toom_weight
 
 __all__ = [
-    "BLOCK",
     "DEEPEST",
+    "INT8_BLOCK",
     "PANEL",
     "TOOM_TAPS",
     "TORCH",

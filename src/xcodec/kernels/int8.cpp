@@ -35,7 +35,7 @@ struct Int8Conv {
 };
 
 // From a number of the input to the one of the same place in the next four channels: no power of two of cache lines.
-inline int64_t line_of(int64_t seen) { return seen <= 24 ? seen : seen / 32 * 32 + 48; }
+static inline int64_t line_of(int64_t seen) { return seen <= 24 ? seen : seen / 32 * 32 + 48; }
 
 using Int8Function = void (*)(const Int8Conv&, const Outputs&, float* scratch);
 

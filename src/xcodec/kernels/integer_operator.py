@@ -7,10 +7,10 @@ from torch import Tensor
 from xcodec.errors import InputError
 from xcodec.kernels.library import DTYPES, call, serves
 
-__all__ = ["BLOCK", "DEEPEST", "PANEL", "int8_conv", "int16_conv"]
+__all__ = ["DEEPEST", "INT8_BLOCK", "PANEL", "int8_conv", "int16_conv"]
 
 PANEL = 16  # outputs whose weights lie together, as in whole_numbers.h
-BLOCK = 128  # channels of an input of 8 bits that have a scale together, as in int8.cpp
+INT8_BLOCK = 128  # channels of an input of 8 bits that have a scale together, as in int8.cpp
 DEEPEST = 256  # channels whose products with weights of int16 are added up in int32, as in int16.cpp
 LEAST = 1e-30  # of the largest magnitude of a step, or its range: below it all is zero
 BYTE = 255  # the largest input of 8 bits
@@ -29,8 +29,8 @@ def int8_conv(
 ) -> Tensor:
     """Convolve over time, with zeros around the input, each step of which is rounded to 8 bits.
 
-    Every `BLOCK` channels of a step are put between their least and their greatest, in 255 parts. Products are exact,
-    and so are sums over a tap and such a block.
+    Every `INT8_BLOCK` channels of a step are put between their least and their greatest, in 255 parts. Products are
+    exact, and so are sums over a tap and such a block.
 
     Args:
         x: float32 or bfloat16 (batch, time, channels), on the CPU.
@@ -113,8 +113,8 @@ def _int8_conv(
     """`int8_conv`."""
     _check(x, weight, torch.int8, 4, scale, bias, outputs)
     panels, taps = weight.shape[:2]
-    if sums.dtype != torch.float32 or tuple(sums.shape) != (panels, taps, -(-x.shape[2] // BLOCK), PANEL):
-        expected = f"float32 ({panels}, {taps}, {-(-x.shape[2] // BLOCK)}, {PANEL})"
+    if sums.dtype != torch.float32 or tuple(sums.shape) != (panels, taps, -(-x.shape[2] // INT8_BLOCK), PANEL):
+        expected = f"float32 ({panels}, {taps}, {-(-x.shape[2] // INT8_BLOCK)}, {PANEL})"
         raise InputError(f"expected {expected}, got {sums.dtype} {tuple(sums.shape)}", argument="sums")
     x, weight, sums = x.contiguous(), weight.contiguous(), sums.contiguous()
     y = _out(x, taps, outputs, stride, dilation, padding)
@@ -194,14 +194,14 @@ def _int8_in_torch(
     around, plain = (padding, padding), _plain(weight)
     total = x.new_zeros(*y.shape[:2], plain.shape[2], dtype=torch.float32)
     blocks = []
-    for block in x.float().split(BLOCK, 2):
+    for block in x.float().split(INT8_BLOCK, 2):
         lowest = block.amin(2, keepdim=True)
         extent = (block.amax(2, keepdim=True) - lowest).clamp_min(LEAST)
         rounded = ((block - lowest) * torch.full_like(extent, BYTE).div_(extent)).round()
         blocks.append([F.pad(each, (0, 0, *around)) for each in (rounded.double(), extent / BYTE, lowest)])
     for tap, matrix in enumerate(plain):
         seen = slice(tap * dilation, tap * dilation + (y.shape[1] - 1) * stride + 1, stride)
-        for b, (each, block) in enumerate(zip(matrix.split(BLOCK), blocks, strict=True)):
+        for b, (each, block) in enumerate(zip(matrix.split(INT8_BLOCK), blocks, strict=True)):
             rounded, scales, lowest = (part[:, seen] for part in block)
             total += scales * (rounded @ each[: rounded.shape[2]]).float()
             total += lowest * sums[:, tap, b].flatten()

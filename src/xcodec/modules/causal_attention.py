@@ -9,7 +9,7 @@ from xcodec.modules.rotary import rotate
 
 __all__ = ["CausalSelfAttention"]
 
-FEW_QUERIES = 64
+FEW_QUERIES = 64  # below which torch serves where keys are many more
 HIDDEN = -1e30  # the bias of a key that is not seen, which the kernel wants finite: no weight is left beside any other
 
 

@@ -78,7 +78,7 @@ class Int8Weight(IntegerWeight):
 
     def prepare(self, rounded: Tensor) -> None:
         """`IntegerWeight.prepare`."""
-        sums = torch.stack([block.sum(1, dtype=torch.float32) for block in rounded.split(kernels.BLOCK, 1)])
+        sums = torch.stack([block.sum(1, dtype=torch.float32) for block in rounded.split(kernels.INT8_BLOCK, 1)])
         panels = sums.unflatten(1, (-1, kernels.PANEL)).permute(1, 3, 0, 2)  # (panels, taps, blocks, kernels.PANEL)
         self.sums = nn.Parameter(panels.contiguous(), requires_grad=False)
 
