@@ -61,6 +61,7 @@ READERS = {
         xcodec.convert_original_higgs, frozenset({"semantic_encoder"}), xcodec.read_transformers_layout
     ),
     "xcodec_vocos": Reader(read_transformers_layout=xcodec.read_transformers_layout),
+    "harmonic_xcodec": Reader(read_transformers_layout=xcodec.read_transformers_layout),
 }
 """By the model_type of their families: of all that are read in more ways than one."""
 

@@ -56,7 +56,7 @@ class CodecConfig(PreTrainedConfig):
     # Where training begins with a model of another family that has the same codes: how the names of those tensors
     # begin that are of this family's kind, and drawn anew whichever of the two is begun with, and the fields that are
     # then as they are by default.
-    renewed_part: ClassVar[str] = ""
+    renewed_parts: ClassVar[tuple[str, ...]] = ()
     renewed_fields: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, decodes: Mapping[str, str] | None = None, **kwargs: Any) -> None:

@@ -18,7 +18,8 @@ class Family:
         config: the class of its configurations, whose `model_type` is the family's key.
         feature_extractor: the class of its feature extractors.
         model: the class of its models.
-        names: how tensors' names begin in its checkpoints and in no other codec's.
+        names: how tensors' names begin in its checkpoints and in no other codec's; config.json tells two with the
+            same ones apart.
         original_names: the same in its authors' own checkpoints, which are converted first.
         original_reader: the class that reads its authors' checkpoints as they are, if there is one.
     """

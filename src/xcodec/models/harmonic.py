@@ -35,7 +35,7 @@ class HarmonicFields:
         InputError: where sizes do not fit together.
     """
 
-    renewed_part: ClassVar[str] = "acoustic_decoder.head."
+    renewed_parts: ClassVar[tuple[str, ...]] = ("acoustic_decoder.head.",)
     output_hop_length: int
     output_sampling_rate: int
 

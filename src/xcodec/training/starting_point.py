@@ -80,7 +80,8 @@ def build_model(recipe: Recipe) -> StartingPoint:
         fields.pop("upsampling_kernel_sizes", None)
     fields = fields | {"decodes": None}  # what is trained may come to make codes of its own
     config: CodecConfig = config_class(**(fields | recipe.model))
-    same_codes = config.code_architecture() == config_class(**fields).code_architecture()
+    of_decoder = {name: value for name, value in recipe.model.items() if name in config_class.decoder_fields}
+    same_codes = config.code_architecture() == config_class(**(fields | of_decoder)).code_architecture()
     model = family.model(config)
     initialize(model)
     drawn = _load(model, weights, renewed, recipe.initialize_from)
@@ -102,7 +103,7 @@ def _of_this_kind(fields: dict[str, Any], recipe: Recipe) -> tuple[dict[str, Any
     other = fields["model_type"]
     is_known, has_encoder = other in FAMILIES, fields.get("has_encoder", True)
     theirs = FAMILIES[other].config if is_known else ours
-    of_kind = tuple(filter(None, (ours.renewed_part, theirs.renewed_part)))
+    of_kind = (*ours.renewed_parts, *theirs.renewed_parts)
     if not (is_known and has_encoder and of_kind and theirs.code_family() == ours.code_family()):
         raise InputError(
             f"{recipe.initialize_from} is of model_type {other!r}{'' if has_encoder else ' and has no encoder'}; the "

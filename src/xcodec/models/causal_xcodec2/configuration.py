@@ -36,7 +36,7 @@ class CausalXcodec2Config(Xcodec2Config):
     model_type = "causal_xcodec2"
     codes_of = Xcodec2Config.model_type
     decoder_fields = (*Xcodec2Config.decoder_fields, *CAUSAL_ARCHITECTURE)
-    renewed_part = "acoustic_decoder."
+    renewed_parts = ("acoustic_decoder.",)
     renewed_fields = decoder_fields
 
     has_encoder: bool = True

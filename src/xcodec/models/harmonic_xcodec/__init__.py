@@ -1,4 +1,4 @@
-"""X-Codec with a decoder that has a source of harmonics; the built-in general model is of this kind."""
+"""X-Codec with a decoder that has a source of harmonics; the recipe `mini-general` trains one."""
 
 from xcodec.models.family import Family
 from xcodec.models.harmonic_xcodec.configuration import HarmonicXcodecConfig

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import AutoConfig, DacConfig, HubertConfig, WavLMConfig
 
@@ -88,6 +88,7 @@ class XcodecConfig(CodecConfig):
     model_type = "xcodec"
     sub_configs = {"acoustic_model_config": DacConfig, "semantic_model_config": AutoConfig}  # noqa: RUF012
     attribute_map = {"sampling_rate": "sample_rate"}  # noqa: RUF012
+    renewed_parts: ClassVar[tuple[str, ...]] = ("acoustic_decoder.", "fc1.", "fc2.", "decoder_semantic.")
 
     def __init__(
         self,

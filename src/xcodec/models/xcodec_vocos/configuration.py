@@ -32,6 +32,7 @@ class XcodecVocosConfig(XcodecConfig):
 
     model_type = "xcodec_vocos"
     codes_of = XcodecConfig.model_type
+    renewed_parts: ClassVar[tuple[str, ...]] = ("acoustic_decoder.head.",)
     decoder_fields: ClassVar[tuple[str, ...]] = VOCOS_FIELDS
 
     def __init__(
