@@ -90,7 +90,7 @@ def test_codes_of_another_kind_and_losses_it_cannot_have_are_refused(tmp_path: P
     tiny_neucodec().save_pretrained(tmp_path / "start")
     with pytest.raises(InputError, match="start is of model_type 'neucodec'; the recipe trains causal_xcodec2-decoder"):
         build_model(recipe_of(tmp_path, tmp_path / "start"))
-    with pytest.raises(InputError, match=r"loss.head: only X-Codec2's own head asks for a spectrum"):
+    with pytest.raises(InputError, match=r"loss.head: only the head of X-Codec2 and of Vocos asks for a spectrum"):
         recipe_of(tmp_path, tmp_path / "start", "loss.head=1")
     with pytest.raises(InputError, match="augmentation: stored codes are of recordings as they are"):
         recipe_of(tmp_path, tmp_path / "start", "augmentation.noise_probability=0.5")

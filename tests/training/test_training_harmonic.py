@@ -26,7 +26,7 @@ from xcodec.training.losses.pitch import PitchTracker, pitch_loss
 from xcodec.training.recipe import Recipe
 from xcodec.training.starting_point import build_model
 from xcodec.training.trainer import Trainer
-from xcodec_builders import TINY_ACOUSTIC, TINY_SEMANTIC
+from xcodec_builders import TINY_ACOUSTIC, TINY_SEMANTIC, tiny_xcodec
 
 pytest.importorskip("swift_f0", reason="pip install 'xcodec[pitch]'")
 pytestmark = pytest.mark.gradients
@@ -168,6 +168,38 @@ def test_a_codec_of_another_rate_and_an_absent_tracker_are_errors(monkeypatch: p
     monkeypatch.setitem(__import__("sys").modules, "swift_f0", None)
     with pytest.raises(MissingExtraError, match=r"xcodec\[pitch\]"):
         PitchTracker(16_000, 320)
+
+
+def test_a_semantic_loss_has_something_to_hear_and_a_teacher_somebody(tmp_path: Path) -> None:
+    for trains, settings, said in [
+        ("harmonic_xcodec", ("loss.semantic=1",), "loss.semantic: harmonic_xcodec has nothing that decodes semantic"),
+        ("xcodec", ("loss.semantic_teacher=x",), "loss.semantic_teacher: it teaches an X-Codec where loss.semantic is"),
+        ("xcodec2", ("loss.semantic=1", "loss.semantic_teacher=x"), "trains=xcodec2, loss.semantic=1"),
+    ]:
+        with pytest.raises(InputError, match=said):
+            tiny_recipe(tmp_path, *settings, trains=trains, model={}, loss={"mel": 1.0})
+
+
+@pytest.mark.parametrize("trains", ["xcodec_vocos", "harmonic_xcodec"])
+def test_an_x_codec_begins_with_its_encoder_and_codebooks(tmp_path: Path, trains: str) -> None:
+    start = tiny_xcodec()
+    start.save_pretrained(tmp_path / "start")
+    decoder = {"decoder_hidden_size": 32, "decoder_intermediate_size": 48, "decoder_num_layers": 1}
+    recipe = tiny_recipe(
+        tmp_path, trains=trains, initialize_from=str(tmp_path / "start"), model=decoder, loss={"mel": 1}
+    )
+    beginning = build_model(recipe)
+    kept, given = beginning.model.state_dict(), start.state_dict()
+    assert {name for name in kept if name.startswith("acoustic_decoder.")} == beginning.drawn
+    assert all(torch.equal(kept[name], given[name]) for name in kept.keys() - beginning.drawn)
+    beginning.model.save_pretrained(tmp_path / "vocos")
+    other = {"xcodec_vocos": "harmonic_xcodec", "harmonic_xcodec": "xcodec_vocos"}[trains]
+    rate = {"decoder_hop_length": 320}
+    again = build_model(
+        tiny_recipe(tmp_path, trains=other, initialize_from=str(tmp_path / "vocos"), model=rate, loss={"mel": 1})
+    )
+    head = {name for name in again.model.state_dict() if name.startswith("acoustic_decoder.head.")}
+    assert again.drawn == head, "Vocos' blocks are the same"
 
 
 def test_a_pitch_is_asked_of_a_harmonic_decoder_only(tmp_path: Path) -> None:

@@ -451,6 +451,12 @@ def test_a_semantic_teacher_is_told_from_both_branches_and_learns_nothing(whispe
     assert all(parameter.grad is None for parameter in teacher.model.parameters())
 
 
+def test_a_teacher_that_reads_samples_makes_a_state_for_each_code(listener: Path) -> None:
+    teacher = Teacher(str(listener), semantic_size=4, latent_size=8)
+    assert teacher(torch.zeros(1, 50, 4), torch.zeros(1, 50, 8), torch.tensor(speech(1.0))[None]).isfinite()
+    assert not any("model" in name for name in teacher.state_dict()), "no checkpoint holds the teacher"
+
+
 def test_a_teacher_of_another_rate_is_refused(whisper: Path) -> None:
     teacher = Teacher(str(whisper), semantic_size=16, latent_size=8)
     with pytest.raises(InputError, match="it makes 50 states where the codec makes 25 codes"):

@@ -106,7 +106,7 @@ def test_the_learning_rate_warms_up_and_falls_to_the_end() -> None:
 @pytest.mark.parametrize("name", sorted(path.stem for path in BUILT_IN.glob("*.yaml")))
 def test_every_built_in_recipe_is_read(name: str) -> None:
     recipe = Recipe.read(name)
-    assert recipe.adversarial is not None or recipe.loss.perceptual > 0
+    assert recipe.adversarial is not None or recipe.loss.pitch > 0, "more than spectra"
     assert recipe.steps >= 2000
     parts = recipe.family.model
     with torch.device("meta"):

@@ -27,6 +27,7 @@ from xcodec.training.sections import (
 __all__ = ["Recipe"]
 
 SUFFIX = ".yaml"
+VOCOS = ("xcodec_vocos", "harmonic_xcodec")  # of X-Codec's kinds, those without what only training uses
 DECODER = "-decoder"  # how the names of what is trained end where it is a decoder alone
 BUILT_IN = Path(__file__).parent / "recipes"
 
@@ -93,8 +94,9 @@ class Recipe(Section):
             raise ValueError("model: Field required, or initialize_from, or semantic_from for the released size")
         if self.loss.perceptual and self.loss.perceptual_model is None:
             raise ValueError("loss.perceptual_model: Field required where loss.perceptual is not 0")
-        if self.loss.head and not self.trains.startswith("xcodec2"):
-            raise ValueError("loss.head: only X-Codec2's own head asks for a spectrum; give 0")
+        if self.loss.head and not self.trains.startswith(("xcodec2", "xcodec_vocos")):
+            raise ValueError("loss.head: only the head of X-Codec2 and of Vocos asks for a spectrum; give 0")
+        self._check_teacher()
         if self.loss.pitch and not self.trains.startswith("harmonic_"):
             raise ValueError("loss.pitch: only a harmonic decoder predicts a pitch; give 0")
         if self.trains_decoder and not self.augmentation.changes_nothing:
@@ -103,6 +105,20 @@ class Recipe(Section):
                 "probabilities of 0"
             )
         return self
+
+    def _check_teacher(self) -> None:
+        """Refuse a semantic loss that nothing is there for, and a teacher that nobody hears."""
+        loss = self.loss
+        if loss.semantic_teacher is not None and not (loss.semantic and self.trains in ("xcodec", *VOCOS)):
+            raise ValueError(
+                f"loss.semantic_teacher: it teaches an X-Codec where loss.semantic is not 0; trains={self.trains}, "
+                f"loss.semantic={loss.semantic:g}"
+            )
+        if loss.semantic and loss.semantic_teacher is None and self.trains in VOCOS:
+            raise ValueError(
+                f"loss.semantic: {self.trains} has nothing that decodes semantic states; give 0, or a "
+                "loss.semantic_teacher"
+            )
 
     @classmethod
     def read(cls, source: str | Path, overrides: tuple[str, ...] = ()) -> "Recipe":

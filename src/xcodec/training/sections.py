@@ -101,8 +101,8 @@ class LossRecipe(Section):
     level: Weight = 0.0
     """L1 of levels in frames of 20 ms, in units of 10 dB."""
     head: Weight = 0.0
-    """X-Codec2: L1 between the log magnitudes that the decoder's head asks for and the target's: it reaches the codes
-    at once, before the phases are good enough for the waveform to tell."""
+    """X-Codec2 and Vocos: L1 between the log magnitudes that the decoder's head asks for and the target's: it reaches
+    the codes at once, before the phases are good enough for the waveform to tell."""
     pitch: Weight = 0.0
     """A harmonic decoder: cross entropy of the fundamental frequency that it predicts."""
     spread: Weight = 0.0
@@ -112,7 +112,8 @@ class LossRecipe(Section):
     the cosine similarity to its states lacks of 1, told from the semantic branch and from the first codebook."""
     semantic_teacher: str | None = None
     """X-Codec: a folder or hub id of a frozen model, as of `perceptual_model`, that a semantic model learns from which
-    is trained along. Without one it is frozen."""
+    is trained along; it makes a state for each code, as Whisper, HuBERT and WavLM do at 50 codes a second. Without one
+    the semantic model is frozen."""
     commitment: Weight = 0.0
     """X-Codec: mean square distance of latents from their code vectors."""
     spectrum: Weight = 0.0

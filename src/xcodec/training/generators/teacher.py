@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec.errors import InputError
-from xcodec.training.losses.perceptual import PerceptualLoss
+from xcodec.training.losses.perceptual import PerceptualLoss, WaveformListener
 
 __all__ = ["Teacher"]
 
@@ -25,10 +25,15 @@ class Teacher(nn.Module):
 
     def __init__(self, name_or_path: str, semantic_size: int, latent_size: int) -> None:
         super().__init__()
-        self.model = PerceptualLoss(name_or_path)
+        self._model = (PerceptualLoss(name_or_path),)  # in a tuple, so that no state of a run holds its weights
         width = self.model.width
         self.from_semantic = nn.Linear(semantic_size, width)
         self.from_codes = nn.Linear(latent_size, width)
+
+    @property
+    def model(self) -> PerceptualLoss:
+        """What is frozen."""
+        return self._model[0]
 
     def forward(self, semantic: Tensor, first: Tensor, waveform: Tensor) -> Tensor:
         """Compute what the cosine similarity of the told states to the teacher's lacks of 1, from 0 to 2.
@@ -41,8 +46,12 @@ class Teacher(nn.Module):
         Raises:
             InputError: where the teacher makes another number of states.
         """
+        listener = self.model.to(waveform.device).listener
+        if isinstance(listener, WaveformListener):  # its convolutions pad nothing: a state is of the samples around it
+            margin = waveform.shape[1] // first.shape[1] // 2
+            waveform = F.pad(waveform, (margin, margin))
         with torch.no_grad():
-            states = self.model.listener(waveform)[-1]
+            states = listener(waveform)[-1]
         if states.shape[1] != first.shape[1]:
             raise InputError(
                 f"it makes {states.shape[1]} states where the codec makes {first.shape[1]} codes",

@@ -9,7 +9,8 @@ from torch import Tensor
 __all__ = ["compressed_loss"]
 
 POWER = 0.5
-FLOOR = 1e-5  # of a magnitude, where a full sine is about 1
+FLOOR = 1e-5  # of a magnitude, where a full sine is about 1/2
+LEAST_POWER = 1e-5  # of compressed spectra, that distances are relative to
 WINDOWS = (256, 1024)  # samples; each hops by a quarter of itself
 
 
@@ -27,7 +28,7 @@ def compressed_loss(audio: Tensor, target: Tensor) -> Tensor:
     for window in WINDOWS:
         given, given_size = _compressed(audio, window)
         wanted, wanted_size = _compressed(target, window)
-        scale = wanted_size.square().mean() + FLOOR
+        scale = wanted_size.square().mean() + LEAST_POWER
         distance = (given - wanted).square().sum(-1).mean() + (given_size - wanted_size).square().mean()
         losses.append(distance / scale)
     return torch.stack(losses).mean()

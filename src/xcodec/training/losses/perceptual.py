@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from xcodec.errors import CheckpointError, InputError
 from xcodec.modules.autocast import without_autocast
 
-__all__ = ["PerceptualLoss"]
+__all__ = ["PerceptualLoss", "WaveformListener"]
 
 WHISPER = "whisper"  # transformers' name of the kind
 WHISPER_N_FFT = 400
