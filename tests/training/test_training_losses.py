@@ -436,7 +436,7 @@ def test_a_semantic_teacher_is_told_from_both_branches_and_learns_nothing(whispe
     torch.manual_seed(0)
     teacher = Teacher(str(whisper), semantic_size=16, latent_size=8)
     waveform = torch.tensor(speech(1.0))[None]
-    states = teacher.model.listener(waveform)[-1].detach()
+    states = teacher.listener(waveform)[-1].detach()
     with torch.no_grad():
         teacher.from_semantic.weight.copy_(torch.eye(16))
         teacher.from_semantic.bias.zero_()
@@ -448,13 +448,13 @@ def test_a_semantic_teacher_is_told_from_both_branches_and_learns_nothing(whispe
     loss.backward()
     assert first.grad is not None
     assert first.grad.abs().max() > 0
-    assert all(parameter.grad is None for parameter in teacher.model.parameters())
+    assert all(parameter.grad is None for parameter in teacher.listener.parameters())
 
 
 def test_a_teacher_that_reads_samples_makes_a_state_for_each_code(listener: Path) -> None:
     teacher = Teacher(str(listener), semantic_size=4, latent_size=8)
     assert teacher(torch.zeros(1, 50, 4), torch.zeros(1, 50, 8), torch.tensor(speech(1.0))[None]).isfinite()
-    assert not any("model" in name for name in teacher.state_dict()), "no checkpoint holds the teacher"
+    assert not any("listener" in name for name in teacher.state_dict()), "no checkpoint holds the teacher"
 
 
 def test_a_teacher_of_another_rate_is_refused(whisper: Path) -> None:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec.errors import InputError
-from xcodec.training.losses.perceptual import PerceptualLoss, WaveformListener
+from xcodec.training.losses.listener import Listener, WaveformListener, read_listener
 
 __all__ = ["Teacher"]
 
@@ -18,22 +18,23 @@ class Teacher(nn.Module):
     """A frozen model, and linear maps to its states from the semantic branch and from the first codebook.
 
     Args:
-        name_or_path: of the teacher, as for `PerceptualLoss`; it makes a state for each code.
+        name_or_path: of the teacher, as for `read_listener`; it makes a state for each code.
         semantic_size: width of the semantic branch.
         latent_size: width of the quantized latents.
     """
 
     def __init__(self, name_or_path: str, semantic_size: int, latent_size: int) -> None:
         super().__init__()
-        self._model = (PerceptualLoss(name_or_path),)  # in a tuple, so that no state of a run holds its weights
-        width = self.model.width
+        # In a tuple, so that no state of a run holds its weights.
+        self._listener = (read_listener(name_or_path, "the semantic teacher"),)
+        width = self.listener.width
         self.from_semantic = nn.Linear(semantic_size, width)
         self.from_codes = nn.Linear(latent_size, width)
 
     @property
-    def model(self) -> PerceptualLoss:
+    def listener(self) -> Listener:
         """What is frozen."""
-        return self._model[0]
+        return self._listener[0]
 
     def forward(self, semantic: Tensor, first: Tensor, waveform: Tensor) -> Tensor:
         """Compute what the cosine similarity of the told states to the teacher's lacks of 1, from 0 to 2.
@@ -46,7 +47,7 @@ class Teacher(nn.Module):
         Raises:
             InputError: where the teacher makes another number of states.
         """
-        listener = self.model.to(waveform.device).listener
+        listener = self.listener.to(waveform.device)
         if isinstance(listener, WaveformListener):  # its convolutions pad nothing: a state is of the samples around it
             margin = waveform.shape[1] // first.shape[1] // 2
             waveform = F.pad(waveform, (margin, margin))

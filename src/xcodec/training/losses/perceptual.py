@@ -4,29 +4,20 @@ X-Codec-2.0's last release was trained with hidden states of wav2vec2-large-xlsr
 Those of a recogniser, as Whisper's encoder, help the words to be understood.
 """
 
-from typing import Any
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xcodec.errors import CheckpointError, InputError
-from xcodec.modules.autocast import without_autocast
+from xcodec.errors import InputError
+from xcodec.training.losses.listener import read_listener
 
-__all__ = ["PerceptualLoss", "WaveformListener"]
-
-WHISPER = "whisper"  # transformers' name of the kind
-WHISPER_N_FFT = 400
-WHISPER_HOP_LENGTH = 160
-WHISPER_RANGE = 8.0  # powers of ten below a clip's loudest band
+__all__ = ["PerceptualLoss"]
 
 
 class PerceptualLoss(nn.Module):
     """The mean absolute difference of a model's hidden states, averaged over layers.
 
     Args:
-        name_or_path: of a transformers model that reads waveforms at 16 kHz, as "facebook/wav2vec2-large-xlsr-53", or
-            of a Whisper, whose encoder it takes.
+        name_or_path: of the model, as for `read_listener`.
         layers: which hidden states, 0 being what enters the first layer; None takes all.
 
     Raises:
@@ -36,17 +27,8 @@ class PerceptualLoss(nn.Module):
 
     def __init__(self, name_or_path: str, layers: list[int] | None = None) -> None:
         super().__init__()
-        from transformers import AutoModel
-
-        try:
-            model = AutoModel.from_pretrained(name_or_path)
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"the listener of the perceptual loss, {name_or_path}: {error}") from error
-        is_whisper = model.config.model_type == WHISPER
-        self.listener: nn.Module = WhisperListener(model.encoder) if is_whisper else WaveformListener(model)
-        self.listener.requires_grad_(False).train(False)
-        self.width = int(model.config.hidden_size)
-        count = int(model.config.num_hidden_layers) + 1
+        self.listener = read_listener(name_or_path, "the listener of the perceptual loss")
+        count = self.listener.num_states
         self.layers = list(range(count)) if layers is None else layers
         if not all(0 <= layer < count for layer in self.layers):
             raise InputError(
@@ -65,63 +47,3 @@ class PerceptualLoss(nn.Module):
         with torch.no_grad():
             wanted = self.listener(target)
         return torch.stack([(given[i].float() - wanted[i].float()).abs().mean() for i in self.layers]).mean()
-
-
-class WaveformListener(nn.Module):
-    """A model of transformers that reads waveforms.
-
-    Args:
-        model: it.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, audio: Tensor) -> tuple[Tensor, ...]:
-        """Return the hidden states of (clips, samples), each clip at zero mean and unit variance."""
-        centred = audio - audio.mean(-1, keepdim=True)
-        states: tuple[Tensor, ...] = self.model(
-            centred / (audio.var(-1, keepdim=True) + 1e-7).sqrt(), output_hidden_states=True
-        ).hidden_states
-        return states
-
-
-class WhisperListener(nn.Module):
-    """Whisper's encoder, on clips as long as they are in place of 30 seconds.
-
-    Args:
-        encoder: of transformers' WhisperModel.
-    """
-
-    window: Tensor
-    filters: Tensor
-
-    def __init__(self, encoder: Any) -> None:
-        super().__init__()
-        from transformers.audio_utils import mel_filter_bank
-
-        self.encoder = encoder
-        bins, bands = WHISPER_N_FFT // 2 + 1, encoder.config.num_mel_bins
-        filters = mel_filter_bank(bins, bands, 0.0, 8000.0, 16_000, norm="slaney", mel_scale="slaney")
-        self.register_buffer("window", torch.hann_window(WHISPER_N_FFT), persistent=False)
-        self.register_buffer("filters", torch.tensor(filters, dtype=torch.float32), persistent=False)
-
-    def forward(self, audio: Tensor) -> list[Tensor]:
-        """Return the hidden states of (clips, samples): what enters the first layer, and what each layer gives."""
-        encoder = self.encoder
-        with without_autocast(audio):
-            features = self.features(audio)
-        x = F.gelu(encoder.conv2(F.gelu(encoder.conv1(features)))).transpose(1, 2)
-        states = [x + encoder.embed_positions.weight[: x.shape[1]]]
-        for layer in encoder.layers:
-            states.append(layer(states[-1], None))
-        states[-1] = encoder.layer_norm(states[-1])
-        return states
-
-    def features(self, audio: Tensor) -> Tensor:
-        """Compute Whisper's log-mel spectra of float32 (clips, samples): (clips, bands, frames of 10 ms)."""
-        transform = torch.stft(audio, WHISPER_N_FFT, WHISPER_HOP_LENGTH, window=self.window, return_complex=True)
-        power = transform.real.square() + transform.imag.square()
-        mel = (self.filters.T @ power[..., :-1]).clamp(min=1e-10).log10()
-        return (torch.maximum(mel, mel.amax((1, 2), keepdim=True) - WHISPER_RANGE) + 4) / 4
