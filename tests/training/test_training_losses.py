@@ -418,7 +418,7 @@ def test_compressed_spectra_hear_phases() -> None:
 def test_latents_that_are_the_spectrum_tell_it() -> None:
     head = SpectrumHead(160, 320, 16_000)
     _, target = spoken_pair()
-    spectrum = MelLoss([640], [80]).spectrum(target, 640)[:, :100]  # two frames of 10 ms for each code
+    spectrum = MelLoss([320], [40]).spectrum(target, 320)[:, :200]  # four frames of 5 ms for each code
     latents = spectrum.clamp(min=1e-5).log().reshape(2, 50, 160)
     with torch.no_grad():
         head.linear.weight.copy_(torch.eye(160))

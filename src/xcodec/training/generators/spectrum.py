@@ -7,26 +7,26 @@ from xcodec.training.losses.mel import FLOOR, MelLoss
 
 __all__ = ["SpectrumHead"]
 
-BANDS = 80
-FRAMES = 2  # for each code
+BANDS = 40
+FRAMES = 4  # for each code, of a code's length: they show how loud bands are and when, and hardly a voice's harmonics
 TYPICAL = -6.0  # of the natural logarithm of speech's magnitudes in bands
 
 
 class SpectrumHead(nn.Module):
-    """A linear map from latents to log mel spectra, two frames for each code.
+    """A linear map from latents to log mel spectra, four frames for each code.
 
     Encoders that read samples have to find out what a spectrum is, and hear of it through all of the decoder; this
     tells them at once.
 
     Args:
         latent_size: width of the quantized latents.
-        hop_length: samples of the recordings that a code becomes, a multiple of 2.
+        hop_length: samples of the recordings that a code becomes, a multiple of 4.
         sampling_rate: of the recordings, in Hz.
     """
 
     def __init__(self, latent_size: int, hop_length: int, sampling_rate: int) -> None:
         super().__init__()
-        self.window = 2 * hop_length  # which hops by a quarter of itself
+        self.window = hop_length  # which hops by a quarter of itself
         self.mel = MelLoss([self.window], [BANDS], sampling_rate)
         self.linear = nn.Linear(latent_size, FRAMES * BANDS)
         nn.init.constant_(self.linear.bias, TYPICAL)
