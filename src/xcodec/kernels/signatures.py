@@ -8,6 +8,10 @@ from ctypes import c_int, c_int64, c_void_p
 
 __all__ = ["INTERFACE", "SIGNATURES"]
 
+GEOMETRY: dict[str, type] = dict.fromkeys(
+    ("batch", "time", "channels", "steps", "outputs", "taps", "stride", "dilation", "padding"), c_int64
+)
+"""Of a convolution."""
 SIGNATURES: dict[str, dict[str, type]] = {
     "xcodec_snake_forward": {
         "variant": c_int,
@@ -111,15 +115,7 @@ SIGNATURES: dict[str, dict[str, type]] = {
         "scale": c_void_p,
         "bias": c_void_p,
         "out": c_void_p,
-        "batch": c_int64,
-        "time": c_int64,
-        "channels": c_int64,
-        "steps": c_int64,
-        "outputs": c_int64,
-        "taps": c_int64,
-        "stride": c_int64,
-        "dilation": c_int64,
-        "padding": c_int64,
+        **GEOMETRY,
         "threads": c_int,
         "parallel_for": c_void_p,
     },
@@ -131,15 +127,7 @@ SIGNATURES: dict[str, dict[str, type]] = {
         "scale": c_void_p,
         "bias": c_void_p,
         "out": c_void_p,
-        "batch": c_int64,
-        "time": c_int64,
-        "channels": c_int64,
-        "steps": c_int64,
-        "outputs": c_int64,
-        "taps": c_int64,
-        "stride": c_int64,
-        "dilation": c_int64,
-        "padding": c_int64,
+        **GEOMETRY,
         "most": c_int64,
         "threads": c_int,
         "parallel_for": c_void_p,
