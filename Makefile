@@ -32,6 +32,7 @@ export OMP_WAIT_POLICY = PASSIVE
 
 demo: $(READY_FOR_DEMO)
 	$(BIN)/python scripts/demo.py
+	$(BIN)/python scripts/demo.py --model mini-general --output demo-output/mini-general
 
 test: $(READY)
 	$(BIN)/python -m pytest $(IN_TWO)

@@ -2,7 +2,8 @@
 
     python scripts/demo.py [RECORDING] [--model FOLDER_OR_ID] [--output FOLDER]
 
-Writes the codes, the decoded speech and a picture of both with the code stream between them.
+Writes the codes, the decoded speech and a picture of both with the code stream between them. Of a model that has
+several bandwidths, the speech is decoded at each of them, from the first of the codebooks.
 """
 
 import argparse
@@ -18,7 +19,8 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap
+from matplotlib.figure import Figure
 from pystoi import stoi
 from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
@@ -42,7 +44,7 @@ def main() -> None:
     """Run the demonstration."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recording", nargs="?", type=Path, default=RECORDING)
-    parser.add_argument("--model", help="a checkpoint folder or a hub id; without it the built-in mini")
+    parser.add_argument("--model", help="a checkpoint folder, a hub id or a built-in model; mini, if not given")
     parser.add_argument("--output", type=Path, default=ROOT / "demo-output")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -63,10 +65,7 @@ def main() -> None:
     end = time.perf_counter()
 
     reference = recording.mono().resample(decoded.sampling_rate)
-    pair = reference.samples[0], decoded.samples[0]
-    scores = {"STOI": float(stoi(*pair, decoded.sampling_rate))}
-    if pesq is not None:
-        scores["PESQ-WB"] = float(pesq(decoded.sampling_rate, *pair, "wb"))
+    scores = measured(reference, decoded)
     draw(reference, codes, decoded, codec, scores, heading(arguments.recording), picture_file)
 
     given, kept, made = (path.stat().st_size for path in (arguments.recording, codes_file, audio_file))
@@ -76,15 +75,33 @@ def main() -> None:
         f"them distinct: {codes.ids[0, :6].tolist()} ...",
         "file of codes": f"{kept:,} bytes, of which the codes take {2 * codes.ids.size:,}",
         "decoded": f"{decoded.duration:.2f} s, {decoded.sampling_rate:,} Hz, {made:,} bytes",
-        "quality": ", ".join(f"{score} {value:.3f}" for score, value in scores.items()),
+        "quality": told(scores),
         "time": f"{encoded - start:.2f} s to encode, {end - encoded:.2f} s to decode: "
         f"{recording.duration / (end - start):.1f} s of audio a second, on {codec.device}",
     }
+    for bandwidth in codec.bandwidths[:-1]:
+        lower = codec.decode(codes.at_bandwidth(bandwidth))
+        lower.save(audio_file.with_name(f"{name}-{bandwidth:g}.wav"))
+        rows[f"{bandwidth:g} kbit/s"] = told(measured(reference, lower))
     for label, text in rows.items():
         print(f"{label:14}{text}")
     if pesq is None:
         print(f"{'':14}without PESQ-WB; for it: pip install pesq (needs a C compiler)")
     print(f"\nListen to {shown(audio_file)}\nLook at  {shown(picture_file)}")
+
+
+def measured(reference: Audio, decoded: Audio) -> dict[str, float]:
+    """How much of a recording is understood in what was decoded, and how it sounds."""
+    pair = reference.samples[0], decoded.samples[0]
+    scores = {"STOI": float(stoi(*pair, decoded.sampling_rate))}
+    if pesq is not None:
+        scores["PESQ-WB"] = float(pesq(decoded.sampling_rate, *pair, "wb"))
+    return scores
+
+
+def told(scores: dict[str, float]) -> str:
+    """Scores on a line."""
+    return ", ".join(f"{score} {value:.3f}" for score, value in scores.items())
 
 
 def shown(path: Path) -> Path:
@@ -145,20 +162,31 @@ def draw(
 
     title = textwrap.shorten(title, 160, placeholder=" …")
     figure.text(0.085, 0.952, title, size=min(15, 1550 / len(title)))
-    levels, digits = codec.model.config.quantization_levels, len(codec.model.config.quantization_levels)
+    levels = getattr(codec.model.config, "quantization_levels", ())
+    column = (
+        f"a code: {len(levels)} digits of {levels[0]} levels"
+        if levels
+        else f"a code of each of {len(codes.ids)} codebooks"
+    )
     facts = [
         f"{before.duration:.2f} s of speech",
         f"{len(codes)} codes, {codes.frame_rate:g} a second, {codes.bitrate / 1000:g} kbit/s",
-        f"a column is a code: {digits} digits of {levels[0]} levels",
+        f"a column is {column}",
         *(f"{name} {value:.2f}" for name, value in scores.items()),
     ]
     figure.text(0.085, 0.915, "    ·    ".join(facts), size=10.5)
-    for i, colour in enumerate(LEVELS[: max(levels)]):
-        figure.text(0.977 - 0.027 * (max(levels) - i - 1), 0.915, "■", size=11, ha="right", color=colour)
-        figure.text(0.984 - 0.027 * (max(levels) - i - 1), 0.915, str(i), size=10.5, ha="right")
-    figure.text(0.957 - 0.027 * (max(levels) - 1), 0.915, "level", size=10.5, ha="right")
+    if levels:
+        draw_legend(figure, max(levels))
     figure.savefig(path, dpi=160, facecolor=PAPER)
     plt.close(figure)
+
+
+def draw_legend(figure: Figure, num_levels: int) -> None:
+    """Tell which colour is which level."""
+    for i, colour in enumerate(LEVELS[:num_levels]):
+        figure.text(0.977 - 0.027 * (num_levels - i - 1), 0.915, "■", size=11, ha="right", color=colour)
+        figure.text(0.984 - 0.027 * (num_levels - i - 1), 0.915, str(i), size=10.5, ha="right")
+    figure.text(0.957 - 0.027 * (num_levels - 1), 0.915, "level", size=10.5, ha="right")
 
 
 def draw_waveform(ax: Axes, audio: Audio, colour: str, level: float) -> None:
@@ -191,16 +219,18 @@ def draw_spectrogram(ax: Axes, audio: Audio) -> None:
 
 
 def draw_codes(ax: Axes, codes: Codes, codec: Codec) -> None:
-    """Each code as a column of its digits, as wide as the time it stands for."""
-    digits = codec.model.quantizer.digits(torch.tensor(codes.ids[0])).numpy().T  # (codes, digits) -> (digits, codes)
-    extent = (0, len(codes) / codes.frame_rate, len(digits) + 0.5, 0.5)
-    highest = max(codec.model.config.quantization_levels) - 1
-    ax.imshow(
-        digits, aspect="auto", extent=extent, cmap=ListedColormap(LEVELS), vmin=0, vmax=highest, interpolation="none"
-    )
-    ax.hlines(np.arange(1, len(digits)) + 0.5, 0, extent[1], color=PAPER, linewidth=0.8)
-    ax.set_yticks(np.arange(1, len(digits) + 1))
-    ax.set_ylabel("digit", labelpad=13)
+    """Each code as a column of its digits, or of the codes of all codebooks, as wide as the time it stands for."""
+    if levels := getattr(codec.model.config, "quantization_levels", ()):
+        rows = codec.model.quantizer.digits(torch.tensor(codes.ids[0])).numpy().T  # (codes, digits) -> (digits, codes)
+        colours, highest, name = ListedColormap(LEVELS), max(levels) - 1, "digit"
+    else:
+        rows, highest, name = codes.ids, max(codec.codebook_sizes) - 1, "codebook"
+        colours = LinearSegmentedColormap.from_list("codes", LEVELS[::-1])
+    extent = (0, len(codes) / codes.frame_rate, len(rows) + 0.5, 0.5)
+    ax.imshow(rows, aspect="auto", extent=extent, cmap=colours, vmin=0, vmax=highest, interpolation="none")
+    ax.hlines(np.arange(1, len(rows)) + 0.5, 0, extent[1], color=PAPER, linewidth=0.8)
+    ax.set_yticks(np.arange(1, len(rows) + 1))
+    ax.set_ylabel(name, labelpad=13)
     bare(ax)
 
 

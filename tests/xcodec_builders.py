@@ -144,11 +144,12 @@ def tiny_vocos(seed: int = 0, **fields: Any) -> XcodecVocosModel:
 
 
 def tiny_harmonic_xcodec(seed: int = 0, **fields: Any) -> HarmonicXcodecModel:
-    """A random X-Codec of that size with a harmonic decoder."""
+    """A random X-Codec of that size that reads spectra and has a harmonic decoder."""
     sizes = {"acoustic_model_config": TINY_ACOUSTIC, "semantic_model_config": TINY_SEMANTIC}
     decoder = {"decoder_hidden_size": 16, "decoder_intermediate_size": 24, "decoder_num_layers": 2}
     head = {"filter_hidden_size": 16, "num_pitch_bins": 16}
-    return random_xcodec("hubert", seed, family=HARMONIC, **(sizes | decoder | head | fields))
+    encoder = {"encoder_mel_bins": 10, "encoder_intermediate_size": 24, "encoder_num_layers": 2}
+    return random_xcodec("hubert", seed, family=HARMONIC, **(sizes | encoder | decoder | head | fields))
 
 
 def xcodec_of_fewest_layers(kind: str) -> XcodecModel:

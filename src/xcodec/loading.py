@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from xcodec.built_in import MINI
 from xcodec.codes import CodecIdentity
 from xcodec.conversion import Told, converted
 from xcodec.conversion.source import read_source
 from xcodec.models import load_model
-from xcodec.models.checkpoint import BUILT_IN, built_in_checkpoint, for_another, public_name
+from xcodec.models.checkpoint import built_in_checkpoint, for_another, public_name
 from xcodec.models.codec_model import CodecModel
 from xcodec.models.feature_extraction import WaveformFeatureExtractor
 from xcodec.models.identity import fingerprint_checkpoint, fingerprint_tensors
@@ -55,7 +56,7 @@ def load_checkpoint(
         CheckpointError: where it is not found, not complete, or of no codec here.
     """
     if name_or_path is None:
-        stored, name = Stored.read(built_in_checkpoint()), BUILT_IN.name
+        stored, name = Stored.read(built_in_checkpoint()), MINI
     else:
         path = os.fspath(name_or_path)
         stored, name = read_source(path, hub_arguments), public_name(path, hub_arguments.get("subfolder"))

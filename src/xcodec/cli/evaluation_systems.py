@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from xcodec.built_in import BUILT_IN
 from xcodec.cli.console import errors
-from xcodec.cli.options import BUILT_IN, Bandwidth, Precision, load_codec
+from xcodec.cli.options import Bandwidth, Precision, load_codec
 from xcodec.cli.paths import home
 from xcodec.cli.values import not_empty
 from xcodec.errors import MissingExtraError
@@ -33,8 +34,9 @@ class SystemOptions:
             "--model",
             "-m",
             metavar="MODEL",
-            help="A checkpoint folder, a hub id, or the built-in mini, also of transformers' other codecs; MODEL@RATE "
-            "and MODEL:TYPE say its bandwidth or number of codebooks, and --dtype. May be given again.",
+            help="A checkpoint folder, a hub id, or mini or mini-general, which are built in, also of transformers' "
+            "other codecs; MODEL@RATE and MODEL:TYPE say its bandwidth or number of codebooks, and --dtype. May be "
+            "given again.",
             show_default=False,
             callback=lambda value: not_empty(value or []),
         ),
@@ -114,7 +116,7 @@ def load_systems(options: SystemOptions, device: str, dtype: Precision, compiled
 
 def load_model(name: str, device: str, dtype: Precision, compiled: bool) -> "Codec | TransformersModel":
     """Load a codec of this package or, where its configuration says so, of transformers."""
-    if name != BUILT_IN:
+    if name not in BUILT_IN:
         from xcodec.device import choose_device
         from xcodec.evaluation.systems.transformers_codec import TransformersModel, is_of_transformers
 

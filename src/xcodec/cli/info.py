@@ -10,9 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
+from xcodec.built_in import BUILT_IN
 from xcodec.cli.console import show_error, spoken_bytes, spoken_seconds
 from xcodec.cli.failures import FAILED, Failure
-from xcodec.cli.options import BUILT_IN, Precision, load_codec
+from xcodec.cli.options import Precision, load_codec
 from xcodec.cli.paths import CODES_SUFFIX, find_files, home
 from xcodec.cli.places import STANDARD, Source, fetched, is_remote
 from xcodec.cli.table import table
@@ -120,7 +121,7 @@ def expand(subject: str, failures: list[Failure]) -> "Iterator[str | Source]":
         What was named here as it is called, and what is elsewhere as a source to fetch.
     """
     path = home(subject)
-    if subject == BUILT_IN or (subject != STANDARD and os.path.isfile(path)):  # noqa: PTH113  (a name that is too long is a no)
+    if subject in BUILT_IN or (subject != STANDARD and os.path.isfile(path)):  # noqa: PTH113  (a name that is too long is a no)
         yield subject
         return
     from xcodec.audio import MEDIA_SUFFIXES

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xcodec.built_in import MINI
 from xcodec.cli.console import errors
 from xcodec.cli.groups import retold
 from xcodec.cli.places import refuse_terminal
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from xcodec.codec import Codec
 
 __all__ = [
-    "BUILT_IN",
     "CHANNEL",
     "IGNORE_UNREADABLE",
     "AudioFormat",
@@ -46,8 +46,6 @@ __all__ = [
     "check_stream",
     "load_codec",
 ]
-
-BUILT_IN = "mini"
 
 # Inputs and outputs
 
@@ -105,7 +103,8 @@ Model = Annotated[
         "--model",
         "-m",
         metavar="MODEL",
-        help="A checkpoint folder, a hub id (OWNER/NAME, or OWNER/NAME/FOLDER), or the built-in mini.",
+        help="A checkpoint folder, a hub id (OWNER/NAME, or OWNER/NAME/FOLDER), or mini or mini-general, which are "
+        "built in.",
         callback=not_empty,
     ),
 ]
@@ -204,7 +203,7 @@ CheckIdentity = Annotated[
 class CodecOptions:
     """The codec that is asked for."""
 
-    model: Model = BUILT_IN
+    model: Model = MINI
     device: Device = "auto"
     dtype: Dtype = Precision.FLOAT32
 
@@ -283,7 +282,7 @@ def load_codec(
 
         logging.set_verbosity_error()
         return Codec.from_pretrained(
-            None if model == BUILT_IN else model,
+            None if model == MINI else model,
             device=device,
             dtype=dtype.value,
             max_memory=max_memory,

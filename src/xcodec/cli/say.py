@@ -133,7 +133,7 @@ def command(
             "--model",
             "-m",
             metavar="MODEL",
-            help=f"The codec: a checkpoint folder, a hub id, or the built-in mini; else what the language model's "
+            help=f"The codec: a checkpoint folder, a hub id, or a built-in model; else what the language model's "
             f"config.json names as codec, or {CODEC}.",
             show_default=False,
             callback=not_empty,

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from xcodec.built_in import MINI
 from xcodec.cli.console import errors, output
 from xcodec.cli.failures import FAILED, Command
 from xcodec.cli.groups import retold, with_groups
 from xcodec.cli.interruption import Interruption
 from xcodec.cli.manual import manual
-from xcodec.cli.options import BUILT_IN, IGNORE_UNREADABLE, Bandwidth, CodecOptions, Compiled, OutputFolder
+from xcodec.cli.options import IGNORE_UNREADABLE, Bandwidth, CodecOptions, Compiled, OutputFolder
 from xcodec.cli.paths import place
 from xcodec.cli.progress import ProgressBar
 from xcodec.cli.tokenize_export import EXPORT_HELP, export
@@ -204,7 +205,7 @@ def job_of(
     from xcodec.tokenization.model import ModelChoice
     from xcodec.tokenization.readers import ReadingLimits
 
-    model = None if codec.model == BUILT_IN else codec.model
+    model = None if codec.model == MINI else codec.model
     return Job(
         folder=place(folder),
         model=ModelChoice(model, codec.device, codec.dtype, bandwidth, compiled),

@@ -11,9 +11,9 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING_NAMES
 from transformers.utils import logging
 
+from xcodec.built_in import BUILT_IN
 from xcodec.errors import CheckpointError, some_of
 from xcodec.models.checkpoint import (
-    BUILT_IN,
     CONFIG,
     HUB_ARGUMENTS,
     PREPROCESSOR,
@@ -125,7 +125,7 @@ def family_named(name_or_path: str | os.PathLike[str], kwargs: dict[str, Any]) -
             kind = read_json(folder / PREPROCESSOR).get("feature_extractor_type")
             return next((each for each in FAMILIES.values() if each.feature_extractor.__name__ == kind), None)
     except CheckpointError:
-        if str(name_or_path) == BUILT_IN.name or Path(name_or_path).is_dir():
+        if str(name_or_path) in BUILT_IN or Path(name_or_path).is_dir():
             raise
         return None
     said = fields.get("model_type")

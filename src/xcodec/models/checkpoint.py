@@ -8,10 +8,10 @@ from typing import Any
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError
 
+from xcodec.built_in import BUILT_IN, MINI
 from xcodec.errors import CheckpointError, first_line
 
 __all__ = [
-    "BUILT_IN",
     "CONFIG",
     "HUB_ARGUMENTS",
     "PREPROCESSOR",
@@ -32,9 +32,6 @@ CONFIG = "config.json"
 PREPROCESSOR = "preprocessor_config.json"
 WEIGHTS = "model.safetensors"
 
-BUILT_IN = Path(__file__).parent.parent / "mini"
-"""The folder of the model that comes with the package; its name is the model's."""
-
 
 def resolve_checkpoint(
     name_or_path: str | Path,
@@ -47,7 +44,7 @@ def resolve_checkpoint(
     """Find the folder of a checkpoint: a local one, or a model of the Hugging Face hub, downloaded where needed.
 
     Args:
-        name_or_path: a folder, "mini" for the model that comes with the package, or a hub id such as
+        name_or_path: a folder, "mini" or "mini-general" for a model that comes with the package, or a hub id such as
             "HKUSTAudio/xcodec2-hf"; or a hub id with a folder in it, such as "k2-fsa/OmniVoice/audio_tokenizer".
         subfolder: the folder in it that holds the checkpoint; of the hub, only its files are downloaded.
         weights: whether the tensors are wanted too, or only the small files beside them.
@@ -75,8 +72,8 @@ def resolve_checkpoint(
             f"turned into one with: xcodec convert {folder} NEW_FOLDER",
             subject=folder,
         )
-    if str(name_or_path) == BUILT_IN.name:
-        return built_in_checkpoint()
+    if str(name_or_path) in BUILT_IN:
+        return built_in_checkpoint(str(name_or_path))
     hub_id, subfolder = split_hub_id(str(name_or_path), subfolder)
     try:
         for patterns in wanted_files(subfolder, weights, others):
@@ -159,16 +156,17 @@ def find_small_files(name_or_path: str | Path, kwargs: Mapping[str, Any]) -> tup
     return resolve_checkpoint(name_or_path, weights=False, **hub_arguments), rest
 
 
-def built_in_checkpoint() -> Path:
-    """Return the folder of the model that comes with the package, if it is all there."""
-    absent = [name for name in (CONFIG, PREPROCESSOR, WEIGHTS) if not (BUILT_IN / name).is_file()]
+def built_in_checkpoint(name: str = MINI) -> Path:
+    """Return the folder of a model that comes with the package, if it is all there."""
+    folder = BUILT_IN[name]
+    absent = [name for name in (CONFIG, PREPROCESSOR, WEIGHTS) if not (folder / name).is_file()]
     if absent:
         raise CheckpointError(
-            f"the built-in model is not installed: {BUILT_IN} lacks {', '.join(absent)}",
+            f"the built-in model is not installed: {folder} lacks {', '.join(absent)}",
             remedy="reinstall xcodec, or name another model: a hub id, such as HKUSTAudio/xcodec2-hf, or the "
             "path of a checkpoint folder",
         )
-    return BUILT_IN
+    return folder
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from xcodec.built_in import MINI
 from xcodec.codec import Codec
 from xcodec.codes import CodecIdentity
 from xcodec.errors import CheckpointError, InputError, some_of
@@ -26,7 +27,6 @@ __all__ = ["StartingPoint", "build_model"]
 
 logger = logging.getLogger(__name__)
 
-BUILT_IN = "mini"
 DECODER = "acoustic_decoder."  # how the names of a decoder's tensors begin
 
 
@@ -126,7 +126,7 @@ def _read(source: str, family: Family) -> tuple[dict[str, Any], dict[str, Tensor
         fields, weights = model_of(load_state(path))
         of_start = FAMILIES.get(fields.get("model_type", ""), family)
         return fields, weights, partial(_maker_of_state, fields, weights, of_start, path.name)
-    codec = Codec.from_pretrained(None if source == BUILT_IN and not path.is_dir() else source, pack=False)
+    codec = Codec.from_pretrained(None if source == MINI and not path.is_dir() else source, pack=False)
     return codec.model.config.to_dict(), codec.model.state_dict(), lambda: codec.codes_identity
 
 

@@ -1,4 +1,4 @@
-"""X-Codec with a decoder that has a source of harmonics; the recipe `mini-general` trains one."""
+"""A small X-Codec that reads spectra and speaks by a source of harmonics; the recipe `mini-general` trains one."""
 
 from xcodec.models.family import Family
 from xcodec.models.harmonic_xcodec.configuration import HarmonicXcodecConfig
@@ -12,6 +12,6 @@ FAMILY = Family(
     HarmonicXcodecConfig,
     XcodecFeatureExtractor,
     HarmonicXcodecModel,
-    names=("acoustic_decoder.head.pitch.",),  # the encoder's are X-Codec's
+    names=("acoustic_decoder.head.pitch.",),  # config.json tells it from `HarmonicXcodec2Model`
     original_names=(),
 )

@@ -1,18 +1,37 @@
-"""What describes an X-Codec whose decoder has a source of harmonics."""
+"""What describes an X-Codec that reads spectra, and whose decoder has a source of harmonics."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from xcodec.errors import InputError
+from xcodec.models.configuration import check_sizes
 from xcodec.models.harmonic import HARMONIC_ARCHITECTURE, HarmonicFields
 from xcodec.models.xcodec_vocos.configuration import XcodecVocosConfig
 
 __all__ = ["HarmonicXcodecConfig"]
 
 
+SPECTRAL_ARCHITECTURE = (
+    "encoder_windows",
+    "encoder_frames",
+    "encoder_mel_bins",
+    "encoder_intermediate_size",
+    "encoder_num_layers",
+)
+
+
 class HarmonicXcodecConfig(HarmonicFields, XcodecVocosConfig):
     """Configuration of `HarmonicXcodecModel`; the fields are those of `HarmonicFields` and of `XcodecVocosConfig`.
 
+    Of the acoustic model's, `encoder_hidden_size` is the width of the encoder's blocks.
+
     Args:
         decoder_hop_length: samples that a code becomes; 320 is the rate that is encoded.
+        encoder_windows: samples in the windows of each filter bank that the acoustic encoder reads.
+        encoder_frames: spectra of each for a code.
+        encoder_mel_bins: mel filters of each.
+        encoder_intermediate_size: width inside the encoder's blocks.
+        encoder_num_layers: its blocks.
         **kwargs: the other fields.
 
     Raises:
@@ -20,7 +39,47 @@ class HarmonicXcodecConfig(HarmonicFields, XcodecVocosConfig):
     """
 
     model_type = "harmonic_xcodec"
+    codes_of = ""  # of its own: no X-Codec reads spectra
     decoder_fields = (*XcodecVocosConfig.decoder_fields, *HARMONIC_ARCHITECTURE)
 
-    def __init__(self, decoder_hop_length: int = 320, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        decoder_hop_length: int = 320,
+        encoder_windows: Sequence[int] = (400, 1024),
+        encoder_frames: Sequence[int] = (4, 2),
+        encoder_mel_bins: int = 80,
+        encoder_intermediate_size: int = 768,
+        encoder_num_layers: int = 4,
+        **kwargs: Any,
+    ) -> None:
+        self.encoder_windows = list(encoder_windows)
+        self.encoder_frames = list(encoder_frames)
+        self.encoder_mel_bins = encoder_mel_bins
+        self.encoder_intermediate_size = encoder_intermediate_size
+        self.encoder_num_layers = encoder_num_layers
         super().__init__(decoder_hop_length=decoder_hop_length, **kwargs)
+
+    def architecture(self) -> dict[str, Any]:
+        """The fields that decide codes or audio."""
+        return super().architecture() | {name: getattr(self, name) for name in SPECTRAL_ARCHITECTURE}
+
+    def num_repeated(self) -> dict[str, int]:
+        """How many times the model has what a mere number in the configuration repeats, by that number's name."""
+        return super().num_repeated() | {"encoder_num_layers": self.encoder_num_layers}
+
+    def _check(self) -> None:
+        check_sizes(self, *SPECTRAL_ARCHITECTURE)
+        super()._check()
+        windows, frames = self.encoder_windows, self.encoder_frames
+        if len(windows) != len(frames):
+            raise InputError(
+                f"encoder_windows={windows} and encoder_frames={frames}: expected one of each per filter bank"
+            )
+        for window, number in zip(windows, frames, strict=True):
+            if self.hop_length % number or window < self.hop_length // number:
+                raise InputError(
+                    f"expected numbers that divide the {self.hop_length} samples of a code, and no sample between "
+                    f"two windows of {windows}",
+                    argument="encoder_frames",
+                    value=frames,
+                )

@@ -1,17 +1,20 @@
-"""HarmonicXcodecModel: X-Codec's codes at all its bandwidths, and a decoder of them that has a source of harmonics."""
+"""HarmonicXcodecModel: an X-Codec at all its bandwidths that reads spectra, and speaks by a source of harmonics."""
+
+import torch
 
 from xcodec.models.harmonic_xcodec.configuration import HarmonicXcodecConfig
 from xcodec.models.harmonic_xcodec.decoder import HarmonicVocosDecoder
+from xcodec.models.harmonic_xcodec.encoder import SpectralEncoder
 from xcodec.models.xcodec_vocos.modeling import XcodecVocosModel
 
 __all__ = ["HarmonicXcodecModel"]
 
 
 class HarmonicXcodecModel(XcodecVocosModel):
-    """An X-Codec whose decoder is Vocos up to its states, and then as that of `HarmonicXcodec2Model`.
+    """An X-Codec for small sizes, whose two ends are given what large ones have to learn.
 
-    It is small, and has learned to speak where one that has to learn phases still buzzes. Its methods are those of
-    `XcodecModel`. It has nothing that only training uses.
+    Its acoustic encoder reads spectra, and its decoder is Vocos up to its states, and then as that of
+    `HarmonicXcodec2Model`. Its methods are those of `XcodecModel`. It has nothing that only training uses.
 
     Args:
         config: its configuration.
@@ -22,6 +25,21 @@ class HarmonicXcodecModel(XcodecVocosModel):
     config_class = HarmonicXcodecConfig
     config: HarmonicXcodecConfig
     decoder_class = HarmonicVocosDecoder
+    waveform_dtype = torch.float32  # spectra of fewer bits are spectra of noise
+
+    def _build_acoustic_encoder(self) -> None:
+        config, acoustic = self.config, self.config.acoustic_model_config
+        self.acoustic_encoder = SpectralEncoder(  # type: ignore[assignment]
+            config.sample_rate,
+            config.hop_length,
+            config.encoder_windows,
+            config.encoder_frames,
+            config.encoder_mel_bins,
+            acoustic.encoder_hidden_size,
+            config.encoder_intermediate_size,
+            config.encoder_num_layers,
+            acoustic.hidden_size,
+        )
 
     @property
     def lookahead(self) -> None:

@@ -64,14 +64,11 @@ class XcodecModel(XcodecPreTrainedModel):
     def __init__(self, config: XcodecConfig, encoder_only: bool = False, decoder_only: bool = False) -> None:
         super().__init__(config)
         self._choose_half(encoder_only, decoder_only)
-        acoustic, semantic = config.acoustic_model_config, config.semantic_model_config
         self.pad = self.semantic_pad = config.hop_length // 2
         if self.has_encoder:
-            self.acoustic_encoder = AcousticEncoder(
-                acoustic.encoder_hidden_size, acoustic.downsampling_ratios, acoustic.hidden_size, activation=Snake
-            )
+            self._build_acoustic_encoder()
             self.encoder_semantic = SemanticEncoder(*self._convolutions)
-            self.semantic_model = build_semantic_model(semantic)
+            self.semantic_model = build_semantic_model(config.semantic_model_config)
             self.fc = Linear(config.hidden_size, config.hidden_size)
         self.quantizer = ResidualVectorQuantizer(
             config.hidden_size, config.codebook_size, config.num_quantizers, config.codebook_dim
@@ -79,6 +76,12 @@ class XcodecModel(XcodecPreTrainedModel):
         if self.has_decoder:
             self._build_decoder()
         self.post_init()  # type: ignore[no-untyped-call]
+
+    def _build_acoustic_encoder(self) -> None:
+        acoustic = self.config.acoustic_model_config
+        self.acoustic_encoder = AcousticEncoder(
+            acoustic.encoder_hidden_size, acoustic.downsampling_ratios, acoustic.hidden_size, activation=Snake
+        )
 
     def _build_decoder(self) -> None:
         acoustic = self.config.acoustic_model_config
@@ -112,6 +115,11 @@ class XcodecModel(XcodecPreTrainedModel):
     def quantization_width(self) -> int:
         """How many numbers a code takes at most while it is quantized: latents, or distances to a codebook's codes."""
         return max(self.fc.in_features, self.quantizer.codebook_size)
+
+    @property
+    def waveform_dtype(self) -> torch.dtype:
+        """What the acoustic encoder reads."""
+        return self.dtype
 
     @property
     def lookahead(self) -> int | None:
@@ -273,7 +281,7 @@ class XcodecModel(XcodecPreTrainedModel):
         Where the encoder would make another number of codes than the semantic one, it reads the waveform with half a
         hop of zeros on both sides: so does the original, on lengths that are not whole hops.
         """
-        waveform = clips.waveform.to(self.dtype)
+        waveform = clips.waveform.to(self.waveform_dtype)
         lengths = None if clips.lengths is None else clips.lengths * self.hop_length
         if self.acoustic_encoder.output_length(waveform.shape[-1]) != num_latents:
             waveform = F.pad(waveform, (self.pad, self.pad))
