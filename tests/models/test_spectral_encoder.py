@@ -67,7 +67,7 @@ def test_tiles_and_batches_change_nothing(encoder: SpectralEncoder) -> None:
     ("fields", "said"),
     [
         ({"encoder_windows": [400]}, r"encoder_windows=\[400\] and encoder_frames=\[4, 2\]: expected one of each"),
-        ({"encoder_frames": [3, 2]}, r"encoder_frames=\[3, 2\]: expected numbers that divide the 320 samples of a code"),
+        ({"encoder_frames": [3, 2]}, r"encoder_frames=\[3, 2\]: expected numbers that divide the 320 samples"),
         ({"encoder_windows": [60, 1024]}, r"no sample between two windows of \[60, 1024\]"),
         ({"encoder_mel_bins": 0}, r"encoder_mel_bins"),
     ],

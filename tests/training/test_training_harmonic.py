@@ -63,7 +63,8 @@ def test_an_x_codec_learns_its_pitch_its_semantic_model_by_a_teacher(tmp_path: P
     heads = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
     tokens = {"vocab_size": 8, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 3}
     WhisperModel(WhisperConfig(**width, **heads, **tokens)).save_pretrained(tmp_path / "whisper")
-    sizes = {"acoustic_model_config": TINY_ACOUSTIC, "semantic_model_config": TINY_SEMANTIC, "codebook_size": 16}
+    acoustic = TINY_ACOUSTIC | {"hidden_size": 160}  # in which there is room for a spectrum
+    sizes = {"acoustic_model_config": acoustic, "semantic_model_config": TINY_SEMANTIC, "codebook_size": 16}
     decoder = {"decoder_hidden_size": 32, "decoder_intermediate_size": 48, "decoder_num_layers": 1}
     loss = {"mel": 1.0, "pitch": 1.0, "commitment": 0.25, "compressed": 0.1, "semantic": 1.0, "spectrum": 1.0}
     recipe = tiny_recipe(

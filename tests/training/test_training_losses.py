@@ -25,7 +25,7 @@ from xcodec.training.discriminators import (
     build_discriminators,
 )
 from xcodec.training.distances import Distances
-from xcodec.training.generators.spectrum import SpectrumHead
+from xcodec.training.generators.spectrum import SpectrumLoss
 from xcodec.training.generators.teacher import Teacher
 from xcodec.training.losses.adversarial import adversarial_loss, discriminator_loss, feature_matching_loss
 from xcodec.training.losses.compressed import compressed_loss
@@ -412,21 +412,22 @@ def test_compressed_spectra_hear_phases() -> None:
     assert compressed_loss(-target, target).item() == pytest.approx(4.0, abs=0.3)
 
 
-# Spectra that latents tell
+# Spectra that latents hold
 
 
-def test_latents_that_are_the_spectrum_tell_it() -> None:
-    head = SpectrumHead(160, 320, 16_000)
+def test_latents_hold_the_spectrum_in_their_first_numbers() -> None:
+    loss = SpectrumLoss(170, 320, 16_000)
     _, target = spoken_pair()
     spectrum = MelLoss([320], [40]).spectrum(target, 320)[:, :200]  # four frames of 5 ms for each code
-    latents = spectrum.clamp(min=1e-5).log().reshape(2, 50, 160)
-    with torch.no_grad():
-        head.linear.weight.copy_(torch.eye(160))
-        head.linear.bias.zero_()
-    assert head(latents, target).item() == pytest.approx(0.0, abs=1e-5)
-    assert head(latents + 1, target).item() == pytest.approx(1.0, abs=1e-5)
-    later = head(latents.roll(1, 1), target).item()
-    assert later > 0.3, "a code tells its own frames"
+    latents = torch.zeros(2, 50, 170)
+    latents[..., :160] = (spectrum + 1e-3).log().reshape(2, 50, 160) + 5
+    assert loss(latents, target).item() == pytest.approx(0.0, abs=1e-5)
+    assert loss(latents + 1, target).item() == pytest.approx(1.0, abs=1e-5)
+    assert loss(latents.roll(1, 1), target).item() > 0.2, "a code holds its own frames"
+    latents[..., 160:] = 7.0
+    assert loss(latents, target).item() == pytest.approx(0.0, abs=1e-5), "the others are free"
+    with pytest.raises(InputError, match=r"loss\.spectrum: latents of 159 numbers have no room for 4 spectra of 40"):
+        SpectrumLoss(159, 320, 16_000)
 
 
 # The teacher of semantic codes

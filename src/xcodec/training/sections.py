@@ -117,8 +117,8 @@ class LossRecipe(Section):
     commitment: Weight = 0.0
     """X-Codec: mean square distance of latents from their code vectors."""
     spectrum: Weight = 0.0
-    """X-Codec: L1 of log mel spectra that a linear map tells from the quantized latents: it reaches the codes at once,
-    before the decoder knows what to make of them."""
+    """X-Codec: L1 of log mel spectra, four of 40 bands for each code, that the first 160 numbers of the quantized
+    latents are to be: it reaches the codes at once, and has them spent on what is heard."""
     phones: Weight = 0.0
     """X-Codec2: cross entropy of the phones that are spoken, predicted from the semantic branch and from the codes,
     where the speech is labelled."""

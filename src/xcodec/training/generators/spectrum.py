@@ -1,35 +1,44 @@
-"""Spectra that quantized latents tell by themselves, before a decoder knows what to make of them."""
+"""Spectra that quantized latents are to hold as they are, before a decoder knows what to make of them."""
 
 import torch
 from torch import Tensor, nn
 
-from xcodec.training.losses.mel import FLOOR, MelLoss
+from xcodec.errors import InputError
+from xcodec.training.losses.mel import MelLoss
 
-__all__ = ["SpectrumHead"]
+__all__ = ["BANDS", "FRAMES", "SpectrumLoss"]
 
 BANDS = 40
 FRAMES = 4  # for each code, of a code's length: they show how loud bands are and when, and hardly a voice's harmonics
-TYPICAL = -6.0  # of the natural logarithm of speech's magnitudes in bands
+QUIET = 1e-3  # of a magnitude where full scale is about 1: what is softer than -60 dB differs little from nothing
+TYPICAL = -5.0  # of the natural logarithm of speech's magnitudes in bands
 
 
-class SpectrumHead(nn.Module):
-    """A linear map from latents to log mel spectra, four frames for each code.
+class SpectrumLoss(nn.Module):
+    """The distance of the first numbers of quantized latents from log mel spectra, four frames for each code.
 
-    Encoders that read samples have to find out what a spectrum is, and hear of it through all of the decoder; this
-    tells them at once.
+    A quantizer keeps what is far apart among the latents, and gradients pass it as if it were not there: they tell an
+    encoder what latents have to hold, and not by how much for that to be kept. Where latents are spectra, distances
+    between them are distances between spectra, and the codebooks are spent on these. The other numbers are free.
 
     Args:
         latent_size: width of the quantized latents.
         hop_length: samples of the recordings that a code becomes, a multiple of 4.
         sampling_rate: of the recordings, in Hz.
+
+    Raises:
+        InputError: where latents have no room for them.
     """
 
     def __init__(self, latent_size: int, hop_length: int, sampling_rate: int) -> None:
         super().__init__()
+        if latent_size < FRAMES * BANDS:
+            raise InputError(
+                f"latents of {latent_size} numbers have no room for {FRAMES} spectra of {BANDS} bands",
+                argument="loss.spectrum",
+            )
         self.window = hop_length  # which hops by a quarter of itself
         self.mel = MelLoss([self.window], [BANDS], sampling_rate)
-        self.linear = nn.Linear(latent_size, FRAMES * BANDS)
-        nn.init.constant_(self.linear.bias, TYPICAL)
 
     def forward(self, quantized: Tensor, target: Tensor) -> Tensor:
         """Compute the mean absolute difference of natural logarithms.
@@ -40,5 +49,5 @@ class SpectrumHead(nn.Module):
         """
         with torch.no_grad(), torch.autocast(target.device.type, enabled=False):
             frames = self.mel.spectrum(target, self.window)[:, : FRAMES * quantized.shape[1]]
-            wanted = frames.clamp(min=FLOOR).log().unflatten(1, (-1, FRAMES)).flatten(2)
-        return (self.linear(quantized).float() - wanted).abs().mean()
+            wanted = (frames + QUIET).log().unflatten(1, (-1, FRAMES)).flatten(2) - TYPICAL
+        return (quantized[..., : FRAMES * BANDS].float() - wanted).abs().mean()

@@ -13,7 +13,7 @@ from xcodec.modules.autocast import precise_on_cpu
 from xcodec.training.codebooks import of_first_process, quantize_and_learn
 from xcodec.training.data.batch import Batch
 from xcodec.training.generators.generator import Generator, GeneratorOutput
-from xcodec.training.generators.spectrum import SpectrumHead
+from xcodec.training.generators.spectrum import SpectrumLoss
 from xcodec.training.generators.synthesis import Synthesis
 from xcodec.training.generators.teacher import Teacher
 from xcodec.training.initialization import HEAD_BIAS, initialize_head
@@ -49,7 +49,7 @@ class XcodecGenerator(Generator):
         self.highest_bandwidth = highest_bandwidth
         self.synthesis = Synthesis(model, loss) if isinstance(model, XcodecVocosModel) else None
         rate, hop_length = model.output_sampling_rate, model.output_sampling_rate // model.config.frame_rate
-        self.spectrum = SpectrumHead(model.config.hidden_size, hop_length, rate) if loss.spectrum else None
+        self.spectrum = SpectrumLoss(model.config.hidden_size, hop_length, rate) if loss.spectrum else None
         self.teacher = None
         if loss.semantic and loss.semantic_teacher is not None:
             self.teacher = Teacher(loss.semantic_teacher, model.config.semantic_hidden_size, model.config.hidden_size)
