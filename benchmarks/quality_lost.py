@@ -1,11 +1,11 @@
-"""Where a model of X-Codec2 loses quality: in the bits, in the magnitudes or in the phases.
+"""Where a codec loses quality: in the bits, in the magnitudes or in the phases.
 
     python benchmarks/quality_lost.py RECORDING_OR_FOLDER ... [--model mini]
 
-STOI and wide-band PESQ, means over the recordings, of what the model decodes; of what it decodes of latents that were
-not rounded; and of spectra whose magnitudes are of one and whose phases are of the other, by frames of four
-codes, as X-Codec2's own head has them. What `Griffin-Lim` has is the decoded magnitudes and no phases at all. Needs
-xcodec[eval].
+STOI and wide-band PESQ, means over the recordings, of what an X-Codec2 or an X-Codec decodes; of what it decodes of
+latents that were not rounded or quantized; and of spectra whose magnitudes are of one and whose phases are of the
+other, by frames of four codes, as X-Codec2's own head has them. What `Griffin-Lim` has is the decoded magnitudes and no
+phases at all. Needs xcodec[eval].
 """
 
 import argparse
@@ -21,22 +21,55 @@ from torch import Tensor
 
 from xcodec.audio import Audio, media_files
 from xcodec.codec import Codec
+from xcodec.models.codec_model import Clips
+from xcodec.models.xcodec import XcodecModel
+from xcodec.models.xcodec_vocos import XcodecVocosModel
 from xcodec.training.generators.xcodec2 import encode
 
 RATE = 16_000
+OVERLAP = 4  # of frames, in hops
 ROUNDS = 32  # of Griffin-Lim
 
 
-def variants(codec: Codec, recording: Tensor) -> dict[str, Tensor]:
-    """Make what is to be measured of (samples,), whole codes: (samples,) each."""
+def reconstructions(codec: Codec, recording: Tensor) -> dict[str, Tensor]:
+    """Make what a model decodes of (samples,), whole codes, first what it decodes of its codes: (samples,) each."""
     model = codec.model
+    if isinstance(model, XcodecModel):
+        return of_residual_codes(model, recording)
     latents = encode(model, recording[None]).fused
     projected = model.quantizer.project(latents)
     rounded, _ = model.quantizer.round(projected, latents.dtype)
     bounded = model.quantizer.bound(model.quantizer.bound(projected.float()))
     half = torch.tensor(model.quantizer.levels) // 2
     decoded = model.acoustic_decoder(rounded)[0, 0]
-    n_fft, hop = model.config.n_fft, model.config.output_hop_length
+    not_rounded = model.acoustic_decoder(model.quantizer.project_out(bounded / half))[0, 0]
+    return {"decoded": decoded, "decoded, latents not rounded": not_rounded}
+
+
+def of_residual_codes(model: XcodecModel, recording: Tensor) -> dict[str, Tensor]:
+    """Do the same for X-Codec, at each of its bandwidths."""
+    clips = Clips(recording[None, None])
+    semantic = model.semantic(model.semantic_states(clips)).transpose(1, 2)
+    latents = model.fuse(semantic, model.acoustic(clips, semantic.shape[1]).transpose(1, 2))
+
+    def decoded(latents: Tensor) -> Tensor:
+        if isinstance(model, XcodecVocosModel):
+            return model.acoustic_decoder(latents)[0, 0]
+        return model.acoustic_decoder(model.fc2(latents).transpose(1, 2))[0, 0]
+
+    made = {
+        f"decoded, {rate:g} kbit/s": decoded(model.quantizer.decode(model.quantizer.encode(latents, number)))
+        for rate, number in ((rate, model.num_quantizers_at(rate)) for rate in reversed(model.bandwidths))
+    }
+    return made | {"decoded, latents not quantized": decoded(latents)}
+
+
+def variants(codec: Codec, recording: Tensor) -> dict[str, Tensor]:
+    """Make what is to be measured of (samples,), whole codes: (samples,) each."""
+    made = reconstructions(codec, recording)
+    decoded = next(iter(made.values()))
+    hop = codec.model.output_sampling_rate // codec.model.config.frame_rate
+    n_fft = OVERLAP * hop
     window = torch.hann_window(n_fft)
     ours, theirs = (torch.stft(x, n_fft, hop, window=window, return_complex=True) for x in (decoded, recording))
 
@@ -48,9 +81,7 @@ def variants(codec: Codec, recording: Tensor) -> dict[str, Tensor]:
     phases = torch.polar(torch.ones(ours.shape), 2 * torch.pi * torch.rand(ours.shape))
     for _ in range(ROUNDS):
         phases = torch.stft(joined(ours, phases), n_fft, hop, window=window, return_complex=True)
-    return {
-        "decoded": decoded,
-        "decoded, latents not rounded": model.acoustic_decoder(model.quantizer.project_out(bounded / half))[0, 0],
+    return made | {
         "decoded magnitudes, recorded phases": joined(ours, theirs),
         "recorded magnitudes, decoded phases": joined(theirs, ours),
         "decoded magnitudes, Griffin-Lim": joined(ours, phases),
@@ -60,7 +91,7 @@ def variants(codec: Codec, recording: Tensor) -> dict[str, Tensor]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recordings", nargs="+", type=Path)
-    parser.add_argument("--model", default=None, help="an X-Codec2, by default the one in the package")
+    parser.add_argument("--model", default=None, help="an X-Codec2 or X-Codec of 16 kHz; mini, if not given")
     arguments = parser.parse_args()
     codec = Codec.from_pretrained(arguments.model, pack=False)
     codec.model.float()

@@ -33,6 +33,7 @@ ELSEWHERE = {
     "benchmarks/README.md": "benchmarks.md",
     "benchmarks/memory.svg": "memory.svg",
     "src/xcodec/mini/README.md": "mini.md",
+    "src/xcodec/mini-general/README.md": "mini-general.md",
 }
 # What is public: of each page of the reference its title, and the objects on it in order.
 REFERENCE = {

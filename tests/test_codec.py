@@ -437,7 +437,7 @@ def test_what_is_unknown_or_not_there_is_an_error_that_says_so(checkpoint: Path,
 def test_built_in_model_is_found_in_the_package_or_missed_by_name(
     checkpoint: Path, codes: Codes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoint_module, "BUILT_IN", tmp_path / "mini")
+    monkeypatch.setattr(checkpoint_module, "BUILT_IN", {"mini": tmp_path / "mini"})
     with pytest.raises(CheckpointError, match=r"built-in model is not installed: .*mini lacks config\.json, prep"):
         Codec.from_pretrained()
     shutil.copytree(checkpoint, tmp_path / "mini")
@@ -461,3 +461,19 @@ def test_the_built_in_model_comes_with_the_package_and_speech_can_be_followed() 
     again = codec.decode(codes)
     assert again.num_samples == recording.num_samples
     assert stoi(recording.samples[0], again.samples[0], 16000) > 0.8
+
+
+def test_the_other_built_in_model_has_several_bandwidths_and_is_better_the_more_there_is() -> None:
+    from pystoi import stoi
+
+    codec = Codec.from_pretrained("mini-general")
+    model = codec.model
+    assert sum(parameter.numel() for parameter in model.parameters()) <= 20_000_000
+    assert (codec.frame_rate, codec.codebook_sizes, codec.identity.name) == (50.0, (1024,) * 8, "mini-general")
+    recording = Audio.read(RECORDINGS[0])
+    codes = codec.encode(recording)
+    again = [codec.decode(codes.at_bandwidth(rate)) for rate in codec.bandwidths]
+    assert [audio.num_samples for audio in again] == [recording.num_samples] * 4
+    scores = [stoi(recording.samples[0], audio.samples[0], 16000) for audio in again]
+    assert scores == sorted(scores)
+    assert scores[-1] > 0.85

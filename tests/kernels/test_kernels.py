@@ -27,6 +27,7 @@ from kernel_builds import (
     serving,
 )
 from xcodec import InputError, kernels
+from xcodec.built_in import BUILT_IN
 from xcodec.kernels.library import library
 from xcodec.kernels.signatures import SIGNATURES
 from xcodec.models.acoustic import AcousticEncoder
@@ -329,7 +330,7 @@ def test_an_environment_variable_chooses():
 def test_without_a_compiler_the_package_builds_and_torch_serves(tmp_path):
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("*.so", "mini", "*.egg-info"))
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("*.so", *BUILT_IN, "*.egg-info"))
     variables = dict.fromkeys(("CC", "CXX", "LDSHARED", "LDCXXSHARED"), str(tmp_path / "no-compiler"))
     build = subprocess.run(
         [sys.executable, "setup.py", "build_ext", "--inplace"],
@@ -371,8 +372,8 @@ def test_a_library_of_other_sources_is_reported_and_torch_serves(tmp_path, inter
     if not (compiler := shutil.which("cc")):
         pytest.skip("needs apt-get install gcc")
     package = tmp_path / "xcodec"
-    shutil.copytree(ROOT / "src" / "xcodec", package, ignore=shutil.ignore_patterns("*.so", "mini"))
-    (package / "mini").symlink_to(ROOT / "src" / "xcodec" / "mini")
+    shutil.copytree(ROOT / "src" / "xcodec", package, ignore=shutil.ignore_patterns("*.so", *BUILT_IN))
+    (package / "mini").symlink_to(BUILT_IN["mini"])
     (tmp_path / "old.c").write_text(interface + "int xcodec_variants(void) { return 7; }")
     command = [compiler, "-shared", "-fPIC", tmp_path / "old.c", "-o", package / "kernels" / "libxcodec.so"]
     subprocess.run(command, check=True)

@@ -15,6 +15,7 @@ import pytest
 import xcodec
 from builders import RECORDINGS, speech
 from xcodec import Audio, CheckpointError, Codec, Codes, CodesError, InputError
+from xcodec.built_in import BUILT_IN
 from xcodec.runtime import Codec as RuntimeCodec
 from xcodec.runtime.__main__ import main
 
@@ -240,7 +241,7 @@ def test_the_distribution_without_torch_holds_all_that_the_runtime_imports() -> 
 @pytest.mark.slow
 def test_a_fresh_environment_without_torch_encodes(codec: Codec, folder: Path, tmp_path: Path) -> None:
     for part in ("src", "packaging"):  # building leaves files beside the sources
-        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__", "mini", "*.so"))
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__", *BUILT_IN, "*.so"))
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env" / "bin" / "python"
     outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
