@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec.export.local_blocks import OnePassConvEncoder, WindowedTransformer
+from xcodec.modules.autocorrelation import Autocorrelation
 from xcodec.modules.convnext_encoder import ConvEncoder
 from xcodec.modules.fbank import KaldiFbank
 from xcodec.modules.harmonic_head import HarmonicHead
@@ -62,11 +63,12 @@ class MatrixFbank(KaldiFbank):
     """
 
     def __init__(self, fbank: KaldiFbank) -> None:
-        super().__init__(fbank.sampling_rate, fbank.num_mel_bins, fbank.frame_length, fbank.frame_shift)
+        nn.Module.__init__(self)
+        self.__dict__.update(fbank.__dict__)
         cosines, sines = waves(self.fft_length // 2 + 1, self.frame_length, self.fft_length)
         # No buffers: they stay float32 where the model becomes half precision.
         self.cosines, self.sines = cosines.T.float().contiguous(), sines.T.float().contiguous()
-        self.povey, self.filters = self.window().float(), self.mel_filters().float()
+        self.povey, self.filters = fbank.window().float(), fbank.mel_filters().float()
 
     def forward(self, waveform: Tensor) -> Tensor:
         """`KaldiFbank.forward`, of all frames at once."""
@@ -78,6 +80,10 @@ class MatrixFbank(KaldiFbank):
     def power(self, frames: Tensor) -> Tensor:
         """`KaldiFbank.power`."""
         return (frames @ self.cosines).square() + (frames @ self.sines).square()
+
+
+class MatrixAutocorrelation(MatrixFbank, Autocorrelation):
+    """An autocorrelation whose spectrum is a product with a matrix."""
 
 
 class MatrixISTFTHead(ISTFTHead):
@@ -181,6 +187,7 @@ class OptionalVectorQuantizer(VectorQuantizer):
 
 
 REPLACEMENTS: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
+    Autocorrelation: MatrixAutocorrelation,
     KaldiFbank: MatrixFbank,
     ISTFTHead: MatrixISTFTHead,
     HarmonicHead: MatrixHarmonicHead,

@@ -85,7 +85,11 @@ class KaldiFbank(nn.Module):
         frames = frames * PCM_SCALE
         frames = frames - frames.mean(-1, keepdim=True)
         frames = frames - 0.97 * torch.cat([frames[..., :1], frames[..., :-1]], -1)
-        return (self.power(frames * window) @ filters).clamp(min=MEL_FLOOR).log()
+        return self.of_power(self.power(frames * window), filters)
+
+    def of_power(self, power: Tensor, filters: Tensor) -> Tensor:
+        """Compute log-mel energies of power spectra (batch, frames, frequencies)."""
+        return (power @ filters).clamp(min=MEL_FLOOR).log()
 
     def power(self, frames: Tensor) -> Tensor:
         """Compute power spectra (batch, frames, frequencies) of windowed frames (batch, frames, frame_length)."""

@@ -15,6 +15,7 @@ SPECTRAL_ARCHITECTURE = (
     "encoder_windows",
     "encoder_frames",
     "encoder_mel_bins",
+    "encoder_pitch_window",
     "encoder_intermediate_size",
     "encoder_num_layers",
 )
@@ -30,6 +31,8 @@ class HarmonicXcodecConfig(HarmonicFields, XcodecVocosConfig):
         encoder_windows: samples in the windows of each filter bank that the acoustic encoder reads.
         encoder_frames: spectra of each for a code.
         encoder_mel_bins: mel filters of each.
+        encoder_pitch_window: samples in the windows of which it reads, once a code, how alike they are to themselves a
+            period later, for each of the pitches that the head may predict.
         encoder_intermediate_size: width inside the encoder's blocks.
         encoder_num_layers: its blocks.
         **kwargs: the other fields.
@@ -48,6 +51,7 @@ class HarmonicXcodecConfig(HarmonicFields, XcodecVocosConfig):
         encoder_windows: Sequence[int] = (400, 1024),
         encoder_frames: Sequence[int] = (4, 2),
         encoder_mel_bins: int = 80,
+        encoder_pitch_window: int = 1024,
         encoder_intermediate_size: int = 768,
         encoder_num_layers: int = 4,
         **kwargs: Any,
@@ -55,6 +59,7 @@ class HarmonicXcodecConfig(HarmonicFields, XcodecVocosConfig):
         self.encoder_windows = list(encoder_windows)
         self.encoder_frames = list(encoder_frames)
         self.encoder_mel_bins = encoder_mel_bins
+        self.encoder_pitch_window = encoder_pitch_window
         self.encoder_intermediate_size = encoder_intermediate_size
         self.encoder_num_layers = encoder_num_layers
         super().__init__(decoder_hop_length=decoder_hop_length, **kwargs)

@@ -1,7 +1,7 @@
-"""The acoustic encoder of a small X-Codec: log mel spectra of short and long windows, and ConvNeXt blocks over codes.
+"""The acoustic encoder of a small X-Codec: log mel spectra and autocorrelations, and ConvNeXt blocks over codes.
 
-An encoder of samples has to find out what a spectrum is, at thousands of steps a second; this one is told, and all of
-its weights work at the rate of the codes.
+An encoder of samples has to find out what a spectrum is and what a pitch, at thousands of steps a second; this one is
+told, and all of its weights work at the rate of the codes.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xcodec.modules.autocast import without_autocast
+from xcodec.modules.autocorrelation import Autocorrelation
 from xcodec.modules.conv import MaskedConv1d
 from xcodec.modules.fbank import KaldiFbank, stack_frames
 from xcodec.modules.lengths import zero_past_end
@@ -24,7 +25,7 @@ MEAN, DEVIATION = 10.0, 5.0  # about, of natural logarithms of speech's mel ener
 
 
 class SpectralEncoder(nn.Module):
-    """From a waveform to one latent vector per hop, by its spectra.
+    """From a waveform to one latent vector per hop, by its spectra, and by how alike it is to itself a period later.
 
     Args:
         sampling_rate: of the waveform, in Hz.
@@ -32,6 +33,7 @@ class SpectralEncoder(nn.Module):
         windows: samples in the windows of each filter bank.
         frames: spectra of each per latent vector, of which `hop_length` is a multiple.
         num_mel_bins: mel filters of each.
+        pitches: the autocorrelation that is read beside them, whose frames are a hop apart.
         hidden_size: width of the blocks.
         intermediate_size: width inside them.
         num_layers: how many there are.
@@ -45,6 +47,7 @@ class SpectralEncoder(nn.Module):
         windows: Sequence[int],
         frames: Sequence[int],
         num_mel_bins: int,
+        pitches: Autocorrelation,
         hidden_size: int,
         intermediate_size: int,
         num_layers: int,
@@ -52,12 +55,13 @@ class SpectralEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.hop_length = hop_length
-        self.frames = tuple(frames)
-        self.banks = nn.ModuleList(
+        self.frames = (*frames, 1)
+        banks = [
             KaldiFbank(sampling_rate, num_mel_bins, window, hop_length // number)
             for window, number in zip(windows, frames, strict=True)
-        )
-        num_features = num_mel_bins * sum(frames)
+        ]
+        self.banks = nn.ModuleList([*banks, pitches])
+        num_features = num_mel_bins * sum(frames) + pitches.num_mel_bins
         self.embed = MaskedConv1d(num_features, hidden_size, kernel_size=3, padding=1)
         self.layers = nn.ModuleList(
             VocosBlock(hidden_size, intermediate_size, 1 / num_layers) for _ in range(num_layers)
@@ -110,10 +114,10 @@ class SpectralEncoder(nn.Module):
         return latents.transpose(1, 2)
 
     def features(self, waveform: Tensor) -> Tensor:
-        """Compute the spectra of samples (batch, samples), side by side: float32 (batch, steps, features)."""
+        """Compute what is read of samples (batch, samples), side by side: float32 (batch, steps, features)."""
         with torch.no_grad(), without_autocast(waveform):
-            spectra = [
+            *spectra, alike = (
                 stack_frames(bank(F.pad(waveform, self.margins(i))), number)
                 for i, (bank, number) in enumerate(zip(self.banks, self.frames, strict=True))
-            ]
-            return (torch.cat(spectra, -1) - MEAN) / DEVIATION
+            )
+            return torch.cat([(torch.cat(spectra, -1) - MEAN) / DEVIATION, alike], -1)

@@ -6,6 +6,7 @@ from xcodec.models.harmonic_xcodec.configuration import HarmonicXcodecConfig
 from xcodec.models.harmonic_xcodec.decoder import HarmonicVocosDecoder
 from xcodec.models.harmonic_xcodec.encoder import SpectralEncoder
 from xcodec.models.xcodec_vocos.modeling import XcodecVocosModel
+from xcodec.modules.autocorrelation import Autocorrelation
 
 __all__ = ["HarmonicXcodecModel"]
 
@@ -29,12 +30,21 @@ class HarmonicXcodecModel(XcodecVocosModel):
 
     def _build_acoustic_encoder(self) -> None:
         config, acoustic = self.config, self.config.acoustic_model_config
+        pitches = Autocorrelation(
+            config.sample_rate,
+            config.num_pitch_bins,
+            config.lowest_pitch,
+            config.highest_pitch,
+            config.encoder_pitch_window,
+            config.hop_length,
+        )
         self.acoustic_encoder = SpectralEncoder(  # type: ignore[assignment]
             config.sample_rate,
             config.hop_length,
             config.encoder_windows,
             config.encoder_frames,
             config.encoder_mel_bins,
+            pitches,
             acoustic.encoder_hidden_size,
             config.encoder_intermediate_size,
             config.encoder_num_layers,

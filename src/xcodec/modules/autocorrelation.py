@@ -1,0 +1,69 @@
+"""How alike a signal is to itself a period later, for periods of each pitch there may be."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from xcodec.modules.fbank import KaldiFbank
+
+__all__ = ["Autocorrelation"]
+
+HARMONICS = (5.0, 9.0)  # up to which all of a pitch's are heard, and from which on none
+SILENCE = 1.0  # of the energy of a frame of 16-bit samples
+
+
+class Autocorrelation(KaldiFbank):
+    """The normalized autocorrelation of windowed frames, at the periods of fundamental frequencies.
+
+    It is divided by the window's own, so that a periodic signal has 1 at its period whatever the window (Boersma,
+    1993), and is exact between samples, since it is taken of the power spectrum. Each pitch hears its first few
+    harmonics only: with more, a peak would be narrower than pitches are apart. Frames are those of `KaldiFbank`,
+    pre-emphasis included, which weakens what formants do to it.
+
+    Args:
+        sampling_rate: in Hz.
+        num_pitches: how many there are, spaced evenly by their logarithms.
+        lowest: the first, in Hz.
+        highest: the last.
+        frame_length: samples in a window, some periods of the lowest.
+        frame_shift: samples between windows.
+    """
+
+    def __init__(
+        self,
+        sampling_rate: int,
+        num_pitches: int,
+        lowest: float,
+        highest: float,
+        frame_length: int,
+        frame_shift: int,
+    ) -> None:
+        super().__init__(sampling_rate, num_pitches, frame_length, frame_shift)
+        self.lowest, self.highest = lowest, highest
+        self.fft_length *= 2  # or what is left of a period before a frame would meet what is right of it
+
+    def mel_filters(self) -> Tensor:
+        """Compute what takes power spectra to their autocorrelations and to the energies that these are relative to.
+
+        Returns:
+            float64 (frequencies, 2 * pitches) on the CPU.
+        """
+        frequencies = torch.arange(self.fft_length // 2 + 1, dtype=torch.float64, device="cpu") / self.fft_length
+        octaves = torch.linspace(
+            0.0, math.log2(self.highest / self.lowest), self.num_mel_bins, dtype=torch.float64, device="cpu"
+        )
+        cycles = frequencies[:, None] * (self.sampling_rate / (self.lowest * 2.0**octaves))  # in a period
+        waves = (2 * math.pi * cycles).cos()
+        counts = torch.full_like(frequencies, 2.0)[:, None]  # how often each is in a whole spectrum
+        counts[[0, -1]] = 1.0
+        spectrum = torch.fft.rfft(self.window(), self.fft_length).abs().square()[:, None]
+        of_window = (counts * spectrum * waves).sum(0) / (counts * spectrum).sum(0)
+        first, last = HARMONICS
+        heard = counts * (0.5 + 0.5 * (math.pi * ((cycles - first) / (last - first)).clamp(0.0, 1.0)).cos())
+        return torch.cat([heard * waves / of_window, heard], 1)
+
+    def of_power(self, power: Tensor, filters: Tensor) -> Tensor:
+        """Compute the autocorrelations of power spectra: (batch, frames, frequencies) to (batch, frames, pitches)."""
+        alike, energy = (power @ filters).chunk(2, -1)
+        return alike / (energy + SILENCE)
