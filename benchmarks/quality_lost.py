@@ -3,9 +3,9 @@
     python benchmarks/quality_lost.py RECORDING_OR_FOLDER ... [--model mini]
 
 STOI and wide-band PESQ, means over the recordings, of what an X-Codec2 or an X-Codec decodes; of what it decodes of
-latents that were not rounded or quantized; and of spectra whose magnitudes are of one and whose phases are of the
-other, by frames of four codes, as X-Codec2's own head has them. What `Griffin-Lim` has is the decoded magnitudes and no
-phases at all. Needs xcodec[eval].
+latents that were not rounded or quantized; of what a decoder with a source of harmonics makes at the recording's pitch;
+and of spectra whose magnitudes are of one and whose phases are of the other, by frames of four codes, as X-Codec2's own
+head has them. What `Griffin-Lim` has is the decoded magnitudes and no phases at all. Needs xcodec[eval].
 """
 
 import argparse
@@ -21,10 +21,12 @@ from torch import Tensor
 
 from xcodec.audio import Audio, media_files
 from xcodec.codec import Codec
-from xcodec.models.codec_model import Clips
+from xcodec.models.codec_model import Clips, CodecModel
 from xcodec.models.xcodec import XcodecModel
 from xcodec.models.xcodec_vocos import XcodecVocosModel
+from xcodec.modules.harmonic_head import HarmonicHead
 from xcodec.training.generators.xcodec2 import encode
+from xcodec.training.losses.pitch import PitchTracker
 
 RATE = 16_000
 OVERLAP = 4  # of frames, in hops
@@ -43,7 +45,8 @@ def reconstructions(codec: Codec, recording: Tensor) -> dict[str, Tensor]:
     half = torch.tensor(model.quantizer.levels) // 2
     decoded = model.acoustic_decoder(rounded)[0, 0]
     not_rounded = model.acoustic_decoder(model.quantizer.project_out(bounded / half))[0, 0]
-    return {"decoded": decoded, "decoded, latents not rounded": not_rounded}
+    made = {"decoded": decoded, "decoded, latents not rounded": not_rounded}
+    return made | of_recorded_pitch(model, rounded, recording)
 
 
 def of_residual_codes(model: XcodecModel, recording: Tensor) -> dict[str, Tensor]:
@@ -61,14 +64,25 @@ def of_residual_codes(model: XcodecModel, recording: Tensor) -> dict[str, Tensor
         f"decoded, {rate:g} kbit/s": decoded(model.quantizer.decode(model.quantizer.encode(latents, number)))
         for rate, number in ((rate, model.num_quantizers_at(rate)) for rate in reversed(model.bandwidths))
     }
-    return made | {"decoded, latents not quantized": decoded(latents)}
+    highest = model.quantizer.decode(model.quantizer.encode(latents, model.config.num_quantizers))
+    return made | {"decoded, latents not quantized": decoded(latents)} | of_recorded_pitch(model, highest, recording)
+
+
+def of_recorded_pitch(model: CodecModel, latents: Tensor, recording: Tensor) -> dict[str, Tensor]:
+    """Make what a decoder with a source of harmonics makes by the recording's pitch; nothing of another decoder."""
+    head = model.acoustic_decoder.head if hasattr(model.acoustic_decoder, "head") else None
+    if not isinstance(head, HarmonicHead):
+        return {}
+    pitch, _ = PitchTracker(RATE, head.hop_length)(recording[None])
+    hidden, _ = model.acoustic_decoder.hidden(latents)
+    return {"decoded, recorded pitch": head.voiced(hidden, head.source.scale_steps(pitch))[0, 0]}
 
 
 def variants(codec: Codec, recording: Tensor) -> dict[str, Tensor]:
     """Make what is to be measured of (samples,), whole codes: (samples,) each."""
     made = reconstructions(codec, recording)
     decoded = next(iter(made.values()))
-    hop = codec.model.output_sampling_rate // codec.model.config.frame_rate
+    hop = round(codec.output_sampling_rate / codec.frame_rate)
     n_fft = OVERLAP * hop
     window = torch.hann_window(n_fft)
     ours, theirs = (torch.stft(x, n_fft, hop, window=window, return_complex=True) for x in (decoded, recording))

@@ -77,6 +77,27 @@ def test_a_short_input_that_is_lengthened_gives_what_it_gave(avx512, stride, dty
     assert num_packed(layer) == 1
 
 
+@dtypes
+@pytest.mark.parametrize(("taps", "stride", "padding"), [(10, 5, 3), (3, 2, 0), (8, 4, 2)])
+def test_a_strided_convolution_of_many_channels_is_a_map_of_windows(taps, stride, padding, dtype):
+    torch.manual_seed(0)
+    layer = MaskedConv1d(256, 96, taps, stride=stride, padding=padding).to(dtype)
+    weight = layer.weight.detach().clone()
+    lengths = torch.tensor([40, 23])
+    with torch.inference_mode():
+        for steps in (10, 11, 57, 700):
+            x = torch.randn(2, steps, 256, dtype=dtype).mT
+            unpack_weights(layer)
+            expected = layer(x, lengths)
+            pack_weights(layer)
+            packed = layer(x, lengths)
+            torch.testing.assert_close(packed, expected, rtol=1e-2 if dtype == torch.bfloat16 else 1e-5, atol=1e-5)
+            assert packed.stride() == expected.stride()
+            assert torch.equal(layer(x.contiguous(), lengths), packed), "however it lies"
+    assert layer.weight.shape == (96, 256 * taps)
+    assert torch.equal(layer.state_dict()["weight"], weight)
+
+
 def test_an_input_in_another_layout_or_dtype_is_taken_too():
     for layer, x in layers():
         pack_weights(layer)

@@ -25,6 +25,8 @@ __all__ = ["MaskedConv1d", "MaskedConvTranspose1d", "channels_last", "conv_outpu
 
 Length = TypeVar("Length", int, Tensor)
 
+MANY_CHANNELS = 256  # of input, from which on windows that are copied are quicker than a strided convolution
+
 
 def conv_output_length(conv: nn.Conv1d, length: Length) -> Length:
     """Compute how many steps a convolution makes of `length` steps, given as a number or as a tensor of integers."""
@@ -53,7 +55,8 @@ class MaskedConv1d(nn.Conv1d, Packable):
     lies. With AVX-512 output channels are blocked by 48 where that divides them, but by 32 for some 100 steps and
     fewer. With AVX2 they are blocked by 24, but by 16 for some numbers of steps, of which none is a multiple of 4.
 
-    Of one tap it is a linear map, whose packed weight is read as it lies for any number of steps.
+    Of one tap it is a linear map, whose packed weight is read as it lies for any number of steps; and so it is, of many
+    channels, where strides leave so little of a window to the next one that windows are put beside each other.
 
     Attributes:
         fewest_steps: of output that the packed weight is read for.
@@ -66,7 +69,7 @@ class MaskedConv1d(nn.Conv1d, Packable):
     def pack(self) -> None:
         """`Packable.pack`."""
         super().pack()
-        if self._is_pointwise:
+        if self._is_map:
             return
         self.fewest_steps = FEWEST_STEPS if HAS_AVX512 and self.out_channels % 48 == 0 else 1
         self.even_steps = EVEN_STEPS if HAS_AVX2 else 1
@@ -101,8 +104,8 @@ class MaskedConv1d(nn.Conv1d, Packable):
 
     def packed_conv(self, x: Tensor) -> Tensor:
         """Convolve `x`, which it takes, by the packed weight."""
-        if self._is_pointwise:
-            return onednn_linear(x.mT, self.weight, self.bias).mT
+        if self._is_map:
+            return onednn_linear(self._windows(x), self.weight, self.bias).mT
         steps = conv_output_length(self, x.shape[2])
         read = self.steps_read(steps)
         if steps < read:
@@ -138,8 +141,8 @@ class MaskedConv1d(nn.Conv1d, Packable):
 
     def packed(self) -> Tensor:
         """Return the weight in oneDNN's order, as an image's or, of one tap, as a map's."""
-        if self._is_pointwise:
-            return torch.ops.mkldnn._reorder_linear_weight(self.weight.squeeze(-1).contiguous(), TYPICAL_ROWS)
+        if self._is_map:
+            return torch.ops.mkldnn._reorder_linear_weight(self.weight.mT.flatten(1).contiguous(), TYPICAL_ROWS)
         typical = (1, self.in_channels, 1, self.stride[0] * TYPICAL_STEPS)
         weight = self.weight[:, :, None].contiguous()
         return torch.ops.mkldnn._reorder_convolution_weight(weight, *self._as_image, self.groups, typical)
@@ -147,12 +150,27 @@ class MaskedConv1d(nn.Conv1d, Packable):
     def unpacked(self) -> Tensor:
         """Undo `packed`."""
         dense = self.weight.to_dense()
-        return dense.unsqueeze(-1) if self._is_pointwise else dense[:, :, 0]
+        return dense.unflatten(1, (*self.kernel_size, -1)).mT.contiguous() if self._is_map else dense[:, :, 0]
 
     @property
-    def _is_pointwise(self) -> bool:
-        """Whether each step of output depends on that of input alone, and on all channels."""
-        return (self.kernel_size, self.stride, self.groups, self.padding) == ((1,), (1,), 1, (0,))
+    def _is_map(self) -> bool:
+        """Whether the packed weight is a linear map's: of one step, or of windows of many channels, by strides."""
+        if self.groups > 1:
+            return False
+        if (self.kernel_size, self.stride, self.padding) == ((1,), (1,), (0,)):
+            return True
+        is_strided = self.stride[0] > 1 and self.dilation == (1,) and self.kernel_size[0] <= 2 * self.stride[0]
+        return is_strided and self.in_channels >= MANY_CHANNELS
+
+    def _windows(self, x: Tensor) -> Tensor:
+        """Put what each step of output depends on side by side: (batch, channels, time) to (batch, steps, numbers)."""
+        steps = x.mT
+        if self.kernel_size == (1,):
+            return steps
+        if padding := int(self.padding[0]):
+            steps = x.new_zeros(x.shape[0], x.shape[2] + 2 * padding, x.shape[1])
+            steps[:, padding:-padding] = x.mT
+        return steps.contiguous().unfold(1, self.kernel_size[0], self.stride[0]).mT.flatten(2)
 
 
 @torch.library.custom_op("xcodec::packed_conv", mutates_args=())
