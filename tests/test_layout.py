@@ -47,6 +47,7 @@ FLOORS = [
     "location",
     "files",
     "device",
+    "built_in",
     "errors",
 ]
 

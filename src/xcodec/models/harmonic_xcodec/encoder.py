@@ -75,7 +75,9 @@ class SpectralEncoder(nn.Module):
 
     def margins(self, i: int) -> tuple[int, int]:
         """Samples that the windows of a filter bank reach before the first hop, and past the last one."""
-        reach = self.banks[i].frame_length - self.banks[i].frame_shift  # type: ignore[operator]
+        bank = self.banks[i]
+        assert isinstance(bank, KaldiFbank)
+        reach = bank.frame_length - bank.frame_shift
         return reach // 2, reach - reach // 2
 
     def output_length(self, num_samples: int) -> int:
