@@ -4,7 +4,7 @@
         [--minutes 0.1667 1 3 10] [--batch 1 8] [--json FILE] [--plot FILE]
 
 Each codec is at its released size, with random parameters in float32 ("xcodec": 161M, with HuBERT, at 4 kbit/s); "mini"
-is the built-in model. The peak is the process's resident memory while it works, weights and
+is `mini`. The peak is the process's resident memory while it works, weights and
 libraries included, and so comparable with what a machine has. A process may take --limit GiB; where it asks for more,
 it ends there, and that is what is reported. The allocator is glibc's as it comes, whatever the environment says.
 transformers' own feature extractor of X-Codec2 needs torchaudio, so both read our features. Linux only: the system

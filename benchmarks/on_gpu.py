@@ -169,7 +169,7 @@ def main() -> None:
     parser.add_argument("part", choices=list(PARTS))
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--small", action="store_true", help="the built-in model, for seconds on a CPU")
+    parser.add_argument("--small", action="store_true", help="mini, for seconds on a CPU")
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
     rows: list[Row] = []

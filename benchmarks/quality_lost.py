@@ -5,7 +5,7 @@
 STOI and wide-band PESQ, means over the recordings, of what an X-Codec2 or an X-Codec decodes; of what it decodes of
 latents that were not rounded or quantized; of what a decoder with a source of harmonics makes at the recording's pitch;
 and of spectra whose magnitudes are of one and whose phases are of the other, by frames of four codes, as X-Codec2's own
-head has them. What `Griffin-Lim` has is the decoded magnitudes and no phases at all. Needs xcodec[eval].
+head has them. What `Griffin-Lim` has is the decoded magnitudes and no phases at all. Needs xcodec[eval,pitch].
 """
 
 import argparse
@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from pesq import pesq
 from pystoi import stoi
+from spectra_kept import latents_of
 from torch import Tensor
 
 from xcodec.audio import Audio, media_files
 from xcodec.codec import Codec
-from xcodec.models.codec_model import Clips, CodecModel
+from xcodec.models.codec_model import CodecModel
 from xcodec.models.xcodec import XcodecModel
 from xcodec.models.xcodec_vocos import XcodecVocosModel
 from xcodec.modules.harmonic_head import HarmonicHead
@@ -51,26 +52,25 @@ def reconstructions(codec: Codec, recording: Tensor) -> dict[str, Tensor]:
 
 def of_residual_codes(model: XcodecModel, recording: Tensor) -> dict[str, Tensor]:
     """Do the same for X-Codec, at each of its bandwidths."""
-    clips = Clips(recording[None, None])
-    semantic = model.semantic(model.semantic_states(clips)).transpose(1, 2)
-    latents = model.fuse(semantic, model.acoustic(clips, semantic.shape[1]).transpose(1, 2))
+    latents = latents_of(model, recording)
 
     def decoded(latents: Tensor) -> Tensor:
         if isinstance(model, XcodecVocosModel):
             return model.acoustic_decoder(latents)[0, 0]
         return model.acoustic_decoder(model.fc2(latents).transpose(1, 2))[0, 0]
 
-    made = {
-        f"decoded, {rate:g} kbit/s": decoded(model.quantizer.decode(model.quantizer.encode(latents, number)))
-        for rate, number in ((rate, model.num_quantizers_at(rate)) for rate in reversed(model.bandwidths))
+    quantized = {
+        rate: model.quantizer.decode(model.quantizer.encode(latents, model.num_quantizers_at(rate)))
+        for rate in reversed(model.bandwidths)
     }
-    highest = model.quantizer.decode(model.quantizer.encode(latents, model.config.num_quantizers))
-    return made | {"decoded, latents not quantized": decoded(latents)} | of_recorded_pitch(model, highest, recording)
+    made = {f"decoded, {rate:g} kbit/s": decoded(each) for rate, each in quantized.items()}
+    made["decoded, latents not quantized"] = decoded(latents)
+    return made | of_recorded_pitch(model, quantized[model.bandwidths[-1]], recording)
 
 
 def of_recorded_pitch(model: CodecModel, latents: Tensor, recording: Tensor) -> dict[str, Tensor]:
     """Make what a decoder with a source of harmonics makes by the recording's pitch; nothing of another decoder."""
-    head = model.acoustic_decoder.head if hasattr(model.acoustic_decoder, "head") else None
+    head = getattr(model.acoustic_decoder, "head", None)
     if not isinstance(head, HarmonicHead):
         return {}
     pitch, _ = PitchTracker(RATE, head.hop_length)(recording[None])

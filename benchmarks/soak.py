@@ -152,7 +152,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--pace", type=float, default=1.0, help="times real time")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--model", help="a folder or a hub id; the built-in model if not given")
+    parser.add_argument("--model", help="a folder or a hub id; mini if not given")
     arguments = parser.parse_args()
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()

@@ -28,31 +28,36 @@ ROUNDS = 12  # of k-means
 DECIBELS = 20 / math.log(10)  # in a unit of natural logarithms of magnitudes
 
 
+def latents_of(model: XcodecModel, recording: Tensor) -> Tensor:
+    """Compute what an X-Codec quantizes of (samples,), whole codes: (1, codes, size)."""
+    clips = Clips(recording[None, None])
+    semantic = model.semantic(model.semantic_states(clips)).transpose(1, 2)
+    return model.fuse(semantic, model.acoustic(clips, semantic.shape[1]).transpose(1, 2))
+
+
 def read(model: XcodecModel, mel: MelLoss, path: Path) -> tuple[Tensor, Tensor]:
     """Compute a recording's latents and spectra, (codes, size) each."""
     samples = torch.from_numpy(Audio.read(path).mono().resample(RATE).samples[0])
     samples = samples[: len(samples) // HOP * HOP]
-    clips = Clips(samples[None, None])
-    semantic = model.semantic(model.semantic_states(clips)).transpose(1, 2)
-    latents = model.fuse(semantic, model.acoustic(clips, semantic.shape[1]).transpose(1, 2))[0]
+    latents = latents_of(model, samples)[0]
     frames = mel.spectrum(samples[None], HOP)[0, : FRAMES * len(latents)]
     return latents.float(), (frames + QUIET).log().reshape(len(latents), -1)
 
 
-def told(given: list[Tensor], wanted: list[Tensor]) -> tuple[float, float]:
+def fitted(given: list[Tensor], wanted: list[Tensor]) -> tuple[float, float]:
     """Fit a linear map to all recordings but each fifth; give R squared and decibels of these."""
     given = [torch.cat([x, torch.ones(len(x), 1)], 1).double() for x in given]
-    learned, tried = (torch.cat(each) for each in parted(given))
-    aims, answers = (torch.cat(each).double() for each in parted(wanted))
+    learned, tried = (torch.cat(each) for each in split(given))
+    aims, answers = (torch.cat(each).double() for each in split(wanted))
     ridge = 1e-6 * len(learned) * learned.square().mean(0).diag()
     weight = torch.linalg.solve(learned.T @ learned + ridge, learned.T @ aims)
     missed = tried @ weight - answers
-    return 1 - float(missed.square().sum() / (answers - answers.mean(0)).square().sum()), DECIBELS * float(
+    return 1 - float(missed.square().sum() / (answers - aims.mean(0)).square().sum()), DECIBELS * float(
         missed.abs().mean()
     )
 
 
-def parted(clips: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+def split(clips: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
     """All but each fifth, and these."""
     return [x for i, x in enumerate(clips) if i % 5], clips[::5]
 
@@ -85,10 +90,12 @@ def main() -> None:
         parser.error(f"{arguments.model} is no X-Codec")
     mel = MelLoss([HOP], [BANDS], RATE)
     paths = [path for each in arguments.recordings for path in (sorted(media_files(each)) if each.is_dir() else [each])]
+    if len(paths) < 2:
+        parser.error("one recording is for learning, another for trying: give at least two")
     latents, spectra = zip(*(read(model, mel, path) for path in paths), strict=True)
 
-    learned, tried = (torch.cat(each) for each in parted(list(spectra)))
-    mean, left_to_learn, left = learned.mean(0), learned - learned.mean(0), tried - learned.mean(0)
+    learned, tried = (torch.cat(each) for each in split(list(spectra)))
+    mean, residual, residual_tried = learned.mean(0), learned - learned.mean(0), tried - learned.mean(0)
     spread = (tried - mean).square().sum()
     print(f"{len(paths)} recordings, {sum(map(len, latents))} codes\n")
     print("| codebooks | latents kept | spectra told, R squared | dB | spectra quantized, R squared | dB |")
@@ -99,15 +106,15 @@ def main() -> None:
             (torch.cat(list(latents)) - torch.cat(list(latents)).mean(0)).square().sum(),
             sum((x - y).square().sum() for x, y in zip(latents, quantized, strict=True)),
         )
-        centres = centres_of(left_to_learn, model.config.codebook_size)
-        left_to_learn = left_to_learn - centres[nearest(left_to_learn, centres)]
-        left = left - centres[nearest(left, centres)]
-        share, decibels = told(quantized, list(spectra))
-        print(
-            f"| {number} | {1 - float(lost / variance):.3f} | {share:.3f} | {decibels:.2f} "
-            f"| {1 - float(left.square().sum() / spread):.3f} | {DECIBELS * float(left.abs().mean()):.2f} |"
-        )
-    share, decibels = told(list(latents), list(spectra))
+        centres = centres_of(residual, model.config.codebook_size)
+        residual = residual - centres[nearest(residual, centres)]
+        residual_tried = residual_tried - centres[nearest(residual_tried, centres)]
+        share, decibels = fitted(quantized, list(spectra))
+        of_spectra = f"{1 - float(residual_tried.square().sum() / spread):.3f}"
+        apart = f"{DECIBELS * float(residual_tried.abs().mean()):.2f}"
+        kept = f"{1 - float(lost / variance):.3f}"
+        print(f"| {number} | {kept} | {share:.3f} | {decibels:.2f} | {of_spectra} | {apart} |")
+    share, decibels = fitted(list(latents), list(spectra))
     print(f"| latents not quantized | 1 | {share:.3f} | {decibels:.2f} | | |")
 
 

@@ -249,7 +249,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recordings", nargs="*", type=Path, default=RECORDINGS)
     parser.add_argument("--tables", nargs="+", choices=list(TABLES), default=list(TABLES))
-    parser.add_argument("--model", help="a folder, a hub id, or released (times only); the built-in model if not given")
+    parser.add_argument("--model", help="a folder, a hub id, or released (times only); mini if not given")
     parser.add_argument("--dtype", choices=["float32", "int8"], default="float32")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--frames", type=int, default=600, help="of each stream that is timed")

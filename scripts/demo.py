@@ -72,7 +72,7 @@ def main() -> None:
     rows = {
         "recording": f"{recording.duration:.2f} s, {recording.sampling_rate:,} Hz, {given:,} bytes",
         "codes": f"{len(codes)}, {codes.frame_rate:g} a second, {codes.bitrate:g} bit/s, {len(set(codes.ids[0]))} of "
-        f"them distinct: {codes.ids[0, :6].tolist()} ...",
+        f"them distinct{' in the first codebook' if len(codes.ids) > 1 else ''}: {codes.ids[0, :6].tolist()} ...",
         "file of codes": f"{kept:,} bytes, of which the codes take {2 * codes.ids.size:,}",
         "decoded": f"{decoded.duration:.2f} s, {decoded.sampling_rate:,} Hz, {made:,} bytes",
         "quality": told(scores),
@@ -81,8 +81,9 @@ def main() -> None:
     }
     for bandwidth in codec.bandwidths[:-1]:
         lower = codec.decode(codes.at_bandwidth(bandwidth))
-        lower.save(audio_file.with_name(f"{name}-{bandwidth:g}.wav"))
-        rows[f"{bandwidth:g} kbit/s"] = told(measured(reference, lower))
+        lower_file = audio_file.with_name(f"{name}-{bandwidth:g}.wav")
+        lower.save(lower_file)
+        rows[f"{bandwidth:g} kbit/s"] = f"{told(measured(reference, lower))}: {shown(lower_file)}"
     for label, text in rows.items():
         print(f"{label:14}{text}")
     if pesq is None:
@@ -120,7 +121,7 @@ def heading(recording: Path) -> str:
 def draw(
     before: Audio, codes: Codes, after: Audio, codec: Codec, scores: dict[str, float], title: str, path: Path
 ) -> None:
-    """Draw both waveforms and spectrograms on one time axis, and between them the digits of every code."""
+    """Draw both waveforms and spectrograms on one time axis, and between them every code."""
     plt.rcParams |= {
         "font.family": "DejaVu Sans",
         "font.size": 9,

@@ -34,6 +34,7 @@ ELSEWHERE = {
     "benchmarks/memory.svg": "memory.svg",
     "src/xcodec/mini/README.md": "mini.md",
     "src/xcodec/mini-general/README.md": "mini-general.md",
+    "src/xcodec/mini-general/credits.tsv": "credits.tsv",
 }
 # What is public: of each page of the reference its title, and the objects on it in order.
 REFERENCE = {

@@ -438,7 +438,7 @@ def test_built_in_model_is_found_in_the_package_or_missed_by_name(
     checkpoint: Path, codes: Codes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint_module, "BUILT_IN", {"mini": tmp_path / "mini"})
-    with pytest.raises(CheckpointError, match=r"built-in model is not installed: .*mini lacks config\.json, prep"):
+    with pytest.raises(CheckpointError, match=r"built-in model mini is not installed: .*mini lacks config\.json, prep"):
         Codec.from_pretrained()
     shutil.copytree(checkpoint, tmp_path / "mini")
     assert Codec.from_pretrained().identity.name == "mini"

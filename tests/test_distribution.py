@@ -90,6 +90,7 @@ def test_a_wheel_without_kernels_is_for_every_platform_and_holds_no_sources_of_t
         ".py",
         ".safetensors",
         ".svg",
+        ".tsv",
         ".txt",
         ".typed",
         ".yaml",

@@ -67,10 +67,10 @@ class Codec(RecordingCodec):
         """Load a checkpoint.
 
         Args:
-            name_or_path: a folder, a hub id such as "HKUSTAudio/xcodec2-hf" or "hf-audio/xcodec-hubert-general", or
-                None for the small model, `mini`, that comes with the package. Checkpoints in their authors' own layout,
-                folders, files or hub ids such as "neuphonic/neucodec", are converted in memory each time; `xcodec
-                convert` does so once for all.
+            name_or_path: a folder, a hub id such as "HKUSTAudio/xcodec2-hf" or "hf-audio/xcodec-hubert-general",
+                "mini-general", or None for `mini`; these two come with the package. Checkpoints in their authors' own
+                layout, folders, files or hub ids such as "neuphonic/neucodec", are converted in memory each time;
+                `xcodec convert` does so once for all.
             device: such as "cpu", "cuda", "cuda:1" or "mps". None and "auto" take a CUDA device if there is one, and
                 the CPU if not.
             dtype: of weights and activations: float32, bfloat16 or float16, by torch's name or as a string; or int8,

@@ -47,7 +47,7 @@ def load_checkpoint(
     """Load a checkpoint of any codec, in any layout.
 
     Args:
-        name_or_path: a folder, a file, a hub id, or None for the built-in model.
+        name_or_path: a folder, a file, a hub id, a built-in name, or None for `mini`.
         hub_arguments: of `huggingface_hub.snapshot_download`, and `subfolder`.
         decoder: of X-Codec, one that takes the place of its own, as for `Codec.from_pretrained`.
         **kwargs: of the model's `from_pretrained`: `dtype`, `encoder_only`, ...

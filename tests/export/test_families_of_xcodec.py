@@ -44,5 +44,14 @@ def test_the_vocos_decoder_of_xcodec(tmp_path: Path) -> None:
     check_export(tiny_vocos(decoder_num_layers=1), tmp_path / "out", "decoder")
 
 
-def test_the_harmonic_decoder_of_xcodec(tmp_path: Path) -> None:
-    check_export(tiny_harmonic_xcodec(decoder_num_layers=1), tmp_path / "out", "decoder")
+def test_an_xcodec_that_reads_spectra(tmp_path: Path) -> None:
+    model = tiny_harmonic_xcodec(
+        semantic_model_config=TINY_SEMANTIC | {"num_hidden_layers": 1},
+        encoder_num_layers=1,
+        decoder_num_layers=1,
+        target_bandwidths=[0.5, 1],
+        strides=[1],
+        channel_ratios=[1],
+        block_dilations=[1],
+    )
+    check_export(model, tmp_path / "out", "encoder", "decoder")

@@ -537,7 +537,7 @@ def test_the_codec_is_the_one_that_the_language_model_names(random_llm: Path, tm
     assert say_with("mini").code == 0
     assert "'no/such-codec' is neither in the hub" in say_with("no/such-codec").err
     assert say_with("no/such-codec", "--model", "mini").code == 0
-    assert "names 7 as codec; expected a folder, a hub id or mini" in say_with(7).err
+    assert "names 7 as codec; expected a folder, a hub id or a built-in model" in say_with(7).err
     with pytest.raises(InputError, match="names 7 as codec"):
         Llasa.from_pretrained(named)
     assert say_with("mini").code == 0

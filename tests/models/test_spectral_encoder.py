@@ -71,10 +71,17 @@ def test_tiles_and_batches_change_nothing(encoder: SpectralEncoder) -> None:
     [
         ({"encoder_windows": [400]}, r"encoder_windows=\[400\] and encoder_frames=\[4, 2\]: expected one of each"),
         ({"encoder_frames": [3, 2]}, r"encoder_frames=\[3, 2\]: expected numbers that divide the 320 samples"),
-        ({"encoder_windows": [60, 1024]}, r"no sample between two windows of \[60, 1024\]"),
+        ({"encoder_windows": [60, 1024]}, r"encoder_windows=\[60, 1024\]: expected at least the 80 samples"),
+        ({"encoder_pitch_window": 500}, r"encoder_pitch_window=500: expected at least 582: .*lowest_pitch=55"),
+        ({"lowest_pitch": 20.0}, r"encoder_pitch_window=1024: expected at least 1600"),
         ({"encoder_mel_bins": 0}, r"encoder_mel_bins"),
     ],
 )
 def test_sizes_that_do_not_fit_together_are_refused(fields: dict[str, object], said: str) -> None:
     with pytest.raises(InputError, match=said):
         HarmonicXcodecConfig(**fields)
+
+
+def test_the_pitches_that_a_head_may_predict_decide_codes_too() -> None:
+    assert HarmonicXcodecConfig(lowest_pitch=60.0).code_architecture() != HarmonicXcodecConfig().code_architecture()
+    assert HarmonicXcodecConfig(filters_per_code=2).code_architecture() == HarmonicXcodecConfig().code_architecture()

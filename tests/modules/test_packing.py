@@ -78,7 +78,7 @@ def test_a_short_input_that_is_lengthened_gives_what_it_gave(avx512, stride, dty
 
 
 @dtypes
-@pytest.mark.parametrize(("taps", "stride", "padding"), [(10, 5, 3), (3, 2, 0), (8, 4, 2)])
+@pytest.mark.parametrize(("taps", "stride", "padding"), [(10, 5, 3), (3, 2, 0), (8, 4, 2), (1, 2, 0)])
 def test_a_strided_convolution_of_many_channels_is_a_map_of_windows(taps, stride, padding, dtype):
     torch.manual_seed(0)
     layer = MaskedConv1d(256, 96, taps, stride=stride, padding=padding).to(dtype)

@@ -47,6 +47,7 @@ recording becomes does not depend on which others are encoded with it.
 [bold]Models[/bold]
 
   mini                       comes with the package; the default
+  mini-general               likewise, with X-Codec's bandwidths, for any audio
   HKUSTAudio/xcodec2-hf      on the Hugging Face hub (CC-BY-NC-4.0),
                              downloaded when first used
   hf-audio/xcodec-hubert-librispeech, hf-audio/xcodec-wavlm-mls,

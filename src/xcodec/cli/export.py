@@ -41,7 +41,8 @@ EPILOG = "[bold]Exit codes[/bold]  0: exported. 1: not, and nothing was written.
 
 def command(
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="mini, a folder, a file or a hub id.", callback=not_empty)
+        str,
+        typer.Argument(metavar="MODEL", help="A built-in model, a folder, a file or a hub id.", callback=not_empty),
     ],
     destination: Annotated[str, typer.Argument(metavar="DESTINATION", help="The folder to write.", callback=to_file)],
     encoder: Annotated[bool, typer.Option("--encoder", help="Only the encoder, unless --decoder is given.")] = False,

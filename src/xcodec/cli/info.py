@@ -89,7 +89,7 @@ def command(
         list[str],
         typer.Argument(
             metavar="PATH_OR_ID",
-            help="Files, folders, glob patterns, URLs, hub ids, mini; or -, standard input.",
+            help="Files, folders, glob patterns, URLs, hub ids, mini, mini-general; or -, standard input.",
             show_default=False,
             callback=not_empty,
         ),

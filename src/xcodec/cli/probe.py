@@ -32,9 +32,9 @@ __all__ = ["EPILOG", "HELP", "command"]
 HELP = """\
 Probe a codec's codes: what changes them, what they hold, and how they break.
 
-MODEL is a checkpoint folder, a hub id, or mini or mini-general, which are built
-in, also of transformers' other codecs; MODEL@RATE and MODEL:TYPE say its bandwidth
-or number of codebooks, and --dtype. Several are probed on the same clips, and compared.
+MODEL is a checkpoint folder, a hub id or a built-in model, also of
+transformers' other codecs; MODEL@RATE and MODEL:TYPE say its bandwidth or number
+of codebooks, and --dtype. Several are probed on the same clips, and compared.
 
 [bold]Probes[/bold]
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from xcodec.export.local_blocks import OnePassConvEncoder, WindowedTransformer
 from xcodec.modules.autocorrelation import Autocorrelation
 from xcodec.modules.convnext_encoder import ConvEncoder
-from xcodec.modules.fbank import KaldiFbank
+from xcodec.modules.fbank import FramedPower, KaldiFbank
 from xcodec.modules.harmonic_head import HarmonicHead
 from xcodec.modules.istft import ISTFTHead
 from xcodec.modules.local_attention import LocalTransformer
@@ -55,35 +55,39 @@ def inverse_waves(num_samples: int) -> tuple[Tensor, Tensor]:
     return twice * cosines, -twice * sines
 
 
-class MatrixFbank(KaldiFbank):
-    """A filter bank whose spectrum is a product with a matrix.
+class MatrixPower(FramedPower):
+    """Power spectra by products with matrices, of all frames at once.
 
     Args:
-        fbank: the filter bank.
+        given: what is told of power spectra.
     """
 
-    def __init__(self, fbank: KaldiFbank) -> None:
+    def __init__(self, given: FramedPower) -> None:
         nn.Module.__init__(self)
-        self.__dict__.update(fbank.__dict__)
+        self.__dict__.update(given.__dict__)
         cosines, sines = waves(self.fft_length // 2 + 1, self.frame_length, self.fft_length)
         # No buffers: they stay float32 where the model becomes half precision.
         self.cosines, self.sines = cosines.T.float().contiguous(), sines.T.float().contiguous()
-        self.povey, self.filters = fbank.window().float(), fbank.mel_filters().float()
+        self.povey, self.matrix = given.window().float(), given.filters().float()
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """`KaldiFbank.forward`, of all frames at once."""
+        """`FramedPower.forward`."""
         num_frames = (waveform.shape[-1] - self.frame_length) // self.frame_shift + 1
         first = torch.arange(num_frames, device=waveform.device)[:, None] * self.frame_shift
         frames = waveform.float()[:, first + torch.arange(self.frame_length, device=waveform.device)]
-        return self.log_mel(frames, self.povey, self.filters)
+        return self.of_frames(frames, self.povey, self.matrix)
 
     def power(self, frames: Tensor) -> Tensor:
-        """`KaldiFbank.power`."""
+        """`FramedPower.power`."""
         return (frames @ self.cosines).square() + (frames @ self.sines).square()
 
 
-class MatrixAutocorrelation(MatrixFbank, Autocorrelation):
-    """An autocorrelation whose spectrum is a product with a matrix."""
+class MatrixFbank(MatrixPower, KaldiFbank):
+    """A filter bank whose spectrum is a product with a matrix."""
+
+
+class MatrixAutocorrelation(MatrixPower, Autocorrelation):
+    """Likewise."""
 
 
 class MatrixISTFTHead(ISTFTHead):

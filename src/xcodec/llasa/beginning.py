@@ -65,7 +65,7 @@ def begin(
             bytes, drawn anew.
         folder: to write, whole or not at all; it must not exist.
         codec: whose codes it is to speak.
-        codec_name: a folder, a hub id or "mini", which its config.json will name as `codec`.
+        codec_name: a folder, a hub id or a built-in model, which its config.json will name as `codec`.
         fields: for "new", of `LlamaConfig`.
         seed: of what is drawn: the rows of new tokens, and all of "new".
         **hub_arguments: as in `Llasa.from_pretrained`.

@@ -106,7 +106,8 @@ class SpokenCodec:
         name = self.config.get("codec")
         if name is not None and not (isinstance(name, str) and name):
             raise InputError(
-                f"its config names {name!r} as codec; expected a folder, a hub id or mini", subject=self._llm
+                f"its config names {name!r} as codec; expected a folder, a hub id or a built-in model",
+                subject=self._llm,
             )
         return name
 

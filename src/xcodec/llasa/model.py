@@ -101,7 +101,7 @@ class Llasa:
 
         Args:
             llm: a folder, or a hub id such as "HKUSTAudio/Llasa-1B".
-            codec: the one that the language model was trained with: a `Codec`, a folder, a hub id, "mini" for the
+            codec: the one that the language model was trained with: a `Codec`, a folder, a hub id, "mini" or another
                 built-in model, or None for what the language model's config.json names as `codec`, else
                 HKUSTAudio/xcodec2-hf. With another one, what is heard is noise.
             device: of both, as in `Codec.from_pretrained`.

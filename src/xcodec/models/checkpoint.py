@@ -159,10 +159,10 @@ def find_small_files(name_or_path: str | Path, kwargs: Mapping[str, Any]) -> tup
 def built_in_checkpoint(name: str = MINI) -> Path:
     """Return the folder of a model that comes with the package, if it is all there."""
     folder = BUILT_IN[name]
-    absent = [name for name in (CONFIG, PREPROCESSOR, WEIGHTS) if not (folder / name).is_file()]
+    absent = [file for file in (CONFIG, PREPROCESSOR, WEIGHTS) if not (folder / file).is_file()]
     if absent:
         raise CheckpointError(
-            f"the built-in model is not installed: {folder} lacks {', '.join(absent)}",
+            f"the built-in model {name} is not installed: {folder} lacks {', '.join(absent)}",
             remedy="reinstall xcodec, or name another model: a hub id, such as HKUSTAudio/xcodec2-hf, or the "
             "path of a checkpoint folder",
         )

@@ -191,8 +191,8 @@ class StrictPreTrainedModel(PreTrainedModel):
         The names of its tensors tell which codec it is of, whatever model_type its config.json says.
 
         Args:
-            pretrained_model_name_or_path: a folder, a hub id, or "mini", the `HarmonicXcodec2Model` that comes with the
-                package; None takes the tensors from `state_dict`, and needs `config` too.
+            pretrained_model_name_or_path: a folder, a hub id, or "mini" or "mini-general", which come with the package;
+                None takes the tensors from `state_dict`, and needs `config` too.
             *args: as in `transformers.PreTrainedModel.from_pretrained`.
             **kwargs: likewise: `dtype`, `device_map`, `revision`, `cache_dir`, `local_files_only`, `subfolder`,
                 `config`, `state_dict`, fields of the configuration, ... And `encoder_only=True` or `decoder_only=True`,

@@ -24,8 +24,8 @@ FAMILIES: dict[str, Family] = {
     for family in (
         causal_xcodec2.FAMILY,  # before X-Codec2, all of whose names it may have too
         distill_neucodec.FAMILY,  # before X-Codec2, all of whose names it has too
+        harmonic_xcodec.FAMILY,  # before X-Codec, likewise
         harmonic_xcodec2.FAMILY,  # likewise
-        harmonic_xcodec.FAMILY,  # before X-Codec, likewise; config.json tells it from the one above
         xcodec2.FAMILY,
         neucodec.FAMILY,
         higgs_audio_v2_tokenizer.FAMILY,  # before X-Codec, all of whose names it has too

@@ -5,21 +5,20 @@ import math
 import torch
 from torch import Tensor
 
-from xcodec.modules.fbank import KaldiFbank
+from xcodec.modules.fbank import FramedPower
 
 __all__ = ["Autocorrelation"]
 
 HARMONICS = (5.0, 9.0)  # up to which all of a pitch's are heard, and from which on none
-SILENCE = 1.0  # of the energy of a frame of 16-bit samples
+SILENCE = 1.0  # of the sum of a power spectrum of 16-bit samples; only digital silence has as little
 
 
-class Autocorrelation(KaldiFbank):
+class Autocorrelation(FramedPower):
     """The normalized autocorrelation of windowed frames, at the periods of fundamental frequencies.
 
     It is divided by the window's own, so that a periodic signal has 1 at its period whatever the window (Boersma,
     1993), and is exact between samples, since it is taken of the power spectrum. Each pitch hears its first few
-    harmonics only: with more, a peak would be narrower than pitches are apart. Frames are those of `KaldiFbank`,
-    pre-emphasis included, which weakens what formants do to it.
+    harmonics only: with more, a peak would be narrower than pitches are apart. Pre-emphasis weakens what formants do.
 
     Args:
         sampling_rate: in Hz.
@@ -39,11 +38,11 @@ class Autocorrelation(KaldiFbank):
         frame_length: int,
         frame_shift: int,
     ) -> None:
-        super().__init__(sampling_rate, num_pitches, frame_length, frame_shift)
+        # Twice the frame, or more: so padded with zeros, it does not wrap around.
+        super().__init__(sampling_rate, num_pitches, frame_length, frame_shift, 2 << (frame_length - 1).bit_length())
         self.lowest, self.highest = lowest, highest
-        self.fft_length *= 2  # or what is left of a period before a frame would meet what is right of it
 
-    def mel_filters(self) -> Tensor:
+    def filters(self) -> Tensor:
         """Compute what takes power spectra to their autocorrelations and to the energies that these are relative to.
 
         Returns:
@@ -51,7 +50,7 @@ class Autocorrelation(KaldiFbank):
         """
         frequencies = torch.arange(self.fft_length // 2 + 1, dtype=torch.float64, device="cpu") / self.fft_length
         octaves = torch.linspace(
-            0.0, math.log2(self.highest / self.lowest), self.num_mel_bins, dtype=torch.float64, device="cpu"
+            0.0, math.log2(self.highest / self.lowest), self.num_outputs, dtype=torch.float64, device="cpu"
         )
         cycles = frequencies[:, None] * (self.sampling_rate / (self.lowest * 2.0**octaves))  # in a period
         waves = (2 * math.pi * cycles).cos()

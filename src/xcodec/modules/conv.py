@@ -55,8 +55,9 @@ class MaskedConv1d(nn.Conv1d, Packable):
     lies. With AVX-512 output channels are blocked by 48 where that divides them, but by 32 for some 100 steps and
     fewer. With AVX2 they are blocked by 24, but by 16 for some numbers of steps, of which none is a multiple of 4.
 
-    Of one tap it is a linear map, whose packed weight is read as it lies for any number of steps; and so it is, of many
-    channels, where strides leave so little of a window to the next one that windows are put beside each other.
+    Of one tap it is a linear map, whose packed weight is read as it lies for any number of steps. Of many input
+    channels and strides by which windows overlap by no more than half, it is packed as a map of its windows, which are
+    copied side by side.
 
     Attributes:
         fewest_steps: of output that the packed weight is read for.
@@ -140,7 +141,7 @@ class MaskedConv1d(nn.Conv1d, Packable):
         return (0, int(self.padding[0])), (1, *self.stride), (1, *self.dilation)
 
     def packed(self) -> Tensor:
-        """Return the weight in oneDNN's order, as an image's or, of one tap, as a map's."""
+        """Return the weight in oneDNN's order, as an image's or as a map's."""
         if self._is_map:
             return torch.ops.mkldnn._reorder_linear_weight(self.weight.mT.flatten(1).contiguous(), TYPICAL_ROWS)
         typical = (1, self.in_channels, 1, self.stride[0] * TYPICAL_STEPS)
@@ -165,7 +166,7 @@ class MaskedConv1d(nn.Conv1d, Packable):
     def _windows(self, x: Tensor) -> Tensor:
         """Put what each step of output depends on side by side: (batch, channels, time) to (batch, steps, numbers)."""
         steps = x.mT
-        if self.kernel_size == (1,):
+        if self.kernel_size == self.stride == (1,):
             return steps
         if padding := int(self.padding[0]):
             steps = x.new_zeros(x.shape[0], x.shape[2] + 2 * padding, x.shape[1])

@@ -5,13 +5,14 @@ The settings are those of SeamlessM4T's and w2v-BERT 2.0's feature extractor: 80
 """
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
 
 from xcodec.modules.lengths import valid_steps
 
-__all__ = ["KaldiFbank", "kaldi_mel_filters", "normalize_over_time", "stack_frames"]
+__all__ = ["FramedPower", "KaldiFbank", "kaldi_mel_filters", "normalize_over_time", "stack_frames"]
 
 PCM_SCALE = 2.0**15  # Kaldi reads samples as 16-bit integers
 MEL_FLOOR = torch.finfo(torch.float32).eps
@@ -39,8 +40,66 @@ def kaldi_mel_filters(num_bins: int, num_frequencies: int, sampling_rate: int, l
     return torch.minimum((mels - left) / (centre - left), (right - mels) / (right - centre)).clamp(min=0.0)
 
 
-class KaldiFbank(nn.Module):
-    """Log-mel energies of a batch of waveforms.
+class FramedPower(nn.Module, ABC):
+    """What is told of the power spectra of windowed frames, as Kaldi makes these of a batch of waveforms.
+
+    Args:
+        sampling_rate: in Hz.
+        num_outputs: numbers that are told of a frame.
+        frame_length: samples in a window.
+        frame_shift: samples between windows.
+        fft_length: points of the spectrum, at least `frame_length`.
+    """
+
+    def __init__(
+        self, sampling_rate: int, num_outputs: int, frame_length: int, frame_shift: int, fft_length: int
+    ) -> None:
+        super().__init__()
+        self.sampling_rate = sampling_rate
+        self.num_outputs = num_outputs
+        self.frame_length = frame_length
+        self.frame_shift = frame_shift
+        self.fft_length = fft_length
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Frame waveforms and tell what there is to tell.
+
+        Args:
+            waveform: floating point, full scale at 1.0, shape (batch, samples) with at least one frame.
+
+        Returns:
+            float32, shape (batch, frames, num_outputs) with frames = (samples - frame_length) // frame_shift + 1.
+        """
+        frames = waveform.float().unfold(-1, self.frame_length, self.frame_shift)
+        window, filters = self.window().to(frames), self.filters().to(frames)
+        return torch.cat([self.of_frames(block, window, filters) for block in frames.split(FRAMES_PER_BLOCK, 1)], 1)
+
+    def window(self) -> Tensor:
+        """Compute the povey window, float64 (frame_length,) on the CPU."""
+        return torch.hann_window(self.frame_length, periodic=False, dtype=torch.float64, device="cpu") ** 0.85
+
+    @abstractmethod
+    def filters(self) -> Tensor:
+        """Compute what power spectra are multiplied by, float64 (frequencies, filters) on the CPU."""
+
+    @abstractmethod
+    def of_power(self, power: Tensor, filters: Tensor) -> Tensor:
+        """Tell of power spectra (batch, frames, frequencies): (batch, frames, num_outputs)."""
+
+    def of_frames(self, frames: Tensor, window: Tensor, filters: Tensor) -> Tensor:
+        """Tell of frames (batch, frames, frame_length): (batch, frames, num_outputs)."""
+        frames = frames * PCM_SCALE
+        frames = frames - frames.mean(-1, keepdim=True)
+        frames = frames - 0.97 * torch.cat([frames[..., :1], frames[..., :-1]], -1)
+        return self.of_power(self.power(frames * window), filters)
+
+    def power(self, frames: Tensor) -> Tensor:
+        """Compute power spectra (batch, frames, frequencies) of windowed frames (batch, frames, frame_length)."""
+        return torch.fft.rfft(frames, self.fft_length).abs().square()
+
+
+class KaldiFbank(FramedPower):
+    """Log-mel energies.
 
     Args:
         sampling_rate: in Hz.
@@ -52,48 +111,16 @@ class KaldiFbank(nn.Module):
     def __init__(
         self, sampling_rate: int = 16000, num_mel_bins: int = 80, frame_length: int = 400, frame_shift: int = 160
     ) -> None:
-        super().__init__()
-        self.sampling_rate = sampling_rate
-        self.num_mel_bins = num_mel_bins
-        self.frame_length = frame_length
-        self.frame_shift = frame_shift
-        self.fft_length = 1 << (frame_length - 1).bit_length()
+        fft_length = 1 << (frame_length - 1).bit_length()
+        super().__init__(sampling_rate, num_mel_bins, frame_length, frame_shift, fft_length)
 
-    def forward(self, waveform: Tensor) -> Tensor:
-        """Compute log-mel energies.
-
-        Args:
-            waveform: floating point, full scale at 1.0, shape (batch, samples) with at least one frame.
-
-        Returns:
-            float32, shape (batch, frames, mel_bins) with frames = (samples - frame_length) // frame_shift + 1.
-        """
-        frames = waveform.float().unfold(-1, self.frame_length, self.frame_shift)
-        window, filters = self.window().to(frames), self.mel_filters().to(frames)
-        return torch.cat([self.log_mel(block, window, filters) for block in frames.split(FRAMES_PER_BLOCK, 1)], 1)
-
-    def window(self) -> Tensor:
-        """Compute the povey window, float64 (frame_length,) on the CPU."""
-        return torch.hann_window(self.frame_length, periodic=False, dtype=torch.float64, device="cpu") ** 0.85
-
-    def mel_filters(self) -> Tensor:
+    def filters(self) -> Tensor:
         """Compute the mel filters, float64 (frequencies, mel_bins) on the CPU."""
-        return kaldi_mel_filters(self.num_mel_bins, self.fft_length // 2 + 1, self.sampling_rate)
-
-    def log_mel(self, frames: Tensor, window: Tensor, filters: Tensor) -> Tensor:
-        """Compute log-mel energies (batch, frames, mel_bins) of frames (batch, frames, frame_length)."""
-        frames = frames * PCM_SCALE
-        frames = frames - frames.mean(-1, keepdim=True)
-        frames = frames - 0.97 * torch.cat([frames[..., :1], frames[..., :-1]], -1)
-        return self.of_power(self.power(frames * window), filters)
+        return kaldi_mel_filters(self.num_outputs, self.fft_length // 2 + 1, self.sampling_rate)
 
     def of_power(self, power: Tensor, filters: Tensor) -> Tensor:
-        """Compute log-mel energies of power spectra (batch, frames, frequencies)."""
+        """Compute log-mel energies of power spectra."""
         return (power @ filters).clamp(min=MEL_FLOOR).log()
-
-    def power(self, frames: Tensor) -> Tensor:
-        """Compute power spectra (batch, frames, frequencies) of windowed frames (batch, frames, frame_length)."""
-        return torch.fft.rfft(frames, self.fft_length).abs().square()
 
 
 def normalize_over_time(features: Tensor, lengths: Tensor, eps: float = 1e-7) -> Tensor:

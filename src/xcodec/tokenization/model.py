@@ -23,7 +23,7 @@ class ModelChoice:
     """What is needed to load the same codec here and on other machines.
 
     Args:
-        name: a folder or a hub id, or None for the built-in model.
+        name: a folder or a hub id, or None for `mini`.
         device: as in `Codec.from_pretrained`.
         dtype: likewise.
         bandwidth: in kbit/s, or None for the highest.

@@ -51,7 +51,7 @@ class Recipe(Section):
     """Fields of the family's configuration; what is not said is as in the model that the run starts from. Of a causal
     decoder for the codes of an X-Codec2 only what makes the codes is."""
     initialize_from: str | None = None
-    """The model that the run starts from: "mini", a folder or hub id, or the state file of another run."""
+    """The model that the run starts from: a built-in one, a folder or hub id, or the state file of another run."""
     semantic_from: str | None = None
     """Where a run that starts from nothing takes its semantic encoder: a folder or hub id that transformers reads."""
     frozen: list[str] = Field(default_factory=list)

@@ -8,10 +8,10 @@ from xcodec.models.xcodec.feature_extraction import XcodecFeatureExtractor
 __all__ = ["FAMILY", "HarmonicXcodecConfig", "HarmonicXcodecModel"]
 
 FAMILY = Family(
-    "X-Codec (harmonic decoder)",
+    "X-Codec (spectral encoder, harmonic decoder)",
     HarmonicXcodecConfig,
     XcodecFeatureExtractor,
     HarmonicXcodecModel,
-    names=("acoustic_decoder.head.pitch.",),  # config.json tells it from `HarmonicXcodec2Model`
+    names=("acoustic_encoder.direct.", "acoustic_decoder.head.pitch."),  # of a decoder alone, config.json tells
     original_names=(),
 )

@@ -1,16 +1,18 @@
 """What describes an X-Codec that reads spectra, and whose decoder has a source of harmonics."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from xcodec.errors import InputError
 from xcodec.models.configuration import check_sizes
-from xcodec.models.harmonic import HARMONIC_ARCHITECTURE, HarmonicFields
+from xcodec.models.harmonic import HarmonicFields
 from xcodec.models.xcodec_vocos.configuration import XcodecVocosConfig
 
 __all__ = ["HarmonicXcodecConfig"]
 
 
+PERIODS = 2  # of the lowest pitch in a window, at least, which is alike to itself where they overlap
 SPECTRAL_ARCHITECTURE = (
     "encoder_windows",
     "encoder_frames",
@@ -24,7 +26,8 @@ SPECTRAL_ARCHITECTURE = (
 class HarmonicXcodecConfig(HarmonicFields, XcodecVocosConfig):
     """Configuration of `HarmonicXcodecModel`; the fields are those of `HarmonicFields` and of `XcodecVocosConfig`.
 
-    Of the acoustic model's, `encoder_hidden_size` is the width of the encoder's blocks.
+    Of the acoustic model's fields `hidden_size` is the width of its latents, `encoder_hidden_size` that of the
+    encoder's blocks, and `downsampling_ratios` have the samples of a code as their product; the others mean nothing.
 
     Args:
         decoder_hop_length: samples that a code becomes; 320 is the rate that is encoded.
@@ -42,8 +45,9 @@ class HarmonicXcodecConfig(HarmonicFields, XcodecVocosConfig):
     """
 
     model_type = "harmonic_xcodec"
-    codes_of = ""  # of its own: no X-Codec reads spectra
-    decoder_fields = (*XcodecVocosConfig.decoder_fields, *HARMONIC_ARCHITECTURE)
+    codes_of = ""  # of its own: the other X-Codecs read samples
+    # Which pitches there are decides what the encoder reads, too.
+    decoder_fields = (*XcodecVocosConfig.decoder_fields, "filters_per_code", "filter_hidden_size")
 
     def __init__(
         self,
@@ -81,10 +85,23 @@ class HarmonicXcodecConfig(HarmonicFields, XcodecVocosConfig):
                 f"encoder_windows={windows} and encoder_frames={frames}: expected one of each per filter bank"
             )
         for window, number in zip(windows, frames, strict=True):
-            if self.hop_length % number or window < self.hop_length // number:
+            if self.hop_length % number:
                 raise InputError(
-                    f"expected numbers that divide the {self.hop_length} samples of a code, and no sample between "
-                    f"two windows of {windows}",
+                    f"expected numbers that divide the {self.hop_length} samples of a code",
                     argument="encoder_frames",
                     value=frames,
                 )
+            if window < self.hop_length // number:
+                raise InputError(
+                    f"expected at least the {self.hop_length // number} samples that {number} windows a code are apart",
+                    argument="encoder_windows",
+                    value=windows,
+                )
+        least = max(self.hop_length, math.ceil(PERIODS * self.sample_rate / self.lowest_pitch))
+        if self.encoder_pitch_window < least:
+            raise InputError(
+                f"expected at least {least}: the samples of a code, and {PERIODS} periods of "
+                f"lowest_pitch={self.lowest_pitch}",
+                argument="encoder_pitch_window",
+                value=self.encoder_pitch_window,
+            )

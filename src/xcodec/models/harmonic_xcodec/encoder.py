@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from xcodec.modules.autocast import without_autocast
 from xcodec.modules.autocorrelation import Autocorrelation
 from xcodec.modules.conv import MaskedConv1d
-from xcodec.modules.fbank import KaldiFbank, stack_frames
+from xcodec.modules.fbank import FramedPower, KaldiFbank, stack_frames
 from xcodec.modules.lengths import zero_past_end
 from xcodec.modules.linear import Linear
 from xcodec.modules.time import WHOLE, Time
@@ -61,7 +61,7 @@ class SpectralEncoder(nn.Module):
             for window, number in zip(windows, frames, strict=True)
         ]
         self.banks = nn.ModuleList([*banks, pitches])
-        num_features = num_mel_bins * sum(frames) + pitches.num_mel_bins
+        num_features = num_mel_bins * sum(frames) + pitches.num_outputs
         self.embed = MaskedConv1d(num_features, hidden_size, kernel_size=3, padding=1)
         self.layers = nn.ModuleList(
             VocosBlock(hidden_size, intermediate_size, 1 / num_layers) for _ in range(num_layers)
@@ -76,7 +76,7 @@ class SpectralEncoder(nn.Module):
     def margins(self, i: int) -> tuple[int, int]:
         """Samples that the windows of a filter bank reach before the first hop, and past the last one."""
         bank = self.banks[i]
-        assert isinstance(bank, KaldiFbank)
+        assert isinstance(bank, FramedPower)
         reach = bank.frame_length - bank.frame_shift
         return reach // 2, reach - reach // 2
 
@@ -107,7 +107,7 @@ class SpectralEncoder(nn.Module):
         )
 
     def _encoded(self, waveform: Tensor, lengths: Tensor | None) -> Tensor:
-        features = self.features(zero_past_end(waveform, lengths)[:, 0]).to(self.embed.weight.dtype)
+        features = self.features(zero_past_end(waveform, lengths)[:, 0]).to(self.norm.weight.dtype)
         lengths = None if lengths is None else lengths // self.hop_length
         x = self.embed(features.transpose(1, 2), lengths).transpose(1, 2)
         for layer in self.layers:

@@ -1,4 +1,4 @@
-"""X-Codec2 with a decoder that has a source of harmonics; the built-in model is of this kind."""
+"""X-Codec2 with a decoder that has a source of harmonics; `mini` is of this kind."""
 
 from xcodec.models.family import Family
 from xcodec.models.harmonic_xcodec2.configuration import HarmonicXcodec2Config

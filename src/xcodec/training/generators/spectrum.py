@@ -36,6 +36,13 @@ class SpectrumLoss(nn.Module):
             raise InputError(
                 f"latents of {latent_size} numbers have no room for {FRAMES} spectra of {BANDS} bands",
                 argument="loss.spectrum",
+                remedy="raise acoustic_model_config.hidden_size, or leave the loss out",
+            )
+        if hop_length % FRAMES:
+            raise InputError(
+                f"{FRAMES} spectra do not keep step with codes of {hop_length} samples",
+                argument="loss.spectrum",
+                remedy=f"train a decoder of a multiple of {FRAMES} samples a code, or leave the loss out",
             )
         self.window = hop_length  # which hops by a quarter of itself
         self.mel = MelLoss([self.window], [BANDS], sampling_rate)
