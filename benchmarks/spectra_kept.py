@@ -37,7 +37,7 @@ def latents_of(model: XcodecModel, recording: Tensor) -> Tensor:
 
 def read(model: XcodecModel, mel: MelLoss, path: Path) -> tuple[Tensor, Tensor]:
     """Compute a recording's latents and spectra, (codes, size) each."""
-    samples = torch.from_numpy(Audio.read(path).mono().resample(RATE).samples[0])
+    samples = torch.tensor(Audio.read(path).mono().resample(RATE).samples[0])
     samples = samples[: len(samples) // HOP * HOP]
     latents = latents_of(model, samples)[0]
     frames = mel.spectrum(samples[None], HOP)[0, : FRAMES * len(latents)]

@@ -14,7 +14,9 @@ import builders
 from evaluation_builders import save_predictor, save_recognizer, save_voices
 from xcodec.audio import Audio
 from xcodec.codes import Codes
+from xcodec.models.auto import feature_extractor_of
 from xcodec.training.data.recordings import Recordings
+from xcodec_builders import tiny_xcodec
 
 pytest.importorskip("pystoi", reason="needs pip install 'xcodec[eval]'")
 
@@ -56,6 +58,22 @@ def test_the_demonstration_writes_codes_speech_and_a_picture(model: Path, tmp_pa
     assert re.search(r"STOI -?\d\.\d{3}", shown.stdout)
     assert ("PESQ-WB 1." in shown.stdout) != without_pesq
     assert ("pip install pesq (needs a C compiler)" in shown.stdout) == without_pesq
+
+
+def test_the_demonstration_plays_every_bandwidth(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs pip install 'xcodec[demo]'")
+    model = tiny_xcodec()
+    model.save_pretrained(tmp_path / "tiny")
+    feature_extractor_of(model).save_pretrained(tmp_path / "tiny")
+    shown = run("scripts/demo.py", SPEECH, "--model", tmp_path / "tiny", "--output", tmp_path, without_pesq=True)
+    assert shown.returncode == 0, shown.stderr
+    *lower, highest = model.bandwidths
+    for rate in lower:
+        line = next(line for line in shown.stdout.splitlines() if line.startswith(f"{rate:g} kbit/s"))
+        assert re.search(rf"STOI -?\d\.\d{{3}}: .*{SPEECH.stem}-{rate:g}\.wav", line)
+        assert Audio.read(tmp_path / f"{SPEECH.stem}-{rate:g}.wav").num_samples == 47840
+    assert f"{1000 * highest:g} bit/s" in shown.stdout
+    assert (tmp_path / f"{SPEECH.stem}.png").stat().st_size > 50_000
 
 
 def test_readers_are_joined_and_what_is_no_good_is_left_out(tmp_path: Path) -> None:

@@ -55,6 +55,15 @@ def uneven(*shape: int) -> torch.Tensor:
     return torch.randn(*shape) * torch.logspace(-3, 3, shape[-2])[:, None]
 
 
+def test_mini_general_keeps_nearly_all_of_its_first_codes_in_int8() -> None:
+    codecs = [Codec.from_pretrained("mini-general", device="cpu", dtype=dtype) for dtype in ("float32", "int8")]
+    whole, narrow = (codec.encode(RECORDINGS[0]) for codec in codecs)
+    kept = (whole.ids == narrow.ids).mean(1)
+    assert kept[0] > 0.97
+    assert kept[1] > 0.9
+    assert codecs[1].decode(narrow).num_samples == codecs[0].decode(whole).num_samples
+
+
 @pytest.mark.parametrize(("dtype", "least"), [(torch.int8, 40), (torch.int16, 60)])
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
 def test_a_map_is_near_the_float_one(dtype: torch.dtype, least: float, kind: torch.dtype) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from xcodec.built_in import MINI
+from xcodec.built_in import BUILT_IN, MINI
 from xcodec.cli.console import errors
 from xcodec.cli.options import Bandwidth, Precision, load_codec
 from xcodec.cli.paths import home
@@ -116,11 +116,11 @@ def load_systems(options: SystemOptions, device: str, dtype: Precision, compiled
 
 def load_model(name: str, device: str, dtype: Precision, compiled: bool) -> "Codec | TransformersModel":
     """Load a codec of this package or, where its configuration says so, of transformers."""
-    if name != MINI:
+    path = home(name)
+    if name != MINI and (name not in BUILT_IN or path.is_dir()):
         from xcodec.device import choose_device
         from xcodec.evaluation.systems.transformers_codec import TransformersModel, is_of_transformers
 
-        path = home(name)
         where = str(path) if path.exists() else name
         if is_of_transformers(where):
             with errors().status(f"loading {name}"):
