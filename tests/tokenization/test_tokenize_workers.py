@@ -106,17 +106,26 @@ def test_the_first_of_two_workers_does_all_and_the_second_finds_nothing_left(
 # Ends
 
 
+@pytest.mark.parametrize("count", [1, 2])
 def test_a_worker_that_is_killed_with_a_shard_in_hand_is_started_again(
-    model: Path, codec: Codec, planned: Plan, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path,
+    codec: Codec,
+    planned: Plan,
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
 ) -> None:
     struck = strike_workers(tmp_path / "strike", monkeypatch, "xcodec.tokenization.engines.worker_process", "SIGKILL")
     job = job_for(model, tmp_path / "out", workers=1)
-    status = tokenize(job, planned, codec, Processes(2))
+    status = tokenize(job, planned, codec, Processes(count))
     assert struck.exists()
-    assert (status.state, status.restarts, status.standing.left) == ("finished", 1, 0)
+    assert (status.state, status.standing.left) == ("finished", 0)
+    # Of two, the other one may have done all that was left before anyone looked.
+    assert status.restarts == 1 if count == 1 else status.restarts <= 1
     assert set(counts(tmp_path / "out").values()) == {1}
     assert_same_files(tmp_path / "out", finished)
-    assert set(status.speeds) <= {"worker 1/2", "worker 2/2"}
+    assert set(status.speeds) <= {f"worker {number + 1}/{count}" for number in range(count)}
     assert not list((tmp_path / "out").glob(".claim*"))
 
 
