@@ -5,8 +5,9 @@
 
 Three generators: "native" is ours, "plain" ours with torch's operators in place of the native activation, and
 "transformers" has the layers of transformers' Xcodec2Model, which are the authors', in place of ours. Everything else
-in the step is the same: weights, crops of the recordings in tests/audio, losses, discriminators at work from the first
-step, optimizers. Each figure comes from a process of its own; the three take turns.
+in the step is the same: weights, crops of the recordings in tests/audio, losses (but for what a decoder's head is asked
+for, which transformers' does not tell), the quantizer, discriminators at work from the first step, optimizers. Each
+figure comes from a process of its own; the three take turns.
 """
 
 import argparse
@@ -35,21 +36,25 @@ def take_layers_of_transformers() -> None:
     from xcodec.training.generators import Generator, build_generator
     from xcodec.training.recipe import Recipe
 
-    class LastHiddenState(nn.Module):
-        def __init__(self, encoder: nn.Module) -> None:
-            super().__init__()
-            self.encoder = encoder
+    class OneInput(nn.Module):
+        """A part that knows of no `Time`, and whose output may be a named one."""
 
-        def forward(self, features: Tensor) -> Tensor:
-            return self.encoder(features).last_hidden_state
+        def __init__(self, part: nn.Module) -> None:
+            super().__init__()
+            self.part = part
+
+        def forward(self, x: Tensor, *_: object) -> Tensor:
+            made = self.part(x)
+            return made if isinstance(made, Tensor) else made.last_hidden_state
 
     def build(recipe: Recipe) -> Generator:
         generator = build_generator(recipe)
         model = generator.model
         twin = transformers.Xcodec2Model(transformers.Xcodec2Config(**model.config.to_dict()))
         twin.load_state_dict(model.state_dict())
-        for name, part in list(twin.named_children()):
-            setattr(model, name, LastHiddenState(part) if name == "semantic_encoder" else part)
+        for name in ("semantic_encoder", "semantic_adapter", "acoustic_encoder"):
+            setattr(model, name, OneInput(twin.get_submodule(name)))
+        model.acoustic_decoder = twin.acoustic_decoder
         for name in generator.frozen:
             model.get_submodule(name).requires_grad_(False)
         return generator
@@ -71,7 +76,9 @@ def measure(variant: str, recipe_name: str, settings: list[str], steps: int, thr
         take_layers_of_transformers()
     if variant == "native" and kernels.variant() == kernels.TORCH:
         sys.exit("the native library is not built: `make` builds it")
-    recipe = Recipe.read(recipe_name, ("adversarial.first_step=0", "adversarial.lead_steps=0", *settings))
+    recipe = Recipe.read(
+        recipe_name, ("adversarial.first_step=0", "adversarial.lead_steps=0", "loss.head=0", *settings)
+    )
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(recipe, Recordings([Span(path) for path in RECORDINGS * 20], "recordings"), folder)
         made = trainer.batches.following(0, trainer.position)
