@@ -52,9 +52,8 @@ def fitted(given: list[Tensor], wanted: list[Tensor]) -> tuple[float, float]:
     ridge = 1e-6 * len(learned) * learned.square().mean(0).diag()
     weight = torch.linalg.solve(learned.T @ learned + ridge, learned.T @ aims)
     missed = tried @ weight - answers
-    return 1 - float(missed.square().sum() / (answers - aims.mean(0)).square().sum()), DECIBELS * float(
-        missed.abs().mean()
-    )
+    share = 1 - float(missed.square().sum() / (answers - aims.mean(0)).square().sum())
+    return share, DECIBELS * float(missed.abs().mean())
 
 
 def split(clips: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
@@ -97,22 +96,21 @@ def main() -> None:
     learned, tried = (torch.cat(each) for each in split(list(spectra)))
     mean, residual, residual_tried = learned.mean(0), learned - learned.mean(0), tried - learned.mean(0)
     spread = (tried - mean).square().sum()
-    print(f"{len(paths)} recordings, {sum(map(len, latents))} codes\n")
+    together = torch.cat(latents)
+    variance = float((together - together.mean(0)).square().sum())
+    print(f"{len(paths)} recordings, {len(together)} codes\n")
     print("| codebooks | latents kept | spectra told, R squared | dB | spectra quantized, R squared | dB |")
     print("|---|---|---|---|---|---|")
     for number in range(1, model.config.num_quantizers + 1):
         quantized = [model.quantizer.decode(model.quantizer.encode(x[None], number))[0] for x in latents]
-        variance, lost = (
-            (torch.cat(list(latents)) - torch.cat(list(latents)).mean(0)).square().sum(),
-            sum((x - y).square().sum() for x, y in zip(latents, quantized, strict=True)),
-        )
+        lost = sum(float((x - y).square().sum()) for x, y in zip(latents, quantized, strict=True))
         centres = centres_of(residual, model.config.codebook_size)
         residual = residual - centres[nearest(residual, centres)]
         residual_tried = residual_tried - centres[nearest(residual_tried, centres)]
         share, decibels = fitted(quantized, list(spectra))
         of_spectra = f"{1 - float(residual_tried.square().sum() / spread):.3f}"
         apart = f"{DECIBELS * float(residual_tried.abs().mean()):.2f}"
-        kept = f"{1 - float(lost / variance):.3f}"
+        kept = f"{1 - lost / variance:.3f}"
         print(f"| {number} | {kept} | {share:.3f} | {decibels:.2f} | {of_spectra} | {apart} |")
     share, decibels = fitted(list(latents), list(spectra))
     print(f"| latents not quantized | 1 | {share:.3f} | {decibels:.2f} | | |")
