@@ -158,8 +158,11 @@ def tiny_causal(seed: int = 0, **fields: Any) -> CausalXcodec2Model:
 
 
 def tiny_harmonic(seed: int = 0, **fields: Any) -> HarmonicXcodec2Model:
-    """A random X-Codec2 of that size with a harmonic decoder."""
-    return random_model(seed, HARMONIC, **(TINY | {"filter_hidden_size": 16} | fields))
+    """A random X-Codec2 of that size that reads spectra and has a harmonic decoder."""
+    decoder = {"decoder_hidden_size": 16, "decoder_intermediate_size": 24, "decoder_num_layers": 2}
+    head = {"filter_hidden_size": 16, "num_pitch_bins": 16}
+    encoder = {"encoder_mel_bins": 10, "encoder_intermediate_size": 24, "encoder_num_layers": 2}
+    return random_model(seed, HARMONIC, **(TINY | encoder | decoder | head | fields))
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ import torch
 
 from xcodec.errors import InputError
 from xcodec.models.harmonic_xcodec import HarmonicXcodecConfig
-from xcodec.models.harmonic_xcodec.encoder import SpectralEncoder
+from xcodec.modules.spectral_encoder import SpectralEncoder
 from xcodec.modules.autocorrelation import Autocorrelation
 from xcodec.modules.time import Tiled, Whole
 

@@ -1,53 +1,61 @@
-"""A decoder with a source of harmonics is trained to the pitch of recordings, from an X-Codec2 or from its codes."""
+"""Decoders with a source of harmonics are trained to the pitch of recordings."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from transformers import WhisperConfig, WhisperModel
 
 from builders import speech, tiny_causal, tiny_harmonic, tiny_model, tiny_neucodec
-from training_builders import UNCHANGED, Clips, tiny_recipe
+from training_builders import TINY, UNCHANGED, Clips, tiny_recipe
 from xcodec import (
     CausalXcodec2Model,
+    CheckpointError,
     Codec,
     HarmonicXcodec2Model,
     HarmonicXcodecModel,
     InputError,
     MissingExtraError,
 )
+from xcodec.models.codec_model import CodecModel
 from xcodec.modules.harmonic_head import HarmonicHead, PitchPredictor
 from xcodec.modules.pulse_train import PulseTrain
 from xcodec.modules.time import WHOLE
 from xcodec.training.checkpoints import export
+from xcodec.training.generators import build_generator
 from xcodec.training.initialization import initialize, initialize_head
 from xcodec.training.losses.pitch import PitchTracker, pitch_loss
 from xcodec.training.recipe import Recipe
 from xcodec.training.starting_point import build_model
 from xcodec.training.trainer import Trainer
-from xcodec_builders import TINY_ACOUSTIC, TINY_SEMANTIC, tiny_xcodec
+from xcodec_builders import TINY_ACOUSTIC, TINY_SEMANTIC, tiny_harmonic_xcodec, tiny_xcodec
 
 pytest.importorskip("swift_f0", reason="pip install 'xcodec[pitch]'")
 pytestmark = pytest.mark.gradients
 
 
-def recipe_of(folder: Path, start: Path, *settings: str) -> Recipe:
+DECODER = {"decoder_hidden_size": 16, "decoder_intermediate_size": 24, "decoder_num_layers": 1, "filter_hidden_size": 16}
+ENCODER = {"encoder_intermediate_size": 24, "encoder_num_layers": 1, "encoder_mel_bins": 20}
+SIZES = {name: x for name, x in yaml.safe_load(TINY)["model"].items() if name in ("quantization_dim", "hidden_size")}
+SEMANTIC = {"semantic_model_config": yaml.safe_load(TINY)["model"]["semantic_model_config"]}
+
+
+def recipe_of(folder: Path, *settings: str, **sections: Any) -> Recipe:
+    fields = SIZES | SEMANTIC | ENCODER | DECODER | {"encoder_hidden_size": 16, "downsampling_ratios": [320]}
     return tiny_recipe(
         folder,
         *("loss.head=0", "loss.phones=0", "loss.pitch=1", *settings),
-        trains="harmonic_xcodec2",
-        initialize_from=str(start),
-        model={"filter_hidden_size": 16},
+        **({"trains": "harmonic_xcodec2", "model": fields} | sections),
     )
 
 
-def test_it_begins_from_an_xcodec2_and_learns_the_pitch(tmp_path: Path) -> None:
-    start = tiny_model()
-    start.save_pretrained(tmp_path / "start")
-    recipe = recipe_of(tmp_path, tmp_path / "start", "optimizer.warmup_steps=5", "optimizer.learning_rate=4.0e-3")
+def test_an_xcodec2_learns_its_pitch_from_nothing(tmp_path: Path) -> None:
+    recipe = recipe_of(tmp_path, "optimizer.warmup_steps=5", "optimizer.learning_rate=4.0e-3")
     trainer = Trainer(recipe, Clips(list(speech(8.0).reshape(4, -1))), tmp_path / "run")
-    assert {name for name in trainer.generator.drawn if not name.startswith("acoustic_decoder.head.")} == set()
     made = trainer.batches.following(trainer.step, trainer.position)
     batches = [next(made)[0] for _ in range(trainer.recipe.accumulate)]
     steps = [trainer.train_step(batches) for _ in range(25)]
@@ -56,6 +64,21 @@ def test_it_begins_from_an_xcodec2_and_learns_the_pitch(tmp_path: Path) -> None:
     codec = Codec.from_pretrained(tmp_path / "exported")
     assert isinstance(codec.model, HarmonicXcodec2Model)
     assert codec.decode(codec.encode(speech(1.0), 16000)).num_samples == 16000
+
+
+def test_its_parts_begin_as_those_of_another_model_where_they_fit(tmp_path: Path) -> None:
+    acoustic = TINY_ACOUSTIC | {"encoder_hidden_size": 16, "hidden_size": 48}
+    other = tiny_harmonic_xcodec(acoustic_model_config=acoustic, **(DECODER | ENCODER | {"num_pitch_bins": 64}))
+    other.save_pretrained(tmp_path / "other")
+    parts = dict.fromkeys(("acoustic_encoder", "acoustic_decoder"), str(tmp_path / "other"))
+    start = build_model(recipe_of(tmp_path, parts_from=parts))
+    kept, given = start.model.state_dict(), other.state_dict()
+    taken = kept.keys() - start.drawn
+    assert all(torch.equal(kept[name], given[name]) for name in taken)
+    drawn = {name.rpartition(".")[0] for name in start.drawn if name.startswith(tuple(parts))}
+    assert drawn == {"acoustic_decoder.embed", "acoustic_encoder.linear", "acoustic_encoder.direct"}, "of other widths"
+    with pytest.raises(CheckpointError, match="nothing of .*other fits into 'semantic_encoder' of a harmonic_xcodec2"):
+        build_model(recipe_of(tmp_path, parts_from={"semantic_encoder": str(tmp_path / "other")}))
 
 
 def test_an_x_codec_learns_its_pitch_its_semantic_model_by_a_teacher(tmp_path: Path) -> None:
@@ -91,34 +114,51 @@ def test_an_x_codec_learns_its_pitch_its_semantic_model_by_a_teacher(tmp_path: P
     assert codec.decode(codes).num_samples == 16000
 
 
-@pytest.mark.parametrize(
-    ("trains", "fields", "renewed"),
-    [
-        ("xcodec2", {}, "acoustic_decoder.head."),
-        ("causal_xcodec2-decoder", {"num_hidden_layers": 1, "num_attention_heads": 2}, "acoustic_decoder."),
-    ],
-)
-def test_another_decoder_of_the_same_codes_begins_from_it(
-    tmp_path: Path, trains: str, fields: dict[str, int], renewed: str
-) -> None:
+def test_a_causal_decoder_of_its_codes_stands_alone(tmp_path: Path) -> None:
     start = tiny_harmonic()
     start.save_pretrained(tmp_path / "start")
+    fields = {"decoder_hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     settings = ("loss.head=0", "loss.phones=0", "loss.spread=0", f"initialize_from={tmp_path / 'start'}")
-    beginning = build_model(tiny_recipe(tmp_path, *settings, trains=trains, model=fields, augmentation=UNCHANGED))
-    assert {name for name in beginning.model.state_dict() if name.startswith(renewed)} == beginning.drawn
-    kept, given = beginning.model.state_dict(), start.state_dict()
-    assert all(torch.equal(kept[name], given[name]) for name in kept.keys() - beginning.drawn)
-    assert beginning.maker is not None, "its codes are those of the model it begins from"
+    recipe = tiny_recipe(
+        tmp_path, *settings, trains="causal_xcodec2-decoder", model=fields, augmentation=UNCHANGED
+    )
+    generator = build_generator(recipe)
+    model = generator.model
+    assert not model.has_encoder
+    assert {name for name in model.state_dict() if name.startswith("acoustic_decoder.")} == generator.drawn
+    export(model, tmp_path / "decoder", torch.float32)
+    maker, decoder = Codec.from_pretrained(tmp_path / "start"), Codec.from_pretrained(tmp_path / "decoder")
+    codes = maker.encode(speech(1.0), 16000)
+    assert decoder.decode(codes).num_samples == 16000, "they are known as codes of the model that it began from"
+    latents = [each.model.quantizer.decode(torch.tensor(codes.ids)) for each in (maker, decoder)]
+    assert torch.equal(*latents)
 
 
-def test_a_decoder_alone_and_a_codec_of_other_codes_are_no_beginning(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("start", "trains", "said"),
+    [
+        (tiny_harmonic, "xcodec2", "'harmonic_xcodec2'; the recipe trains xcodec2"),
+        (tiny_model, "harmonic_xcodec2", "'xcodec2'; the recipe trains harmonic_xcodec2"),
+        (tiny_neucodec, "harmonic_xcodec2", "'neucodec'; the recipe trains harmonic_xcodec2"),
+        (tiny_xcodec, "causal_xcodec2-decoder", "'xcodec'; the recipe trains causal_xcodec2-decoder"),
+    ],
+)
+def test_a_codec_of_other_codes_is_no_beginning(
+    tmp_path: Path, start: Callable[[], CodecModel], trains: str, said: str
+) -> None:
+    start().save_pretrained(tmp_path / "start")
+    settings = ("loss.head=0", "loss.phones=0", "loss.spread=0", f"initialize_from={tmp_path / 'start'}")
+    with pytest.raises(InputError, match=f"start is of model_type {said}"):
+        build_model(tiny_recipe(tmp_path, *settings, trains=trains, model={}, augmentation=UNCHANGED))
+
+
+def test_a_decoder_alone_is_no_beginning(tmp_path: Path) -> None:
     config = tiny_causal().config
     config.has_encoder = False
     CausalXcodec2Model(config).save_pretrained(tmp_path / "decoder")
-    tiny_neucodec().save_pretrained(tmp_path / "neucodec")
-    for name, said in (("decoder", "'causal_xcodec2' and has no encoder"), ("neucodec", "'neucodec'")):
-        with pytest.raises(InputError, match=f"{name} is of model_type {said}; the recipe trains harmonic_xcodec2"):
-            build_model(recipe_of(tmp_path, tmp_path / name))
+    settings = ("loss.head=0", "loss.phones=0", f"initialize_from={tmp_path / 'decoder'}")
+    with pytest.raises(InputError, match="decoder is of model_type 'causal_xcodec2' and has no encoder; the recipe trains"):
+        build_model(tiny_recipe(tmp_path, *settings, model={}))
 
 
 def test_the_head_begins_at_the_level_of_the_recordings() -> None:

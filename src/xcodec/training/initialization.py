@@ -57,12 +57,18 @@ def initialize(model: nn.Module) -> None:
 
 @torch.no_grad()
 def initialize_quantizer(quantizer: FSQ, latents: Tensor) -> None:
-    """Give the quantizer's inputs zero mean and unit variance over latents (clips, codes, quantization_dim)."""
-    projection = quantizer.project_in
-    projected = projection(latents).flatten(0, 1)
-    deviation = projected.std(0).clamp(min=1e-3)  # in silence all latents are one
-    projection.weight.div_(deviation[:, None])
-    projection.bias.sub_(projected.mean(0)).div_(deviation)
+    """Let codes tell the principal components of latents (clips, codes, quantization_dim), and tell them back.
+
+    What is rounded has zero mean and unit variance, and no two dimensions tell the same.
+    """
+    latents = latents.flatten(0, 1).double()
+    mean = latents.mean(0)
+    components = torch.linalg.svd(latents - mean, full_matrices=False).Vh[: len(quantizer.levels)]
+    deviation = ((latents - mean) @ components.T).std(0).clamp(min=1e-3)  # in silence all latents are one
+    quantizer.project_in.weight.copy_(components / deviation[:, None])
+    quantizer.project_in.bias.copy_(-(mean @ components.T) / deviation)
+    quantizer.project_out.weight.copy_(components.T * deviation)
+    quantizer.project_out.bias.copy_(mean)
 
 
 @torch.no_grad()

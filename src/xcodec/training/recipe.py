@@ -39,14 +39,13 @@ class Recipe(Section):
         "xcodec2",
         "harmonic_xcodec2",
         "xcodec2-decoder",
-        "harmonic_xcodec2-decoder",
         "causal_xcodec2-decoder",
         "xcodec",
         "xcodec_vocos",
         "harmonic_xcodec",
     ] = "xcodec2"
-    """X-Codec2, with its own decoder or a harmonic one; one of these alone, or a causal one, from stored codes; or
-    X-Codec, with its own decoder, Vocos, or a harmonic one."""
+    """X-Codec2; its decoder alone, or a causal one, from stored codes; X-Codec, with its own decoder or Vocos; or one of
+    the small kinds of both, which read spectra and have a harmonic decoder."""
     model: dict[str, Any] = Field(default_factory=dict)
     """Fields of the family's configuration; what is not said is as in the model that the run starts from. Of a causal
     decoder for the codes of an X-Codec2 only what makes the codes is."""
@@ -54,6 +53,9 @@ class Recipe(Section):
     """The model that the run starts from: a built-in one, a folder or hub id, or the state file of another run."""
     semantic_from: str | None = None
     """Where a run that starts from nothing takes its semantic encoder: a folder or hub id that transformers reads."""
+    parts_from: dict[str, str] = Field(default_factory=dict)
+    """Where a run that starts from nothing takes parts of its model, by their names: built-in models, folders or hub
+    ids of models that have a part of that name. What fits there by name and shape is taken, the rest drawn."""
     frozen: list[str] = Field(default_factory=list)
     """Parts of the model that are not trained."""
     highest_bandwidth: Probability = 0.0

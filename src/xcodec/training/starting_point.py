@@ -28,6 +28,7 @@ __all__ = ["StartingPoint", "build_model"]
 logger = logging.getLogger(__name__)
 
 DECODER = "acoustic_decoder."  # how the names of a decoder's tensors begin
+CODE_VECTORS = "quantizer.project_out."  # and of those that a decoder alone has of the model whose codes it reads
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,18 @@ def build_model(recipe: Recipe) -> StartingPoint:
         initialize(model)
         if recipe.semantic_from is not None:
             _load_semantic_encoder(model, recipe.semantic_from)
-        return StartingPoint(model, frozenset(model.state_dict()))
+        taken = {name for part, source in recipe.parts_from.items() for name in _load_part(model, part, source)}
+        return StartingPoint(model, frozenset(model.state_dict().keys() - taken))
     fields, weights, maker = _read(recipe.initialize_from, family)
     renewed: tuple[str, ...] = (DECODER,) if recipe.trains_decoder else ()  # for another rate it has other shapes
     if fields.get("model_type", family.model_type) != family.model_type:
-        fields, of_kind = _of_this_kind(fields, recipe)
-        weights = {name: x for name, x in weights.items() if not name.startswith(of_kind)}
-        renewed += of_kind
+        if _decodes_another_kind(fields, recipe):
+            fields = _shared(fields, recipe) | {"has_encoder": False}
+            weights = {name: x for name, x in weights.items() if name.startswith(CODE_VECTORS)}
+        else:
+            fields, of_kind = _of_this_kind(fields, recipe)
+            weights = {name: x for name, x in weights.items() if not name.startswith(of_kind)}
+            renewed += of_kind
     if "upsampling_ratios" in recipe.model:  # those of the model it starts from would not go with them
         fields.pop("upsampling_kernel_sizes", None)
     fields = fields | {"decodes": None}  # what is trained may come to make codes of its own
@@ -88,6 +94,26 @@ def build_model(recipe: Recipe) -> StartingPoint:
     if drawn:
         logger.info("of %s begins anew: %s", recipe.trains, some_of(sorted(drawn), 4))
     return StartingPoint(model, drawn, maker if same_codes else None)
+
+
+def _decodes_another_kind(fields: dict[str, Any], recipe: Recipe) -> bool:
+    """Whether the recipe trains a decoder that may stand alone, for the codes of a model whose encoder it cannot have.
+
+    The quantizer is the same: that of the family whose other decoder this one is.
+    """
+    ours: Any = recipe.family.config
+    theirs = FAMILIES[fields["model_type"]].config if fields["model_type"] in FAMILIES else CodecConfig
+    is_alone = recipe.trains_decoder and "has_encoder" in ours.field_names()
+    quantizes = issubclass(theirs, FAMILIES[ours.code_family()].config)
+    return is_alone and quantizes and theirs.code_family() != ours.code_family()
+
+
+def _shared(fields: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """Take those fields of another family's configuration that the recipe's has too, but for what is renewed."""
+    ours, theirs = recipe.family.config, FAMILIES[fields["model_type"]].config
+    strange = theirs.field_names() - ours.field_names()
+    dropped = {"model_type", *strange, *ours.renewed_fields, *theirs.renewed_fields}
+    return {name: value for name, value in fields.items() if name not in dropped}
 
 
 def _of_this_kind(fields: dict[str, Any], recipe: Recipe) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -110,9 +136,7 @@ def _of_this_kind(fields: dict[str, Any], recipe: Recipe) -> tuple[dict[str, Any
             f"recipe trains {recipe.trains}, of model_type {recipe.family.model_type!r}",
             argument="initialize_from",
         )
-    strange = theirs.field_names() - ours.field_names()
-    dropped = {"model_type", *strange, *ours.renewed_fields, *theirs.renewed_fields}
-    return {name: value for name, value in fields.items() if name not in dropped}, of_kind
+    return _shared(fields, recipe), of_kind
 
 
 def _read(source: str, family: Family) -> tuple[dict[str, Any], dict[str, Tensor], Callable[[], CodecIdentity]]:
@@ -155,6 +179,24 @@ def _load(model: nn.Module, weights: dict[str, Tensor], renewed: tuple[str, ...]
     for name in fitting:
         tensors[name].copy_(weights[name])
     return frozenset(tensors.keys() - fitting)
+
+
+@torch.no_grad()
+def _load_part(model: CodecModel, part: str, source: str) -> set[str]:
+    """Fill a part from that of the same name of another model, and return the names of the tensors that fitted."""
+    given = Codec.from_pretrained(source, pack=False).model.state_dict()
+    tensors = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(f"{part}.")}
+    fitting = {name for name, tensor in tensors.items() if name in given and given[name].shape == tensor.shape}
+    if not fitting:
+        raise CheckpointError(
+            f"nothing of {source} fits into {part!r} of a {model.config.model_type} by name and shape",
+            argument="parts_from",
+        )
+    for name in fitting:
+        tensors[name].copy_(given[name])
+    if drawn := sorted(tensors.keys() - fitting):
+        logger.info("of %s begins anew: %s", part, some_of(drawn, 4))
+    return fitting
 
 
 @torch.no_grad()

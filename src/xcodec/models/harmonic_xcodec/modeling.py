@@ -3,10 +3,8 @@
 import torch
 
 from xcodec.models.harmonic_xcodec.configuration import HarmonicXcodecConfig
-from xcodec.models.harmonic_xcodec.decoder import HarmonicVocosDecoder
-from xcodec.models.harmonic_xcodec.encoder import SpectralEncoder
 from xcodec.models.xcodec_vocos.modeling import XcodecVocosModel
-from xcodec.modules.autocorrelation import Autocorrelation
+from xcodec.modules.harmonic_head import HarmonicHead
 
 __all__ = ["HarmonicXcodecModel"]
 
@@ -25,31 +23,16 @@ class HarmonicXcodecModel(XcodecVocosModel):
 
     config_class = HarmonicXcodecConfig
     config: HarmonicXcodecConfig
-    decoder_class = HarmonicVocosDecoder
     waveform_dtype = torch.float32  # spectra of fewer bits are spectra of noise
 
     def _build_acoustic_encoder(self) -> None:
-        config, acoustic = self.config, self.config.acoustic_model_config
-        pitches = Autocorrelation(
-            config.sample_rate,
-            config.num_pitch_bins,
-            config.lowest_pitch,
-            config.highest_pitch,
-            config.encoder_pitch_window,
-            config.hop_length,
+        acoustic = self.config.acoustic_model_config
+        self.acoustic_encoder = self.config.spectral_encoder(  # type: ignore[assignment]
+            acoustic.encoder_hidden_size, acoustic.hidden_size
         )
-        self.acoustic_encoder = SpectralEncoder(  # type: ignore[assignment]
-            config.sample_rate,
-            config.hop_length,
-            config.encoder_windows,
-            config.encoder_frames,
-            config.encoder_mel_bins,
-            pitches,
-            acoustic.encoder_hidden_size,
-            config.encoder_intermediate_size,
-            config.encoder_num_layers,
-            acoustic.hidden_size,
-        )
+
+    def _build_head(self) -> HarmonicHead:
+        return self.config.harmonic_head(self.config.decoder_hidden_size)
 
     @property
     def lookahead(self) -> None:

@@ -1,4 +1,4 @@
-"""X-Codec2 with a decoder that has a source of harmonics; `mini` is of this kind."""
+"""A small X-Codec2 that reads spectra and speaks by a source of harmonics; `mini` is of this kind."""
 
 from xcodec.models.family import Family
 from xcodec.models.harmonic_xcodec2.configuration import HarmonicXcodec2Config
@@ -8,10 +8,10 @@ from xcodec.models.xcodec2 import Xcodec2FeatureExtractor
 __all__ = ["FAMILY", "HarmonicXcodec2Config", "HarmonicXcodec2Model", "HarmonicXcodec2PreTrainedModel"]
 
 FAMILY = Family(
-    "X-Codec2 (harmonic decoder)",
+    "X-Codec2 (spectral encoder, harmonic decoder)",
     HarmonicXcodec2Config,
     Xcodec2FeatureExtractor,
     HarmonicXcodec2Model,
-    names=("acoustic_decoder.head.pitch.",),  # the encoder's are X-Codec2's
+    names=("acoustic_encoder.direct.", "acoustic_decoder.head.pitch."),  # config.json tells it from an X-Codec's
     original_names=(),
 )

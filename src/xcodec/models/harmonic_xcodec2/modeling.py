@@ -1,15 +1,21 @@
-"""HarmonicXcodec2Model: X-Codec2's codes, and a decoder of them that has a source of harmonics."""
+"""HarmonicXcodec2Model: an X-Codec2 that reads spectra, and speaks by a source of harmonics."""
+
+import torch
+from torch import nn
+from transformers import initialization as init
 
 from xcodec.models.harmonic_xcodec2.configuration import HarmonicXcodec2Config
-from xcodec.models.harmonic_xcodec2.decoder import HarmonicDecoder
 from xcodec.models.xcodec2.modeling import Xcodec2Model
 from xcodec.models.xcodec2.pretrained import Xcodec2PreTrainedModel
+from xcodec.modules.vocos import VocosBlock
+from xcodec.modules.vocos_decoder import VocosDecoder
+from xcodec.modules.wav2vec2_bert import ConformerLayer
 
 __all__ = ["HarmonicXcodec2Model", "HarmonicXcodec2PreTrainedModel"]
 
 
 class HarmonicXcodec2PreTrainedModel(Xcodec2PreTrainedModel):
-    """The base of X-Codec2's models with a harmonic decoder."""
+    """The base of X-Codec2's models that read spectra."""
 
     config_class = HarmonicXcodec2Config
     config: HarmonicXcodec2Config
@@ -17,12 +23,11 @@ class HarmonicXcodec2PreTrainedModel(Xcodec2PreTrainedModel):
 
 
 class HarmonicXcodec2Model(HarmonicXcodec2PreTrainedModel, Xcodec2Model):
-    """X-Codec2 whose decoder predicts a fundamental frequency and two filters instead of a spectrum with phases.
+    """An X-Codec2 for small sizes, whose two ends are given what large ones have to learn.
 
-    A small decoder has no capacity, and its training no time, to learn how phases go on from frame to frame; what it
-    makes without is a buzz at the rate of the codes. Here pulses at the fundamental frequency and noise pass the
-    filters (see `xcodec.modules.harmonic_head`). The fundamental frequency is rounded to 10 cents, so that it is a
-    decision, as a code is: the same wherever two machines compute nearly the same. The encoder is X-Codec2's.
+    Its acoustic encoder reads log mel spectra and autocorrelations, as that of `HarmonicXcodecModel`; its decoder is
+    Vocos' blocks, which learn from little, and then as that of `HarmonicXcodec2Model`. The rest, and its methods, are
+    X-Codec2's.
 
     Args:
         config: its configuration.
@@ -31,5 +36,26 @@ class HarmonicXcodec2Model(HarmonicXcodec2PreTrainedModel, Xcodec2Model):
     """
 
     config: HarmonicXcodec2Config
-    decoder_class = HarmonicDecoder
-    acoustic_decoder: HarmonicDecoder
+    acoustic_decoder: VocosDecoder  # type: ignore[assignment]
+    repeated_layers = (ConformerLayer, VocosBlock)
+    single_blocks = ()
+    waveform_dtype = torch.float32  # spectra of fewer bits are spectra of noise
+
+    def _build_acoustic_encoder(self) -> None:
+        self.acoustic_encoder = self.config.spectral_encoder(self.config.encoder_hidden_size, self.config.hidden_size)
+
+    def _build_decoder(self) -> None:
+        config = self.config
+        self.acoustic_decoder = VocosDecoder(
+            config.quantization_dim,
+            config.decoder_hidden_size,
+            config.decoder_intermediate_size,
+            config.decoder_num_layers,
+            config.harmonic_head(config.decoder_hidden_size),
+        )
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, VocosBlock):
+            init.constant_(module.scale, module.initial_scale)

@@ -111,7 +111,7 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
             self._build_encoder(config)
         self.quantizer = FSQ(config.quantization_dim, tuple(config.quantization_levels), config.has_encoder)
         if self.has_decoder:
-            self.add_module("acoustic_decoder", self.decoder_class(config))
+            self._build_decoder()
         self.post_init()  # type: ignore[no-untyped-call]
 
     def _build_encoder(self, config: Xcodec2Config) -> None:
@@ -123,10 +123,17 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
         )
         self.semantic_encoder = build_semantic_encoder(semantic)
         self.semantic_adapter = SemanticAdapter(semantic.hidden_size)
+        self._build_acoustic_encoder()
+        self.fc_encoder = Linear(config.quantization_dim, config.quantization_dim)
+
+    def _build_acoustic_encoder(self) -> None:
+        config = self.config
         self.acoustic_encoder: nn.Module = AcousticEncoder(
             config.encoder_hidden_size, config.downsampling_ratios, config.hidden_size
         )
-        self.fc_encoder = Linear(config.quantization_dim, config.quantization_dim)
+
+    def _build_decoder(self) -> None:
+        self.add_module("acoustic_decoder", self.decoder_class(self.config))
 
     def _check_widths(self, config: Xcodec2Config) -> None:
         """Refuse branches that together are not as wide as the latents."""
@@ -305,7 +312,7 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
         """Encode waveforms acoustically: (batch, channels, latents)."""
         hops = None if clips.lengths is None else clips.lengths + self.uncoded_hops
         time = self.time_of(hops, clips.waveform.shape[0] * num_latents)
-        encoded: Tensor = self.acoustic_encoder(clips.waveform.to(self._dtype), time.at(self.latent_hop_length))
+        encoded: Tensor = self.acoustic_encoder(clips.waveform.to(self.waveform_dtype), time.at(self.latent_hop_length))
         return encoded[..., :num_latents]
 
     def fuse(self, semantic: Tensor, acoustic: Tensor) -> Tensor:
@@ -344,6 +351,11 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
         """(batch, codes, quantization_dim) -> samples (batch, 1, codes * hop_length)."""
         samples: Tensor = self.acoustic_decoder(latents, self.time_of(lengths, latents.shape[0] * latents.shape[1]))
         return samples
+
+    @property
+    def waveform_dtype(self) -> torch.dtype:
+        """What the acoustic encoder reads."""
+        return self._dtype
 
     @property
     def _dtype(self) -> torch.dtype:

@@ -8,10 +8,11 @@ from transformers import initialization as init
 
 from xcodec.models.xcodec.modeling import XcodecModel
 from xcodec.models.xcodec_vocos.configuration import XcodecVocosConfig
-from xcodec.models.xcodec_vocos.decoder import VocosDecoder
 from xcodec.modules.hubert import EncoderLayer
+from xcodec.modules.istft import OVERLAP, ISTFTHead
 from xcodec.modules.time import Time
 from xcodec.modules.vocos import VocosBlock
+from xcodec.modules.vocos_decoder import VocosDecoder
 
 __all__ = ["XcodecVocosModel"]
 
@@ -32,10 +33,20 @@ class XcodecVocosModel(XcodecModel):
     encoder_parts = ("acoustic_encoder", "encoder_semantic", "semantic_model", "fc")
     decoder_parts = ("acoustic_decoder",)
     repeated_layers = (EncoderLayer, VocosBlock)
-    decoder_class: type[VocosDecoder] = VocosDecoder
 
     def _build_decoder(self) -> None:
-        self.acoustic_decoder = self.decoder_class(self.config)  # type: ignore[assignment]
+        config = self.config
+        self.acoustic_decoder = VocosDecoder(  # type: ignore[assignment]
+            config.hidden_size,
+            config.decoder_hidden_size,
+            config.decoder_intermediate_size,
+            config.decoder_num_layers,
+            self._build_head(),
+        )
+
+    def _build_head(self) -> nn.Module:
+        hop_length = self.config.decoder_hop_length
+        return ISTFTHead(self.config.decoder_hidden_size, OVERLAP * hop_length, hop_length)
 
     @property
     def output_sampling_rate(self) -> int:

@@ -1,4 +1,4 @@
-"""The acoustic encoder of a small X-Codec: log mel spectra and autocorrelations, and ConvNeXt blocks over codes.
+"""The acoustic encoder of the small codecs: log mel spectra and autocorrelations, and ConvNeXt blocks over codes.
 
 An encoder of samples has to find out what a spectrum is and what a pitch, at thousands of steps a second; this one is
 told, and all of its weights work at the rate of the codes.

@@ -1,43 +1,44 @@
-"""Vocos (Siuzdak, 2023): from one vector a step to a waveform, by ConvNeXt blocks and an inverse STFT."""
+"""Vocos (Siuzdak, 2023): from one vector a step to a waveform, by ConvNeXt blocks and a head that makes samples."""
+
+from typing import Generic, TypeVar
 
 from torch import Tensor, nn
 
-from xcodec.models.xcodec_vocos.configuration import XcodecVocosConfig
 from xcodec.modules.conv import MaskedConv1d
-from xcodec.modules.istft import OVERLAP, ISTFTHead
+from xcodec.modules.harmonic_head import HarmonicHead
+from xcodec.modules.istft import ISTFTHead
 from xcodec.modules.time import WHOLE, Time
 from xcodec.modules.vocos import EPS, VocosBlock
 
 __all__ = ["VocosDecoder"]
 
 TAPS = 7
+Head = TypeVar("Head", ISTFTHead, HarmonicHead)
 
 
-class VocosDecoder(nn.Module):
-    """A convolution, ConvNeXt blocks, and the inverse STFT.
+class VocosDecoder(nn.Module, Generic[Head]):
+    """A convolution, ConvNeXt blocks, and a head.
 
     Args:
-        config: says how wide what is decoded and the blocks are, how many blocks there are, and what a step becomes.
+        input_size: width of what is decoded.
+        hidden_size: width of the blocks.
+        intermediate_size: width inside them.
+        num_layers: how many there are.
+        head: makes samples of their states: Vocos' inverse STFT, or pulses and noise behind filters.
     """
 
-    def __init__(self, config: XcodecVocosConfig) -> None:
+    def __init__(
+        self, input_size: int, hidden_size: int, intermediate_size: int, num_layers: int, head: Head
+    ) -> None:
         super().__init__()
-        input_size, hidden_size = config.hidden_size, config.decoder_hidden_size
-        intermediate_size, num_layers = config.decoder_intermediate_size, config.decoder_num_layers
         self.embed = MaskedConv1d(input_size, hidden_size, kernel_size=TAPS, padding=TAPS // 2)
         self.norm1 = nn.LayerNorm(hidden_size, eps=EPS)
         self.layers = nn.ModuleList(
             VocosBlock(hidden_size, intermediate_size, 1 / num_layers) for _ in range(num_layers)
         )
         self.norm2 = nn.LayerNorm(hidden_size, eps=EPS)
-        self.head = self.build_head(config)
+        self.head = head
         self.width = max(input_size, intermediate_size)
-
-    @staticmethod
-    def build_head(config: XcodecVocosConfig) -> ISTFTHead:
-        """Make the head."""
-        hop_length = config.decoder_hop_length
-        return ISTFTHead(config.decoder_hidden_size, OVERLAP * hop_length, hop_length)
 
     @property
     def halo(self) -> int:
