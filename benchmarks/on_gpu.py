@@ -134,7 +134,7 @@ def streams(device: torch.device, small: bool) -> Iterator[Row]:
 
 
 def training(device: torch.device, small: bool) -> Iterator[Row]:
-    """Steps of `mini`'s recipe a second: forward, losses, backward and optimizer, discriminators at work."""
+    """Steps of the recipe `xcodec2-small` a second: forward, losses, backward and optimizer, discriminators at work."""
     del device  # a run chooses its own
     with tempfile.TemporaryDirectory() as folder:
         steps = 2 if small else 60
@@ -146,7 +146,7 @@ def training(device: torch.device, small: bool) -> Iterator[Row]:
             "-m",
             "xcodec",
             "train",
-            "mini",
+            "xcodec2-small",
             "--data",
             str(Path(__file__).parents[1] / "tests/audio"),
         ]
@@ -155,9 +155,9 @@ def training(device: torch.device, small: bool) -> Iterator[Row]:
         done = subprocess.run(command, capture_output=True, text=True)
         took = time.perf_counter() - start
     if done.returncode:
-        yield {"recipe": "mini", "failed": (done.stderr.strip().splitlines() or ["?"])[-1][:300]}
+        yield {"recipe": "xcodec2-small", "failed": (done.stderr.strip().splitlines() or ["?"])[-1][:300]}
         return
-    yield {"recipe": "mini", "steps": steps, "seconds_in_all": took, "steps_a_second_in_all": steps / took}
+    yield {"recipe": "xcodec2-small", "steps": steps, "seconds_in_all": took, "steps_a_second_in_all": steps / took}
 
 
 PARTS = {"speed": speed, "streams": streams, "training": training}

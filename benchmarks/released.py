@@ -67,7 +67,7 @@ def random_model(model_type: str) -> CodecModel:
 def save_small_xcodec2(folder: Path) -> None:
     """Save an X-Codec2 of `mini`'s size, with random weights, in a form that transformers reads too."""
     torch.manual_seed(0)
-    model: Any = xcodec.Xcodec2Model(xcodec.Xcodec2Config(**Recipe.read("mini").model))
+    model: Any = xcodec.Xcodec2Model(xcodec.Xcodec2Config(**Recipe.read("xcodec2-small").model))
     initialize(model)
     model.save_pretrained(folder)
 

@@ -1,6 +1,6 @@
 """Training steps per second and peak memory of a recipe of X-Codec2: ours, and with transformers' layers.
 
-    python benchmarks/training.py [--recipe mini] [--set precision=float32] [--steps 12] [--rounds 3] [--threads N]
+    python benchmarks/training.py [--recipe xcodec2-small] [--set precision=float32] [--steps 12] [--rounds 3] [--threads N]
         [--json FILE]
 
 Three generators: "native" is ours, "plain" ours with torch's operators in place of the native activation, and
@@ -97,7 +97,7 @@ def measure(variant: str, recipe_name: str, settings: list[str], steps: int, thr
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", default="mini", help="one that trains xcodec2")
+    parser.add_argument("--recipe", default="xcodec2-small", help="one that trains xcodec2")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of `xcodec train`")
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=3)

@@ -80,7 +80,7 @@ def run(name: str, command: Sequence[object], output: Path, seconds: float) -> d
 
 
 def train(arguments: argparse.Namespace, seconds: float) -> dict[str, Any]:
-    """Train by the recipe `mini`, from the state that was brought along, or from nothing."""
+    """Train by the recipe `xcodec2-small`, from the state that was brought along, or from nothing."""
     output: Path = arguments.output
     data, folder = ROOT / "tests" / "audio", output / "run"
     settings = ["synthesis=null", "data.shares={}", "loss.phones=0"]
@@ -99,7 +99,7 @@ def train(arguments: argparse.Namespace, seconds: float) -> dict[str, Any]:
             "data.crop_seconds=[1.0, 1.0]",
             "adversarial=null",
         ]
-    command = [sys.executable, "-m", "xcodec", "train", "mini", "--data", data, "-o", folder]
+    command = [sys.executable, "-m", "xcodec", "train", "xcodec2-small", "--data", data, "-o", folder]
     command += ["--minutes", max(seconds, 1) / 60, *(part for each in settings for part in ("--set", each))]
     found = run("train", command, output, seconds + RESERVE)
     if states := sorted(folder.glob("step-*.pt")):

@@ -41,7 +41,7 @@ recording becomes does not depend on which others are encoded with it.
   xcodec export my-model/ my-onnx/         to run without torch
   xcodec tokenize corpus/ -o tokens/       a data set, to Parquet of codes
   xcodec detokenize tokens/ -o decoded/    and back
-  xcodec train mini --data data/speech -o runs/mini   a codec of your own
+  xcodec train mini --data recordings -o runs/mini   a codec of your own
   xcodec llasa train my-llm/ rows/ -o run/            a language model that speaks
 
 [bold]Models[/bold]

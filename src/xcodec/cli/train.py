@@ -38,8 +38,8 @@ installed, OUT/tensorboard holds losses and sounds.
 
 [bold]Examples[/bold]
 
-  xcodec train mini --data data/speech -o runs/mini --minutes 10
-  xcodec train mini --data data/speech -o runs/mini --validation tests/audio \\
+  xcodec train xcodec2-small --data data/speech -o runs/small --minutes 10
+  xcodec train xcodec2-small --data data/speech -o runs/small --validation tests/audio \\
     --set optimizer.learning_rate=2.0e-4
   xcodec train xcodec2-finetune --data recordings/ -o runs/ours --export ours/
   torchrun --nproc-per-node 8 -m xcodec train xcodec2 --data list.jsonl -o runs/big"""

@@ -1,4 +1,4 @@
-"""Speech made on this machine: what the recipe of `mini` trains on.
+"""Speech made on this machine: what the recipe `xcodec2-small` trains on.
 
 Three synthesizers speak the sentences of `texts`. espeak-ng comes with a wheel and is always there: a formant
 synthesizer with a hundred languages. flite and festival are used where they are installed; their voices are built from
