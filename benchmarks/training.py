@@ -1,7 +1,7 @@
 """Training steps per second and peak memory of a recipe of X-Codec2: ours, and with transformers' layers.
 
-    python benchmarks/training.py [--recipe xcodec2-small] [--set precision=float32] [--steps 12] [--rounds 3] [--threads N]
-        [--json FILE]
+    python benchmarks/training.py [--recipe xcodec2-small] [--set precision=float32] [--steps 12] [--rounds 3]
+        [--threads N] [--json FILE]
 
 Three generators: "native" is ours, "plain" ours with torch's operators in place of the native activation, and
 "transformers" has the layers of transformers' Xcodec2Model, which are the authors', in place of ours. Everything else

@@ -5,8 +5,8 @@ import torch
 
 from xcodec.errors import InputError
 from xcodec.models.harmonic_xcodec import HarmonicXcodecConfig
-from xcodec.modules.spectral_encoder import SpectralEncoder
 from xcodec.modules.autocorrelation import Autocorrelation
+from xcodec.modules.spectral_encoder import SpectralEncoder
 from xcodec.modules.time import Tiled, Whole
 
 HOP = 320

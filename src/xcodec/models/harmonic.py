@@ -1,13 +1,13 @@
 """What codecs with a source of harmonics have in common: fields of a configuration, and the head these describe."""
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 from xcodec.errors import InputError
 from xcodec.models.configuration import check_numbers, check_sizes
 from xcodec.modules.harmonic_head import HarmonicHead
 
-__all__ = ["HARMONIC_ARCHITECTURE", "HarmonicFields"]
+__all__ = ["HarmonicFields"]
 
 HARMONIC_ARCHITECTURE = (
     "filters_per_code",
@@ -35,7 +35,6 @@ class HarmonicFields:
         InputError: where sizes do not fit together.
     """
 
-    renewed_parts: ClassVar[tuple[str, ...]] = ("acoustic_decoder.head.",)
     output_hop_length: int
     output_sampling_rate: int
 

@@ -69,7 +69,7 @@ class FramedPower(nn.Module, ABC):
         self.frame_length = frame_length
         self.frame_shift = frame_shift
         self.fft_length = fft_length
-        # No buffers: a model of fewer bits has them in float32 all the same, and one that is not drawn yet has them too.
+        # No buffers: a model of fewer bits has them in float32 all the same, and one without weights yet has them.
         self.window, self.filters = povey_window(frame_length).float(), filters.float()
 
     def forward(self, waveform: Tensor) -> Tensor:

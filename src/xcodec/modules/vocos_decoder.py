@@ -1,7 +1,5 @@
 """Vocos (Siuzdak, 2023): from one vector a step to a waveform, by ConvNeXt blocks and a head that makes samples."""
 
-from typing import Generic, TypeVar
-
 from torch import Tensor, nn
 
 from xcodec.modules.conv import MaskedConv1d
@@ -13,10 +11,9 @@ from xcodec.modules.vocos import EPS, VocosBlock
 __all__ = ["VocosDecoder"]
 
 TAPS = 7
-Head = TypeVar("Head", ISTFTHead, HarmonicHead)
 
 
-class VocosDecoder(nn.Module, Generic[Head]):
+class VocosDecoder(nn.Module):
     """A convolution, ConvNeXt blocks, and a head.
 
     Args:
@@ -28,7 +25,12 @@ class VocosDecoder(nn.Module, Generic[Head]):
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, intermediate_size: int, num_layers: int, head: Head
+        self,
+        input_size: int,
+        hidden_size: int,
+        intermediate_size: int,
+        num_layers: int,
+        head: ISTFTHead | HarmonicHead,
     ) -> None:
         super().__init__()
         self.embed = MaskedConv1d(input_size, hidden_size, kernel_size=TAPS, padding=TAPS // 2)

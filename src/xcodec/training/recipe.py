@@ -44,8 +44,8 @@ class Recipe(Section):
         "xcodec_vocos",
         "harmonic_xcodec",
     ] = "xcodec2"
-    """X-Codec2; its decoder alone, or a causal one, from stored codes; X-Codec, with its own decoder or Vocos; or one of
-    the small kinds of both, which read spectra and have a harmonic decoder."""
+    """X-Codec2; its decoder alone, or a causal one, from stored codes; X-Codec, with its own decoder or Vocos; or the
+    small kind of either, which reads spectra and has a harmonic decoder."""
     model: dict[str, Any] = Field(default_factory=dict)
     """Fields of the family's configuration; what is not said is as in the model that the run starts from. Of a causal
     decoder for the codes of an X-Codec2 only what makes the codes is."""

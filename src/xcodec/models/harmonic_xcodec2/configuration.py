@@ -27,8 +27,8 @@ class HarmonicXcodec2Config(SpectralFields, Xcodec2Config):
     """Configuration of `HarmonicXcodec2Model`; the fields are those of `SpectralFields` and of `Xcodec2Config`.
 
     Of the latter `encoder_hidden_size` is the width of the acoustic encoder's blocks and `hidden_size` that of its
-    latents, and `downsampling_ratios` have the samples of a code as their product. What describes the transformer and the
-    upsampler of X-Codec2's decoder means nothing here.
+    latents, and `downsampling_ratios` have the samples of a code as their product. What describes the transformer of
+    X-Codec2's decoder means nothing here.
 
     Args:
         decoder_hidden_size: width of the decoder.
@@ -41,7 +41,13 @@ class HarmonicXcodec2Config(SpectralFields, Xcodec2Config):
     """
 
     model_type = "harmonic_xcodec2"
-    decoder_fields = (*VOCOS_FIELDS, "filters_per_code", "filter_hidden_size", "decoder_hop_length", "output_sampling_rate")
+    decoder_fields = (
+        *VOCOS_FIELDS,
+        "filters_per_code",
+        "filter_hidden_size",
+        "decoder_hop_length",
+        "output_sampling_rate",
+    )
 
     def __init__(
         self,
@@ -75,6 +81,6 @@ class HarmonicXcodec2Config(SpectralFields, Xcodec2Config):
         super()._check()
         if self.upsampling_ratios or self.latent_pooling != 1:
             raise InputError(
-                f"upsampling_ratios={self.upsampling_ratios}, latent_pooling={self.latent_pooling}: expected neither an "
-                "upsampler nor pooled latents"
+                f"upsampling_ratios={self.upsampling_ratios}, latent_pooling={self.latent_pooling}; expected no "
+                "upsampler and no pooled latents"
             )

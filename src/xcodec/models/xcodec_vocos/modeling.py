@@ -8,6 +8,7 @@ from transformers import initialization as init
 
 from xcodec.models.xcodec.modeling import XcodecModel
 from xcodec.models.xcodec_vocos.configuration import XcodecVocosConfig
+from xcodec.modules.harmonic_head import HarmonicHead
 from xcodec.modules.hubert import EncoderLayer
 from xcodec.modules.istft import OVERLAP, ISTFTHead
 from xcodec.modules.time import Time
@@ -44,7 +45,7 @@ class XcodecVocosModel(XcodecModel):
             self._build_head(),
         )
 
-    def _build_head(self) -> nn.Module:
+    def _build_head(self) -> ISTFTHead | HarmonicHead:
         hop_length = self.config.decoder_hop_length
         return ISTFTHead(self.config.decoder_hidden_size, OVERLAP * hop_length, hop_length)
 
