@@ -10,11 +10,12 @@ acoustic: that encoder as a whole, on speech, with random weights.
 
 encode: all of encoding at that size, likewise; times on the clock.
 
-codes: how many of the recordings in tests/audio are others with the kernel, of the model (`mini`, a folder, or
-"released" with random weights).
+codes: how many of the recordings in tests/audio are others with the kernel, of the model (a folder, or "released" with
+random weights).
 
 units: residual units of few channels, which one kernel computes in the cache, against their layers one by one; then
-all of encoding by `mini`, and its codes. With how often memory was asked for (page faults), and what passes through it.
+all of encoding by an X-Codec2 of 12M parameters with random weights, and its codes. With how often memory was asked for
+(page faults), and what passes through it.
 
 Weights are packed on both sides; times are the processor's.
 """
@@ -23,17 +24,19 @@ import argparse
 import os
 import resource
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from unittest import mock
 
 import torch
 import torch.nn.functional as F
 from check import processor_name
-from released import RECORDINGS, prepared, random_model, speech
+from released import RECORDINGS, prepared, random_model, save_small_xcodec2, speech
 from torch import nn
 
 import xcodec
@@ -46,7 +49,7 @@ from xcodec.modules.toom_conv import ToomConv1d
 
 WHAT = ["layers", "acoustic", "encode", "codes", "units"]
 SHAPES = [(48, 16000), (96, 8000), (192, 4000), (384, 1000), (768, 250)]  # channels, steps a second
-NARROW = [(8, 16000), (16, 2000), (32, 250)]  # likewise, of mini
+NARROW = [(8, 16000), (16, 2000), (32, 250)]  # likewise, of the recipe xcodec2-small
 PASSES = {"in the cache": 2, "by layers": 11}  # over memory: reads and writes of four layers, and of the sum
 
 
@@ -168,15 +171,17 @@ def compare_units(rounds: int, length: float) -> None:
             traffic = [passes * 4e-6 * channels * rate for passes in (PASSES["by layers"], PASSES["in the cache"])]
             ours, theirs = partial(unit, planar), partial(unit, last)
             against_layers(f"{channels} channels, dilation {dilation}", ours, theirs, rounds, length, traffic)
-    codec = Codec.from_pretrained("mini", device="cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        save_small_xcodec2(Path(folder))
+        codec = Codec.from_pretrained(folder, device="cpu")
     audio = Audio(speech(length, codec.sampling_rate)[None], codec.sampling_rate)
-    against_layers("encode, `mini`", lambda: codec.encode(audio), lambda: codec.encode(audio), rounds, length)
+    against_layers("encode, 12M parameters", lambda: codec.encode(audio), lambda: codec.encode(audio), rounds, length)
     changed = total = 0
     for path in RECORDINGS:
         codes = codec.encode(path).ids
         with by_layers():
             changed, total = changed + int((codes != codec.encode(path).ids).sum()), total + codes.size
-    print(f"\nmini: {changed} of {total:,} codes of {len(RECORDINGS)} recordings are others", flush=True)
+    print(f"\n{changed} of {total:,} codes of {len(RECORDINGS)} recordings are others", flush=True)
 
 
 def against_layers(
@@ -208,7 +213,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("--model", default="mini")
+    parser.add_argument("--model", default="released")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)

@@ -31,7 +31,7 @@ NAMES = {
     "neucodec": "NeuCodec, 629M",
     "xcodec": "X-Codec, 161M",
     "higgs_audio_v2_tokenizer": "Higgs v2 tokenizer, 201M",
-    "mini": "mini, 12.8M",
+    "mini": "mini, 19.3M",
 }
 TASKS = ("encode", "decode")
 REFUSED = 3  # exit code of a child that ran out of what it may take

@@ -65,10 +65,12 @@ def random_model(model_type: str) -> CodecModel:
 
 
 def save_small_xcodec2(folder: Path) -> None:
-    """Save an X-Codec2 of `mini`'s size, with random weights, in a form that transformers reads too."""
+    """Save an X-Codec2 of 12M parameters, with random weights, in a form that transformers reads too."""
     torch.manual_seed(0)
     model: Any = xcodec.Xcodec2Model(xcodec.Xcodec2Config(**Recipe.read("xcodec2-small").model))
     initialize(model)
+    with torch.inference_mode():
+        vary_codes(model)
     model.save_pretrained(folder)
 
 

@@ -1,16 +1,17 @@
 """`xcodec tokenize` against a loop of `codec.encode` and transformers in two ways, on the same weights.
 
-    python benchmarks/tokenization.py [--model mini|released] [--clips 1000] [--threads 2] [--json FILE]
+    python benchmarks/tokenization.py [--model small|mini|released] [--clips 1000] [--threads 2] [--json FILE]
     python benchmarks/tokenization.py --plan 10000000 [--repeated]
 
 Clips are cut from the recordings in tests/audio, joined end to end, each at a level of its own, at lengths distributed
 like LibriSpeech's: 2 to 35 seconds, most at 14 to 16. "transformers" pads batches of 8 as the clips come, which changes
 codes; "buckets" are its batches of at most 8 clips of equally many codes, which is what its users do where codes have
-to be right, and most are smaller unless the corpus is big. "released" is X-Codec2 at its released size with random
-parameters. Each way runs in a process of its own; its time starts when the model is loaded and has encoded a second of
-sound, and ends when the last codes are there; the peak is that of this time. With --plan, a manifest of so many rows,
-which name 10,000 files in turn, is planned and nothing else is done. transformers' own feature extractor needs
-torchaudio, so all read our features. Linux only: the system keeps the peaks.
+to be right, and most are smaller unless the corpus is big. "small" is an X-Codec2 of 12M random parameters, "released"
+one of the released size; `mini` is of a kind that transformers has not. Each way runs in a process of its own; its time
+starts when the model is loaded and has encoded a second of sound, and ends when the last codes are there; the peak is
+that of this time. With --plan, a manifest of so many rows, which name 10,000 files in turn, is planned and nothing else
+is done. transformers' own feature extractor needs torchaudio, so all read our features. Linux only: the system keeps
+the peaks.
 """
 
 import argparse
@@ -104,7 +105,6 @@ def child(way: str, model: str, clips: str, threads: int, output: str, batch_sec
     if way in ("transformers", "buckets"):
         import transformers
 
-        # Of `mini` it has the encoder; the decoder, of another kind, is drawn anew and never asked.
         reference = transformers.Xcodec2Model.from_pretrained(model, dtype=torch.float32).eval()
         extractor = Xcodec2FeatureExtractor()
         with torch.inference_mode():
@@ -169,18 +169,17 @@ def run_child(arguments: Sequence[str]) -> dict[str, Any]:
 
 def compare(model: str, count: int, threads: int, batch_seconds: float, ways: Sequence[str]) -> list[dict[str, Any]]:
     import numpy as np
-
-    from xcodec import codec as codec_module
+    from released import save_small_xcodec2
 
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "clips").mkdir()
         write_clips(folder / "clips", count)
-        checkpoint = Path(codec_module.__file__).parent / "mini"
-        if model == "released":
+        checkpoint: Path | str = model
+        if model != "mini":
             checkpoint = folder / "model"
-            save_released(checkpoint)
+            (save_released if model == "released" else save_small_xcodec2)(checkpoint)
         audio = sum(lengths(count))
         print(f"{count} clips, {audio:.0f} s of audio, {model}, {threads} threads")
         print("| way | times real time | padding | peak, MiB | codes equal to the loop's |\n|---|---|---|---|---|")
@@ -287,7 +286,7 @@ def measure_plan(count: int, repeated: bool) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", choices=("mini", "released"), default="mini")
+    parser.add_argument("--model", choices=("small", "mini", "released"), default="small")
     parser.add_argument("--clips", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--batch-seconds", type=float, default=60.0)
@@ -307,7 +306,7 @@ def main() -> None:
         if arguments.plan:
             rows = measure_plan(arguments.plan, arguments.repeated)
         else:
-            ways = {"loop", *arguments.ways}
+            ways = {"loop", *arguments.ways} - ({"transformers", "buckets"} if arguments.model == "mini" else set())
             rows = compare(arguments.model, arguments.clips, arguments.threads, arguments.batch_seconds, list(ways))
         versions = f"torch {version('torch')}, transformers {version('transformers')}"
         print(f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, {versions}")

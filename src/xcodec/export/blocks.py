@@ -68,13 +68,14 @@ class MatrixPower(FramedPower):
         cosines, sines = waves(self.fft_length // 2 + 1, self.frame_length, self.fft_length)
         # No buffers: they stay float32 where the model becomes half precision.
         self.cosines, self.sines = cosines.T.float().contiguous(), sines.T.float().contiguous()
+        self.povey, self.matrix = given.window().float(), given.filters().float()
 
     def forward(self, waveform: Tensor) -> Tensor:
         """`FramedPower.forward`."""
         num_frames = (waveform.shape[-1] - self.frame_length) // self.frame_shift + 1
         first = torch.arange(num_frames, device=waveform.device)[:, None] * self.frame_shift
         frames = waveform.float()[:, first + torch.arange(self.frame_length, device=waveform.device)]
-        return self.of_frames(frames, self.window, self.filters)
+        return self.of_frames(frames, self.povey, self.matrix)
 
     def power(self, frames: Tensor) -> Tensor:
         """`FramedPower.power`."""

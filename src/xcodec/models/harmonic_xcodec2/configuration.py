@@ -71,6 +71,11 @@ class HarmonicXcodec2Config(SpectralFields, Xcodec2Config):
         fields = {name: value for name, value in super().architecture().items() if name not in TRANSFORMER_FIELDS}
         return fields | {name: getattr(self, name) for name in VOCOS_FIELDS}
 
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that mean something, for a file."""
+        fields: dict[str, Any] = super().to_dict()
+        return {name: value for name, value in fields.items() if name not in TRANSFORMER_FIELDS}
+
     def num_repeated(self) -> dict[str, int]:
         """How many times the model has what a mere number in the configuration repeats, by that number's name."""
         repeated = super().num_repeated() | {"decoder_num_layers": self.decoder_num_layers}
