@@ -157,7 +157,7 @@ def test_operations_are_those_of_its_convolutions_whoever_computes_them(loaded: 
     packed, plain = (Model(Codec.from_pretrained(pack=pack), "mini").count_macs() for pack in (True, False))
     assert packed == plain
     assert packed is not None
-    assert 0.5e9 < packed < 1e9
+    assert 0.9e9 < packed < 1.2e9
     assert Model(Codec(tiny_xcodec(), XcodecFeatureExtractor()), "tiny").count_macs()  # whose weights are normed
     macs = [TransformersCodec(loaded["mimi"], "mimi", count).count_macs() for count in (1, 8)]
     assert 0 < macs[0] < macs[1]
