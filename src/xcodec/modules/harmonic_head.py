@@ -23,6 +23,7 @@ __all__ = ["HarmonicHead", "PitchPredictor"]
 
 NEIGHBOURS = 3  # bins to either side of the likeliest one that its frequency is the mean of
 MAX_LOG_MAGNITUDE = 5.0
+PITCH_REACH, TURNS_REACH = 1, 1  # steps to either side that a pitch, and what the phase turns by, depend on
 NOISE_STEPS = 64  # after which the noise comes again: 1.28 s at 50 steps a second
 
 
@@ -118,9 +119,14 @@ class HarmonicHead(nn.Module):
         self.register_buffer("noise", 2 * math.pi * angles - math.pi)
 
     @property
-    def reach(self) -> int:
-        """How many steps to either side a sample depends on, if the phase is known."""
+    def filter_reach(self) -> int:
+        """How many steps to either side a sample depends on, if pitch and phase are known."""
         return -(-OVERLAP // self.ratio) + 1
+
+    @property
+    def reach(self) -> int:
+        """How many steps to either side a sample depends on, if the phase that they begin with is known."""
+        return self.filter_reach + TURNS_REACH + PITCH_REACH
 
     def forward(self, x: Tensor, time: Time = WHOLE) -> Tensor:
         """Make samples.
@@ -132,15 +138,15 @@ class HarmonicHead(nn.Module):
         Returns:
             float32 samples of shape (batch, 1, time * hop_length), zeros past each clip's end.
         """
-        return self.voiced(x, time.map(self._pitch, x, reach=1, width=x.shape[2]), time)
+        return self.voiced(x, time.map(self._pitch, x, reach=PITCH_REACH, width=x.shape[2]), time)
 
     def voiced(self, x: Tensor, pitch: Tensor, time: Time = WHOLE) -> Tensor:
         """Make samples of a given pitch, in steps of `source`'s scale, int64 (batch, time); else as `forward`."""
-        phase = time.sum_before(time.map(self.source.turns, pitch, reach=1, width=2 * self.hop_length))
+        phase = time.sum_before(time.map(self.source.turns, pitch, reach=TURNS_REACH, width=2 * self.hop_length))
         positions = time.positions(x).expand(x.shape[0], -1)
         width = 8 * self.ratio * self.n_fft
         signals = (x, pitch, phase, positions)
-        return time.map(self._samples, *signals, reach=self.reach, up=self.hop_length, width=width)[:, None]
+        return time.map(self._samples, *signals, reach=self.filter_reach, up=self.hop_length, width=width)[:, None]
 
     def _pitch(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         return self.pitch.scale_steps(self.pitch(x, lengths), STEPS_PER_OCTAVE).clamp(0, self.source.highest_step)

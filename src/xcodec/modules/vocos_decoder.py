@@ -47,6 +47,11 @@ class VocosDecoder(nn.Module):
         """How many steps to either side the head's input depends on."""
         return TAPS // 2 + VocosBlock.reach * len(self.layers)
 
+    @property
+    def lookahead(self) -> int:
+        """How many steps after its own a sample depends on."""
+        return self.halo + self.head.reach
+
     def forward(self, x: Tensor, time: Time = WHOLE) -> Tensor:
         """Decode.
 

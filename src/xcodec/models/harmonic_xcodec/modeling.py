@@ -33,7 +33,3 @@ class HarmonicXcodecModel(XcodecVocosModel):
 
     def _build_head(self) -> HarmonicHead:
         return self.config.harmonic_head(self.config.decoder_hidden_size)
-
-    @property
-    def lookahead(self) -> None:
-        """A code's audio depends on all codes: on what is near by its filters, on those before it by its phase."""

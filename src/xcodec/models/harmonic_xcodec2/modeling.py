@@ -41,6 +41,11 @@ class HarmonicXcodec2Model(HarmonicXcodec2PreTrainedModel, Xcodec2Model):
     single_blocks = ()
     waveform_dtype = torch.float32  # spectra of fewer bits are spectra of noise
 
+    @property
+    def lookahead(self) -> int:
+        """How many codes after its own a code's audio depends on."""
+        return self.acoustic_decoder.lookahead
+
     def _build_acoustic_encoder(self) -> None:
         self.acoustic_encoder = self.config.spectral_encoder(self.config.encoder_hidden_size, self.config.hidden_size)
 

@@ -59,7 +59,7 @@ class XcodecVocosModel(XcodecModel):
         """How many codes ahead of its own a code's audio depends on."""
         decoder = self.acoustic_decoder
         assert isinstance(decoder, VocosDecoder)
-        return decoder.halo + decoder.head.reach
+        return decoder.lookahead
 
     @property
     def bytes_per_code(self) -> int:
