@@ -48,8 +48,8 @@ def labels(utterance: Utterance, count: int) -> np.ndarray:
 @torch.inference_mode()
 def latents(codec: Codec, utterance: Utterance) -> torch.Tensor:
     """Quantized latents of each code and its neighbours, (codes, (2 * CONTEXT + 1) * dim)."""
-    ids = codec.encode(Audio(utterance.samples, SAMPLING_RATE)).ids[0]
-    quantized = codec.model.quantizer.decode(torch.tensor(ids.astype(np.int64))[None])[0].float()
+    ids = torch.tensor(codec.encode(Audio(utterance.samples, SAMPLING_RATE)).ids.astype(np.int64))
+    quantized = codec.model.quantizer.decode(ids if len(ids) == 1 else ids[None])[0].float()
     padded = F.pad(quantized, (0, 0, CONTEXT, CONTEXT))
     return torch.cat([padded[i : i + len(quantized)] for i in range(2 * CONTEXT + 1)], 1)
 

@@ -62,6 +62,14 @@ def test_a_convolutional_decoder_that_looks_ahead_by_its_halo_streams_exactly(xc
     assert decoder.state.past is None  # the stream has ended
 
 
+@pytest.mark.parametrize("name", ["mini", "mini-general"])
+def test_the_built_in_models_stream_exactly_the_phase_of_their_harmonics_too(name: str) -> None:
+    codec = Codec.from_pretrained(name)
+    codes = codec.encode(builders.RECORDINGS[1])
+    streamed = joined(pieces(StreamDecoder(codec), np.asarray(codes.ids), size=7))
+    np.testing.assert_array_equal(streamed, codec.decode_ids([codes.ids])[0])
+
+
 @pytest.mark.parametrize("size", [1, 4, 13, 1000])
 def test_how_codes_arrive_changes_nothing_and_every_frame_is_heard(codec: Codec, size: int) -> None:
     ids = np.asarray(codec.encode(SPEECH).ids)

@@ -71,7 +71,9 @@ def spoken() -> tuple[str, np.ndarray]:
 
 def test_decode_streams_while_codes_come(spoken: tuple[str, np.ndarray]) -> None:
     text, expected = spoken
-    first = " ".join(text.split()[:25]) + " "
+    ahead = Codec.from_pretrained().model.lookahead
+    assert ahead is not None
+    first = " ".join(text.split()[: 10 + ahead]) + " "
     with subprocess.Popen([*DECODE, "--raw"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None

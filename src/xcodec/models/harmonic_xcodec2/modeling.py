@@ -59,6 +59,9 @@ class HarmonicXcodec2Model(HarmonicXcodec2PreTrainedModel, Xcodec2Model):
             config.harmonic_head(config.decoder_hidden_size),
         )
 
+    def _acoustic_products(self) -> int:
+        return sum(parameter.numel() for parameter in self.acoustic_encoder.parameters())
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)

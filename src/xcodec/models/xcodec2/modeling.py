@@ -367,9 +367,13 @@ class Xcodec2Model(Xcodec2PreTrainedModel):
         config = self.config.semantic_model_config
         width, inner = config.hidden_size, config.intermediate_size
         semantic = config.num_hidden_layers * width * (7 * width + 4 * inner + 2 * num_latents)
-        rates = [math.prod(self.config.downsampling_ratios[i:]) for i in range(len(self.config.downsampling_ratios))]
-        acoustic = 28 * sum((self.config.encoder_hidden_size * 2**i) ** 2 * rate for i, rate in enumerate(rates))
-        return semantic / (semantic + 2 * acoustic)
+        return semantic / (semantic + 2 * self._acoustic_products())
+
+    def _acoustic_products(self) -> int:
+        """About how many the acoustic encoder takes for a latent."""
+        ratios = self.config.downsampling_ratios
+        rates = [math.prod(ratios[i:]) for i in range(len(ratios))]
+        return 28 * sum((self.config.encoder_hidden_size * 2**i) ** 2 * rate for i, rate in enumerate(rates))
 
     def _as_asked(self, output: Any, return_dict: bool | None) -> Any:
         return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
