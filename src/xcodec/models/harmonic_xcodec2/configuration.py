@@ -5,22 +5,11 @@ from typing import Any
 from xcodec.errors import InputError
 from xcodec.models.configuration import check_sizes
 from xcodec.models.spectral import SpectralFields
-from xcodec.models.xcodec2.configuration import Xcodec2Config
+from xcodec.models.xcodec2.configuration import TRANSFORMER_FIELDS, Xcodec2Config
 
 __all__ = ["HarmonicXcodec2Config"]
 
 VOCOS_FIELDS = ("decoder_hidden_size", "decoder_intermediate_size", "decoder_num_layers")
-# Of X-Codec2's decoder, which this one has not.
-TRANSFORMER_FIELDS = (
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "head_dim",
-    "hidden_act",
-    "rms_norm_eps",
-    "attention_bias",
-)
 
 
 class HarmonicXcodec2Config(SpectralFields, Xcodec2Config):

@@ -16,7 +16,7 @@ from xcodec.models.configuration import (
     check_sizes,
 )
 
-__all__ = ["Xcodec2Config"]
+__all__ = ["TRANSFORMER_FIELDS", "Xcodec2Config"]
 
 # What decides the outputs of a model, and so whether two models read and write the same codes.
 ARCHITECTURE = [
@@ -51,7 +51,7 @@ SEMANTIC_ARCHITECTURE = [
 ]
 # What a decoder has that writes at another rate than the encoder reads; the others have the defaults.
 OUTPUT_ARCHITECTURE = ["decoder_hop_length", "upsampling_ratios", "upsampling_kernel_sizes"]
-DECODER_ARCHITECTURE = [
+TRANSFORMER_FIELDS = (
     "intermediate_size",
     "num_hidden_layers",
     "num_attention_heads",
@@ -60,8 +60,8 @@ DECODER_ARCHITECTURE = [
     "hidden_act",
     "rms_norm_eps",
     "attention_bias",
-    "output_sampling_rate",
-]
+)
+DECODER_ARCHITECTURE = [*TRANSFORMER_FIELDS, "output_sampling_rate"]
 RELEASED_SEMANTIC_LAYERS = 16  # of w2v-BERT 2.0's 24: the later ones are never used
 
 
