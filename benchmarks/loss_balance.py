@@ -1,6 +1,6 @@
 """How hard each term of a recipe's loss pulls at the codec.
 
-    python benchmarks/loss_balance.py RECIPE RECORDING_OR_FOLDER ... [--set key=value ...] [--batches 8]
+    python benchmarks/loss_balance.py RECIPE DATA ... [--set key=value ...] [--batches 8]
 
 For each term its value, its weight, and the norm of the weighted term's gradient, in the decoder and in all that comes
 before it: the mean over batches, and the norm of the mean gradient of the batches, which is what is left where batches
@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from xcodec.audio import media_files
-from xcodec.training.data.recordings import Recordings, Span
+from xcodec.training.data import open_dataset
+from xcodec.training.data.mixture import Mixture
 from xcodec.training.recipe import Recipe
 from xcodec.training.trainer import Trainer
 
@@ -48,16 +48,15 @@ def norm(tensors: list[Tensor]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe")
-    parser.add_argument("recordings", nargs="+", type=Path)
+    parser.add_argument("data", nargs="+", type=Path, help="as of `xcodec train`")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of `xcodec train`")
     parser.add_argument("--batches", type=int, default=8)
     arguments = parser.parse_args()
     recipe = Recipe.read(arguments.recipe, (*arguments.set, "precision=float32"))
-    paths = [path for each in arguments.recordings for path in (sorted(media_files(each)) if each.is_dir() else [each])]
     pulls: dict[str, tuple[list[float], Pull, Pull]] = {}
     weights: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(recipe, Recordings([Span(path) for path in paths], "recordings"), folder)
+        trainer = Trainer(recipe, Mixture([open_dataset(path) for path in arguments.data]), folder)
         generator = trainer.generator.train()
         learned = [(name, x) for name, x in generator.named_parameters() if x.requires_grad]
         of_decoder = [x for name, x in learned if name.startswith(DECODER)]

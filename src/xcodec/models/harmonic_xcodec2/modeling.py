@@ -51,13 +51,8 @@ class HarmonicXcodec2Model(HarmonicXcodec2PreTrainedModel, Xcodec2Model):
 
     def _build_decoder(self) -> None:
         config = self.config
-        self.acoustic_decoder = VocosDecoder(
-            config.quantization_dim,
-            config.decoder_hidden_size,
-            config.decoder_intermediate_size,
-            config.decoder_num_layers,
-            config.harmonic_head(config.decoder_hidden_size),
-        )
+        head = config.harmonic_head(config.decoder_hidden_size)
+        self.acoustic_decoder = config.vocos_decoder(config.quantization_dim, head)
 
     def _acoustic_products(self) -> int:
         return sum(parameter.numel() for parameter in self.acoustic_encoder.parameters())

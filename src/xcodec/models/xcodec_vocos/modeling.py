@@ -36,13 +36,8 @@ class XcodecVocosModel(XcodecModel):
     repeated_layers = (EncoderLayer, VocosBlock)
 
     def _build_decoder(self) -> None:
-        config = self.config
-        self.acoustic_decoder = VocosDecoder(  # type: ignore[assignment]
-            config.hidden_size,
-            config.decoder_hidden_size,
-            config.decoder_intermediate_size,
-            config.decoder_num_layers,
-            self._build_head(),
+        self.acoustic_decoder = self.config.vocos_decoder(  # type: ignore[assignment]
+            self.config.hidden_size, self._build_head()
         )
 
     def _build_head(self) -> ISTFTHead | HarmonicHead:
