@@ -115,6 +115,7 @@ def test_what_actors_that_die_or_stall_or_lose_their_node_had_in_hand_is_done_by
             elif len(hurt) == 3:
                 cluster.remove_node(lost, allow_graceful=False)
                 elsewhere.close()
+                wait_until(lambda: fresh[0] not in actor_processes())  # or it would do what is left before it dies
 
         engine = RayEngine(actors=1, attempts=5, stall_seconds=8.0)
         status = run_on_ray(tmp_path, model, codec, clips, engine, on_status=hurt_actor)
