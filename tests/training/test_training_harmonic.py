@@ -72,6 +72,17 @@ def test_an_xcodec2_learns_its_pitch_from_nothing(tmp_path: Path) -> None:
     assert codec.decode(codec.encode(speech(1.0), 16000)).num_samples == 16000
 
 
+def test_its_batches_have_the_pitch_of_their_targets(tmp_path: Path) -> None:
+    trainer = Trainer(recipe_of(tmp_path), Clips([speech(8.0)]), tmp_path / "run")
+    batch, _ = next(trainer.batches.following(0, trainer.position))
+    assert batch.pitch is not None
+    pitch, voicing = batch.pitch
+    assert pitch.shape == voicing.shape == (len(batch.target), batch.target.shape[1] // 320)
+    assert voicing.mean() > 0.3
+    for found, expected in zip(batch.pitch, PitchTracker(16_000, 320)(batch.target), strict=True):
+        assert torch.equal(found, expected)
+
+
 def test_its_parts_begin_as_those_of_another_model_where_they_fit(tmp_path: Path) -> None:
     acoustic = TINY_ACOUSTIC | {"encoder_hidden_size": 16, "hidden_size": 48}
     other = tiny_harmonic_xcodec(acoustic_model_config=acoustic, **(DECODER | ENCODER | {"num_pitch_bins": 64}))

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from xcodec.modules.fbank import FramedPower
+from xcodec.modules.fbank import FramedPower, povey_window
 
 __all__ = ["Autocorrelation"]
 
@@ -39,30 +39,36 @@ class Autocorrelation(FramedPower):
         frame_shift: int,
     ) -> None:
         # Twice the frame, or more: so padded with zeros, it does not wrap around.
-        super().__init__(sampling_rate, num_pitches, frame_length, frame_shift, 2 << (frame_length - 1).bit_length())
-        self.lowest, self.highest = lowest, highest
-
-    def filters(self) -> Tensor:
-        """Compute what takes power spectra to their autocorrelations and to the energies that these are relative to.
-
-        Returns:
-            float64 (frequencies, 2 * pitches) on the CPU.
-        """
-        frequencies = torch.arange(self.fft_length // 2 + 1, dtype=torch.float64, device="cpu") / self.fft_length
-        octaves = torch.linspace(
-            0.0, math.log2(self.highest / self.lowest), self.num_outputs, dtype=torch.float64, device="cpu"
-        )
-        cycles = frequencies[:, None] * (self.sampling_rate / (self.lowest * 2.0**octaves))  # in a period
-        waves = (2 * math.pi * cycles).cos()
-        counts = torch.full_like(frequencies, 2.0)[:, None]  # how often each is in a whole spectrum
-        counts[[0, -1]] = 1.0
-        spectrum = torch.fft.rfft(self.window(), self.fft_length).abs().square()[:, None]
-        of_window = (counts * spectrum * waves).sum(0) / (counts * spectrum).sum(0)
-        first, last = HARMONICS
-        heard = counts * (0.5 + 0.5 * (math.pi * ((cycles - first) / (last - first)).clamp(0.0, 1.0)).cos())
-        return torch.cat([heard * waves / of_window, heard], 1)
+        fft_length = 2 << (frame_length - 1).bit_length()
+        octaves = torch.linspace(0.0, math.log2(highest / lowest), num_pitches, dtype=torch.float64, device="cpu")
+        periods = sampling_rate / (lowest * 2.0**octaves)
+        filters = periodic_filters(periods, povey_window(frame_length), fft_length)
+        super().__init__(frame_length, frame_shift, fft_length, num_pitches, filters)
 
     def of_power(self, power: Tensor, filters: Tensor) -> Tensor:
         """Compute the autocorrelations of power spectra: (batch, frames, frequencies) to (batch, frames, pitches)."""
         alike, energy = (power @ filters).chunk(2, -1)
         return alike / (energy + SILENCE)
+
+
+def periodic_filters(periods: Tensor, window: Tensor, fft_length: int) -> Tensor:
+    """Compute what takes power spectra to their autocorrelations and to the energies that these are relative to.
+
+    Args:
+        periods: in samples, float64 (periods,) on the CPU.
+        window: of the frames, float64 (samples,).
+        fft_length: points of the spectra.
+
+    Returns:
+        float64 (fft_length / 2 + 1, 2 * periods).
+    """
+    frequencies = torch.arange(fft_length // 2 + 1, dtype=torch.float64, device="cpu") / fft_length
+    cycles = frequencies[:, None] * periods
+    waves = (2 * math.pi * cycles).cos()
+    counts = torch.full_like(frequencies, 2.0)[:, None]  # how often each is in a whole spectrum
+    counts[[0, -1]] = 1.0
+    spectrum = torch.fft.rfft(window, fft_length).abs().square()[:, None]
+    of_window = (counts * spectrum * waves).sum(0) / (counts * spectrum).sum(0)
+    first, last = HARMONICS
+    heard = counts * (0.5 + 0.5 * (math.pi * ((cycles - first) / (last - first)).clamp(0.0, 1.0)).cos())
+    return torch.cat([heard * waves / of_window, heard], 1)

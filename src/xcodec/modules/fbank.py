@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from xcodec.modules.lengths import valid_steps
 
-__all__ = ["FramedPower", "KaldiFbank", "kaldi_mel_filters", "normalize_over_time", "stack_frames"]
+__all__ = ["FramedPower", "KaldiFbank", "kaldi_mel_filters", "normalize_over_time", "povey_window", "stack_frames"]
 
 PCM_SCALE = 2.0**15  # Kaldi reads samples as 16-bit integers
 MEL_FLOOR = torch.finfo(torch.float32).eps
@@ -40,26 +40,33 @@ def kaldi_mel_filters(num_bins: int, num_frequencies: int, sampling_rate: int, l
     return torch.minimum((mels - left) / (centre - left), (right - mels) / (right - centre)).clamp(min=0.0)
 
 
+def povey_window(frame_length: int) -> Tensor:
+    """Kaldi's own window, a Hann window to the power of 0.85: float64 (frame_length,) on the CPU."""
+    return torch.hann_window(frame_length, periodic=False, dtype=torch.float64, device="cpu") ** 0.85
+
+
 class FramedPower(nn.Module, ABC):
     """What is told of the power spectra of windowed frames, as Kaldi makes these of a batch of waveforms.
 
+    Its constants are arrays and no tensors: they are not stored, and buffers that a checkpoint does not hold are filled
+    with anything where transformers loads one.
+
     Args:
-        sampling_rate: in Hz.
-        num_outputs: numbers that are told of a frame.
         frame_length: samples in a window.
         frame_shift: samples between windows.
         fft_length: points of the spectrum, at least `frame_length`.
+        num_outputs: numbers that are told of a frame.
+        filters: what power spectra are multiplied by, (fft_length / 2 + 1, filters) on the CPU.
     """
 
-    def __init__(
-        self, sampling_rate: int, num_outputs: int, frame_length: int, frame_shift: int, fft_length: int
-    ) -> None:
+    def __init__(self, frame_length: int, frame_shift: int, fft_length: int, num_outputs: int, filters: Tensor) -> None:
         super().__init__()
-        self.sampling_rate = sampling_rate
-        self.num_outputs = num_outputs
         self.frame_length = frame_length
         self.frame_shift = frame_shift
         self.fft_length = fft_length
+        self.num_outputs = num_outputs
+        self.window = povey_window(frame_length).float().numpy()
+        self.filters = filters.float().numpy()
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Frame waveforms and tell what there is to tell.
@@ -71,16 +78,8 @@ class FramedPower(nn.Module, ABC):
             float32, shape (batch, frames, num_outputs) with frames = (samples - frame_length) // frame_shift + 1.
         """
         frames = waveform.float().unfold(-1, self.frame_length, self.frame_shift)
-        window, filters = self.window().to(frames), self.filters().to(frames)
+        window, filters = (torch.from_numpy(each).to(frames.device) for each in (self.window, self.filters))
         return torch.cat([self.of_frames(block, window, filters) for block in frames.split(FRAMES_PER_BLOCK, 1)], 1)
-
-    def window(self) -> Tensor:
-        """Compute the povey window, float64 (frame_length,) on the CPU."""
-        return torch.hann_window(self.frame_length, periodic=False, dtype=torch.float64, device="cpu") ** 0.85
-
-    @abstractmethod
-    def filters(self) -> Tensor:
-        """Compute what power spectra are multiplied by, float64 (frequencies, filters) on the CPU."""
 
     @abstractmethod
     def of_power(self, power: Tensor, filters: Tensor) -> Tensor:
@@ -112,11 +111,8 @@ class KaldiFbank(FramedPower):
         self, sampling_rate: int = 16000, num_mel_bins: int = 80, frame_length: int = 400, frame_shift: int = 160
     ) -> None:
         fft_length = 1 << (frame_length - 1).bit_length()
-        super().__init__(sampling_rate, num_mel_bins, frame_length, frame_shift, fft_length)
-
-    def filters(self) -> Tensor:
-        """Compute the mel filters, float64 (frequencies, mel_bins) on the CPU."""
-        return kaldi_mel_filters(self.num_outputs, self.fft_length // 2 + 1, self.sampling_rate)
+        filters = kaldi_mel_filters(num_mel_bins, fft_length // 2 + 1, sampling_rate)
+        super().__init__(frame_length, frame_shift, fft_length, num_mel_bins, filters)
 
     def of_power(self, power: Tensor, filters: Tensor) -> Tensor:
         """Compute log-mel energies of power spectra."""

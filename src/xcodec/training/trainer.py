@@ -123,7 +123,14 @@ class Trainer:
             self._comparison = processes.share(Comparison(self.discriminators))
         geometry = Geometry(self.generator.sampling_rate, output_rate, self.generator.hop_length)
         self.batches = Batches(
-            dataset, recipe.data, recipe.augmentation, geometry, recipe.seed, processes.rank, processes.count
+            dataset,
+            recipe.data,
+            recipe.augmentation,
+            geometry,
+            recipe.seed,
+            processes.rank,
+            processes.count,
+            self.generator.pitch_tracker,
         )
         self._bad_steps = 0
         if (last := self.checkpoints.last) is not None:

@@ -5,13 +5,14 @@ So a run that resumes sees what it would have seen, and nothing random has to be
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import soxr
 import torch
+from torch import Tensor
 
 from xcodec.errors import AudioError
 from xcodec.training.data.augmentation import augment
@@ -62,6 +63,7 @@ class Batches:
         seed: of everything random.
         rank: which process this is.
         count: how many there are.
+        track_pitch: tells the pitch of targets, as `Batch` has it; None where nobody needs it.
     """
 
     def __init__(
@@ -73,7 +75,9 @@ class Batches:
         seed: int,
         rank: int = 0,
         count: int = 1,
+        track_pitch: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None,
     ) -> None:
+        self.track_pitch = track_pitch
         self.unreadable = Unreadable(len(dataset.seconds), logger)
         self.dataset = dataset
         self.data = data
@@ -130,11 +134,13 @@ class Batches:
             )
             waveform = np.stack([np.pad(row, (0, length - len(row))) for row in down])
         stored = [ids for _, _, ids in crops if ids is not None]
+        written = torch.from_numpy(target)
         return Batch(
             waveform=torch.from_numpy(waveform),
-            target=torch.from_numpy(target),
+            target=written,
             phones=torch.from_numpy(np.stack([phones for _, phones, _ in crops])),
             codes=torch.from_numpy(np.stack(stored)) if stored else None,
+            pitch=None if self.track_pitch is None else self.track_pitch(written),
         )
 
     def _crop_or_another(

@@ -46,4 +46,4 @@ class DecoderGenerator(Generator):
             )
         with torch.no_grad():
             latents = self.model.quantizer.decode(batch.codes)
-        return GeneratorOutput(*self.synthesis(self.model.acoustic_decoder, latents, batch.target))
+        return GeneratorOutput(*self.synthesis(self.model.acoustic_decoder, latents, batch))

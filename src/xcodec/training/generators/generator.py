@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from xcodec.errors import InputError
 from xcodec.models.codec_model import CodecModel
 from xcodec.training.data.batch import Batch
+from xcodec.training.generators.synthesis import Synthesis
+from xcodec.training.losses.pitch import PitchTracker
 
 __all__ = ["Generator", "GeneratorOutput"]
 
@@ -37,6 +39,8 @@ class Generator(nn.Module):
     Raises:
         InputError: where the model has no such part.
     """
+
+    synthesis: Synthesis | None = None
 
     def __init__(self, model: CodecModel, frozen: Sequence[str], drawn: frozenset[str] = frozenset()) -> None:
         super().__init__()
@@ -72,6 +76,11 @@ class Generator(nn.Module):
     def hop_length(self) -> int:
         """Samples per code that the model reads."""
         return self.model.hop_length
+
+    @property
+    def pitch_tracker(self) -> PitchTracker | None:
+        """What tells the pitch of the targets, which batches are then to have."""
+        return None if self.synthesis is None else self.synthesis.pitch_tracker
 
     @torch.no_grad()
     def begin(self, batch: Batch) -> None:

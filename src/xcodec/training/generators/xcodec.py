@@ -77,7 +77,7 @@ class XcodecGenerator(Generator):
 
         learns = self.training and "quantizer" not in self.frozen
         quantized = quantize_and_learn(model.quantizer, latents, model.num_quantizers_at(self._bandwidth()), learns)
-        audio, terms = self._decode(quantized.latents, batch.target)
+        audio, terms = self._decode(quantized.latents, batch)
         if self.loss.commitment:
             terms["commitment"] = quantized.commitment
         if self.spectrum is not None:
@@ -96,11 +96,11 @@ class XcodecGenerator(Generator):
         drawn = torch.tensor(len(offered) - 1) if is_highest else torch.randint(len(offered), ())
         return offered[int(of_first_process(drawn.to(self.model.device)))]
 
-    def _decode(self, quantized: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _decode(self, quantized: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Decode latents (clips, codes, channels) to float32 (clips, samples), with the terms of a head, if any."""
         model = self.model
         if self.synthesis is not None:
-            return self.synthesis(model.acoustic_decoder, quantized, target)
+            return self.synthesis(model.acoustic_decoder, quantized, batch)
         decoded = model.fc2(quantized).transpose(1, 2)  # -> (clips, channels, codes)
         with precise_on_cpu(quantized):  # convolutions over samples are narrow, and slower in bfloat16
             return model.acoustic_decoder(decoded.float())[:, 0].float(), {}

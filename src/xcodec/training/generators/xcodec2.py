@@ -105,7 +105,7 @@ class Xcodec2Generator(Generator):
         latents = encode(self.model, batch.waveform)
         projected = self.model.quantizer.project(latents.fused)
         quantized, _ = self.model.quantizer.round(projected, latents.fused.dtype)
-        audio, terms = self.synthesis(self.model.acoustic_decoder, quantized, batch.target)
+        audio, terms = self.synthesis(self.model.acoustic_decoder, quantized, batch)
         if self.loss.spread:
             terms["spread"] = spread_loss(projected)
         if self.semantic_reconstruction is not None:
