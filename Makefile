@@ -68,7 +68,7 @@ matrix: $(READY_FOR_RELEASE)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m nox --stop-on-first-error
 
 # Of each variant that this processor runs, in a process of its own: see tests/kernel_builds.py.
-VARIANTS_TESTED = $(BIN)/python -m pytest tests/kernels/test_kernels.py tests/kernels/test_residual_unit.py tests/modules
+VARIANTS_TESTED = $(BIN)/python -m pytest tests/kernels/test_kernels.py tests/modules
 sanitize: $(READY)
 	XCODEC_TEST_SANITIZER=address,undefined $(VARIANTS_TESTED) -k "(baseline or avx or neon) and not codes"
 	XCODEC_TEST_SANITIZER=thread $(VARIANTS_TESTED) -k "(baseline or avx or neon) and threads"

@@ -1,6 +1,6 @@
 """Convolutions of 7 taps on the CPU: the native kernels against oneDNN, in turn in one run.
 
-    python benchmarks/convolutions.py [layers] [acoustic] [encode] [codes] [units] [--threads 1] [--rounds 7]
+    python benchmarks/convolutions.py [layers] [acoustic] [encode] [codes] [--threads 1] [--rounds 7]
                                       [--seconds 10] [--model released]
 
 layers: those of X-Codec2's acoustic encoder at its released size, of so many seconds. Errors are root mean squares over
@@ -13,44 +13,32 @@ encode: all of encoding at that size, likewise; times on the clock.
 codes: how many of the recordings in tests/audio are others with the kernel, of the model (a folder, or "released" with
 random weights).
 
-units: residual units of few channels, which one kernel computes in the cache, against their layers one by one; then
-all of encoding by an X-Codec2 of 12M parameters with random weights, and its codes. With how often memory was asked for
-(page faults), and what passes through it.
-
 Weights are packed on both sides; times are the processor's.
 """
 
 import argparse
 import os
-import resource
 import statistics
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
-from unittest import mock
 
 import torch
 import torch.nn.functional as F
 from check import processor_name
-from released import RECORDINGS, prepared, random_model, save_small_xcodec2, speech
+from released import RECORDINGS, prepared, random_model, speech
 from torch import nn
 
 import xcodec
-from xcodec import Audio, Codec, kernels
-from xcodec.models.acoustic import DILATIONS, AcousticEncoder, ResidualUnit, anti_aliased_snake_beta
+from xcodec import Audio, kernels
+from xcodec.models.acoustic import AcousticEncoder
 from xcodec.models.auto import feature_extractor_of
 from xcodec.modules.conv import MaskedConv1d, channels_last
 from xcodec.modules.packing import pack_weights
 from xcodec.modules.toom_conv import ToomConv1d
 
-WHAT = ["layers", "acoustic", "encode", "codes", "units"]
+WHAT = ["layers", "acoustic", "encode", "codes"]
 SHAPES = [(48, 16000), (96, 8000), (192, 4000), (384, 1000), (768, 250)]  # channels, steps a second
-NARROW = [(8, 16000), (16, 2000), (32, 250)]  # likewise, of the recipe xcodec2-small
-PASSES = {"in the cache": 2, "by layers": 11}  # over memory: reads and writes of four layers, and of the sum
 
 
 def seconds(run: Callable[[], object], clock: Callable[[], float] = time.process_time) -> float:
@@ -146,66 +134,6 @@ def compare_codes(name: str) -> None:
     print(f"{name}: {changed} of {total:,} codes of {len(RECORDINGS)} recordings are others", flush=True)
 
 
-@contextmanager
-def by_layers() -> Iterator[None]:
-    """Let no kernel of few channels serve."""
-    nothing = partial(mock.patch.object, kernels, return_value=False)
-    with nothing("serves_narrow"), nothing("serves_planar"):
-        yield
-
-
-def faults(run: Callable[[], object]) -> int:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    run()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-
-def compare_units(rounds: int, length: float) -> None:
-    print("| | by layers, ms | in the cache, ms | over layers | page faults a second of audio | MB, likewise |")
-    print("|---|---|---|---|---|---|")
-    for channels, rate in NARROW:
-        for dilation in DILATIONS:
-            unit = ResidualUnit(channels, dilation, anti_aliased_snake_beta).eval().requires_grad_(False)
-            planar = torch.randn(1, channels, int(rate * length))
-            last = channels_last(planar)
-            traffic = [passes * 4e-6 * channels * rate for passes in (PASSES["by layers"], PASSES["in the cache"])]
-            ours, theirs = partial(unit, planar), partial(unit, last)
-            against_layers(f"{channels} channels, dilation {dilation}", ours, theirs, rounds, length, traffic)
-    with tempfile.TemporaryDirectory() as folder:
-        save_small_xcodec2(Path(folder))
-        codec = Codec.from_pretrained(folder, device="cpu")
-    audio = Audio(speech(length, codec.sampling_rate)[None], codec.sampling_rate)
-    against_layers("encode, 12M parameters", lambda: codec.encode(audio), lambda: codec.encode(audio), rounds, length)
-    changed = total = 0
-    for path in RECORDINGS:
-        codes = codec.encode(path).ids
-        with by_layers():
-            changed, total = changed + int((codes != codec.encode(path).ids).sum()), total + codes.size
-    print(f"\n{changed} of {total:,} codes of {len(RECORDINGS)} recordings are others", flush=True)
-
-
-def against_layers(
-    name: str,
-    ours: Callable[[], object],
-    theirs: Callable[[], object],
-    rounds: int,
-    length: float,
-    traffic: list[float] | None = None,
-) -> None:
-    """Print a row: what runs with the kernels of few channels, and what does without."""
-    times, asked = [], []
-    for _ in range(rounds + 1):
-        own, own_faults = seconds(ours), faults(ours)
-        with by_layers():
-            other, other_faults = seconds(theirs), faults(theirs)
-        times.append((own, other))
-        asked.append((other_faults / length, own_faults / length))
-    medians = [1e3 * statistics.median(each) for each in zip(*times[1:], strict=True)]
-    counted = " to ".join(f"{statistics.median(each):,.0f}" for each in zip(*asked[1:], strict=True))
-    passed = "" if traffic is None else " to ".join(f"{each:.1f}" for each in traffic)
-    print(f"| {name} | {medians[1]:.1f} | {medians[0]:.1f} | {over(times[1:])} | {counted} | {passed} |", flush=True)
-
-
 @torch.inference_mode()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -229,8 +157,6 @@ def main() -> None:
         compare_encode(arguments.rounds, arguments.seconds)
     if "codes" in arguments.what:
         compare_codes(arguments.model)
-    if "units" in arguments.what:
-        compare_units(arguments.rounds, arguments.seconds)
 
 
 if __name__ == "__main__":

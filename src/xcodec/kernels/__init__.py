@@ -6,8 +6,7 @@ XCODEC_KERNEL, if it is set before the package is imported.
 
 from xcodec.kernels.attention_operator import attention
 from xcodec.kernels.integer_operator import DEEPEST, INT8_BLOCK, PANEL, int8_conv, int16_conv
-from xcodec.kernels.library import TORCH, is_stale, serves, serves_narrow, use, variant, variants
-from xcodec.kernels.residual_unit_operator import UNIT_TAPS, residual_unit
+from xcodec.kernels.library import TORCH, is_stale, serves, use, variant, variants
 from xcodec.kernels.snake_operator import anti_aliased_snake, anti_aliased_snake_planar, serves_planar, snake
 from xcodec.kernels.toom_operator import TOOM_TAPS, toom_conv, toom_weight
 
@@ -17,16 +16,13 @@ __all__ = [
     "PANEL",
     "TOOM_TAPS",
     "TORCH",
-    "UNIT_TAPS",
     "anti_aliased_snake",
     "anti_aliased_snake_planar",
     "attention",
     "int8_conv",
     "int16_conv",
     "is_stale",
-    "residual_unit",
     "serves",
-    "serves_narrow",
     "serves_planar",
     "snake",
     "toom_conv",

@@ -21,7 +21,6 @@ __all__ = [
     "is_stale",
     "is_torch_asked_for",
     "serves",
-    "serves_narrow",
     "use",
     "variant",
     "variants",
@@ -38,7 +37,6 @@ PATH = Path(__file__).with_name("libxcodec.so")
 NATIVE = ("baseline", "avx2", "avx512", "avx512bf16", "neon", "neonbf16")
 DTYPES = (torch.float32, torch.bfloat16)
 OUT_OF_MEMORY = 1
-MOST_NARROW, NARROW_MULTIPLE = 32, 8  # channels, which the kernels of few channels take
 
 
 class Library:
@@ -183,20 +181,6 @@ def use(name: str) -> AbstractContextManager[None]:
 def serves(x: Tensor) -> bool:
     """Tell whether the native kernel takes `x`: on the CPU, float32 or bfloat16, and compiled."""
     return library.variant != TORCH and x.device.type == "cpu" and x.dtype in DTYPES
-
-
-def serves_narrow(x: Tensor, *parameters: Tensor) -> bool:
-    """Tell whether the kernels of few channels take `x`, (batch, channels, time), with these parameters of a layer.
-
-    They do in float32 where nothing needs a gradient, for 8, 16, 24 or 32 channels.
-    """
-    channels = x.shape[1]
-    if channels > MOST_NARROW or channels % NARROW_MULTIPLE or not serves(x) or torch.is_autocast_enabled("cpu"):
-        return False
-    given = (x, *parameters)
-    if torch.is_grad_enabled() and any(each.requires_grad for each in given):
-        return False
-    return all(each.dtype == torch.float32 and each.device == x.device for each in given)
 
 
 def call(function: str, *arguments: Tensor | int | ctypes.Array[ctypes.c_float] | None) -> None:

@@ -16,7 +16,6 @@
 
 #include "snake_filtered.h"
 #include "snake_plain.h"
-#include "snake_planar.h"
 
 namespace xcodec {
 
@@ -29,32 +28,17 @@ void XCODEC_NAME(backward_)(const Job& job, const Tile& tile, float* scratch) {
   else job.bfloat16 ? plain_backward<uint16_t>(job, tile, scratch) : plain_backward<float>(job, tile, scratch);
 }
 
-void XCODEC_NAME(planar_)(const PlanarJob& job, const Steps& tile, float* scratch) {
-  const int64_t length = job.lengths ? at_least(at_most(job.lengths[tile.row / job.channels], job.time), 0) : job.time;
-  const int64_t begin = tile.begin, end = at_most(tile.end, length), row = row_of(PLANAR_TILE + 4 * REACH);
-  const float* x = job.x + tile.row * job.time;
-  float *y = job.out + tile.row * job.time, *in = scratch, *even = in + row, *odd = even + row, *out = odd + row;
-  const int64_t past = at_least(begin, length);
-  if (past < tile.end) memset(y + past, 0, (tile.end - past) * sizeof(float));
-  if (end <= begin) return;
-  read_repeated(x, begin - 2 * REACH, end + 2 * REACH, length, in);
-  activate(job.waves[tile.row % job.channels], job.taps, in, begin, end, length, even, odd, out);
-  memcpy(y + begin, out, (end - begin) * sizeof(float));
-}
-
 }  // namespace xcodec
 
 #else  // the interface, and its threads
 
 #include "interface.h"
-#include "snake_planar.h"
 
 namespace xcodec {
 namespace {
 
 const TileFunction FORWARD[] = XCODEC_VARIANTS(forward_);
 const TileFunction BACKWARD[] = XCODEC_VARIANTS(backward_);
-const PlanarFunction PLANAR[] = XCODEC_VARIANTS(planar_);
 
 constexpr int64_t ELEMENTS_PER_THREAD = 1 << 15;
 
@@ -116,28 +100,6 @@ XCODEC_EXPORT int xcodec_snake_forward(int variant, int64_t bfloat16, const void
     job.threads = threads;
     job.bfloat16 = bfloat16 != 0;
     run_tiles(job, function, threads, parallel_for);
-  } catch (const std::bad_alloc&) {
-    return OUT_OF_MEMORY;
-  }
-  return DONE;
-}
-
-// Of planar x and y, (batch, channels, time), float32, anti-aliased; all else is as above.
-XCODEC_EXPORT int xcodec_snake_planar(int variant, const float* x, float* y, const float* alpha, const float* gain,
-                                      const float* taps, const int64_t* lengths, int64_t batch, int64_t channels,
-                                      int64_t time, int threads, xcodec::ParallelFor parallel_for) {
-  using namespace xcodec;
-  const PlanarFunction function = variant_of(PLANAR, variant);
-  if (!function) return UNKNOWN_VARIANT;
-  try {
-    const std::vector<Wave> waves = waves_of(alpha, gain, channels);
-    const PlanarJob job{x, y, taps, lengths, waves.data(), channels, time};
-    const int64_t tiles = pieces(time, PLANAR_TILE), useful = pieces(batch * channels * time, ELEMENTS_PER_THREAD);
-    run_tasks(batch * channels * tiles, useful, threads, parallel_for, 4 * row_of(PLANAR_TILE + 4 * REACH),
-              [&](int64_t task, float* scratch) {
-                const int64_t begin = task % tiles * PLANAR_TILE, end = begin + PLANAR_TILE;
-                function(job, {task / tiles, begin, end < time ? end : time}, scratch);
-              });
   } catch (const std::bad_alloc&) {
     return OUT_OF_MEMORY;
   }

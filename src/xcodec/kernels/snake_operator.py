@@ -3,9 +3,8 @@
 x + gain * sin^2(alpha x), as it is or between an upsampling and a downsampling by 2. Only one tensor is read and one
 written: the upsampled signal stays in the cache, and the backward pass computes it again from the input.
 
-torch.ops.xcodec.snake_planar is the second of these, without gradients, and takes and leaves time where it lies: on
-GPUs over the kernel in snake_triton.py, since convolutions there do so too, and on the CPU for few channels, whose
-steps fill vectors better than they do.
+torch.ops.xcodec.snake_planar is the second of these on GPUs, without gradients, over the kernel in snake_triton.py; it
+takes and leaves time where it lies, since convolutions there do so too.
 """
 
 import ctypes
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor
 
 from xcodec.errors import InputError
-from xcodec.kernels.library import DTYPES, call, is_torch_asked_for, serves_narrow
+from xcodec.kernels.library import DTYPES, call, is_torch_asked_for
 
 __all__ = ["anti_aliased_snake", "anti_aliased_snake_planar", "serves_planar", "snake"]
 
@@ -154,10 +153,8 @@ snake_operator.register_autograd(_differentiate, setup_context=_keep)
 def serves_planar(x: Tensor, *parameters: Tensor) -> bool:
     """Tell whether a kernel takes `x`, (batch, channels, time), as it lies, where none of these needs a gradient.
 
-    On GPUs that is the one in Triton, of a dtype it knows; on the CPU the native one, of few channels.
+    That is the one in Triton, on GPUs, of a dtype it knows.
     """
-    if x.device.type == "cpu":
-        return x.is_contiguous() and serves_narrow(x, *parameters)
     if x.device.type != "cuda" or x.dtype not in PLANAR_DTYPES or is_torch_asked_for():
         return False
     if torch.is_grad_enabled() and any(each.requires_grad for each in (x, *parameters)):
@@ -186,8 +183,7 @@ def anti_aliased_snake_planar(
     """Do what `anti_aliased_snake` does, without gradients, where time lies closest.
 
     Args:
-        x: float32, bfloat16 or float16 (batch, channels, time), on a GPU, and computed in float32; or float32 on the
-            CPU.
+        x: float32, bfloat16 or float16 (batch, channels, time), on a GPU; computed in float32.
         alpha: as for `anti_aliased_snake`, like all that follows.
         gain: likewise.
         taps: likewise.
@@ -221,20 +217,6 @@ def planar_operator(x: Tensor, alpha: Tensor, gain: Tensor, taps: list[float], l
         raise InputError(f"expected {NUM_TAPS} numbers, got {len(taps)}", argument="taps")
     alpha, gain, *rest = _parameters(x, x.shape[1], alpha, gain, lengths)
     return snake_triton.anti_aliased_snake(x, alpha, gain, taps, rest[0] if rest else None)
-
-
-@planar_operator.register_kernel("cpu")
-def _(x: Tensor, alpha: Tensor, gain: Tensor, taps: list[float], lengths: Tensor | None) -> Tensor:
-    if x.ndim != 3 or x.dtype != torch.float32:
-        raise InputError(f"expected float32 (batch, channels, time), got {x.dtype} {tuple(x.shape)}", argument="x")
-    if len(taps) != NUM_TAPS:
-        raise InputError(f"expected {NUM_TAPS} numbers, got {len(taps)}", argument="taps")
-    alpha, gain, *rest = _parameters(x, x.shape[1], alpha, gain, lengths)
-    x = x.contiguous()
-    y = torch.empty_like(x)
-    filters = (ctypes.c_float * NUM_TAPS)(*taps)
-    call("xcodec_snake_planar", x, y, alpha, gain, filters, rest[0] if rest else None, *x.shape)
-    return y
 
 
 @planar_operator.register_fake

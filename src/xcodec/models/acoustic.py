@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -39,10 +38,8 @@ def reach_of(layer: nn.Module) -> int:
     return 0
 
 
-def laid_out(x: Tensor, is_planar: bool) -> Tensor:
+def laid_out(x: Tensor) -> Tensor:
     """Lay `x` of shape (batch, channels, time) as the native kernels read it; the shape stays."""
-    if is_planar:
-        return x.contiguous()
     return channels_last(x) if kernels.serves(x) else x
 
 
@@ -63,32 +60,10 @@ class ResidualUnit(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Transform `x` of shape (batch, channels, time); `lengths` counts valid steps, shape (batch,)."""
-        if self.is_narrow(x):
-            return self._in_cache(x, lengths)
         y = self.conv1(self.snake1(x, lengths), lengths)
         y = self.conv2(self.snake2(y, lengths))  # a pointwise convolution mixes no time: no lengths
         # In place where no gradient needs y, for a large buffer less; under autocast the sum takes the wider dtype.
         return x + y if torch.is_grad_enabled() or x.dtype != y.dtype else y.add_(x)
-
-    def is_narrow(self, x: Tensor) -> bool:
-        """Tell whether one kernel does all of it: where the activation is the anti-aliased one, of few channels."""
-        return isinstance(self.snake1, AntiAliasedActivation) and kernels.serves_narrow(x, *self.parameters())
-
-    def _in_cache(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        """Do all of it in one pass over memory; the result lies planar, and past a clip's end it is zeros."""
-        first, second = (cast(AntiAliasedActivation, snake) for snake in (self.snake1, self.snake2))
-        conv1, conv2 = self.conv1, self.conv2
-        assert conv1.bias is not None
-        assert conv2.bias is not None
-        y: Tensor = kernels.residual_unit(
-            x,
-            *(*cast(SnakeBeta, first.act).alpha_and_gain(), conv1.weight, conv1.bias),
-            *(*cast(SnakeBeta, second.act).alpha_and_gain(), conv2.weight, conv2.bias),
-            taps=first.taps,
-            dilation=conv1.dilation[0],
-            lengths=lengths,
-        )
-        return y
 
 
 class EncoderBlock(nn.Module):
@@ -110,7 +85,7 @@ class EncoderBlock(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Map (batch, channels, time) to (batch, 2 * channels, time // stride)."""
-        x = self.res_unit1(laid_out(x, self.res_unit1.is_narrow(x)), lengths)
+        x = self.res_unit1(laid_out(x), lengths)
         x = self.res_unit2(x, lengths)
         x = self.res_unit3(x, lengths)
         return self.conv1(self.snake1(x, lengths), lengths)
@@ -194,5 +169,4 @@ class AcousticEncoder(nn.Module):
         for block, stride in zip(self.block, self.strides, strict=True):
             x = block(x, lengths)
             lengths = None if lengths is None else lengths // stride
-        x = laid_out(x, kernels.serves_planar(x, *self.snake1.parameters()))
-        return self.conv2(self.snake1(x, lengths), lengths)
+        return self.conv2(self.snake1(laid_out(x), lengths), lengths)

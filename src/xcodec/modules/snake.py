@@ -102,9 +102,9 @@ class AntiAliasedActivation(nn.Module):
             lengths: valid steps of each clip, shape (batch,).
 
         Returns:
-            The shape and dtype of `x`, zeros past each clip's end. Where a planar kernel serves, on GPUs and for few
-            channels, it lies as `x` does. Where the native kernel does, it lies in memory as (batch, time, channels),
-            and an input that does so as well is read without a copy.
+            The shape and dtype of `x`, zeros past each clip's end. Where the kernel for GPUs serves, it lies as `x`
+            does. Where the native one does, it lies in memory as (batch, time, channels), and an input that does so as
+            well is read without a copy.
         """
         if isinstance(self.act, SnakeBeta) and kernels.serves_planar(x, *self.act.parameters()):
             return kernels.anti_aliased_snake_planar(x, *self.act.alpha_and_gain(), self.taps, lengths)

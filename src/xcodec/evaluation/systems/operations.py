@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import xcodec.kernels.attention_operator  # noqa: F401 - registers the operator
-from xcodec.kernels import TOOM_TAPS, UNIT_TAPS
+from xcodec.kernels import TOOM_TAPS
 from xcodec.modules.conv import MaskedConv1d
 from xcodec.modules.packing import HAS_ONEDNN
 
@@ -63,11 +63,6 @@ def toom_flops(x: Shape, *_: Any, out_shape: Shape, **__: Any) -> int:
     return 2 * size(out_shape) * x[-1] * TOOM_TAPS
 
 
-def unit_flops(x: Shape, *_: Any, out_shape: Shape, **__: Any) -> int:
-    """Count those of a residual unit's convolutions, of `UNIT_TAPS` taps and of one."""
-    return 2 * size(out_shape) * x[1] * (UNIT_TAPS + 1)
-
-
 def attention_flops(q: Shape, k: Shape, *_: Any, **__: Any) -> int:
     """Count those of attention of (batch, queries, heads, head_dim): scores, and the sum of values by them."""
     return 4 * size(q) * k[1]
@@ -80,7 +75,6 @@ def size(shape: Shape) -> int:
 
 OPERATORS: dict[Any, Callable[..., int]] = {
     torch.ops.xcodec.attention: attention_flops,
-    torch.ops.xcodec.residual_unit: unit_flops,
     torch.ops.xcodec.toom_conv: toom_flops,
 }
 if HAS_ONEDNN:
