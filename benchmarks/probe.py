@@ -5,7 +5,7 @@
 espeak-ng speaks, and tells which phone is when. Each model encodes that speech; a linear layer learns to name the phone
 from the quantized latents of a code and of the two before and after it, and is tested on other sentences in voices of
 the same kind. Without models, the built-in one is probed. Numbers of models are to be compared with each other, and
-with the share of the most frequent phone.
+with the share of the most frequent phone. The interval is a bootstrap over the held-out sentences. Needs xcodec[eval].
 """
 
 import argparse
@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 
 from xcodec import Audio, Codec
+from xcodec.evaluation.metric import Score
+from xcodec.evaluation.summary import mean_of
 from xcodec.training.phones import INVENTORY, UNKNOWN
 from xcodec.training.synthesis import SAMPLING_RATE, Utterance, utterances
 
@@ -79,10 +81,21 @@ def probe(codec: Codec, speech: list[Utterance]) -> dict[str, float]:
         optimizer.step()
     with torch.no_grad():
         scores = layer(held_x)
-        accuracy = float((scores.argmax(-1) == held_y).float().mean())
         entropy = float(F.cross_entropy(scores, held_y))
-    commonest = float(y.bincount().max() / len(y))
-    return {"accuracy": accuracy, "cross_entropy": entropy, "commonest": commonest, "codes": len(held_y)}
+    counts = [int((names != UNKNOWN).sum()) for names in wanted[cut:]]
+    hits = (scores.argmax(-1) == held_y).float().split(counts)
+    accuracy = mean_of([Score(float(each.mean()), weight=len(each)) for each in hits if len(each)])
+    assert accuracy is not None
+    assert accuracy.low is not None
+    assert accuracy.high is not None
+    return {
+        "accuracy": accuracy.value,
+        "low": accuracy.low,
+        "high": accuracy.high,
+        "cross_entropy": entropy,
+        "commonest": float(y.bincount().max() / len(y)),
+        "codes": len(held_y),
+    }
 
 
 def main() -> None:
@@ -97,7 +110,11 @@ def main() -> None:
     print("| model | phones named rightly | cross entropy, nats | commonest phone | held-out codes |")
     print("|---|---|---|---|---|")
     for name, row in rows.items():
-        print("| {} | {accuracy:.3f} | {cross_entropy:.2f} | {commonest:.3f} | {codes:,} |".format(name, **row))
+        print(
+            "| {} | {accuracy:.3f} ({low:.3f} to {high:.3f}) | {cross_entropy:.2f} | {commonest:.3f} | {codes:,} |".format(
+                name, **row
+            )
+        )
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
 
