@@ -110,11 +110,8 @@ def main() -> None:
     print("| model | phones named rightly | cross entropy, nats | commonest phone | held-out codes |")
     print("|---|---|---|---|---|")
     for name, row in rows.items():
-        print(
-            "| {} | {accuracy:.3f} ({low:.3f} to {high:.3f}) | {cross_entropy:.2f} | {commonest:.3f} | {codes:,} |".format(
-                name, **row
-            )
-        )
+        named = "{accuracy:.3f} ({low:.3f} to {high:.3f})".format(**row)
+        print("| {} | {} | {cross_entropy:.2f} | {commonest:.3f} | {codes:,} |".format(name, named, **row))
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
 
