@@ -3,12 +3,14 @@
     python benchmarks/quality_lost.py RECORDING_OR_FOLDER ... [--model mini]
 
 STOI and wide-band PESQ, means over the recordings, of what an X-Codec2 or an X-Codec decodes; of what it decodes of
-latents that were not rounded or quantized; of what a decoder with a source of harmonics makes at the recording's pitch;
-and of spectra whose magnitudes are of one and whose phases are of the other, by frames of four codes, as X-Codec2's own
-head has them. What `Griffin-Lim` has is the decoded magnitudes and no phases at all. Needs xcodec[eval,pitch].
+latents that were not rounded or quantized; of what a decoder with a source of harmonics makes at the recording's pitch,
+and with its pulses where the recording's fundamental has them, too; and of spectra whose magnitudes are of one and
+whose phases are of the other, by frames of four codes, as X-Codec2's own head has them. What `Griffin-Lim` has is the
+decoded magnitudes and no phases at all. Needs xcodec[eval,pitch].
 """
 
 import argparse
+import copy
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -26,11 +28,13 @@ from xcodec.models.codec_model import CodecModel
 from xcodec.models.xcodec import XcodecModel
 from xcodec.models.xcodec_vocos import XcodecVocosModel
 from xcodec.modules.harmonic_head import HarmonicHead
+from xcodec.modules.pulse_train import PERIOD, PulseTrain
 from xcodec.training.generators.xcodec2 import encode
 from xcodec.training.losses.pitch import PitchTracker
 
 RATE = 16_000
 OVERLAP = 4  # of frames, in hops
+FUNDAMENTAL = 480  # samples of the window that hears the fundamental alone
 ROUNDS = 32  # of Griffin-Lim
 
 
@@ -75,7 +79,43 @@ def of_recorded_pitch(model: CodecModel, latents: Tensor, recording: Tensor) -> 
         return {}
     pitch, _ = PitchTracker(RATE, head.hop_length)(recording[None])
     hidden, _ = model.acoustic_decoder.hidden(latents)
-    return {"decoded, recorded pitch": head.voiced(hidden, head.source.scale_steps(pitch))[0, 0]}
+    steps = head.source.scale_steps(pitch)
+    made = head.voiced(hidden, steps)[0, 0]
+    led = copy.copy(head)
+    led.source = LedPulses(head, steps, made.numpy(), recording.numpy())
+    return {"decoded, recorded pitch": made, "decoded, recorded pitch and phase": led.voiced(hidden, steps)[0, 0]}
+
+
+class LedPulses(PulseTrain):
+    """A head's pulses, moved at each step by as much as a recording's fundamental lies elsewhere than what was made.
+
+    Args:
+        head: whose.
+        steps: of the pitch that it had, (1, steps).
+        made: samples that it made by that.
+        recording: as many.
+    """
+
+    def __init__(self, head: HarmonicHead, steps: Tensor, made: np.ndarray, recording: np.ndarray) -> None:
+        self.__dict__.update(head.source.__dict__)
+        self.moved = torch.zeros((1, steps.shape[1], 1), dtype=torch.int64)
+        begun = np.cumsum([0.0, *(self.turns(steps)[0] / PERIOD).tolist()])
+        carrier = np.exp(-2j * np.pi * np.interp(np.arange(len(made)) / self.hop_length, np.arange(len(begun)), begun))
+        fundamentals = (smooth(each * carrier, FUNDAMENTAL) for each in (recording, made))
+        apart = smooth(next(fundamentals) * next(fundamentals).conj(), self.hop_length)
+        offsets = np.unwrap(np.angle(apart))[:: self.hop_length] / (2 * np.pi) * PERIOD
+        offsets[0] = 0.0  # where a clip begins the phase is 0
+        moved = np.diff(offsets, append=offsets[-1]) / self.hop_length
+        self.moved = torch.from_numpy(moved.round().astype(np.int64))[None, :, None]
+
+    def _increments(self, pitch: Tensor, lengths: Tensor | None) -> Tensor:
+        return super()._increments(pitch, lengths) + self.moved
+
+
+def smooth(signal: np.ndarray, width: int) -> np.ndarray:
+    """Average by a window of so many samples."""
+    window = np.hanning(width + 2)
+    return np.convolve(signal, window / window.sum(), "same")
 
 
 def variants(codec: Codec, recording: Tensor) -> dict[str, Tensor]:
