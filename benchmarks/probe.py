@@ -85,9 +85,8 @@ def probe(codec: Codec, speech: list[Utterance]) -> dict[str, float]:
     counts = [int((names != UNKNOWN).sum()) for names in wanted[cut:]]
     hits = (scores.argmax(-1) == held_y).float().split(counts)
     accuracy = mean_of([Score(float(each.mean()), weight=len(each)) for each in hits if len(each)])
-    assert accuracy is not None
-    assert accuracy.low is not None
-    assert accuracy.high is not None
+    if accuracy is None or accuracy.low is None or accuracy.high is None:
+        raise SystemExit("fewer than two sentences are held out, which have no interval; give more --hours")
     return {
         "accuracy": accuracy.value,
         "low": accuracy.low,

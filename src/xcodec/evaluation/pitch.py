@@ -16,13 +16,13 @@ HIGHEST = 600.0  # Hz; of voices, a child's included
 FEWEST = 10  # frames, 0.16 s, that a correlation needs
 
 
-def pitch_network() -> Any:
-    """Load the network of swift-f0.
+def pitch_network(threads: int | None = None) -> Any:
+    """Load the network of swift-f0, to run on so many threads; None is one for each core.
 
     Raises:
         MissingExtraError: where it is not installed.
     """
-    return require("swift_f0", "pitch", "swift-f0, which carries its network").SwiftF0(spin=False)
+    return require("swift_f0", "pitch", "swift-f0, which carries its network").SwiftF0(threads, spin=False)
 
 
 class Pitch(Metric):

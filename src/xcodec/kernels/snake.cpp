@@ -58,11 +58,11 @@ struct Channels {
   Channels(const float* alphas, const float* gains, int64_t count)
       : high(pieces(count, BLOCK) * BLOCK), low(high), alpha(high), gain(high) {
     for (int64_t c = 0; c < count; c++) {
-      const Wave wave(alphas[c], gains[c]);
-      high[c] = wave.turns_high;
-      low[c] = wave.turns_low;
+      const double turns = static_cast<double>(alphas[c]) / 3.14159265358979323846;
+      high[c] = static_cast<float>(turns);
+      low[c] = static_cast<float>(turns - high[c]);
       alpha[c] = alphas[c];
-      gain[c] = wave.gain;
+      gain[c] = gains[c];
     }
   }
   // A job that reads these; the caller fills in the rest.

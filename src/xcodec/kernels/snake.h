@@ -29,16 +29,6 @@ struct Job {
   bool bfloat16;
 };
 
-// What a channel's activation is: alpha / pi, as two numbers, and the height of its wave.
-struct Wave {
-  float turns_high, turns_low, gain;
-  Wave(float alpha, float gain) : gain(gain) {
-    const double turns = static_cast<double>(alpha) / 3.14159265358979323846;
-    turns_high = static_cast<float>(turns);
-    turns_low = static_cast<float>(turns - turns_high);
-  }
-};
-
 struct Tile {
   int64_t clip, index, first_channel, last_channel;
 };
@@ -103,37 +93,6 @@ inline Vec sine_of_double(Vec r, Vec square) {
 // r^2, where the rounded number of turns may be half a turn and a little away: up to 0.5625 below 2^21 turns, where the
 // polynomials still hold within 3e-6. Beyond, float32 has no fractions of turns left; the bound keeps sin^2 in [0, 1].
 inline Vec square_of(Vec r) { return at_most(r * r, splat(0.31640625f)); }
-
-// The filters' two halves, whose steps lie `APART` floats apart: e, o and y of snake_filtered.h.
-template <int64_t APART>
-struct Filter {
-  Vec even[6], odd[6];  // f1 f3 f5 f7 f9 f11, f0 f2 f4 f6 f8 f10
-  Filter(const float* taps, float scale) {
-    for (int k = 0; k < 6; k++) {
-      odd[k] = splat(scale * taps[2 * k]);
-      even[k] = splat(scale * taps[2 * k + 1]);
-    }
-  }
-  // e[i] and o[i] around the row at `c`.
-  inline void up(const float* c, Vec& e, Vec& o) const {
-    e = even[0] * load(c + 2 * APART);
-    o = odd[0] * load(c + 3 * APART);
-    for (int k = 1; k < 6; k++) {
-      e += even[k] * load(c + (2 - k) * APART);
-      o += odd[k] * load(c + (3 - k) * APART);
-    }
-  }
-  // y[i] around the rows at `e` and `o`.
-  inline Vec down(const float* e, const float* o) const {
-    Vec y = even[0] * load(e - 2 * APART);
-    Vec z = odd[0] * load(o - 3 * APART);
-    for (int k = 1; k < 6; k++) {
-      y += even[k] * load(e + (k - 2) * APART);
-      z += odd[k] * load(o + (k - 3) * APART);
-    }
-    return y + z;
-  }
-};
 
 // Copy `count` (at most BLOCK) channels of one row; channels past `count` become zero.
 template <typename Number>

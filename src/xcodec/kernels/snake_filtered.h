@@ -15,6 +15,35 @@
 namespace xcodec {
 namespace {
 
+struct Filter {
+  Vec even[6], odd[6];  // f1 f3 f5 f7 f9 f11, f0 f2 f4 f6 f8 f10
+  Filter(const float* taps, float scale) {
+    for (int k = 0; k < 6; k++) {
+      odd[k] = splat(scale * taps[2 * k]);
+      even[k] = splat(scale * taps[2 * k + 1]);
+    }
+  }
+  // e[i] and o[i] around the row at `c`.
+  inline void up(const float* c, Vec& e, Vec& o) const {
+    e = even[0] * load(c + 2 * BLOCK);
+    o = odd[0] * load(c + 3 * BLOCK);
+    for (int k = 1; k < 6; k++) {
+      e += even[k] * load(c + (2 - k) * BLOCK);
+      o += odd[k] * load(c + (3 - k) * BLOCK);
+    }
+  }
+  // y[i] around the rows at `e` and `o`.
+  inline Vec down(const float* e, const float* o) const {
+    Vec y = even[0] * load(e - 2 * BLOCK);
+    Vec z = odd[0] * load(o - 3 * BLOCK);
+    for (int k = 1; k < 6; k++) {
+      y += even[k] * load(e + (k - 2) * BLOCK);
+      z += odd[k] * load(o + (k - 3) * BLOCK);
+    }
+    return y + z;
+  }
+};
+
 inline void zero_rows(float* rows, int64_t count) {
   if (count > 0) memset(rows, 0, count * BLOCK * sizeof(float));
 }
@@ -62,7 +91,7 @@ void forward(const Job& job, const Tile& tile, float* scratch) {
   const Number* x = span.x;
   Number* y = span.out;
 
-  const Filter<BLOCK> up(job.taps, 2.0f), down(job.taps, 1.0f);
+  const Filter up(job.taps, 2.0f), down(job.taps, 1.0f);
   const int64_t first = at_least(begin - REACH, 0), last = at_most(end + REACH, n);  // of the upsampled signal
   float* in = scratch;                                                               // from first - REACH
   float* even = in + ROWS * BLOCK;                                                   // from begin - REACH
@@ -116,7 +145,7 @@ void backward(const Job& job, const Tile& tile, float* scratch) {
   Number* dx = span.out;
   const Sums sums(job, tile);
 
-  const Filter<BLOCK> up(job.taps, 2.0f), down(job.taps, 1.0f);
+  const Filter up(job.taps, 2.0f), down(job.taps, 1.0f);
   // The activated signal whose gradient this tile needs, [first, last); the gradients that fold into its outermost
   // values where it touches the clip's ends, [fold_first, fold_last); and the input gradients before their own folding.
   const int64_t first = at_least(begin - REACH, 0), last = at_most(end + REACH, n);

@@ -3,8 +3,8 @@
 x + gain * sin^2(alpha x), as it is or between an upsampling and a downsampling by 2. Only one tensor is read and one
 written: the upsampled signal stays in the cache, and the backward pass computes it again from the input.
 
-torch.ops.xcodec.snake_planar is the second of these on GPUs, without gradients, over the kernel in snake_triton.py; it
-takes and leaves time where it lies, since convolutions there do so too.
+On GPUs torch.ops.xcodec.snake_planar is the second of these, without gradients, over the kernel in snake_triton.py. It
+is an operator of its own because it takes and leaves time where it lies, as the convolutions there do.
 """
 
 import ctypes
@@ -147,14 +147,11 @@ def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 snake_operator.register_autograd(_differentiate, setup_context=_keep)
 
 
-# Planar
+# On GPUs
 
 
 def serves_planar(x: Tensor, *parameters: Tensor) -> bool:
-    """Tell whether a kernel takes `x`, (batch, channels, time), as it lies, where none of these needs a gradient.
-
-    That is the one in Triton, on GPUs, of a dtype it knows.
-    """
+    """Tell whether the Triton kernel takes `x`: on a GPU, of a dtype it knows, where none of these needs a gradient."""
     if x.device.type != "cuda" or x.dtype not in PLANAR_DTYPES or is_torch_asked_for():
         return False
     if torch.is_grad_enabled() and any(each.requires_grad for each in (x, *parameters)):
@@ -180,10 +177,10 @@ def _triton_runs() -> bool:
 def anti_aliased_snake_planar(
     x: Tensor, alpha: Tensor, gain: Tensor, taps: list[float], lengths: Tensor | None
 ) -> Tensor:
-    """Do what `anti_aliased_snake` does, without gradients, where time lies closest.
+    """Do what `anti_aliased_snake` does, on a GPU and without gradients.
 
     Args:
-        x: float32, bfloat16 or float16 (batch, channels, time), on a GPU; computed in float32.
+        x: float32, bfloat16 or float16 (batch, channels, time); computed in float32.
         alpha: as for `anti_aliased_snake`, like all that follows.
         gain: likewise.
         taps: likewise.

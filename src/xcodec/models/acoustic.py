@@ -38,11 +38,6 @@ def reach_of(layer: nn.Module) -> int:
     return 0
 
 
-def laid_out(x: Tensor) -> Tensor:
-    """Lay `x` of shape (batch, channels, time) as the native kernels read it; the shape stays."""
-    return channels_last(x) if kernels.serves(x) else x
-
-
 class ResidualUnit(nn.Module):
     """Activation, dilated convolution of 7 taps, activation, pointwise convolution; added to the input."""
 
@@ -85,7 +80,7 @@ class EncoderBlock(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Map (batch, channels, time) to (batch, 2 * channels, time // stride)."""
-        x = self.res_unit1(laid_out(x), lengths)
+        x = self.res_unit1(x, lengths)
         x = self.res_unit2(x, lengths)
         x = self.res_unit3(x, lengths)
         return self.conv1(self.snake1(x, lengths), lengths)
@@ -166,7 +161,9 @@ class AcousticEncoder(nn.Module):
 
     def _encoded(self, waveform: Tensor, lengths: Tensor | None) -> Tensor:
         x = self.conv1(waveform, lengths)
+        if kernels.serves(x):  # its layout; the convolutions keep it
+            x = channels_last(x)
         for block, stride in zip(self.block, self.strides, strict=True):
             x = block(x, lengths)
             lengths = None if lengths is None else lengths // stride
-        return self.conv2(self.snake1(laid_out(x), lengths), lengths)
+        return self.conv2(self.snake1(x, lengths), lengths)

@@ -78,8 +78,14 @@ class FramedPower(nn.Module, ABC):
             float32, shape (batch, frames, num_outputs) with frames = (samples - frame_length) // frame_shift + 1.
         """
         frames = waveform.float().unfold(-1, self.frame_length, self.frame_shift)
-        window, filters = (torch.from_numpy(each).to(frames.device) for each in (self.window, self.filters))
+        window, filters = (each.to(frames.device) for each in self.constants())
         return torch.cat([self.of_frames(block, window, filters) for block in frames.split(FRAMES_PER_BLOCK, 1)], 1)
+
+    # Of an array that a compiled graph reads it would ask at each call whether it is still the same.
+    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+    def constants(self) -> tuple[Tensor, Tensor]:
+        """The window and the filters as tensors on the CPU, which share memory with the arrays."""
+        return torch.from_numpy(self.window), torch.from_numpy(self.filters)
 
     @abstractmethod
     def of_power(self, power: Tensor, filters: Tensor) -> Tensor:

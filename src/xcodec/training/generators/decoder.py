@@ -26,6 +26,7 @@ class DecoderGenerator(Generator):
     """
 
     model: Xcodec2Model
+    synthesis: Synthesis
 
     def __init__(self, model: Xcodec2Model, loss: LossRecipe, drawn: frozenset[str] = frozenset()) -> None:
         super().__init__(model, [name for name, _ in model.named_children() if name != "acoustic_decoder"], drawn)

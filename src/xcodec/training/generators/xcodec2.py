@@ -78,6 +78,7 @@ class Xcodec2Generator(Generator):
     """
 
     model: Xcodec2Model
+    synthesis: Synthesis
 
     def __init__(
         self, model: Xcodec2Model, frozen: Sequence[str], loss: LossRecipe, drawn: frozenset[str] = frozenset()

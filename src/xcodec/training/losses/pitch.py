@@ -38,7 +38,7 @@ class PitchTracker:
                 f"the pitch of recordings is tracked at {SAMPLING_RATE} Hz; this codec writes {sampling_rate} Hz"
             )
         self.hop_length = hop_length
-        self._network = pitch_network()
+        self._network = pitch_network(threads=1)  # beside a training step, which has the others
 
     def __call__(self, audio: Tensor) -> tuple[Tensor, Tensor]:
         """Track recordings, float32 (clips, samples), samples a multiple of the step.
