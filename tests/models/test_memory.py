@@ -69,7 +69,7 @@ def test_memory_grows_little_with_length():
     """A second more takes 0.5 MB by the sums; it took 3 MB and more when convolutions were computed whole."""
 
     def peaks(seconds: int) -> list[int]:
-        # What the allocator keeps would be measured instead, and depends on who asks when: it gives back all from 64 KiB.
+        # What the allocator keeps would be measured too, and depends on who asks when; so it keeps nothing large.
         env = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
         env["MALLOC_MMAP_THRESHOLD_"] = str(64 << 10)
         command = [sys.executable, "-c", MEASURE, str(seconds)]
