@@ -82,22 +82,22 @@ def of_recorded_pitch(model: CodecModel, latents: Tensor, recording: Tensor) -> 
     steps = head.source.scale_steps(pitch)
     made = head.voiced(hidden, steps)[0, 0]
     led = copy.copy(head)
-    led.source = LedPulses(head, steps, made.numpy(), recording.numpy())
+    led.source = LedPulses(head.source, steps, made.numpy(), recording.numpy())
     return {"decoded, recorded pitch": made, "decoded, recorded pitch and phase": led.voiced(hidden, steps)[0, 0]}
 
 
 class LedPulses(PulseTrain):
-    """A head's pulses, moved at each step by as much as a recording's fundamental lies elsewhere than what was made.
+    """Pulses of a source, moved at each step by as much as a recording's fundamental lies elsewhere than what was made.
 
     Args:
-        head: whose.
+        source: whose.
         steps: of the pitch that it had, (1, steps).
-        made: samples that it made by that.
+        made: samples that were made by that.
         recording: as many.
     """
 
-    def __init__(self, head: HarmonicHead, steps: Tensor, made: np.ndarray, recording: np.ndarray) -> None:
-        self.__dict__.update(head.source.__dict__)
+    def __init__(self, source: PulseTrain, steps: Tensor, made: np.ndarray, recording: np.ndarray) -> None:
+        self.__dict__.update(source.__dict__)
         self.moved = torch.zeros((1, steps.shape[1], 1), dtype=torch.int64)
         begun = np.cumsum([0.0, *(self.turns(steps)[0] / PERIOD).tolist()])
         carrier = np.exp(-2j * np.pi * np.interp(np.arange(len(made)) / self.hop_length, np.arange(len(begun)), begun))

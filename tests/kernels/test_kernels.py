@@ -247,6 +247,21 @@ def test_what_the_operator_cannot_take_is_an_error_that_says_why():
 
 @needs_native
 @pytest.mark.gradients
+@pytest.mark.parametrize("channels", [4, 8])
+def test_an_encoder_gives_the_same_with_gradients_and_without(channels):
+    torch.manual_seed(0)
+    encoder, wave = AcousticEncoder(channels, (2, 4), 8), torch.randn(2, 1, 4000)
+    whole = Whole(torch.tensor([4000, 2400]))
+    expected = encoder(wave, whole)
+    assert expected.requires_grad
+    with torch.inference_mode():
+        found = encoder(wave, whole)
+    for clip, length in enumerate((500, 300)):
+        torch.testing.assert_close(found[clip, :, :length], expected[clip, :, :length], rtol=1e-4, atol=1e-5)
+
+
+@needs_native
+@pytest.mark.gradients
 def test_the_encoder_compiles_whole_with_the_kernel_inside():
     torch.manual_seed(0)
     encoder = AcousticEncoder(4, (2, 4), 8)

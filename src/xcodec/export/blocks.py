@@ -68,7 +68,7 @@ class MatrixPower(FramedPower):
         cosines, sines = waves(self.fft_length // 2 + 1, self.frame_length, self.fft_length)
         # No buffers: they stay float32 where the model becomes half precision.
         self.cosines, self.sines = cosines.T.float().contiguous(), sines.T.float().contiguous()
-        self.povey, self.matrix = torch.from_numpy(given.window), torch.from_numpy(given.filters)
+        self.povey, self.matrix = given.constants()
 
     def forward(self, waveform: Tensor) -> Tensor:
         """`FramedPower.forward`."""
