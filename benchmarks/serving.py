@@ -130,7 +130,11 @@ def serve(way: str, model: str | None, device: str, threads: int, told: Connecti
     service = kind(codec, Limits(streams=1000, batch=1 if way == "alone" else Limits.batch))
     listening = listen("127.0.0.1", 0)
     about = {"port": listening.getsockname()[1], "model": repr(codec), "size": codec.codebook_sizes[0]}
-    about |= {"frame_rate": codec.frame_rate, "rate": codec.output_sampling_rate, "lookahead": service.lookahead}
+    about |= {
+        "frame_rate": codec.frame_rate,
+        "rate": codec.output_sampling_rate,
+        "lookahead": service.windows.lookahead,
+    }
     server_for(create_app(service), service, 1.0, lambda: told.send(about)).run(sockets=[listening])
 
 

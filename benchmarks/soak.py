@@ -22,7 +22,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from serving import codec_of, figures, serve
-from xcodec.serving.service import CHUNKS, CONTEXT, LOOKAHEAD
+from xcodec.serving.service import windows_of
 from xcodec.streaming import StreamDecoder
 
 FRAMES = 150  # of an honest stream
@@ -40,7 +40,7 @@ def alone(model: str | None, size: int) -> list[bytes]:
     codec = codec_of(model, "cpu")
     whole = []
     for number in range(CLIPS):
-        decoder = StreamDecoder(codec, CONTEXT, LOOKAHEAD, CHUNKS)
+        decoder = StreamDecoder(codec, *windows_of(codec.model))
         parts = [decoder.push(clip(size, number).astype(np.int64)), decoder.flush()]
         whole.append(b"".join(part.samples[0].astype("<f4").tobytes() for part in parts if part is not None))
     return whole

@@ -1,12 +1,16 @@
-"""The pitch that a harmonic decoder decides on: the same whatever computes it."""
+"""Harmonic decoders: a pitch that is the same whatever computes it, and how far they look ahead."""
 
 import pytest
 import torch
 from torch import Tensor
 
-from builders import RECORDINGS
-from xcodec import Codec, kernels
+from builders import RECORDINGS, tiny_harmonic
+from module_builders import same
+from xcodec import Codec, InputError, kernels
+from xcodec.models.codec_model import CodecModel
 from xcodec.models.harmonic_xcodec2 import HarmonicXcodec2Model
+from xcodec.modules.time import WHOLE, Streamed
+from xcodec_builders import tiny_harmonic_xcodec
 
 FINELY = 1_000_000  # times as many steps to an octave as the pitch is rounded to
 
@@ -32,3 +36,40 @@ def test_rounding_elsewhere_moves_it_by_a_hundred_thousandth_of_a_step(variant: 
     nearly_all, _ = torch.cat(moved).sort()
     nearly_all = nearly_all[: int(0.999 * len(nearly_all))]  # but where two bins far apart are as likely
     assert nearly_all.mean() < 1e-5
+
+
+FEW = [tiny_harmonic(decoder_lookahead=4), tiny_harmonic_xcodec(decoder_lookahead=4)]
+
+
+def random_codes(model: CodecModel, frames: int) -> Tensor:
+    torch.manual_seed(0)
+    sizes = torch.tensor(model.codebook_sizes)[None, :, None]
+    return torch.randint(0, 1 << 16, (1, len(model.codebook_sizes), frames)) % sizes
+
+
+@pytest.mark.parametrize("model", FEW)
+@torch.inference_mode()
+def test_no_audio_depends_on_more_codes_ahead_than_the_configuration_says(model: CodecModel) -> None:
+    assert model.lookahead == 4
+    codes = random_codes(model, 40)
+    other = codes.clone()
+    other[..., 20] = (other[..., 20] + 1) % model.codebook_sizes[0]
+    changed = (model.synthesize(codes, WHOLE) != model.synthesize(other, WHOLE))[0, 0].nonzero()
+    assert 16 * 320 <= int(changed[0]) < 18 * 320
+
+
+@pytest.mark.parametrize("model", FEW)
+@torch.inference_mode()
+def test_a_stream_that_looks_so_far_ahead_is_the_whole_code_by_code(model: CodecModel) -> None:
+    codes, past, pieces = random_codes(model, 30), None, []
+    for start in range(30 - 4):
+        time = Streamed([past], 1)
+        pieces.append(model.synthesize(codes[..., start : start + 5], time)[..., :320])
+        [past] = time.after
+    assert same(torch.cat(pieces, 2), model.synthesize(codes, WHOLE)[..., : 26 * 320])
+
+
+@pytest.mark.parametrize("lookahead", [1, 6])
+def test_a_decoder_looks_ahead_as_far_as_its_head_needs_and_its_first_layer_can(lookahead: int) -> None:
+    with pytest.raises(InputError, match=rf"decoder_lookahead={lookahead}.*expected 2 to 5, or None"):
+        tiny_harmonic(decoder_lookahead=lookahead)

@@ -23,8 +23,8 @@ def begins(train: PulseTrain, pitch: torch.Tensor) -> torch.Tensor:
     return Whole().sum_before(train.turns(pitch))
 
 
-def head() -> HarmonicHead:
-    return randomized(HarmonicHead(64, 40, 4, 16, 2000, 16, 50.0, 400.0))  # type: ignore[return-value]
+def head(lookahead: int = 1) -> HarmonicHead:
+    return randomized(HarmonicHead(64, 40, 4, 16, 2000, 16, 50.0, 400.0, lookahead))  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("frequency", [55.0, 101.3, 220.0, 480.0])
@@ -99,13 +99,15 @@ def test_a_clip_of_a_padded_batch_sounds_as_it_does_alone() -> None:
         assert not together[i, :, n * 40 :].any()
 
 
-def test_windows_that_show_what_it_reaches_give_the_whole() -> None:
-    block = head()
+@pytest.mark.parametrize(("lookahead", "reach"), [(1, (4, 3)), (0, (6, 2))])
+def test_windows_that_show_what_it_reaches_give_the_whole(lookahead: int, reach: tuple[int, int]) -> None:
+    block = head(lookahead)
+    assert block.reach == reach
     torch.manual_seed(3)
     x = torch.randn(2, 30, 64) * 0.05
     whole, pieces, pasts, start = block(x)[:, 0], [], [None, None], 0
     for size in (1, 2, 9, 4, 10, 4):
-        ahead = min(30, start + size + block.reach + 1)  # the pitch reaches one further
+        ahead = min(30, start + size + block.reach[1])
         time = Streamed(pasts, size)
         pieces.append(block(x[:, start:ahead], time)[:, 0, : size * 40])
         pasts, start = list(time.after), start + size

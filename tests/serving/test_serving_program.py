@@ -23,7 +23,7 @@ import llasa_builders
 from serving_builders import said_by
 from xcodec import Codec
 from xcodec.cli.app import app
-from xcodec.serving.service import CHUNKS, CONTEXT, LOOKAHEAD
+from xcodec.serving.service import windows_of
 from xcodec.streaming import StreamDecoder
 
 CODES = np.random.default_rng(0).integers(65536, size=60)
@@ -94,7 +94,7 @@ def test_a_sentence_that_a_language_model_has_learned_is_streamed_to_the_client_
         running.send_signal(signal.SIGTERM)
         assert running.wait(30) == 0
     assert len(pieces) > 1
-    decoder = StreamDecoder(codec, CONTEXT, LOOKAHEAD, CHUNKS)
+    decoder = StreamDecoder(codec, *windows_of(codec.model))
     parts = [part for part in (decoder.push(codes.ids), decoder.flush()) if part is not None]
     expected = np.concatenate([part.samples[0] for part in parts])
     assert np.array_equal(np.frombuffer(b"".join(pieces)[44:], "<i2"), (expected.clip(-1, 1) * 32767).round())

@@ -31,7 +31,7 @@ from xcodec.serving.faults import Fault
 from xcodec.serving.language_model import load_speaker
 from xcodec.serving.limits import Limits
 from xcodec.serving.server import listen
-from xcodec.serving.service import CHUNKS, CONTEXT, LOOKAHEAD
+from xcodec.serving.service import windows_of
 from xcodec.serving.speaker import Speaker
 from xcodec.serving.tempo import Tempo
 from xcodec.serving.upstream import Upstream
@@ -71,7 +71,7 @@ def client(server: Running) -> Iterator[openai.OpenAI]:
 
 def decoded(codec: Codec, codes: np.ndarray) -> np.ndarray:
     """What a stream of codes sounds like, as 16-bit numbers."""
-    decoder = StreamDecoder(codec, CONTEXT, LOOKAHEAD, CHUNKS)
+    decoder = StreamDecoder(codec, *windows_of(codec.model))
     pieces = [piece for piece in (decoder.push(codes), decoder.flush()) if piece is not None]
     samples = np.concatenate([piece.samples[0] for piece in pieces])
     return (samples.clip(-1, 1) * 32767).round()

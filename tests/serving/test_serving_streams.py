@@ -17,7 +17,7 @@ import builders
 from serving_builders import Running, said_by, serving, streamed
 from xcodec import Audio, Codec, Xcodec2FeatureExtractor
 from xcodec.serving.limits import Limits
-from xcodec.serving.service import CHUNKS, CONTEXT, ENCODED_CHUNK, LOOKAHEAD
+from xcodec.serving.service import ENCODED_CHUNK, LOOKAHEAD, windows_of
 from xcodec.streaming import StreamDecoder, StreamEncoder
 
 SPEECH = Audio.read(builders.RECORDINGS[1])
@@ -35,7 +35,7 @@ def random_ids(count: int, seed: int) -> np.ndarray:
 
 def alone(codec: Codec, ids: np.ndarray) -> np.ndarray:
     """What a decoder of one's own makes of codes."""
-    decoder = StreamDecoder(codec, CONTEXT, LOOKAHEAD, CHUNKS)
+    decoder = StreamDecoder(codec, *windows_of(codec.model))
     pieces = [piece for piece in (decoder.push(ids), decoder.flush()) if piece is not None]
     return np.concatenate([piece.samples[0] for piece in pieces])
 

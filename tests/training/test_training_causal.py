@@ -61,8 +61,12 @@ def test_it_learns_from_stored_codes_and_streams_what_it_decodes(tmp_path: Path)
     assert np.allclose(np.concatenate(streamed), other.decode_ids([ids])[0], atol=1e-5)
 
 
-def test_the_recipe_for_mini_trains_a_small_decoder_and_nothing_else() -> None:
-    recipe = Recipe.read("mini-causal")
+SIZES = "decoder_hidden_size: 320, intermediate_size: 1280, num_hidden_layers: 7, num_attention_heads: 5"
+SMALL = f"model={{{SIZES}, sliding_window: 100}}"
+
+
+def test_the_recipe_trains_a_decoder_and_nothing_else() -> None:
+    recipe = Recipe.read("xcodec2-causal", ("initialize_from=mini", SMALL))
     start = build_model(recipe)
     model, drawn = start.model, start.drawn
     assert all(name.startswith("acoustic_decoder.") for name in drawn)
@@ -78,9 +82,9 @@ def test_the_recipe_for_mini_trains_a_small_decoder_and_nothing_else() -> None:
 
 
 def test_a_causal_decoder_may_begin_from_another_one(tmp_path: Path) -> None:
-    start = build_model(Recipe.read("mini-causal")).model
+    start = build_model(Recipe.read("xcodec2-causal", ("initialize_from=mini", SMALL))).model
     export(start, tmp_path / "start", torch.float32)
-    again = build_model(Recipe.read("mini-causal", (f"initialize_from={tmp_path / 'start'}",)))
+    again = build_model(Recipe.read("xcodec2-causal", (f"initialize_from={tmp_path / 'start'}", SMALL)))
     assert not again.drawn
     state = start.state_dict()
     assert all(torch.equal(tensor, state[name]) for name, tensor in again.model.state_dict().items())

@@ -31,6 +31,7 @@ from xcodec.training.initialization import initialize, initialize_head
 from xcodec.training.losses.pitch import PitchTracker, pitch_loss
 from xcodec.training.recipe import Recipe
 from xcodec.training.starting_point import build_model
+from xcodec.training.taps import later
 from xcodec.training.trainer import Trainer
 from xcodec_builders import TINY_ACOUSTIC, TINY_SEMANTIC, tiny_harmonic_xcodec, tiny_xcodec
 
@@ -96,6 +97,27 @@ def test_its_parts_begin_as_those_of_another_model_where_they_fit(tmp_path: Path
     assert drawn == {"acoustic_decoder.embed", "acoustic_encoder.linear", "acoustic_encoder.direct"}, "of other widths"
     with pytest.raises(CheckpointError, match=r"nothing of .*other fits into 'semantic_encoder' of a harmonic_xcodec2"):
         build_model(recipe_of(tmp_path, parts_from={"semantic_encoder": str(tmp_path / "other")}))
+
+
+def test_a_decoder_that_is_to_look_less_far_ahead_begins_with_the_taps_that_saw_each_step(tmp_path: Path) -> None:
+    """Where all steps are alike, it says what the other one does."""
+    other = tiny_harmonic()
+    other.save_pretrained(tmp_path / "other")
+    settings = ("loss.head=0", "loss.phones=0", "loss.pitch=1", f"initialize_from={tmp_path / 'other'}")
+    recipe = tiny_recipe(tmp_path, *settings, trains="harmonic_xcodec2", model={"decoder_lookahead": 4})
+    start = build_model(recipe)
+    assert start.model.lookahead == 4
+    assert not start.drawn
+    codes = torch.full((1, 1, 60), 1234)
+    with torch.inference_mode():
+        audio, expected = (model.synthesize(codes, WHOLE)[0, 0, 40 * 320 : 50 * 320] for model in (start.model, other))
+    assert torch.allclose(audio, expected, atol=1e-3 * float(expected.abs().max()))
+
+
+def test_taps_that_see_nothing_any_more_are_added_to_the_nearest() -> None:
+    weight = torch.tensor([[1.0, 2, 3, 4, 5, 6, 7]])
+    assert later(weight, 3).tolist() == [[0, 0, 0, 1, 2, 3, 22]]
+    assert later(weight, -2).tolist() == [[6, 4, 5, 6, 7, 0, 0]]
 
 
 def test_an_x_codec_learns_its_pitch_its_semantic_model_by_a_teacher(tmp_path: Path) -> None:

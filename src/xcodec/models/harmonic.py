@@ -37,6 +37,7 @@ class HarmonicFields:
 
     output_hop_length: int
     output_sampling_rate: int
+    decoder_lookahead: int | None
 
     def __init__(
         self,
@@ -70,6 +71,7 @@ class HarmonicFields:
             self.num_pitch_bins,
             self.lowest_pitch,
             self.highest_pitch,
+            **({} if self.decoder_lookahead is None else {"lookahead": 0}),
         )
 
     def _check(self) -> None:

@@ -21,7 +21,16 @@ from xcodec.modules.packing import (
     Packable,
 )
 
-__all__ = ["MaskedConv1d", "MaskedConvTranspose1d", "channels_last", "conv_output_length", "is_channels_last"]
+__all__ = [
+    "MaskedConv1d",
+    "MaskedConvTranspose1d",
+    "as_many_steps",
+    "channels_last",
+    "conv_ahead",
+    "conv_output_length",
+    "conv_reach",
+    "is_channels_last",
+]
 
 Length = TypeVar("Length", int, Tensor)
 
@@ -185,6 +194,31 @@ def opaque_packed_conv(x: Tensor, number: Tensor, out_channels: int, steps: int)
 @opaque_packed_conv.register_fake
 def _(x: Tensor, number: Tensor, out_channels: int, steps: int) -> Tensor:  # noqa: ARG001
     return x.new_empty(x.shape[0], steps, out_channels).transpose(1, 2)
+
+
+def conv_ahead(in_channels: int, out_channels: int, taps: int, lookahead: int, groups: int = 1) -> MaskedConv1d:
+    """Make a convolution for `as_many_steps`, by which an output sees its own step, so many after it, and others.
+
+    Args:
+        in_channels: of the input.
+        out_channels: of the output.
+        taps: of the kernel.
+        lookahead: how many of them lie after an output's own step, at most half.
+        groups: as for `torch.nn.Conv1d`.
+    """
+    return MaskedConv1d(in_channels, out_channels, taps, padding=taps - 1 - lookahead, groups=groups)
+
+
+def as_many_steps(conv: nn.Module, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """Convolve `x` of shape (batch, in_channels, time), whose valid steps `lengths` counts, to as many steps."""
+    y: Tensor = conv(x, lengths)
+    return y[:, :, : x.shape[2]]
+
+
+def conv_reach(conv: nn.Conv1d) -> tuple[int, int]:
+    """How many steps before and after its own an output of a convolution with stride 1 depends on."""
+    before = int(conv.padding[0])
+    return before, conv.dilation[0] * (conv.kernel_size[0] - 1) - before
 
 
 class MaskedConvTranspose1d(nn.ConvTranspose1d):

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xcodec.modules.conv import MaskedConv1d
+from xcodec.modules.conv import MaskedConv1d, as_many_steps, conv_ahead, conv_reach
 from xcodec.modules.istft import OVERLAP, normalized_overlap_add
 from xcodec.modules.lengths import valid_steps
 from xcodec.modules.linear import Linear
@@ -23,7 +23,8 @@ __all__ = ["HarmonicHead", "PitchPredictor"]
 
 NEIGHBOURS = 3  # bins to either side of the likeliest one that its frequency is the mean of
 MAX_LOG_MAGNITUDE = 5.0
-PITCH_REACH, TURNS_REACH = 1, 1  # steps to either side that a pitch, and what the phase turns by, depend on
+TURNS_REACH = 1  # steps to either side that what the phase turns by depends on
+TAPS = 3
 NOISE_STEPS = 64  # after which the noise comes again: 1.28 s at 50 steps a second
 
 
@@ -36,17 +37,27 @@ class PitchPredictor(nn.Module):
         lowest: fundamental frequency in Hz of the first one.
         highest: of the last one.
         inner_size: width on the way.
+        lookahead: how many steps after its own a pitch depends on: 1, or 0.
     """
 
-    def __init__(self, hidden_size: int, num_bins: int, lowest: float, highest: float, inner_size: int = 128) -> None:
+    def __init__(
+        self,
+        hidden_size: int,
+        num_bins: int,
+        lowest: float,
+        highest: float,
+        inner_size: int = 128,
+        lookahead: int = TAPS // 2,
+    ) -> None:
         super().__init__()
         self.num_bins, self.lowest, self.highest = num_bins, lowest, highest
-        self.conv = MaskedConv1d(hidden_size, inner_size, kernel_size=3, padding=1)
+        self.conv = conv_ahead(hidden_size, inner_size, TAPS, lookahead)
         self.linear = Linear(inner_size, num_bins)
+        self.reach = conv_reach(self.conv)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Map (batch, time, hidden_size) to the bins' logits, (batch, time, num_bins)."""
-        inner = F.gelu(self.conv(x.transpose(1, 2), lengths).transpose(1, 2))
+        inner = F.gelu(as_many_steps(self.conv, x.transpose(1, 2), lengths).transpose(1, 2))
         logits: Tensor = self.linear(inner)
         return logits
 
@@ -89,6 +100,7 @@ class HarmonicHead(nn.Module):
         num_pitch_bins: as for `PitchPredictor`.
         lowest_pitch: in Hz; likewise.
         highest_pitch: in Hz; likewise.
+        lookahead: how many steps after its own the convolutions of the input see: 1, or 0.
     """
 
     noise: Tensor
@@ -103,30 +115,34 @@ class HarmonicHead(nn.Module):
         num_pitch_bins: int,
         lowest_pitch: float,
         highest_pitch: float,
+        lookahead: int = TAPS // 2,
     ) -> None:
         super().__init__()
         self.ratio, self.inner_size, self.hop_length = ratio, inner_size, hop_length
         self.filter_hop = hop_length // ratio
         self.n_fft = OVERLAP * self.filter_hop
         self.num_bins = self.n_fft // 2 + 1
-        self.pitch = PitchPredictor(hidden_size, num_pitch_bins, lowest_pitch, highest_pitch)
+        self.pitch = PitchPredictor(hidden_size, num_pitch_bins, lowest_pitch, highest_pitch, lookahead=lookahead)
         self.source = PulseTrain(sampling_rate, hop_length, lowest_pitch, highest_pitch)
-        self.up = MaskedConv1d(hidden_size, ratio * inner_size, kernel_size=3, padding=1)
-        self.mix = MaskedConv1d(inner_size, inner_size, kernel_size=3, padding=1)
+        self.up = conv_ahead(hidden_size, ratio * inner_size, TAPS, lookahead)
+        self.mix = MaskedConv1d(inner_size, inner_size, kernel_size=TAPS, padding=TAPS // 2)
         self.norm = nn.LayerNorm(inner_size)
         self.linear = Linear(inner_size, 2 * self.num_bins)
         angles = torch.rand(NOISE_STEPS * ratio, self.num_bins, generator=torch.Generator().manual_seed(0))
         self.register_buffer("noise", 2 * math.pi * angles - math.pi)
 
     @property
-    def filter_reach(self) -> int:
-        """How many steps to either side a sample depends on, if pitch and phase are known."""
-        return -(-OVERLAP // self.ratio) + 1
+    def samples_reach(self) -> tuple[int, int]:
+        """How many steps before and after its own a sample depends on, if pitch and phase are known."""
+        overlap = -(-OVERLAP // self.ratio)  # and what is mixed
+        before, after = conv_reach(self.up)
+        return overlap + max(before, TURNS_REACH), overlap + max(after, TURNS_REACH)
 
     @property
-    def reach(self) -> int:
-        """How many steps to either side a sample depends on, if the phase that they begin with is known."""
-        return self.filter_reach + TURNS_REACH + PITCH_REACH
+    def reach(self) -> tuple[int, int]:
+        """How many steps before and after its own a sample depends on, if the phase that they begin with is known."""
+        before, after = zip(self.samples_reach, (TURNS_REACH, 0), self.pitch.reach, strict=True)
+        return sum(before), sum(after)
 
     def forward(self, x: Tensor, time: Time = WHOLE) -> Tensor:
         """Make samples.
@@ -138,7 +154,7 @@ class HarmonicHead(nn.Module):
         Returns:
             float32 samples of shape (batch, 1, time * hop_length), zeros past each clip's end.
         """
-        return self.voiced(x, time.map(self._pitch, x, reach=PITCH_REACH, width=x.shape[2]), time)
+        return self.voiced(x, time.map(self._pitch, x, reach=self.pitch.reach, width=x.shape[2]), time)
 
     def voiced(self, x: Tensor, pitch: Tensor, time: Time = WHOLE) -> Tensor:
         """Make samples of a given pitch, in steps of `source`'s scale, int64 (batch, time); else as `forward`."""
@@ -146,7 +162,7 @@ class HarmonicHead(nn.Module):
         positions = time.positions(x).expand(x.shape[0], -1)
         width = 8 * self.ratio * self.n_fft
         signals = (x, pitch, phase, positions)
-        return time.map(self._samples, *signals, reach=self.filter_reach, up=self.hop_length, width=width)[:, None]
+        return time.map(self._samples, *signals, reach=self.samples_reach, up=self.hop_length, width=width)[:, None]
 
     def _pitch(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         return self.pitch.scale_steps(self.pitch(x, lengths), STEPS_PER_OCTAVE).clamp(0, self.source.highest_step)
@@ -179,7 +195,7 @@ class HarmonicHead(nn.Module):
         Returns:
             float32 (batch, time * ratio, 2 * (n_fft / 2 + 1)).
         """
-        y = self.up(x.transpose(1, 2), lengths)
+        y = as_many_steps(self.up, x.transpose(1, 2), lengths)
         # (batch, ratio * inner, time) -> (batch, inner, time * ratio)
         y = F.gelu(y.unflatten(1, (self.ratio, self.inner_size)).permute(0, 2, 3, 1).flatten(2))
         y = y + self.mix(y, None if lengths is None else lengths * self.ratio)

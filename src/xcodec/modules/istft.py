@@ -80,9 +80,9 @@ class ISTFTHead(nn.Module):
         self.linear = Linear(hidden_size, n_fft + 2)
 
     @property
-    def reach(self) -> int:
-        """How many steps to either side a sample depends on."""
-        return self.n_fft // self.hop_length // 2
+    def reach(self) -> tuple[int, int]:
+        """How many steps before and after its own a sample depends on."""
+        return self.n_fft // self.hop_length // 2, self.n_fft // self.hop_length // 2
 
     def forward(self, x: Tensor, time: Time = WHOLE) -> Tensor:
         """Make samples.

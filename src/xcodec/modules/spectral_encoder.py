@@ -17,7 +17,7 @@ from xcodec.modules.fbank import FramedPower, KaldiFbank, stack_frames
 from xcodec.modules.lengths import zero_past_end
 from xcodec.modules.linear import Linear
 from xcodec.modules.time import WHOLE, Time
-from xcodec.modules.vocos import EPS, VocosBlock
+from xcodec.modules.vocos import AROUND, EPS, VocosBlock
 
 __all__ = ["SpectralEncoder"]
 
@@ -71,7 +71,7 @@ class SpectralEncoder(nn.Module):
         self.direct = Linear(num_features, output_size)
         self.width = num_features + intermediate_size
         margin = max(max(self.margins(i)) for i in range(len(self.banks)))
-        self.halo = -(-margin // hop_length) + 1 + VocosBlock.reach * num_layers
+        self.halo = -(-margin // hop_length) + 1 + AROUND * num_layers
 
     def margins(self, i: int) -> tuple[int, int]:
         """Samples that the windows of a filter bank reach before the first hop, and past the last one."""

@@ -4,12 +4,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xcodec.modules.conv import MaskedConv1d
+from xcodec.modules.conv import as_many_steps, conv_ahead
 from xcodec.modules.linear import Linear
 
-__all__ = ["VocosBlock"]
+__all__ = ["AROUND", "EPS", "TAPS", "VocosBlock"]
 
 TAPS = 7
+AROUND = TAPS // 2  # steps to either side that a convolution sees which looks as far ahead as back
 EPS = 1e-6
 
 
@@ -20,14 +21,15 @@ class VocosBlock(nn.Module):
         channels: of input and output.
         intermediate_size: width between the linear maps.
         initial_scale: of every channel.
+        lookahead: how many steps after its own an output depends on, at most half of the convolution's taps; the others
+            lie before.
     """
 
-    reach = TAPS // 2
-    """How many steps to either side an output depends on."""
-
-    def __init__(self, channels: int, intermediate_size: int, initial_scale: float = 1.0) -> None:
+    def __init__(
+        self, channels: int, intermediate_size: int, initial_scale: float = 1.0, lookahead: int = AROUND
+    ) -> None:
         super().__init__()
-        self.conv = MaskedConv1d(channels, channels, kernel_size=TAPS, padding=TAPS // 2, groups=channels)
+        self.conv = conv_ahead(channels, channels, TAPS, lookahead, groups=channels)
         self.norm = nn.LayerNorm(channels, eps=EPS)
         self.linear1 = Linear(channels, intermediate_size)
         self.linear2 = Linear(intermediate_size, channels)
@@ -36,5 +38,5 @@ class VocosBlock(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Map `x` of shape (batch, time, channels); `lengths` counts valid steps, shape (batch,)."""
-        y = self.conv(x.transpose(1, 2), lengths).transpose(1, 2)
+        y = as_many_steps(self.conv, x.transpose(1, 2), lengths).transpose(1, 2)
         return x + self.scale * self.linear2(F.gelu(self.linear1(self.norm(y))))

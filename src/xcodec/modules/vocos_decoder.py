@@ -1,16 +1,16 @@
 """Vocos (Siuzdak, 2023): from one vector a step to a waveform, by ConvNeXt blocks and a head that makes samples."""
 
+from typing import cast
+
 from torch import Tensor, nn
 
-from xcodec.modules.conv import MaskedConv1d
+from xcodec.modules.conv import as_many_steps, conv_ahead, conv_reach
 from xcodec.modules.harmonic_head import HarmonicHead
 from xcodec.modules.istft import ISTFTHead
 from xcodec.modules.time import WHOLE, Time
-from xcodec.modules.vocos import EPS, VocosBlock
+from xcodec.modules.vocos import AROUND, EPS, TAPS, VocosBlock
 
 __all__ = ["VocosDecoder"]
-
-TAPS = 7
 
 
 class VocosDecoder(nn.Module):
@@ -22,6 +22,8 @@ class VocosDecoder(nn.Module):
         intermediate_size: width inside them.
         num_layers: how many there are.
         head: makes samples of their states: Vocos' inverse STFT, or pulses and noise behind filters.
+        lookahead: how many steps after its own a sample depends on, at least as many as the head sees: the first
+            convolution sees the rest of them, and the blocks only what was before. None is as far ahead as back.
     """
 
     def __init__(
@@ -31,26 +33,30 @@ class VocosDecoder(nn.Module):
         intermediate_size: int,
         num_layers: int,
         head: ISTFTHead | HarmonicHead,
+        lookahead: int | None = None,
     ) -> None:
         super().__init__()
-        self.embed = MaskedConv1d(input_size, hidden_size, kernel_size=TAPS, padding=TAPS // 2)
+        first, others = (AROUND, AROUND) if lookahead is None else (lookahead - head.reach[1], 0)
+        self.embed = conv_ahead(input_size, hidden_size, TAPS, first)
         self.norm1 = nn.LayerNorm(hidden_size, eps=EPS)
         self.layers = nn.ModuleList(
-            VocosBlock(hidden_size, intermediate_size, 1 / num_layers) for _ in range(num_layers)
+            VocosBlock(hidden_size, intermediate_size, 1 / num_layers, others) for _ in range(num_layers)
         )
         self.norm2 = nn.LayerNorm(hidden_size, eps=EPS)
         self.head = head
         self.width = max(input_size, intermediate_size)
 
     @property
-    def halo(self) -> int:
-        """How many steps to either side the head's input depends on."""
-        return TAPS // 2 + VocosBlock.reach * len(self.layers)
+    def reach(self) -> tuple[int, int]:
+        """How many steps before and after its own the head's input depends on."""
+        convs = [self.embed, *(cast(VocosBlock, layer).conv for layer in self.layers)]
+        before, after = zip(*map(conv_reach, convs), strict=True)
+        return sum(before), sum(after)
 
     @property
     def lookahead(self) -> int:
         """How many steps after its own a sample depends on."""
-        return self.halo + self.head.reach
+        return self.reach[1] + self.head.reach[1]
 
     def forward(self, x: Tensor, time: Time = WHOLE) -> Tensor:
         """Decode.
@@ -66,10 +72,10 @@ class VocosDecoder(nn.Module):
 
     def hidden(self, x: Tensor, time: Time = WHOLE) -> tuple[Tensor, Time]:
         """Compute what the head reads, (batch, time, hidden size), and what time it is of."""
-        return time.map(self._states, x, width=self.width, reach=self.halo, told=True), time
+        return time.map(self._states, x, width=self.width, reach=self.reach, told=True), time
 
     def _states(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        x = self.norm1(self.embed(x.transpose(1, 2), lengths).transpose(1, 2))
+        x = self.norm1(as_many_steps(self.embed, x.transpose(1, 2), lengths).transpose(1, 2))
         for layer in self.layers:
             x = layer(x, lengths)
         states: Tensor = self.norm2(x)

@@ -105,7 +105,7 @@ class Decoding(Way):
         self._depth = depth
         self._dtype = code_type(self.codec.codebook_sizes)
         chunks = None if "chunk" not in query else (whole_number(query, "chunk", 0),)
-        self.stream = service.open_decoder(whole_number(query, "lookahead", service.lookahead), chunks)
+        self.stream = service.open_decoder(whole_number(query, "lookahead", service.windows.lookahead), chunks)
 
     def opening(self) -> dict[str, Any]:
         """`Way.opening`."""

@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from xcodec.codec import Codec
+from xcodec.models.codec_model import CodecModel
 from xcodec.serving.faults import Fault
 from xcodec.serving.jobs import Jobs
 from xcodec.serving.limits import Limits
@@ -14,22 +16,46 @@ from xcodec.serving.speaker import Speaker, Speeches
 from xcodec.serving.voices import Voices
 from xcodec.streaming import StreamDecoder, StreamEncoder
 
-__all__ = ["CHUNKS", "CHUNKS_ONWARD", "CONTEXT", "LOOKAHEAD", "Service"]
+__all__ = ["CHUNKS", "CHUNKS_ONWARD", "CONTEXT", "LOOKAHEAD", "Service", "Windows", "windows_of"]
 
 CHUNKS = (5, 10, 20, 40)
 """Frames in the first pieces of a stream, and in all others: audio begins early, and later costs less."""
 
 CHUNKS_ONWARD = (1, 2, 4, 8, 16)
-"""The same of a model that looks ahead once, for which a short first piece costs no more than itself."""
+"""The same of a model that looks no further ahead than a piece may wait: its audio begins at once, and is exact."""
 
 LOOKAHEAD = 5
-"""Frames that a decoded piece waits for."""
+"""Frames that a decoded piece waits for, where its audio depends on more."""
 
 CONTEXT = 200
 """Frames of the past that attention sees, where a stream cannot be exact: more is hardly heard, and has to be kept."""
 
 ENCODED_CHUNK = 25
 """Frames that are encoded at a time: each time the encoder is shown the past again."""
+
+
+class Windows(NamedTuple):
+    """How a stream of codes is cut.
+
+    Attributes:
+        context: frames of the past that attention sees; None is all of them.
+        lookahead: frames that a piece waits for.
+        chunks: frames in the first pieces, and in all others.
+    """
+
+    context: int | None
+    lookahead: int
+    chunks: tuple[int, ...]
+
+
+def windows_of(model: CodecModel) -> Windows:
+    """Say how streams of a model are cut: exactly, where a piece need not wait for much more than itself."""
+    lookahead = model.lookahead
+    if lookahead is None:
+        return Windows(CONTEXT, LOOKAHEAD, CHUNKS)
+    if model.looks_ahead_once or lookahead <= LOOKAHEAD:
+        return Windows(None, lookahead, CHUNKS_ONWARD)
+    return Windows(None, LOOKAHEAD, CHUNKS)
 
 
 @dataclass
@@ -61,21 +87,10 @@ class Service:
         """Frames of a stream's input that may wait."""
         return int(self.limits.pending_seconds * self.codec.frame_rate)
 
-    @property
-    def lookahead(self) -> int:
-        """Frames that a decoded piece waits for, where a client says nothing else."""
-        model = self.codec.model
-        return model.lookahead if model.looks_ahead_once and model.lookahead is not None else LOOKAHEAD
-
-    @property
-    def context(self) -> int | None:
-        """Frames of the past that attention sees."""
-        return CONTEXT if self.codec.model.lookahead is None else None
-
-    @property
-    def chunks(self) -> tuple[int, ...]:
-        """Frames in the pieces of a decoded stream, where a client says nothing else."""
-        return CHUNKS_ONWARD if self.codec.model.looks_ahead_once else CHUNKS
+    @cached_property
+    def windows(self) -> Windows:
+        """Of a decoded stream, where a client says nothing else."""
+        return windows_of(self.codec.model)
 
     @property
     def is_idle(self) -> bool:
@@ -86,17 +101,18 @@ class Service:
         """Begin a stream of codes that become audio; its input is int64 (codebooks, frames).
 
         Args:
-            lookahead: frames that a piece waits for; None is `lookahead` of this service.
-            chunks: frames in the first pieces and in all others; None is `chunks` of this service.
+            lookahead: frames that a piece waits for; None is that of `windows`.
+            chunks: frames in the first pieces and in all others; None are those of `windows`.
 
         Raises:
             Fault: where there are too many, or the server is ending.
             InputError: for windows that are none.
         """
-        lookahead = self.lookahead if lookahead is None else lookahead
-        chunks = self.chunks if chunks is None else chunks
+        windows = self.windows
+        lookahead = windows.lookahead if lookahead is None else lookahead
+        chunks = windows.chunks if chunks is None else chunks
         self._check(lookahead, max(chunks, default=0))
-        decoder = StreamDecoder(self.codec, self.context, lookahead, chunks)
+        decoder = StreamDecoder(self.codec, windows.context, lookahead, chunks)
         return self.scheduler.open(decoder, self.codec.frame_rate)
 
     def open_encoder(

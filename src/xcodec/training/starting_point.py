@@ -22,12 +22,14 @@ from xcodec.models.registry import FAMILIES
 from xcodec.training.checkpoints import load_state, model_of
 from xcodec.training.initialization import initialize
 from xcodec.training.recipe import Recipe
+from xcodec.training.taps import taps_moved
 
 __all__ = ["StartingPoint", "build_model"]
 
 logger = logging.getLogger(__name__)
 
 DECODER = "acoustic_decoder."  # how the names of a decoder's tensors begin
+LOOKAHEAD = "decoder_lookahead"  # the field that says how convolutions are to see their steps
 CODE_VECTORS = "quantizer.project_out."  # and of those that a decoder alone has of the model whose codes it reads
 
 
@@ -90,6 +92,8 @@ def build_model(recipe: Recipe) -> StartingPoint:
     same_codes = config.code_architecture() == config_class(**(fields | of_decoder)).code_architecture()
     model = family.model(config)
     initialize(model)
+    if fields.get(LOOKAHEAD) != getattr(config, LOOKAHEAD, None):
+        weights = taps_moved(weights, family.model(config_class(**fields)), model)
     drawn = _load(model, weights, renewed, recipe.initialize_from)
     if drawn:
         logger.info("of %s begins anew: %s", recipe.trains, some_of(sorted(drawn), 4))
@@ -184,7 +188,8 @@ def _load(model: nn.Module, weights: dict[str, Tensor], renewed: tuple[str, ...]
 @torch.no_grad()
 def _load_part(model: CodecModel, part: str, source: str) -> set[str]:
     """Fill a part from that of the same name of another model, and return the names of the tensors that fitted."""
-    given = Codec.from_pretrained(source, pack=False).model.state_dict()
+    other = Codec.from_pretrained(source, pack=False).model
+    given = taps_moved(other.state_dict(), other, model)
     tensors = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(f"{part}.")}
     fitting = {name for name, tensor in tensors.items() if name in given and given[name].shape == tensor.shape}
     if not fitting:
