@@ -69,9 +69,11 @@ JOINED: Grid = [
 ENCODING = [*itertools.product([50, 200, 500], [5, 10, 50], [10])]
 TIMES = [  # method, context, lookahead, chunk, streams
     *(("windows", 200, *rest, 1) for rest in [(10, 10), (10, 5)]),
-    *(("all", 500, *rest, 1) for rest in [(10, 10), (10, 5), (10, 1), (5, 5), (2, 5)]),
+    *(("all", 500, *rest, 1) for rest in [(10, 10), (10, 5), (10, 1), (5, 5), (4, 1), (4, 5), (4, 10), (2, 5)]),
     ("all", 200, 10, 10, 1),
     ("all", 500, 10, 10, 8),
+    ("all", 500, 4, 10, 8),
+    ("all", 500, 4, 1, 8),
 ]
 
 
