@@ -15,7 +15,7 @@ reads audio. Clients begin one after the other within the first second. After `-
 are of what has come until then; a way that cannot keep up with so many is not asked for more.
 
   speed     seconds of audio that all get in a second; at real-time pace no more than there are streams
-  first     from opening a stream to its first audio. At real-time pace 0.2 s of it pass before the codes are there
+  first     from opening a stream to its first audio. At real-time pace some time passes before the codes are there
   after     the same from sending the last code that the first audio needs
   wait      from sending the last code that a piece of audio needs to the piece: how late the server is
   starved   streams that got a piece more than a second late, or did not get it
@@ -130,11 +130,8 @@ def serve(way: str, model: str | None, device: str, threads: int, told: Connecti
     service = kind(codec, Limits(streams=1000, batch=1 if way == "alone" else Limits.batch))
     listening = listen("127.0.0.1", 0)
     about = {"port": listening.getsockname()[1], "model": repr(codec), "size": codec.codebook_sizes[0]}
-    about |= {
-        "frame_rate": codec.frame_rate,
-        "rate": codec.output_sampling_rate,
-        "lookahead": service.windows.lookahead,
-    }
+    lookahead = LOOKAHEAD if kind is WindowService else service.windows.lookahead
+    about |= {"frame_rate": codec.frame_rate, "rate": codec.output_sampling_rate, "lookahead": lookahead}
     server_for(create_app(service), service, 1.0, lambda: told.send(about)).run(sockets=[listening])
 
 

@@ -149,8 +149,8 @@ def test_a_clip_of_a_batch_and_in_tiles_is_what_it_is_alone(vocal: Codec) -> Non
 
 def test_a_stream_with_enough_lookahead_is_the_whole(vocal: Codec) -> None:
     ids = vocal.encode(WAVE, 16000).ids
-    halo = vocal.model.acoustic_decoder.halo
-    assert halo == 3 * (1 + SIZES["num_layers"])
+    halo = 3 * (1 + SIZES["num_layers"])
+    assert vocal.model.acoustic_decoder.reach == (halo, halo)
     stream = StreamDecoder(vocal, chunk=10, lookahead=vocal.model.lookahead + 1)  # the fade sees one code more
     pieces = [stream.push(ids[:, i : i + 7]) for i in range(0, ids.shape[1], 7)] + [stream.flush()]
     streamed = np.concatenate([piece.samples[0] for piece in pieces if piece is not None])

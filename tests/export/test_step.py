@@ -27,6 +27,7 @@ FAMILIES = {
     "xcodec2": lambda: codec_to_export().model,
     "pooled": tiny_pooled,
     "harmonic": tiny_harmonic,
+    "harmonic, 4 codes ahead": lambda: tiny_harmonic(decoder_lookahead=4, decoder_num_layers=6),
     "causal": tiny_causal,
     "causal with a window": lambda: tiny_causal(sliding_window=4),
     "higgs": xcodec_builders.tiny_higgs,

@@ -1,5 +1,6 @@
 """What is true of every codec in the registry, said once: its stages, its two ways, its record."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,10 @@ TINY = {
     "harmonic_xcodec": tiny_harmonic_xcodec,
     "xcodec": tiny_xcodec,
 }  # how to make a tiny model of each family
-VARIANTS = {"xcodec2, 25 codes a second": tiny_pooled}  # and of those whose configuration changes their ways
+VARIANTS = {  # and of those whose configuration changes their ways
+    "xcodec2, 25 codes a second": tiny_pooled,
+    "harmonic_xcodec2, 4 codes ahead": partial(tiny_harmonic, decoder_lookahead=4),
+}
 
 
 def test_every_family_is_tested_here() -> None:

@@ -73,3 +73,10 @@ def test_a_stream_that_looks_so_far_ahead_is_the_whole_code_by_code(model: Codec
 def test_a_decoder_looks_ahead_as_far_as_its_head_needs_and_its_first_layer_can(lookahead: int) -> None:
     with pytest.raises(InputError, match=rf"decoder_lookahead={lookahead}.*expected 2 to 5, or None"):
         tiny_harmonic(decoder_lookahead=lookahead)
+
+
+def test_a_model_without_the_field_is_the_same_one_as_before_there_was_one() -> None:
+    assert "decoder_lookahead" not in tiny_harmonic().config.architecture()
+    assert tiny_harmonic(decoder_lookahead=4).config.architecture()["decoder_lookahead"] == 4
+    codes_of = [tiny_harmonic(decoder_lookahead=ahead).config.code_architecture() for ahead in (None, 4)]
+    assert codes_of[0] == codes_of[1]

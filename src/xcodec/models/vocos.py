@@ -23,7 +23,7 @@ class VocosFields:
         decoder_intermediate_size: width inside its blocks.
         decoder_num_layers: its blocks.
         decoder_lookahead: how many codes after its own a code's audio depends on: as many as the head needs, up to 3
-            more. None is as many as it depends on before.
+            more. With None its convolutions see as far ahead as back.
         **kwargs: the fields of the codec's configuration.
 
     Raises:

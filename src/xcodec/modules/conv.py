@@ -197,7 +197,7 @@ def _(x: Tensor, number: Tensor, out_channels: int, steps: int) -> Tensor:  # no
 
 
 def conv_ahead(in_channels: int, out_channels: int, taps: int, lookahead: int, groups: int = 1) -> MaskedConv1d:
-    """Make a convolution for `as_many_steps`, by which an output sees its own step, so many after it, and others.
+    """Make a convolution for `as_many_steps`, by which an output sees its own step, some after it, and some before.
 
     Args:
         in_channels: of the input.

@@ -113,6 +113,23 @@ class Time(ABC):
     def _map(self, f: Callable[..., Result], signals: Sequence[Signal], stencil: Stencil) -> Result:
         """`map`."""
 
+    def chain(self, maps: Sequence[tuple[Callable[..., Tensor], Reach]], x: Tensor, *, width: int) -> Tensor:
+        """Compute one map of `x` after the other, so that what lies between them is not kept of a whole clip.
+
+        Args:
+            maps: functions as `map` takes one, and how far each reaches.
+            x: shape (batch, time, channels).
+            width: as for `map`.
+        """
+
+        def all_of_them(part: Tensor, lengths: Tensor | None) -> Tensor:
+            for f, _ in maps:
+                part = f(part, lengths)
+            return part
+
+        before, after = zip(*(sides(reach) for _, reach in maps), strict=True)
+        return self.map(all_of_them, x, width=width, reach=(sum(before), sum(after)), told=True)
+
     @abstractmethod
     def normalized(self, norm: MaskedGroupNorm, x: Signal) -> Signal:
         """Normalise `x` of shape (batch, channels, time) by the statistics of all that is known of each clip."""
@@ -471,6 +488,17 @@ class Windowed(Time):
         assert isinstance(y, Tensor), "several results are for maps that reach nothing"
         skipped = (shown[0].shape[dim] - own) * stencil.up
         return y.narrow(dim, skipped, y.shape[dim] - skipped)  # type: ignore[return-value]
+
+    def chain(self, maps: Sequence[tuple[Callable[..., Tensor], Reach]], x: Tensor, *, width: int) -> Tensor:
+        """`Time.chain`: each remembers its own past, so that nothing of it is computed again.
+
+        But where others than the first look ahead, the past is, since a window may show them less than they reach.
+        """
+        if any(sides(reach)[1] for _, reach in maps[1:]):
+            return super().chain(maps, x, width=width)
+        for f, reach in maps:
+            x = self.map(f, x, width=width, reach=reach)
+        return x
 
     @abstractmethod
     def _after_known(self, x: Tensor, reach: int, dim: int) -> Tensor:

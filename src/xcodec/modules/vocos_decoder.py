@@ -1,5 +1,6 @@
 """Vocos (Siuzdak, 2023): from one vector a step to a waveform, by ConvNeXt blocks and a head that makes samples."""
 
+from collections.abc import Callable
 from typing import cast
 
 from torch import Tensor, nn
@@ -49,13 +50,12 @@ class VocosDecoder(nn.Module):
     @property
     def reach(self) -> tuple[int, int]:
         """How many steps before and after its own the head's input depends on."""
-        convs = [self.embed, *(cast(VocosBlock, layer).conv for layer in self.layers)]
-        before, after = zip(*map(conv_reach, convs), strict=True)
+        before, after = zip(*(reach for _, reach in self._maps()), strict=True)
         return sum(before), sum(after)
 
     @property
     def lookahead(self) -> int:
-        """How many steps after its own a sample depends on."""
+        """How many steps after its own a sample depends on, at most."""
         return self.reach[1] + self.head.reach[1]
 
     def forward(self, x: Tensor, time: Time = WHOLE) -> Tensor:
@@ -72,11 +72,13 @@ class VocosDecoder(nn.Module):
 
     def hidden(self, x: Tensor, time: Time = WHOLE) -> tuple[Tensor, Time]:
         """Compute what the head reads, (batch, time, hidden size), and what time it is of."""
-        return time.map(self._states, x, width=self.width, reach=self.reach, told=True), time
+        return self.norm2(time.chain(self._maps(), x, width=self.width)), time
 
-    def _states(self, x: Tensor, lengths: Tensor | None) -> Tensor:
-        x = self.norm1(as_many_steps(self.embed, x.transpose(1, 2), lengths).transpose(1, 2))
-        for layer in self.layers:
-            x = layer(x, lengths)
-        states: Tensor = self.norm2(x)
-        return states
+    def _maps(self) -> list[tuple[Callable[..., Tensor], tuple[int, int]]]:
+        """What is computed one after the other, and how far each reaches."""
+        layers = [cast(VocosBlock, layer) for layer in self.layers]
+        return [(self._embedded, conv_reach(self.embed)), *((layer, conv_reach(layer.conv)) for layer in layers)]
+
+    def _embedded(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        embedded: Tensor = self.norm1(as_many_steps(self.embed, x.transpose(1, 2), lengths).transpose(1, 2))
+        return embedded

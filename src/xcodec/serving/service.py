@@ -49,7 +49,7 @@ class Windows(NamedTuple):
 
 
 def windows_of(model: CodecModel) -> Windows:
-    """Say how streams of a model are cut: exactly, where a piece need not wait for much more than itself."""
+    """Say how streams of a model are cut: exactly, where a piece may wait for all that it depends on."""
     lookahead = model.lookahead
     if lookahead is None:
         return Windows(CONTEXT, LOOKAHEAD, CHUNKS)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import initialization as init
 
 from xcodec.built_in import MINI
 from xcodec.codec import Codec
@@ -93,7 +94,9 @@ def build_model(recipe: Recipe) -> StartingPoint:
     model = family.model(config)
     initialize(model)
     if fields.get(LOOKAHEAD) != getattr(config, LOOKAHEAD, None):
-        weights = taps_moved(weights, family.model(config_class(**fields)), model)
+        with torch.device("meta"), init.no_init_weights():
+            theirs = family.model(config_class(**fields))
+        weights = taps_moved(weights, theirs, model)
     drawn = _load(model, weights, renewed, recipe.initialize_from)
     if drawn:
         logger.info("of %s begins anew: %s", recipe.trains, some_of(sorted(drawn), 4))

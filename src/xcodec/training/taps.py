@@ -27,7 +27,8 @@ def taps_moved(weights: Mapping[str, Tensor], theirs: nn.Module, ours: nn.Module
         if isinstance(conv, MaskedConv1d) and weight is not None and weight.shape == conv.weight.shape:
             other = theirs.get_submodule(name)
             assert isinstance(other, MaskedConv1d), "where names and shapes are the same, so is the kind"
-            if steps := conv_reach(other)[1] - conv_reach(conv)[1]:
+            steps = conv_reach(other)[1] - conv_reach(conv)[1]
+            if steps and conv.stride == conv.dilation == other.dilation == (1,):
                 moved[f"{name}.weight"] = later(weight, steps)
     return moved
 
