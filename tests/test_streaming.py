@@ -67,7 +67,7 @@ def test_the_built_in_models_stream_exactly_the_phase_of_their_harmonics_too(nam
     codec = Codec.from_pretrained(name)
     codes = codec.encode(builders.RECORDINGS[1])
     streamed = joined(pieces(StreamDecoder(codec), np.asarray(codes.ids), size=7))
-    np.testing.assert_array_equal(streamed, codec.decode_ids([codes.ids])[0])
+    np.testing.assert_allclose(streamed, codec.decode_ids([codes.ids])[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [1, 4, 13, 1000])
