@@ -72,12 +72,16 @@ class VocosDecoder(nn.Module):
 
     def hidden(self, x: Tensor, time: Time = WHOLE) -> tuple[Tensor, Time]:
         """Compute what the head reads, (batch, time, hidden size), and what time it is of."""
-        return self.norm2(time.chain(self._maps(), x, width=self.width)), time
+        return time.chain(self._maps(), x, width=self.width), time
 
     def _maps(self) -> list[tuple[Callable[..., Tensor], tuple[int, int]]]:
         """What is computed one after the other, and how far each reaches."""
         layers = [cast(VocosBlock, layer) for layer in self.layers]
-        return [(self._embedded, conv_reach(self.embed)), *((layer, conv_reach(layer.conv)) for layer in layers)]
+        return [
+            (self._embedded, conv_reach(self.embed)),
+            *((layer, conv_reach(layer.conv)) for layer in layers),
+            (lambda part, _: self.norm2(part), (0, 0)),
+        ]
 
     def _embedded(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         embedded: Tensor = self.norm1(as_many_steps(self.embed, x.transpose(1, 2), lengths).transpose(1, 2))
